@@ -1,0 +1,75 @@
+"""Exact learning curves of random-features diffusion models in high dimension.
+
+The public names load lazily: ``import dmft_rf`` itself pulls in nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dmft_rf._version import __version__
+from dmft_rf.errors import ConvergenceError, DataError, ModelError
+
+if TYPE_CHECKING:
+    from dmft_rf.activation import Activation
+    from dmft_rf.covariance import Covariance
+    from dmft_rf.data import read_covariance
+    from dmft_rf.dynamics import LearningCurves
+    from dmft_rf.model import ScoreModel
+    from dmft_rf.stieltjes import resolvent
+    from dmft_rf.rules import GradientDescent, GradientFlow, HeavyBall, Ridge, WeightAverage
+    from dmft_rf.solution import Solution, solve
+    from dmft_rf.law import Spectrum, spectrum
+
+_HOME = {
+    "Activation": "activation",
+    "Covariance": "covariance",
+    "GradientDescent": "rules",
+    "GradientFlow": "rules",
+    "HeavyBall": "rules",
+    "LearningCurves": "dynamics",
+    "Ridge": "rules",
+    "ScoreModel": "model",
+    "Solution": "solution",
+    "Spectrum": "law",
+    "WeightAverage": "rules",
+    "read_covariance": "data",
+    "resolvent": "stieltjes",
+    "solve": "solution",
+    "spectrum": "law",
+}
+
+__all__ = [
+    "Activation",
+    "ConvergenceError",
+    "Covariance",
+    "DataError",
+    "GradientDescent",
+    "GradientFlow",
+    "HeavyBall",
+    "LearningCurves",
+    "ModelError",
+    "Ridge",
+    "ScoreModel",
+    "Solution",
+    "Spectrum",
+    "WeightAverage",
+    "__version__",
+    "read_covariance",
+    "resolvent",
+    "solve",
+    "spectrum",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'dmft_rf' has no attribute {name!r}")
+    value = getattr(import_module(f"dmft_rf.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

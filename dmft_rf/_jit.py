@@ -1,0 +1,31 @@
+"""The one place where numba is configured.
+
+Kernels are compiled by ``njit`` below and cached on disk, beside the package or in the
+user's cache folder, whichever numba can write to; where neither can be written (a read-only
+installation without a home folder) they are compiled in memory. ``NUMBA_DISABLE_JIT=1`` turns
+every kernel back into plain Python, and ``DMFT_RF_CACHE=0`` turns the disk cache off.
+
+A cached kernel is recompiled when its own file changes, not when a kernel it calls from
+another file does: kernels that call one another therefore live in one module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def njit(function: F) -> F:
+    """Compile ``function`` in nopython mode, with a disk cache where one can be kept."""
+    options = {"fastmath": False, "error_model": "numpy"}
+    if os.environ.get("DMFT_RF_CACHE", "1") != "0":
+        try:
+            return numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # numba: "no locator available", nowhere to write a cache
+            pass
+    return numba.njit(**options)(function)

@@ -1,0 +1,103 @@
+r"""The contour on which every function of U is integrated.
+
+f(U) = -(1/2 pi i) closed-integral f(z) (U - z)^{-1} dz needs a contour around the support [m, M]
+that stays in Re z > 0, where training filters are bounded at every time. The best one is the
+image of the middle circle of an annulus under the conformal map onto {Re z > 0} minus [m, M]: the
+trapezoidal rule on it converges like exp(-pi^2 N/(2 ln(M/m) + 3)), for all times at once
+(Hale, Higham and Trefethen, SIAM J. Numer. Anal. 46, 2505 (2008), method 1, applied to
+w = z^2 on [m^2, M^2]).
+
+On the middle line t = u + i K'/2 of the period rectangle, sn(t) = e^{i theta}/sqrt(k) with
+k = (M - m)/(M + m) and
+
+    cos theta = (1 + k) sn u/(1 + k sn^2 u),    sin theta = cn u dn u/(1 + k sn^2 u),
+    dtheta/du = -(1 + k) (1 - k sn^2 u)/(1 + k sn^2 u),
+
+so that the contour and its derivative are explicit, without cancellation for any M/m:
+
+    z^2 = m M (1 + sqrt(k) e^{i theta})/(1 - sqrt(k) e^{i theta}),
+    dz/z = i sqrt(k) e^{i theta} dtheta/(1 - k e^{2 i theta}).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ellipk, ellipkm1
+
+from dmft_rf.kernels.elliptic import sn_cn_dn
+
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Contour:
+    """Upper half of a quadrature rule on a closed contour that is symmetric under conjugation.
+
+    For f with f(conj z) = conj f(z) and the Stieltjes transform S of a measure nu inside,
+    the integral of f against nu is 2 Re sum_j weights_j f(z_j) S(z_j).
+
+    Attributes
+    ----------
+    z : (N,) complex array
+        Nodes in the upper half-plane, from the lower end of the support to the upper one.
+    weights : (N,) complex array
+        -dz/(2 pi i), counter-clockwise.
+    harmonics : (N, 16) complex array
+        R^{|l| - 2N} exp(-i l theta_j) for the last eight orders |l| < N, theta_j = pi (j + 1/2)/N
+        and R the outer radius of the annulus. The sums of the terms of an integral against them are
+        the Fourier coefficients c_l of its integrand around the contour, carried on to |l| = 2N
+        by their decay R^{-|l|}: the error of the rule is c_{2N} + c_{-2N}.
+    """
+
+    z: Complex
+    weights: Complex
+    harmonics: Complex
+
+
+def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
+    """Contour in Re z > 0 around [m, M], 0 < m < M, with ``nodes`` nodes in Im z > 0."""
+    complement = 4.0 * m * M / (m + M) ** 2  # 1 - k^2
+    k = (M - m) / (M + m)
+    one_minus_k = 2.0 * m / (M + m)
+    K = float(ellipkm1(complement))
+    u = K * (2.0 * np.arange(nodes) + 1.0 - nodes) / nodes
+    # |u| > K/2 through sn(K - u) = cn/dn, cn(K - u) = k' sn/dn, dn(K - u) = k'/dn
+    size = np.abs(u)
+    far = size > 0.5 * K
+    sn, cn, dn = sn_cn_dn(np.where(far, K - size, size), complement)
+    k_prime = math.sqrt(complement)
+    sn, cn, dn = (
+        np.where(far, cn / dn, sn),
+        np.where(far, k_prime * sn / dn, cn),
+        np.where(far, k_prime / dn, dn),
+    )
+    sn = np.copysign(sn, u)
+    bottom = 1.0 + k * sn * sn
+    cos, sin = (1.0 + k) * sn / bottom, cn * dn / bottom
+    slope = -(1.0 + k) * (one_minus_k + k * cn * cn) / bottom
+
+    root_k = math.sqrt(k)
+    one_minus_root = one_minus_k / (1.0 + root_k)
+    # 1 - cos without cancellation where cos > 0, 1 + cos where cos < 0
+    one_minus_cos = np.where(cos > 0.0, sin * sin / (1.0 + np.abs(cos)), 1.0 - cos)
+    one_plus_cos = np.where(cos < 0.0, sin * sin / (1.0 + np.abs(cos)), 1.0 + cos)
+    below = one_minus_root + root_k * (one_minus_cos - 1j * sin)  # 1 - sqrt(k) e^{i theta}
+    above = one_minus_root + root_k * (one_plus_cos + 1j * sin)  # 1 + sqrt(k) e^{i theta}
+    z = math.sqrt(m * M) * np.sqrt(above / below)
+    dz = z * (1j * root_k * (cos + 1j * sin) * slope / (above * below)) * (2.0 * K / nodes)
+    theta = math.pi * (np.arange(nodes) + 0.5) / nodes
+    order = np.arange(max(nodes - 8, 0), nodes)
+    decay = np.exp(math.pi * ellipk(complement) / (4.0 * K) * (order - 2.0 * nodes))
+    wave = np.exp(np.multiply.outer(-1j * theta, order))
+    harmonics = np.concatenate([wave * decay, wave.conj() * decay], axis=1)
+    return Contour(z, dz / (2j * math.pi), harmonics)
+
+
+def nodes_for(m: float, M: float, rtol: float) -> int:
+    """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/1000."""
+    rate = math.pi**2 / (2.0 * math.log(M / m) + 3.0)
+    return max(8, math.ceil(math.log(1e3 / rtol) / rate))

@@ -1,0 +1,30 @@
+"""What the package raises. Every message names the value and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ModelError(ValueError):
+    """A parameter is outside its domain; the message names it, its value and what is allowed."""
+
+
+class DataError(ValueError):
+    """A file of samples or results cannot be used; the message names it and says why."""
+
+
+class ConvergenceError(RuntimeError):
+    """A solver could not reach its tolerance.
+
+    Attributes
+    ----------
+    partial
+        What had been computed when the solver gave up (any type, possibly None).
+    residual : float
+        The residual or the error estimate that was reached.
+    """
+
+    def __init__(self, message: str, *, partial: Any = None, residual: float = float("nan")):
+        super().__init__(message)
+        self.partial = partial
+        self.residual = residual

@@ -1,0 +1,90 @@
+r"""Real kernels outside the support: the sample covariance's fixed point and the slope dz/dk.
+
+For the sample covariance C = X X^T/n of n = psi_n d samples with population eigenvalues lambda,
+the Silverstein variable kappa ("effective ridge") belongs to the ridge
+
+    zeta(kappa) = kappa (1 - ell(kappa)/psi_n),    ell(kappa) = <lambda/(lambda + kappa)>,
+
+that is, to the spectral parameter c = -zeta of (C - c)^{-1}. A real c lies outside the support of C
+exactly where dzeta/dkappa = 1 - f(kappa)/psi_n > 0, f(kappa) = <lambda^2/(lambda + kappa)^2>
+(Silverstein and Choi 1995). Sums run over ``lam`` > 0 only; a zero eigenvalue adds nothing to them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dmft_rf._jit import njit
+from dmft_rf.kernels.fixed_point import system
+
+
+@njit
+def second_order(kappa, lam, w):
+    """f(kappa) = <lambda^2/(lambda + kappa)^2>."""
+    total = 0.0
+    for a in range(lam.size):
+        ratio = lam[a] / (lam[a] + kappa)
+        total += w[a] * ratio * ratio
+    return total
+
+
+@njit
+def ridge(kappa, psi_n, lam, w):
+    """zeta(kappa) and dzeta/dkappa."""
+    ell = 0.0
+    f = 0.0
+    for a in range(lam.size):
+        ratio = lam[a] / (lam[a] + kappa)
+        ell += w[a] * ratio
+        f += w[a] * ratio * ratio
+    return kappa * (1.0 - ell / psi_n), 1.0 - f / psi_n
+
+
+@njit
+def effective_ridge(zeta, upper, psi_n, lam, w):
+    """kappa(zeta) on the outermost branch: right of all poles, or left of them if ``upper``.
+
+    zeta(kappa) is increasing and convex right of the poles -lambda (c below the support of C) and
+    increasing and concave left of them (c above it), so that Newton's method from the outside,
+    started at zeta + <lambda>/psi_n, converges monotonically. NaN where there is no such kappa
+    (c inside the support).
+    """
+    mean = 0.0
+    for a in range(lam.size):
+        mean += w[a] * lam[a]
+    kappa = zeta + mean / psi_n
+    if not upper:
+        kappa = max(kappa, 0.0)
+    for _ in range(200):
+        value, slope = ridge(kappa, psi_n, lam, w)
+        if not slope > 0.0:
+            return np.nan
+        step = (value - zeta) / slope
+        if upper:
+            step = min(step, 0.0)
+        else:
+            step = max(step, 0.0)
+        kappa -= step
+        if abs(step) <= 2e-15 * abs(kappa):
+            return kappa
+    return kappa
+
+
+@njit
+def outside(k, kappa, c, par, lam, w):
+    """z - s^2 and dz/dk at a real point (k, kappa) outside the support, with c = c(k).
+
+    E comes from whichever of its two forms, kappa gamma^2/(b^2 - k) and
+    -(1 - v_n/k) kappa/c, is farther from 0/0. A point with G_E <= 0 lies on an unphysical
+    branch and gets the slope -inf.
+    """
+    b2, gamma2 = par[2], par[5]
+    vn = par[3] / par[1]
+    if abs(b2 - k) >= abs(k - vn):
+        E = kappa * gamma2 / (b2 - k)
+    else:
+        E = -(1.0 - vn / k) * kappa / c
+    z, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
+    if not G_E > 0.0:
+        return z, -np.inf
+    return z, z_k - z_E * G_k / G_E

@@ -1,0 +1,234 @@
+r"""Limiting spectral law of the feature matrix U: edges, bulks, atoms, density and moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.kernels import fixed_point
+from dmft_rf.model import ScoreModel
+from dmft_rf.support import Support, find_support
+
+Array = NDArray[np.float64]
+
+_GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
+_FIRST_PANELS = 3
+_MOST_PANELS = 4000
+# relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
+_MASS_TOLERANCE = 1e-13
+_MASS_ERROR = 1e-11
+# a bulk whose ends, measured from s^2, differ by more than this factor is integrated in
+# log(lambda - s^2)
+_WIDE = 8.0
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    r"""Spectral law of U = (1/n) sum_nu E_xi[sigma sigma^T] in the limit, in units of U.
+
+    The law has an atom at s_t^2 of mass max(0, 1 - (1 + psi_n)/psi_p) (for v_t > 0) and one or
+    more bulks above it. For psi_p > psi_n >> 1 and a narrow Sigma there are, from below, a bulk of
+    mass 1/psi_p just above s_t^2, one of mass (psi_n - 1)/psi_p (together the paper's rho_1:
+    memorisation) and one of mass 1/psi_p (rho_2, the population law: generalisation).
+
+    Source: Bonnaire et al., arXiv:2505.17638, Theorem 3.1; edges after Silverstein and Choi (1995),
+    masses after Bai and Silverstein (1999).
+    """
+
+    model: ScoreModel
+    support: Support
+
+    @property
+    def edges(self) -> Array:
+        """Edges of the bulks, ascending, shape (n_bulks, 2)."""
+        return self.support.offsets + self.model.coefficients.s2
+
+    @property
+    def bulk_masses(self) -> Array:
+        """Exact mass of each bulk, shape (n_bulks,)."""
+        return self.support.masses
+
+    @property
+    def atoms(self) -> Array:
+        """(location, mass) of each atom, shape (n_atoms, 2); there is at most one, at s_t^2."""
+        if self.support.atom == 0.0:
+            return np.empty((0, 2))
+        return np.array([[self.model.coefficients.s2, self.support.atom]])
+
+    @property
+    def learning_bulks(self) -> NDArray[np.bool_] | None:
+        """Which bulks belong to the directions of the data (rho_2); None while merged."""
+        return self.support.learning_bulks
+
+    def density(self, lam: ArrayLike) -> Array:
+        """Density of the continuous part at real ``lam``, shaped like it, at zero offset.
+
+        Im q(lambda + i0)/pi inside the bulks, 0 exactly outside them; infinite on a hard edge.
+
+        Raises
+        ------
+        ModelError
+            If ``lam`` holds NaN or infinity.
+        ConvergenceError
+            If the one-point equations cannot be solved at some point.
+        """
+        points = np.asarray(lam, dtype=float)
+        if not np.all(np.isfinite(points)):
+            raise ModelError("lam holds NaN or infinity; the density needs finite points")
+        return self._density_at(points - self.model.coefficients.s2)
+
+    def _density_at(self, offset: Array) -> Array:
+        """Density at lambda - s^2 = ``offset`` (the kernels need no more than this difference)."""
+        flat = offset.ravel()
+        out = np.zeros(flat.size)
+        if self.support.offsets[0, 0] == 0.0:
+            out[flat == 0.0] = math.inf
+        inside = np.zeros(flat.size, dtype=np.bool_)
+        for low, high in self.support.offsets:
+            inside |= (flat > low) & (flat < high)
+        where = np.flatnonzero(inside)
+        where = where[np.argsort(flat[where], kind="stable")]
+        par = self.model.parameters.copy()
+        par[4] = 0.0
+        cov = self.model.covariance
+        k, _, _, _, residual, status, _ = fixed_point.solve_path(
+            flat[where] + 0j, par, cov.eigenvalues, cov.weights
+        )
+        rho = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
+        # within rounding of a soft edge the solution is real and the density is zero
+        failed = np.flatnonzero(status != fixed_point.CONVERGED)
+        for i in failed:
+            gap = np.min(np.abs(self.support.offsets - flat[where[i]]))
+            if gap > 1e-10 * abs(flat[where[i]]):
+                raise ConvergenceError(
+                    f"density at lambda - s^2 = {flat[where[i]]!r} did not converge",
+                    residual=float(residual[i]),
+                )
+            rho[i] = 0.0
+        out[where] = rho
+        return out.reshape(offset.shape)
+
+    def grid(self, points: int = 400) -> Array:
+        """About ``points`` values inside the bulks, dense towards every edge, ascending."""
+        each = max(8, points // len(self.bulk_masses))
+        theta = math.pi * (np.arange(each) + 0.5) / each
+        parts = [_edge_map(low, high, theta)[0] for low, high in self.support.offsets]
+        return np.concatenate(parts) + self.model.coefficients.s2
+
+    @cached_property
+    def _quadrature(self) -> tuple[Array, Array, float]:
+        """Nodes lambda - s^2, weights with the density in them, and the error of the mass."""
+        nodes, weights, error = [], [], 0.0
+        for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True):
+            x, w, miss = self._bulk_quadrature(float(low), float(high), float(mass))
+            nodes.append(x)
+            weights.append(w)
+            error += miss
+        return np.concatenate(nodes), np.concatenate(weights), error
+
+    def _bulk_quadrature(self, low: float, high: float, mass: float) -> tuple[Array, Array, float]:
+        """Adaptive Gauss-Legendre panels in theta on one bulk.
+
+        A panel is replaced by its halves until the two agree; the halves are what is kept.
+        """
+        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
+        left, right = ends[:-1], ends[1:]
+        x, w = self._panels(low, high, left, right)
+        nodes, weights, count = [], [], 0
+        while left.size:
+            middle = 0.5 * (left + right)
+            left = np.stack([left, middle], axis=1).ravel()
+            right = np.stack([middle, right], axis=1).ravel()
+            old = w.sum(axis=1)
+            x, w = self._panels(low, high, left, right)
+            miss = np.abs(w.reshape(len(old), -1).sum(axis=1) - old)
+            done = np.repeat(miss <= _MASS_TOLERANCE * mass, 2)
+            nodes.append(x[done].ravel())
+            weights.append(w[done].ravel())
+            count += left.size
+            left, right, x, w = left[~done], right[~done], x[~done], w[~done]
+            if count > _MOST_PANELS:
+                break
+        all_nodes, all_weights = np.concatenate(nodes), np.concatenate(weights)
+        error = abs(float(all_weights.sum()) - mass)
+        if left.size or error > _MASS_ERROR * max(mass, 1e-3):
+            raise ConvergenceError(
+                f"the density between {low} and {high} above s^2 integrates to "
+                f"{float(all_weights.sum())!r}; its exact mass is {mass!r}",
+                partial=(all_nodes, all_weights),
+                residual=error,
+            )
+        order = np.argsort(all_nodes)
+        return all_nodes[order], all_weights[order], error
+
+    def _panels(self, low: float, high: float, left: Array, right: Array) -> tuple[Array, Array]:
+        """Gauss-Legendre nodes lambda - s^2 and weights times density, (n_panels, n_nodes)."""
+        half = 0.5 * (right - left)[:, None]
+        theta = 0.5 * (right + left)[:, None] + half * _GAUSS_NODES
+        x, slope = _edge_map(low, high, theta)
+        return x, half * _GAUSS_WEIGHTS * slope * self._density_at(x)
+
+    def integrate(self, f: Callable[[Array], Array]) -> float:
+        """Integral of ``f(lambda)`` against the whole law, bulks and atom.
+
+        ``f`` must be smooth on each bulk; the rule is refined until it carries the exact masses.
+        """
+        x, w, _ = self._quadrature
+        s2 = self.model.coefficients.s2
+        total = float(np.sum(w * f(x + s2)))
+        for location, mass in self.atoms:
+            total += float(mass) * float(f(np.array([location]))[0])
+        return total
+
+    @property
+    def mass(self) -> float:
+        """Numerical integral of the density plus the atom; 1 up to ``mass_error``."""
+        return self.integrate(np.ones_like)
+
+    @property
+    def mass_error(self) -> float:
+        """Sum over the bulks of |integral of the density - exact mass|."""
+        return self._quadrature[2]
+
+    def moment(self, k: int) -> float:
+        """Integral of lambda^k; the first is E[sigma^2] - mu_0^2."""
+        if isinstance(k, bool) or k != int(k) or k < 0:
+            raise ModelError(f"moment order is {k!r}; it must be an integer >= 0")
+        return self.integrate(lambda lam: lam ** int(k))
+
+
+def _edge_map(low: float, high: float, theta: Array) -> tuple[Array, Array]:
+    """lambda - s^2 and its derivative for theta in (0, pi), from the lower edge to the upper one.
+
+    lambda - s^2, or its logarithm where it spans a wide range, is middle - half cos theta: square
+    roots (and inverse square roots) of the density at the edges become analytic in theta.
+    """
+    sin, cos = np.sin(theta), np.cos(theta)
+    if low > 0.0 and high > _WIDE * low:
+        half = 0.5 * math.log(high / low)
+        x = math.sqrt(low * high) * np.exp(-half * cos)
+        return x, x * half * sin
+    half = 0.5 * (high - low)
+    # from the lower end where that is nearer, so that points at a hard edge keep their digits
+    x = np.where(
+        cos > 0.0, low + 2.0 * half * np.sin(0.5 * theta) ** 2, 0.5 * (low + high) - half * cos
+    )
+    return x, half * sin
+
+
+def spectrum(model: ScoreModel) -> Spectrum:
+    """Spectral law of U for ``model``: exact edges, bulks, masses and atom; density on demand.
+
+    Raises
+    ------
+    ConvergenceError
+        (from ``density``, ``mass`` and ``moment``) if the density cannot be resolved.
+    """
+    cov = model.covariance
+    return Spectrum(model, find_support(model.parameters, cov.eigenvalues, cov.weights))

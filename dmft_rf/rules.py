@@ -1,0 +1,361 @@
+r"""Training rules as spectral filters.
+
+Every rule that is linear in the trained layer B = A/sqrt(p) ends, from A = 0, at
+
+    B(tau) = -(1/sqrt(Delta_t)) V^T h_tau(U),
+
+and from A_0 with independent N(0, kappa^2) entries at this plus B_0 g_tau(U). A rule is the
+pair (h, g): its ``filter`` and its ``memory``, functions of an eigenvalue x of U and of the
+gradient-flow time tau, together with the rate alpha = 2 Delta_t/psi_p at which x relaxes.
+``residual`` is 1 - x h, what is left to be learned, without cancellation.
+
+Weight decay omega adds omega Delta_t ||A||^2/(p d) to the training loss.
+
+Sources: Bonnaire et al., arXiv:2505.17638 (gradient flow); the other filters are elementary.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf.errors import ModelError
+
+Array = NDArray[Any]  # complex on a contour, float on the spectrum
+
+
+@dataclass(frozen=True)
+class Rule(ABC):
+    """A training rule: ``filter``, ``residual`` and ``memory``.
+
+    Each takes eigenvalues ``x``, shape (n,), times ``tau``, shape (n_tau,), which may hold 0 and
+    inf, and the rate alpha, and returns shape (n_tau, n).
+    """
+
+    @property
+    def initial_scale(self) -> float:
+        """Standard deviation kappa of the initial entries of A."""
+        return 0.0
+
+    #: bounded in Re x > 0 at every tau, so that the contour of the solution carries it
+    bounded_in_half_plane = True
+
+    @abstractmethod
+    def filter(self, x: Array, tau: Array, rate: float) -> Array:
+        """h_tau(x)."""
+
+    @abstractmethod
+    def residual(self, x: Array, tau: Array, rate: float) -> Array:
+        """1 - x h_tau(x)."""
+
+    @abstractmethod
+    def memory(self, x: Array, tau: Array, rate: float) -> Array:
+        """g_tau(x), the factor by which the initial weights have decayed."""
+
+    def check(self, top: float, rate: float) -> None:
+        """Raise ModelError if the rule diverges on a spectrum that ends at ``top``."""
+
+    def check_times(self, tau: Array) -> None:
+        """Raise ModelError if the rule does not exist at these times."""
+
+
+def _decay(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
+    """exp(-rate x tau) and -expm1(-rate x tau), at tau = inf by their limits."""
+    finite = np.where(np.isinf(tau), 0.0, tau)
+    exponent = np.multiply.outer(-rate * finite, x)
+    forever = np.isinf(tau)[:, None]
+    return np.where(forever, 0.0, np.exp(exponent)), np.where(forever, 1.0, -np.expm1(exponent))
+
+
+@dataclass(frozen=True)
+class GradientFlow(Rule):
+    r"""Gradient flow, dA/dtau = -d^2 grad_A L_train.
+
+    h = (1 - e^{-alpha (x + omega) tau})/(x + omega), with omega = ``weight_decay`` >= 0.
+
+    Parameters
+    ----------
+    weight_decay : float
+        omega, in units of the eigenvalues of U.
+    initial_std : float
+        Standard deviation of the initial entries of A; 0 starts from A = 0.
+    """
+
+    weight_decay: float = 0.0
+    initial_std: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require("weight_decay", self.weight_decay)
+        _require("initial_std", self.initial_std)
+
+    @property
+    def initial_scale(self) -> float:
+        """Standard deviation of the initial entries of A."""
+        return self.initial_std
+
+    def filter(self, x: Array, tau: Array, rate: float) -> Array:
+        """(1 - e^{-alpha (x + omega) tau})/(x + omega); alpha tau where x + omega = 0."""
+        y = x + self.weight_decay
+        _, grown = _decay(y, tau, rate)
+        return grown / y
+
+    def residual(self, x: Array, tau: Array, rate: float) -> Array:
+        """(omega + x e^{-alpha (x + omega) tau})/(x + omega)."""
+        y = x + self.weight_decay
+        left, _ = _decay(y, tau, rate)
+        return (self.weight_decay + x * left) / y
+
+    def memory(self, x: Array, tau: Array, rate: float) -> Array:
+        """e^{-alpha (x + omega) tau}."""
+        return _decay(x + self.weight_decay, tau, rate)[0]
+
+    def velocity(self, x: Array, tau: Array, rate: float) -> Array:
+        """dh/dtau = alpha e^{-alpha (x + omega) tau}."""
+        return rate * self.memory(x, tau, rate)
+
+
+@dataclass(frozen=True)
+class Ridge(Rule):
+    """Ridge regression, h = 1/(x + omega): the minimiser, whatever the time.
+
+    Parameters
+    ----------
+    weight : float
+        omega >= 0, in units of the eigenvalues of U; 0 is minimum-norm least squares.
+    """
+
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require("weight", self.weight)
+
+    def filter(self, x: Array, tau: Array, rate: float) -> Array:
+        """1/(x + omega) at every tau."""
+        return np.broadcast_to(1.0 / (x + self.weight), (tau.size, x.size))
+
+    def residual(self, x: Array, tau: Array, rate: float) -> Array:
+        """omega/(x + omega) at every tau."""
+        return np.broadcast_to(self.weight / (x + self.weight), (tau.size, x.size))
+
+    def memory(self, x: Array, tau: Array, rate: float) -> Array:
+        """0: the minimiser does not remember where training began."""
+        return np.zeros((tau.size, x.size))
+
+
+@dataclass(frozen=True)
+class WeightAverage(Rule):
+    r"""Exponential moving average of the weights along gradient flow.
+
+    A_avg(tau) = integral_0^tau e^{-(tau - s)/T} A(s) ds/T + e^{-tau/T} A(0), T = ``decay_time``:
+
+    h = (1/y) [1 - e^{-tau/T} - (e^{-alpha y tau} - e^{-tau/T})/(1 - alpha y T)],  y = x + omega.
+
+    Parameters
+    ----------
+    decay_time : float
+        T > 0, in units of tau; an average over steps with factor beta has T = step/(1 - beta).
+    weight_decay, initial_std : float
+        As in GradientFlow.
+    """
+
+    decay_time: float
+    weight_decay: float = 0.0
+    initial_std: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require("decay_time", self.decay_time, positive=True)
+        _require("weight_decay", self.weight_decay)
+        _require("initial_std", self.initial_std)
+
+    @property
+    def initial_scale(self) -> float:
+        """Standard deviation of the initial entries of A."""
+        return self.initial_std
+
+    def _forgotten(self, y: Array, tau: Array, rate: float) -> Array:
+        """Average of e^{-alpha y s}: e^{-b} + (e^{-a} - e^{-b})/(1 - alpha y T), a = alpha y tau.
+
+        The quotient is (b/(b - a)) (e^{-a} - e^{-b}) with b = tau/T, an entire function of y.
+        """
+        finite = np.where(np.isinf(tau), 0.0, tau)
+        a = np.multiply.outer(rate * finite, y)
+        b = (finite / self.decay_time)[:, None] + 0.0 * a
+        gap = b - a
+        near = np.abs(gap) < 1.0
+        safe = np.where(near, 1.0, gap)
+        small = np.where(near & (gap != 0.0), gap, 1.0)
+        exprel = np.where(gap == 0.0, 1.0, np.expm1(np.where(near, small, 0.0)) / small)
+        quotient = np.where(near, np.exp(-b) * exprel, (np.exp(-a) - np.exp(-b)) / safe)
+        value = np.exp(-b) + b * quotient
+        return np.where(np.isinf(tau)[:, None], 0.0, value)
+
+    def filter(self, x: Array, tau: Array, rate: float) -> Array:
+        """(1 - average of e^{-alpha y s})/y."""
+        y = x + self.weight_decay
+        return (1.0 - self._forgotten(y, tau, rate)) / y
+
+    def residual(self, x: Array, tau: Array, rate: float) -> Array:
+        """(omega + x average of e^{-alpha y s})/y."""
+        y = x + self.weight_decay
+        return (self.weight_decay + x * self._forgotten(y, tau, rate)) / y
+
+    def memory(self, x: Array, tau: Array, rate: float) -> Array:
+        """The average of e^{-alpha y s}."""
+        return self._forgotten(x + self.weight_decay, tau, rate)
+
+
+@dataclass(frozen=True)
+class _Steps(Rule):
+    """What discrete rules share: tau must be a whole number of steps (or inf)."""
+
+    step: float
+    weight_decay: float = 0.0
+    initial_std: float = 0.0
+    bounded_in_half_plane = False
+
+    def __post_init__(self) -> None:
+        _require("step", self.step, positive=True)
+        _require("weight_decay", self.weight_decay)
+        _require("initial_std", self.initial_std)
+
+    @property
+    def initial_scale(self) -> float:
+        """Standard deviation of the initial entries of A."""
+        return self.initial_std
+
+    def times(self, steps: ArrayLike) -> NDArray[np.float64]:
+        """The times tau = steps * step at which training has made ``steps`` steps."""
+        return np.asarray(steps, dtype=float) * self.step
+
+    def counts(self, tau: Array) -> NDArray[np.float64]:
+        """Number of steps made at the times ``tau`` (float; inf stays inf)."""
+        return np.where(np.isinf(tau), np.inf, np.rint(np.where(np.isinf(tau), 0, tau) / self.step))
+
+    def check_times(self, tau: Array) -> None:
+        """Raise ModelError unless each tau is a whole number of steps."""
+        finite = tau[np.isfinite(tau)]
+        off = np.abs(finite / self.step - np.rint(finite / self.step))
+        if np.any(off > 1e-6 * np.maximum(1.0, finite / self.step)):
+            bad = float(finite[int(np.argmax(off))])
+            raise ModelError(
+                f"tau is {bad!r}, not a whole number of steps of {self.step!r}; "
+                f"{type(self).__name__}(...).times(steps) gives the times of whole steps"
+            )
+
+    def filter(self, x: Array, tau: Array, rate: float) -> Array:
+        """(1 - g)/(x + omega) with g the memory."""
+        return (1.0 - self.memory(x, tau, rate)) / (x + self.weight_decay)
+
+    def residual(self, x: Array, tau: Array, rate: float) -> Array:
+        """(omega + x g)/(x + omega)."""
+        return (self.weight_decay + x * self.memory(x, tau, rate)) / (x + self.weight_decay)
+
+    def _diverges(self, top: float, rate: float, limit: float) -> None:
+        if not rate * self.step * (top + self.weight_decay) < limit:
+            raise ModelError(
+                f"step is {self.step!r}; training diverges, this spectrum (top eigenvalue {top:.6g}) "
+                f"allows steps below {limit / (rate * (top + self.weight_decay)):.6g}"
+            )
+
+
+@dataclass(frozen=True)
+class GradientDescent(_Steps):
+    r"""Gradient descent with k = tau/step steps.
+
+    h = (1 - (1 - eta' y)^k)/y, y = x + omega, eta' = alpha step; stable for eta' y < 2.
+
+    Parameters
+    ----------
+    step : float
+        tau per step: eta/d^2 for a learning rate eta on the paper's loss.
+    weight_decay, initial_std : float
+        As in GradientFlow.
+    """
+
+    def memory(self, x: Array, tau: Array, rate: float) -> Array:
+        """(1 - eta' y)^k."""
+        factor = 1.0 - rate * self.step * (x + self.weight_decay)
+        count = self.counts(tau)
+        finite = np.where(np.isinf(count), 0.0, count).astype(np.int64)
+        power = factor[None, :] ** finite[:, None]
+        return np.where(np.isinf(count)[:, None], 0.0, power)
+
+    def check(self, top: float, rate: float) -> None:
+        """Raise ModelError unless eta' (top + omega) < 2."""
+        self._diverges(top, rate, 2.0)
+
+
+@dataclass(frozen=True)
+class HeavyBall(_Steps):
+    r"""Gradient descent with heavy-ball momentum beta.
+
+    h = (1 - r_k)/y with r_{k+1} = (1 + beta - eta' y) r_k - beta r_{k-1}, r_0 = 1,
+    r_1 = 1 - eta' y; stable for eta' y < 2 (1 + beta). Slow modes move like gradient flow with
+    time tau/(1 - beta).
+
+    Parameters
+    ----------
+    step : float
+        tau per step.
+    weight_decay, initial_std : float
+        As in GradientFlow.
+    momentum : float
+        beta in [0, 1).
+    """
+
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require("momentum", self.momentum)
+        if not self.momentum < 1.0:
+            raise ModelError(f"momentum is {self.momentum!r}; it must be in [0, 1)")
+
+    def memory(self, x: Array, tau: Array, rate: float) -> Array:
+        """r_k(y), by the closed form of the two-term recurrence."""
+        beta = self.momentum
+        if beta == 0.0:
+            return GradientDescent(self.step, self.weight_decay).memory(x, tau, rate)
+        z = rate * self.step * (x + self.weight_decay)
+        count = self.counts(tau)
+        k = np.where(np.isinf(count), 0.0, count)[:, None]
+        half = 0.5 * (1.0 + beta - z)
+        # r_k = beta^{k/2} [U_k(c) - (beta/sqrt(beta)) U_{k-1}(c)] with c = half/sqrt(beta)
+        c = half / math.sqrt(beta)
+        under = np.abs(c) < 1.0
+        phi = np.arccos(np.where(under, c, 0.0))
+        sine = np.where(under & (np.abs(np.sin(phi)) > 0.0), np.sin(phi), 1.0)
+        scale = math.sqrt(beta) ** k
+        oscillating = scale * (np.sin((k + 1.0) * phi) - math.sqrt(beta) * np.sin(k * phi)) / sine
+        # overdamped: with sinh, kept as a ratio to the slower root
+        root = np.sqrt(np.maximum(half * half - beta, 0.0))
+        slow = np.where(under, 1.0, np.abs(half) + root)
+        ratio = np.where(under, 0.5, beta / slow**2)
+        sign = np.where(half < 0.0, -1.0, 1.0)
+        log_slow = np.log(slow)
+        gap = np.where(ratio < 1.0, 1.0 - ratio, 1.0)
+        log_ratio = np.log(ratio)
+        geometric = np.where(ratio < 1.0, -np.expm1((k + 1.0) * log_ratio) / gap, k + 1.0)
+        before = np.where(ratio < 1.0, -np.expm1(k * log_ratio) / gap, k)
+        damped = np.exp(k * log_slow) * sign**k * (geometric - beta / slow * sign * before)
+        value = np.where(under, oscillating, damped)
+        return np.where(np.isinf(count)[:, None], 0.0, value)
+
+    def check(self, top: float, rate: float) -> None:
+        """Raise ModelError unless eta' (top + omega) < 2 (1 + beta)."""
+        self._diverges(top, rate, 2.0 * (1.0 + self.momentum))
+
+
+def _require(name: str, value: Any, *, positive: bool = False) -> None:
+    allowed = "> 0" if positive else ">= 0"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ModelError(f"{name} is {value!r}; it must be a number {allowed}") from None
+    if not math.isfinite(number) or number < 0.0 or (positive and number == 0.0):
+        raise ModelError(f"{name} is {value!r}; it must be finite and {allowed}")

@@ -1,0 +1,122 @@
+r"""Stieltjes transforms of the feature matrix U, anywhere off its support and on the real axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.kernels import fixed_point
+from dmft_rf.model import ScoreModel
+
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Resolvent:
+    r"""Solution of the one-point equations at an array of points z.
+
+    Attributes (complex arrays shaped like z)
+    -----------------------------------------
+    z
+        The points; real ones are taken as the limit from above.
+    k, E
+        The two unknowns: k = -1/(psi_p q), and E, which carries what the finite training set
+        changes (E = 1 for psi_n -> infinity).
+    dk, dE
+        Their derivatives with respect to z.
+    residual
+        Relative size of Newton's last step (float).
+    iterations
+        Newton steps in total (int).
+    """
+
+    model: ScoreModel
+    z: Complex
+    k: Complex
+    E: Complex
+    dk: Complex
+    dE: Complex
+    residual: NDArray[np.float64]
+    iterations: int
+
+    @property
+    def q(self) -> Complex:
+        """q(z) = (1/p) Tr (U - z)^{-1}."""
+        return -1.0 / (self.model.psi_p * self.k)
+
+    @property
+    def dq(self) -> Complex:
+        """dq/dz = (1/p) Tr (U - z)^{-2}."""
+        return self.dk / (self.model.psi_p * self.k**2)
+
+    def S(self, Q: ArrayLike = 1.0) -> Complex:
+        """(1/d) Tr[Q W^T (U - z)^{-1} W]/d for a function Q of Sigma, given at its eigenvalues.
+
+        sum_k w_k Q(lambda_k)/(x + y~ lambda_k), x = b^2 - k, y~ = gamma^2/E.
+        """
+        cov = self.model.covariance
+        par = self.model.parameters
+        flat = fixed_point_weights(self.k.ravel(), self.E.ravel(), par, cov.eigenvalues)
+        return (flat @ (cov.weights * Q)).reshape(self.z.shape)
+
+
+def fixed_point_weights(
+    k: Complex, E: Complex, par: NDArray[np.float64], lam: NDArray[np.float64]
+) -> Complex:
+    """1/(b^2 - k + gamma^2 lambda/E), shape (n_points, n_atoms)."""
+    return 1.0 / ((par[2] - k)[:, None] + np.multiply.outer(par[5] / E, lam))
+
+
+def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent:
+    """Solve the one-point equations at the points ``z``.
+
+    Parameters
+    ----------
+    z : complex array
+        Points of the upper or lower half-plane; a real point stands for z + i0. At an eigenvalue
+        atom or an edge of the support the limit does not exist.
+
+    Raises
+    ------
+    ModelError
+        If a point is not finite.
+    ConvergenceError
+        If no solution on the physical branch was found at some point; ``partial`` is the
+        Resolvent with what was found.
+    """
+    points = np.asarray(z, dtype=np.complex128)
+    if not np.all(np.isfinite(points)):
+        raise ModelError("z holds NaN or infinity; the points must be finite")
+    flat = points.ravel()
+    lower = flat.imag < 0.0
+    upper = np.where(lower, flat.conj(), flat)
+    cov, par = model.covariance, model.parameters
+    k, E, dk, dE, residual, status, total = fixed_point.solve_path(
+        np.ascontiguousarray(upper), par, cov.eigenvalues, cov.weights
+    )
+
+    def shaped(values: Complex) -> Complex:
+        return np.where(lower, values.conj(), values).reshape(points.shape)
+
+    result = Resolvent(
+        model,
+        points,
+        shaped(k),
+        shaped(E),
+        shaped(dk),
+        shaped(dE),
+        residual.reshape(points.shape),
+        int(total),
+    )
+    if np.any(status != fixed_point.CONVERGED):
+        bad = int(np.flatnonzero(status != fixed_point.CONVERGED)[0])
+        raise ConvergenceError(
+            f"no solution of the one-point equations on the physical branch at z = {flat[bad]} "
+            f"(t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n})",
+            partial=result,
+            residual=float(residual[bad]),
+        )
+    return result

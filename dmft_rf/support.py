@@ -1,0 +1,365 @@
+r"""Exact support of the spectrum of U: edges, bulks, masses and the atom, without imaginary offset.
+
+U - s^2 = Phi K Phi^T with p Gaussian rows Phi, and K depends on the data alone: every eigenvalue c
+of the sample covariance C gives K the two eigenvalues k_-(c) <= k_+(c) with
+
+    k_+ + k_- = b^2 + v_n + gamma^2 c,    k_+ k_- = b^2 v_n,    v_n = v^2/psi_n,
+
+and samples beyond the rank of C give it v_n. A real z lies outside the support of U if and only
+if z = z(k) with k outside the support of K and dz/dk > 0 (Silverstein and Choi 1995). Between
+two neighbouring pieces of K's spectrum dz/dk is a concave function of k, so {dz/dk > 0} is one
+interval or none: each gap is found from one maximum, and its two edges from one root on either
+side of it. The gaps of C, needed first, follow from the same argument one floor below.
+
+How many eigenvalues lie above a gap is known exactly as well (exact separation, Bai and
+Silverstein 1999): as many as K has above k. The masses of the bulks are sums of weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf.kernels.silverstein import effective_ridge, outside, ridge, second_order
+
+Array = NDArray[np.float64]
+Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
+
+# the logit of a place in an interval is followed this far; beyond it rounding meets the end
+_FAR = 36.0
+# an interval whose ends differ by more than this factor is searched on a logarithmic scale
+_WIDE = 8.0
+
+
+@dataclass(frozen=True)
+class Support:
+    """Support of the limiting spectral law of U.
+
+    Attributes
+    ----------
+    offsets
+        Edges of the bulks measured from s^2, ascending, shape (n_bulks, 2).
+    masses
+        Exact mass of each bulk, shape (n_bulks,).
+    atom
+        Mass of the atom at s^2 (0 if there is none).
+    learning_bulks
+        Whether each bulk belongs to the d directions of the data (the family k_+, the paper's
+        rho_2) rather than to the samples (k_-, rho_1); None while the two are merged.
+    """
+
+    offsets: Array
+    masses: Array
+    atom: float
+    learning_bulks: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """An open gap: z - s^2 at both of its ends, and the mass of K (per d) above it."""
+
+    low: float
+    high: float
+    above: float
+    central: bool = False
+
+
+@dataclass(frozen=True)
+class _DataGap:
+    """A gap of the sample covariance C, as an interval of kappa, with C's mass above it."""
+
+    low: float
+    high: float
+    above: float
+
+
+def find_support(par: Array, lam: Array, w: Array) -> Support:
+    """Edges, masses and atom of U for the parameters ``par`` of kernels.fixed_point.
+
+    Parameters
+    ----------
+    par : (6,) array
+        psi_p, psi_n, b^2, v^2, s^2, gamma^2.
+    lam, w : (n_atoms,) arrays
+        Eigenvalues (ascending, distinct) and weights of Sigma.
+    """
+    return _Finder(par, lam, w).support()
+
+
+class _Finder:
+    """Walks through the pieces between the eigenvalues of K, in ascending order."""
+
+    def __init__(self, par: Array, lam: Array, w: Array):
+        self.par, self.lam, self.w = par, lam, w
+        self.psi_p, self.psi_n, self.b2, v2, _, self.gamma2 = (float(x) for x in par)
+        self.vn = v2 / self.psi_n
+        positive = lam > 0.0
+        self.data_lam = np.ascontiguousarray(lam[positive])
+        self.data_w = np.ascontiguousarray(w[positive])
+        rank = float(self.data_w.sum())
+        self.data_mass = min(self.psi_n, rank)  # nonzero eigenvalues of C, per d
+        self.null_mass = max(0.0, 1.0 - self.data_mass)  # its zero eigenvalues
+        if self.null_mass < 4e-16:
+            self.null_mass = 0.0
+        extra = self.psi_n - self.data_mass if self.vn > 0.0 else 0.0
+        # eigenvalues of K that belong to c = 0
+        self.poles = sorted(
+            (k, m) for k, m in ((self.b2, self.null_mass), (self.vn, extra)) if m > 0.0
+        )
+        self.total = self.data_mass * (2.0 if self.vn > 0.0 else 1.0) + self.null_mass + extra
+
+    # -- the walk ----------------------------------------------------------------------------
+
+    def support(self) -> Support:
+        bottom, atom = self._bottom()
+        gaps = [bottom, *self._middle(), self._top()]
+        offsets = np.array([(g.high, h.low) for g, h in zip(gaps, gaps[1:], strict=False)])
+        above = np.array([g.above for g in gaps]) / self.psi_p
+        if atom == 0.0:
+            above[0] = 1.0
+        masses = above[:-1] - above[1:]
+        centre = next((i for i, g in enumerate(gaps) if g.central), None)
+        learning = None
+        if self.vn == 0.0:
+            learning = np.ones(len(masses), dtype=np.bool_)
+        elif centre is not None:
+            learning = np.arange(len(masses)) >= centre
+        return Support(offsets, masses, atom, learning)
+
+    def _bottom(self) -> tuple[_Gap, float]:
+        """The gap below all bulks, and the atom at s^2 (k = 0) that it may contain."""
+        excess = self.psi_p - self.total
+        if abs(excess) <= 4e-15 * self.psi_p:  # hard edge: the support begins at s^2 itself
+            return _Gap(-math.inf, 0.0, self.psi_p), 0.0
+        if excess < 0.0:
+            low = self._edge(lambda u: self._at_k(-math.exp(u), False), *self._range_below_zero())
+            return _Gap(-math.inf, low, self.psi_p), 0.0
+        if self.vn > 0.0:
+            edge = self._outer_edge(-1)
+        else:
+            first = self.poles[0][0] if self.poles else self._k(self._c(self._data_gaps[0].low), 1)
+            edge = self._one_sided(lambda k: self._at_k(k, False), 0.0, first)
+        return _Gap(-math.inf, edge, self.total), excess / self.psi_p
+
+    def _middle(self) -> list[_Gap]:
+        gaps: list[_Gap] = []
+        inner = self._data_gaps[1:-1]
+        if self.vn > 0.0:
+            for gap in reversed(inner):  # k_- falls with c
+                gaps += self._between_data(gap, -1, self.total - gap.above)
+        gaps += self._centre()
+        for gap in inner:
+            gaps += self._between_data(gap, 1, gap.above)
+        return gaps
+
+    def _top(self) -> _Gap:
+        return _Gap(self._outer_edge(1), math.inf, 0.0)
+
+    def _centre(self) -> list[_Gap]:
+        """Between the two families, where c lies below the support of C; poles at c = 0 split it."""
+        c_min = self._c(self._data_gaps[0].low)
+        k_high = self._k(c_min, 1)
+        k_low = self._k(c_min, -1) if self.vn > 0.0 else None
+        nodes = [k for k, _ in self.poles]
+        if k_low is not None:
+            nodes.insert(0, k_low)
+        nodes.append(k_high)
+        gaps = []
+        for a, b in zip(nodes, nodes[1:], strict=False):
+            if not a < b:
+                continue
+            above = self.data_mass + sum(m for k, m in self.poles if k >= b)
+            gaps += self._concave(
+                lambda k: self._at_k(k, False), a, b, above, self._is_central(a, b)
+            )
+        return gaps
+
+    def _is_central(self, a: float, b: float) -> bool:
+        """Whether (a, b) separates the d directions of the data from the samples."""
+        middle = math.sqrt(self.b2 * self.vn)
+        if self.vn >= self.b2:  # extra samples at v_n sit above the null directions at b^2
+            return a >= self.vn or (a <= middle <= b and not self.poles)
+        return a <= middle <= b or (a == self.vn)
+
+    def _between_data(self, gap: _DataGap, sign: int, above: float) -> list[_Gap]:
+        return self._concave(lambda kappa: self._at_kappa(kappa, sign), gap.low, gap.high, above)
+
+    # -- points outside the support -----------------------------------------------------------
+
+    def _c(self, kappa: float) -> float:
+        return -float(ridge(kappa, self.psi_n, self.data_lam, self.data_w)[0])
+
+    def _k(self, c: float, sign: int) -> float:
+        """k_+(c) or k_-(c) for c >= 0."""
+        g = self.gamma2 * max(c, 0.0)
+        trace = self.b2 + self.vn + g
+        root = math.sqrt((self.b2 - self.vn) ** 2 + g * (g + 2.0 * (self.b2 + self.vn)))
+        k_plus = 0.5 * (trace + root)
+        return k_plus if sign > 0 else self.b2 * self.vn / k_plus
+
+    def _at_kappa(self, kappa: float, sign: int) -> tuple[float, float]:
+        c = self._c(kappa)
+        return outside(self._k(c, sign), kappa, c, self.par, self.lam, self.w)
+
+    def _at_k(self, k: float, upper: bool) -> tuple[float, float]:
+        c = (
+            (k - self.b2) * (k - self.vn) / (self.gamma2 * k)
+            if self.vn
+            else (k - self.b2) / self.gamma2
+        )
+        kappa = float(effective_ridge(-c, upper, self.psi_n, self.data_lam, self.data_w))
+        if math.isnan(kappa):
+            return math.nan, -math.inf
+        return outside(k, kappa, c, self.par, self.lam, self.w)
+
+    # -- one-dimensional searches ---------------------------------------------------------------
+
+    def _edge(self, slope: Slope, a: float, b: float) -> float:
+        """z - s^2 at the root of dz/dk between the parameters a and b."""
+        from scipy.optimize import brentq
+
+        def clipped(u: float) -> float:
+            return max(slope(u)[1], -1e300)
+
+        return float(slope(brentq(clipped, a, b, xtol=1e-15, rtol=1e-14))[0])
+
+    def _range_below_zero(self) -> tuple[float, float]:
+        """log(-k) on both sides of the root of dz/dk on k < 0."""
+        spread = (
+            self.b2 + self.vn + self.gamma2 * float(self.lam.max()) * (1 + self.psi_n**-0.5) ** 2
+        )
+        high = math.log(spread * math.sqrt(self.total / self.psi_p)) + 1.0
+        low = high
+        while self._at_k(-math.exp(low), False)[1] > 0.0:
+            low -= 2.0
+        while self._at_k(-math.exp(high), False)[1] < 0.0:
+            high += 1.0
+        return low, high
+
+    def _outer_edge(self, sign: int) -> float:
+        """The edge in the piece beyond the largest eigenvalue of C: top (+) or bottom (-)."""
+        start = self._data_gaps[-1].high
+
+        def slope(u: float) -> tuple[float, float]:
+            return self._at_kappa(start - math.exp(u), sign)
+
+        scale = math.log(abs(start))
+        low = scale
+        while slope(low)[1] > 0.0:
+            low -= 2.0
+        high = scale
+        while slope(high)[1] <= 0.0:
+            high += 2.0
+        return self._edge(slope, low, high)
+
+    def _one_sided(self, at: Slope, a: float, b: float) -> float:
+        """Edge in (a, b) when the slope falls from a positive value at a to -infinity at b."""
+        slope = _logit(at, a, b)
+        low, high = 0.0, 0.0
+        while slope(low)[1] <= 0.0:
+            low -= 1.0
+        while slope(high)[1] > 0.0:
+            high += 1.0
+        return self._edge(slope, low, high)
+
+    def _concave(
+        self, at: Slope, a: float, b: float, above: float, central: bool = False
+    ) -> list[_Gap]:
+        """The open gap inside (a, b), if the concave slope becomes positive there."""
+        slope = _logit(at, a, b)
+        top = _maximum(lambda u: slope(u)[1])
+        if top is None:
+            return []
+        low, high = sorted((self._edge(slope, -_FAR, top), self._edge(slope, top, _FAR)))
+        return [_Gap(low, high, above, central)]
+
+    # -- gaps of the sample covariance ------------------------------------------------------------
+
+    @property
+    def _data_gaps(self) -> list[_DataGap]:
+        """Gaps of C in ascending c: below its support, between its bulks, above them."""
+        if not hasattr(self, "_found"):
+            self._found = self._find_data_gaps()
+        return self._found
+
+    def _find_data_gaps(self) -> list[_DataGap]:
+        lam, w, psi_n = self.data_lam, self.data_w, self.psi_n
+        spread = math.log(math.sqrt(float(np.sum(w * lam * lam)) / psi_n))
+
+        def outer(end: float, side: float, weight: float) -> float:
+            low = math.log(lam[0] if side > 0 else lam[-1]) + 0.5 * math.log(weight / psi_n)
+            return end + side * math.exp(
+                _root(lambda u: second_order(end + side * math.exp(u), lam, w) - psi_n, low, spread)
+            )
+
+        right = outer(-float(lam[0]), 1.0, float(w[0]))
+        left = outer(-float(lam[-1]), -1.0, float(w[-1]))
+        gaps = [_DataGap(right, math.inf, self.data_mass)]
+        above = np.cumsum(w[::-1])[::-1]
+        # a gap needs f < psi_n somewhere; the two neighbours alone bound f from below
+        cube = np.cbrt(w * lam * lam)
+        least = (cube[1:] + cube[:-1]) ** 3 / np.diff(lam) ** 2
+        for i in np.flatnonzero(least < psi_n):
+            a, b = -float(lam[i + 1]), -float(lam[i])
+            f = _logit(lambda kappa: (0.0, psi_n - second_order(kappa, lam, w)), a, b)
+            top = _maximum(lambda u, f=f: f(u)[1])
+            if top is not None:
+                ends = (
+                    _root(lambda u, f=f: f(u)[1], -_FAR, top),
+                    _root(lambda u, f=f: f(u)[1], top, _FAR),
+                )
+                kappa_low, kappa_high = (_from_logit(u, a, b) for u in ends)
+                gaps.append(_DataGap(kappa_low, kappa_high, float(above[i + 1])))
+        gaps.append(_DataGap(-math.inf, left, 0.0))
+        return gaps
+
+
+def _from_logit(u: float, a: float, b: float) -> float:
+    """The place in (a, b), of either sign, whose logit is u; on a logarithmic scale if wide."""
+    if a * b > 0.0 and max(a / b, b / a) > _WIDE:
+        ratio = math.log(b / a)
+        if u < 0.0:
+            return a * math.exp(ratio * math.exp(u) / (1.0 + math.exp(u)))
+        return b * math.exp(-ratio * math.exp(-u) / (1.0 + math.exp(-u)))
+    if u < 0.0:
+        return a + (b - a) * math.exp(u) / (1.0 + math.exp(u))
+    return b - (b - a) * math.exp(-u) / (1.0 + math.exp(-u))
+
+
+def _logit(at: Slope, a: float, b: float) -> Slope:
+    """``at`` as a function of the logit of its argument's place in (a, b)."""
+    return lambda u: at(_from_logit(u, a, b))
+
+
+def _root(f: Callable[[float], float], a: float, b: float) -> float:
+    """Root of f in [a, b]; an end at which f vanishes up to rounding is the root."""
+    from scipy.optimize import brentq
+
+    def clipped(u: float) -> float:
+        return max(min(f(u), 1e300), -1e300)
+
+    fa, fb = clipped(a), clipped(b)
+    if fa * fb > 0.0:
+        return a if abs(fa) < abs(fb) else b
+    return float(brentq(clipped, a, b, xtol=1e-15, rtol=1e-14))
+
+
+def _maximum(f: Callable[[float], float]) -> float | None:
+    """A point with f > 0 of a function with a single maximum, or None if the maximum is <= 0."""
+    from scipy.optimize import minimize_scalar
+
+    best: dict[str, Any] = {"u": 0.0, "f": -math.inf}
+
+    def objective(u: float) -> float:
+        value = max(f(u), -1e300)
+        if value > best["f"]:
+            best.update(u=u, f=value)
+        return -value
+
+    minimize_scalar(objective, bounds=(-_FAR, _FAR), method="bounded", options={"xatol": 1e-9})
+    return best["u"] if best["f"] > 0.0 else None
