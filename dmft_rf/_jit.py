@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def njit(function: F) -> F:
     """Compile ``function`` in nopython mode, with a disk cache where one can be kept."""
-    options = {"fastmath": False, "error_model": "numpy"}
+    options: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
     if os.environ.get("DMFT_RF_CACHE", "1") != "0":
         try:
             return numba.njit(cache=True, **options)(function)

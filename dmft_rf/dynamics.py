@@ -5,10 +5,12 @@ T[f, g] the double integral of the two-point function with Q = Sigma_t, for the 
 
     L_train = 1 - b^2 S[2 h - x h^2] = L_train(inf) + b^2 S[(1 - x h)^2/x]
     E_score = Tr Sigma_t^{-1}/d - 2 a^2 S[h] + a^2 { N S[h^2] + a^2 T[h, h] }
-    L_test  = L_floor + Delta_t E_score,      N = E sigma^2 - mu_0^2 - mu_1^2,  a^2 = mu_1^2/Gamma_t^2
+    L_test  = L_floor + Delta_t E_score,
+    N = E sigma^2 - mu_0^2 - mu_1^2,    a^2 = mu_1^2/Gamma_t^2
 
 The second forms have no cancellation at late times (train) and as t -> 0 (score). Independent
-Gaussian initial weights of variance kappa^2 add, with the memory g of the rule and rho the law of U,
+Gaussian initial weights of variance kappa^2 add, with the memory g of the rule and the law rho
+of U,
 
     kappa^2 Delta_t integral x g^2 d rho                                to L_train,
     kappa^2 { N integral g^2 d rho + (a^2/psi_p) S_{Sigma_t}[g^2] }     to E_score.
@@ -25,10 +27,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.rules import Rule
-from dmft_rf.solution import ContourNodes, Estimate, Solution
+from dmft_rf.estimate import Estimate
+from dmft_rf.measure import SpectralNodes
+from dmft_rf.model import ScoreModel
+from dmft_rf.nodes import ContourNodes
+from dmft_rf.rules import GradientFlow, Rule
 
 Array = NDArray[np.float64]
+Nodes = ContourNodes | SpectralNodes
 
 # times handled at once: bounds the memory of a call, not its size
 _BLOCK = 4096
@@ -46,12 +52,10 @@ class LearningCurves:
         L_train, averaged over the noise exactly (without the weight-decay penalty).
     test
         L_test, on fresh samples.
-    generalization_gap
-        L_test - L_train.
     score_error
         (1/d) E|s_A - s*|^2 against the exact score -Sigma_t^{-1} x of Gaussian data.
     error
-        Estimated absolute errors of the above, by name.
+        Estimated absolute errors of train, test, generalization_gap and score_error, by name.
     rule, model
         What was trained, on what.
     """
@@ -59,42 +63,55 @@ class LearningCurves:
     tau: Array
     train: Array
     test: Array
-    generalization_gap: Array
     score_error: Array
     error: dict[str, Array]
     rule: Rule
-    solution: Solution
+    model: ScoreModel
+
+    @property
+    def generalization_gap(self) -> Array:
+        """L_test - L_train."""
+        return self.test - self.train
+
+    @property
+    def relative_error(self) -> float:
+        """Largest estimated relative error of train, test and score_error."""
+        if self.tau.size == 0:
+            return 0.0
+        return max(
+            float(np.max(self.error[name] / np.abs(getattr(self, name))))
+            for name in ("train", "test", "score_error")
+        )
+
+    def require(self, rtol: float) -> LearningCurves:
+        """These curves, or ConvergenceError if they are not accurate to ``rtol``."""
+        if not self.relative_error <= rtol:
+            raise ConvergenceError(
+                f"learning curves reached a relative error of {self.relative_error:.1e} under "
+                f"{self.rule}; rtol = {rtol:g} was asked for",
+                partial=self,
+                residual=self.relative_error,
+            )
+        return self
 
 
-def learning_curves(solution: Solution, tau: ArrayLike, rule: Rule) -> LearningCurves:
-    """What Solution.learning_curves returns."""
+def curves_on(nodes: Nodes, train_limit: float, tau: ArrayLike, rule: Rule) -> LearningCurves:
+    """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
+
+    ``train_limit`` is the training loss of minimum-norm least squares. Raises ModelError if a time
+    is negative or NaN, not one of the rule's, or the rule diverges on this spectrum.
+    """
     times = _times(tau)
     flat = times.ravel()
-    top = solution.diagnostics["support"][1]
-    rule.check(top, solution.model.rate)
+    rule.check(float(nodes.law.edges[-1, 1]), nodes.model.rate)
     rule.check_times(flat)
-    if rule.bounded_in_half_plane:
-        nodes = solution.nodes
-    else:
-        raise NotImplementedError
-    parts = [
-        _curves(solution, nodes, flat[i : i + _BLOCK], rule)
-        for i in range(0, max(flat.size, 1), _BLOCK)
-    ]
-    train, score = (
-        Estimate(
-            np.concatenate([p[j].value for p in parts]).reshape(times.shape),
-            np.concatenate([p[j].error for p in parts]).reshape(times.shape),
-        )
-        for j in (0, 1)
-    )
-    test = _test_loss(solution, score)
-    _require_accuracy(solution, train, test, score, rule)
+    blocks = [flat[i : i + _BLOCK] for i in range(0, max(flat.size, 1), _BLOCK)]
+    parts = [_losses(nodes, train_limit, block, rule) for block in blocks]
+    train, score, test = (_joined([part[i] for part in parts], times.shape) for i in range(3))
     return LearningCurves(
         tau=times,
         train=train.value,
         test=test.value,
-        generalization_gap=test.value - train.value,
         score_error=score.value,
         error={
             "train": train.error,
@@ -103,41 +120,38 @@ def learning_curves(solution: Solution, tau: ArrayLike, rule: Rule) -> LearningC
             "score_error": score.error,
         },
         rule=rule,
-        solution=solution,
+        model=nodes.model,
     )
 
 
-def relative_error(solution: Solution, tau: Array, rule: Rule) -> float:
+def relative_error(nodes: Nodes, train_limit: float, tau: Array, rule: Rule) -> float:
     """Largest estimated relative error of train, test and score error at the times ``tau``."""
-    train, score = _curves(solution, solution.nodes, tau, rule)
-    test = _test_loss(solution, score)
-    return max(float(np.max(e.error / np.abs(e.value))) for e in (train, test, score))
+    return curves_on(nodes, train_limit, tau, rule).relative_error
 
 
-def test_loss_slope(solution: Solution, tau: Array, rule: Rule) -> Array:
-    """d E_score/d tau (= d L_test/d tau / Delta_t) under a rule with a ``velocity``."""
-    model, nodes = solution.model, solution.nodes
+def score_error_slope(nodes: ContourNodes, tau: Array, rule: GradientFlow) -> Array:
+    """D E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
+    model = nodes.model
     c = model.coefficients
     a2 = (c.mu1 / c.Gamma_t) ** 2
     h = rule.filter(nodes.points, tau, model.rate)
-    v = rule.velocity(nodes.points, tau, model.rate)  # type: ignore[attr-defined]
+    v = rule.velocity(nodes.points, tau, model.rate)
     linear = nodes.integral(v, nodes.S).value
     square = nodes.integral(h * v, nodes.S).value
-    pair = nodes.bilinear(h, v)
-    return 2.0 * a2 * (-linear + c.residual_variance * square + a2 * pair)
+    return 2.0 * a2 * (-linear + c.residual_variance * square + a2 * nodes.bilinear(h, v))
 
 
-def _curves(
-    solution: Solution, nodes: ContourNodes, tau: Array, rule: Rule
-) -> tuple[Estimate, Estimate]:
-    """Train loss and score error at the times ``tau``, shape (n_tau,)."""
-    model = solution.model
+def _losses(
+    nodes: Nodes, train_limit: float, tau: Array, rule: Rule
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Train loss, score error and test loss at the times ``tau``, shape (n_tau,)."""
+    model = nodes.model
     c = model.coefficients
     a2 = (c.mu1 / c.Gamma_t) ** 2
     x = nodes.points
     h = rule.filter(x, tau, model.rate)
     left = rule.residual(x, tau, model.rate)
-    train = _sum(solution.train_limit, (c.b**2, nodes.integral(left * left / x, nodes.S)))
+    train = _sum(train_limit, (c.b**2, nodes.integral(left * left / x, nodes.S)))
     score = _sum(
         model.initial_score_error,
         (-2.0 * a2, nodes.integral(h, nodes.S)),
@@ -147,7 +161,7 @@ def _curves(
     if rule.initial_scale > 0.0:
         kappa2 = rule.initial_scale**2
         g2 = rule.memory(x, tau, model.rate) ** 2
-        atom_loss, atom_norm = _atom_terms(solution, tau, rule)
+        atom_loss, atom_norm = _atom_terms(nodes, tau, rule)
         train = _sum(
             train,
             (kappa2 * c.Delta_t, nodes.integral(x * g2, nodes.q_bulk)),
@@ -159,22 +173,30 @@ def _curves(
             (kappa2 * c.residual_variance, atom_norm),
             (kappa2 * a2 / model.psi_p, nodes.integral(g2, nodes.S_diffused)),
         )
-    return train, score
+    test = Estimate(model.floor + c.Delta_t * score.value, c.Delta_t * score.error)
+    return train, score, test
 
 
-def _atom_terms(solution: Solution, tau: Array, rule: Rule) -> tuple[Estimate, Estimate]:
+def _atom_terms(nodes: Nodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate]:
     """Contributions of the atom of U at s^2 to integral x g^2 d rho and integral g^2 d rho."""
     norm = np.zeros(tau.size)
     loss = np.zeros(tau.size)
-    for location, mass in solution.spectrum.atoms:
-        g2 = rule.memory(np.array([location]), tau, solution.model.rate)[:, 0] ** 2
+    for location, mass in nodes.law.atoms:
+        g2 = rule.memory(np.array([location]), tau, nodes.model.rate)[:, 0] ** 2
         norm += mass * g2
         loss += mass * location * g2
     return Estimate(loss, np.zeros(tau.size)), Estimate(norm, np.zeros(tau.size))
 
 
+def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
+    return Estimate(
+        np.concatenate([part.value for part in parts]).reshape(shape),
+        np.concatenate([part.error for part in parts]).reshape(shape),
+    )
+
+
 def _sum(start: float | Estimate, *terms: tuple[float, Estimate]) -> Estimate:
-    """start + sum of factor * estimate, with the rounding of the sum in its error."""
+    """Start + sum of factor * estimate, with the rounding of the sum in its error."""
     eps = float(np.finfo(float).eps)
     first = terms[0][1]
     if isinstance(start, Estimate):
@@ -188,11 +210,6 @@ def _sum(start: float | Estimate, *terms: tuple[float, Estimate]) -> Estimate:
     return Estimate(value, error)
 
 
-def _test_loss(solution: Solution, score: Estimate) -> Estimate:
-    delta = solution.model.coefficients.Delta_t
-    return Estimate(solution.model.floor + delta * score.value, delta * score.error)
-
-
 def _times(tau: ArrayLike) -> Array:
     try:
         times = np.asarray(tau, dtype=float)
@@ -202,19 +219,3 @@ def _times(tau: ArrayLike) -> Array:
         bad = times[np.isnan(times) | (times < 0.0)].ravel()[0]
         raise ModelError(f"tau holds {float(bad)!r}; times must be >= 0 (inf is allowed)")
     return times
-
-
-def _require_accuracy(
-    solution: Solution, train: Estimate, test: Estimate, score: Estimate, rule: Rule
-) -> None:
-    for name, e in (("train", train), ("test", test), ("score_error", score)):
-        if e.value.size == 0:
-            continue
-        worst = float(np.max(e.error / np.abs(e.value)))
-        if not worst <= solution.rtol:
-            raise ConvergenceError(
-                f"{name} reached a relative error of {worst:.1e} under {rule}; "
-                f"rtol = {solution.rtol:g} was asked for",
-                partial=(train, test, score),
-                residual=worst,
-            )

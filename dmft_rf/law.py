@@ -17,7 +17,8 @@ from dmft_rf.support import Support, find_support
 
 Array = NDArray[np.float64]
 
-_GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
+# Gauss-Legendre nodes of a panel
+_NODES = 16
 _FIRST_PANELS = 3
 _MOST_PANELS = 4000
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
@@ -26,6 +27,32 @@ _MASS_ERROR = 1e-11
 # a bulk whose ends, measured from s^2, differ by more than this factor is integrated in
 # log(lambda - s^2)
 _WIDE = 8.0
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Intervals in theta, each in a bulk (low, high) measured from s^2; arrays (n_panels,)."""
+
+    low: Array
+    high: Array
+    left: Array
+    right: Array
+
+    def rule(self, n: int) -> tuple[Array, Array]:
+        """Gauss-Legendre nodes lambda - s^2, ascending in each bulk, and weights; (n_panels n,)."""
+        nodes, weights = np.polynomial.legendre.leggauss(n)
+        half = 0.5 * (self.right - self.left)[:, None]
+        theta = 0.5 * (self.right + self.left)[:, None] + half * nodes
+        x, slope = _edge_map(self.low[:, None], self.high[:, None], theta)
+        return x.ravel(), (half * weights * slope).ravel()
+
+    def halved(self) -> Panels:
+        """Twice as many panels."""
+        middle = 0.5 * (self.left + self.right)
+        low, high = np.repeat(self.low, 2), np.repeat(self.high, 2)
+        left = np.stack([self.left, middle], axis=1).ravel()
+        right = np.stack([middle, self.right], axis=1).ravel()
+        return Panels(low, high, left, right)
 
 
 @dataclass(frozen=True)
@@ -122,57 +149,62 @@ class Spectrum:
         return np.concatenate(parts) + self.model.coefficients.s2
 
     @cached_property
+    def panels(self) -> Panels:
+        """Panels on which the density, times the edge map, is resolved to rounding."""
+        parts = [
+            self._bulk_panels(float(low), float(high), float(mass))
+            for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True)
+        ]
+        return Panels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    @cached_property
     def _quadrature(self) -> tuple[Array, Array, float]:
         """Nodes lambda - s^2, weights with the density in them, and the error of the mass."""
-        nodes, weights, error = [], [], 0.0
+        x, w = self.panels.rule(_NODES)
+        w = w * self._density_at(x)
+        error = 0.0
         for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True):
-            x, w, miss = self._bulk_quadrature(float(low), float(high), float(mass))
-            nodes.append(x)
-            weights.append(w)
-            error += miss
-        return np.concatenate(nodes), np.concatenate(weights), error
+            error += abs(float(w[(x > low) & (x < high)].sum()) - float(mass))
+        return x, w, error
 
-    def _bulk_quadrature(self, low: float, high: float, mass: float) -> tuple[Array, Array, float]:
-        """Adaptive Gauss-Legendre panels in theta on one bulk.
+    def _bulk_panels(self, low: float, high: float, mass: float) -> tuple[Array, ...]:
+        """Panels of one bulk: each is replaced by its halves until the two agree with it.
 
-        A panel is replaced by its halves until the two agree; the halves are what is kept.
+        The halves are what is kept, and together they must carry the exact mass.
         """
         ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
         left, right = ends[:-1], ends[1:]
-        x, w = self._panels(low, high, left, right)
-        nodes, weights, count = [], [], 0
-        while left.size:
+        masses = self._panel_masses(low, high, left, right)
+        kept: list[tuple[Array, Array]] = []
+        total, count = 0.0, 0
+        while left.size and count < _MOST_PANELS:
             middle = 0.5 * (left + right)
             left = np.stack([left, middle], axis=1).ravel()
             right = np.stack([middle, right], axis=1).ravel()
-            old = w.sum(axis=1)
-            x, w = self._panels(low, high, left, right)
-            miss = np.abs(w.reshape(len(old), -1).sum(axis=1) - old)
+            whole = masses
+            masses = self._panel_masses(low, high, left, right)
+            miss = np.abs(masses.reshape(-1, 2).sum(axis=1) - whole)
             done = np.repeat(miss <= _MASS_TOLERANCE * mass, 2)
-            nodes.append(x[done].ravel())
-            weights.append(w[done].ravel())
+            kept.append((left[done], right[done]))
+            total += float(masses[done].sum())
             count += left.size
-            left, right, x, w = left[~done], right[~done], x[~done], w[~done]
-            if count > _MOST_PANELS:
-                break
-        all_nodes, all_weights = np.concatenate(nodes), np.concatenate(weights)
-        error = abs(float(all_weights.sum()) - mass)
-        if left.size or error > _MASS_ERROR * max(mass, 1e-3):
+            left, right, masses = left[~done], right[~done], masses[~done]
+        if left.size or abs(total - mass) > _MASS_ERROR * max(mass, 1e-3):
             raise ConvergenceError(
-                f"the density between {low} and {high} above s^2 integrates to "
-                f"{float(all_weights.sum())!r}; its exact mass is {mass!r}",
-                partial=(all_nodes, all_weights),
-                residual=error,
+                f"the density between {low} and {high} above s^2 integrates to {total!r}; its "
+                f"exact mass is {mass!r}",
+                partial=kept,
+                residual=abs(total - mass),
             )
-        order = np.argsort(all_nodes)
-        return all_nodes[order], all_weights[order], error
+        left, right = (np.concatenate([pair[i] for pair in kept]) for i in (0, 1))
+        order = np.argsort(left)
+        size = np.ones(left.size)
+        return low * size, high * size, left[order], right[order]
 
-    def _panels(self, low: float, high: float, left: Array, right: Array) -> tuple[Array, Array]:
-        """Gauss-Legendre nodes lambda - s^2 and weights times density, (n_panels, n_nodes)."""
-        half = 0.5 * (right - left)[:, None]
-        theta = 0.5 * (right + left)[:, None] + half * _GAUSS_NODES
-        x, slope = _edge_map(low, high, theta)
-        return x, half * _GAUSS_WEIGHTS * slope * self._density_at(x)
+    def _panel_masses(self, low: float, high: float, left: Array, right: Array) -> Array:
+        size = np.ones(left.size)
+        x, w = Panels(low * size, high * size, left, right).rule(_NODES)
+        return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
         """Integral of ``f(lambda)`` against the whole law, bulks and atom.
@@ -203,23 +235,25 @@ class Spectrum:
         return self.integrate(lambda lam: lam ** int(k))
 
 
-def _edge_map(low: float, high: float, theta: Array) -> tuple[Array, Array]:
-    """lambda - s^2 and its derivative for theta in (0, pi), from the lower edge to the upper one.
+def _edge_map(low: Array, high: Array, theta: Array) -> tuple[Array, Array]:
+    """Lambda - s^2 and its derivative for theta in (0, pi), from the lower edge to the upper one.
 
     lambda - s^2, or its logarithm where it spans a wide range, is middle - half cos theta: square
     roots (and inverse square roots) of the density at the edges become analytic in theta.
     """
     sin, cos = np.sin(theta), np.cos(theta)
-    if low > 0.0 and high > _WIDE * low:
-        half = 0.5 * math.log(high / low)
-        x = math.sqrt(low * high) * np.exp(-half * cos)
-        return x, x * half * sin
+    wide = (low > 0.0) & (high > _WIDE * low)
+    safe = np.where(wide, low, 1.0)
+    half_log = 0.5 * np.log(np.where(wide, high, 1.0) / safe)
+    logarithmic = np.sqrt(safe * high) * np.exp(-half_log * cos)
     half = 0.5 * (high - low)
     # from the lower end where that is nearer, so that points at a hard edge keep their digits
-    x = np.where(
-        cos > 0.0, low + 2.0 * half * np.sin(0.5 * theta) ** 2, 0.5 * (low + high) - half * cos
+    near = low + 2.0 * half * np.sin(0.5 * theta) ** 2
+    linear = np.where(cos > 0.0, near, 0.5 * (low + high) - half * cos)
+    return (
+        np.where(wide, logarithmic, linear),
+        np.where(wide, logarithmic * half_log * sin, half * sin),
     )
-    return x, half * sin
 
 
 def spectrum(model: ScoreModel) -> Spectrum:

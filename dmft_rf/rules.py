@@ -57,10 +57,10 @@ class Rule(ABC):
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """g_tau(x), the factor by which the initial weights have decayed."""
 
-    def check(self, top: float, rate: float) -> None:
+    def check(self, top: float, rate: float) -> None:  # noqa: B027
         """Raise ModelError if the rule diverges on a spectrum that ends at ``top``."""
 
-    def check_times(self, tau: Array) -> None:
+    def check_times(self, tau: Array) -> None:  # noqa: B027
         """Raise ModelError if the rule does not exist at these times."""
 
 
@@ -258,8 +258,8 @@ class _Steps(Rule):
     def _diverges(self, top: float, rate: float, limit: float) -> None:
         if not rate * self.step * (top + self.weight_decay) < limit:
             raise ModelError(
-                f"step is {self.step!r}; training diverges, this spectrum (top eigenvalue {top:.6g}) "
-                f"allows steps below {limit / (rate * (top + self.weight_decay)):.6g}"
+                f"step is {self.step!r}; training diverges, a spectrum with top eigenvalue "
+                f"{top:.6g} allows steps below {limit / (rate * (top + self.weight_decay)):.6g}"
             )
 
 
@@ -279,10 +279,13 @@ class GradientDescent(_Steps):
 
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """(1 - eta' y)^k."""
-        factor = 1.0 - rate * self.step * (x + self.weight_decay)
+        z = rate * self.step * (x + self.weight_decay)
         count = self.counts(tau)
-        finite = np.where(np.isinf(count), 0.0, count).astype(np.int64)
-        power = factor[None, :] ** finite[:, None]
+        k = np.where(np.isinf(count), 0.0, count)[:, None]
+        # log1p keeps (1 - z)^k exact to rounding for a billion small steps
+        size = np.where(z < 1.0, np.log1p(-np.minimum(z, 0.5)), 0.0)
+        size = np.where(z > 0.5, np.log(np.maximum(np.abs(1.0 - z), 1e-300)), size)
+        power = np.where(z > 1.0, _alternating(k), 1.0) * np.exp(k * size)
         return np.where(np.isinf(count)[:, None], 0.0, power)
 
     def check(self, top: float, rate: float) -> None:
@@ -337,18 +340,31 @@ class HeavyBall(_Steps):
         slow = np.where(under, 1.0, np.abs(half) + root)
         ratio = np.where(under, 0.5, beta / slow**2)
         sign = np.where(half < 0.0, -1.0, 1.0)
-        log_slow = np.log(slow)
+        # (1 - slow)(1 - beta/slow) = z keeps the digits of a root close to 1
+        near_one = ~under & (half > 0.0)
+        log_slow = np.where(
+            near_one, np.log1p(-np.where(near_one, z / (1.0 - beta / slow), 0.0)), np.log(slow)
+        )
         gap = np.where(ratio < 1.0, 1.0 - ratio, 1.0)
         log_ratio = np.log(ratio)
         geometric = np.where(ratio < 1.0, -np.expm1((k + 1.0) * log_ratio) / gap, k + 1.0)
         before = np.where(ratio < 1.0, -np.expm1(k * log_ratio) / gap, k)
-        damped = np.exp(k * log_slow) * sign**k * (geometric - beta / slow * sign * before)
+        damped = (
+            np.exp(k * log_slow)
+            * np.where(half < 0.0, _alternating(k), 1.0)
+            * (geometric - beta / slow * sign * before)
+        )
         value = np.where(under, oscillating, damped)
         return np.where(np.isinf(count)[:, None], 0.0, value)
 
     def check(self, top: float, rate: float) -> None:
         """Raise ModelError unless eta' (top + omega) < 2 (1 + beta)."""
         self._diverges(top, rate, 2.0 * (1.0 + self.momentum))
+
+
+def _alternating(k: Array) -> Array:
+    """(-1)^k for whole numbers k held as floats."""
+    return 1.0 - 2.0 * np.mod(k, 2.0)
 
 
 def _require(name: str, value: Any, *, positive: bool = False) -> None:

@@ -44,7 +44,7 @@ class Resolvent:
 
     @property
     def q(self) -> Complex:
-        """q(z) = (1/p) Tr (U - z)^{-1}."""
+        """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
         return -1.0 / (self.model.psi_p * self.k)
 
     @property
@@ -60,7 +60,7 @@ class Resolvent:
         cov = self.model.covariance
         par = self.model.parameters
         flat = fixed_point_weights(self.k.ravel(), self.E.ravel(), par, cov.eigenvalues)
-        return (flat @ (cov.weights * Q)).reshape(self.z.shape)
+        return (flat @ (cov.weights * np.asarray(Q, dtype=float))).reshape(self.z.shape)
 
 
 def fixed_point_weights(

@@ -17,6 +17,7 @@ Silverstein 1999): as many as K has above k. The masses of the bulks are sums of
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class _Finder:
     def support(self) -> Support:
         bottom, atom = self._bottom()
         gaps = [bottom, *self._middle(), self._top()]
-        offsets = np.array([(g.high, h.low) for g, h in zip(gaps, gaps[1:], strict=False)])
+        offsets = np.array([(g.high, h.low) for g, h in itertools.pairwise(gaps)])
         above = np.array([g.above for g in gaps]) / self.psi_p
         if atom == 0.0:
             above[0] = 1.0
@@ -161,7 +162,7 @@ class _Finder:
         return _Gap(self._outer_edge(1), math.inf, 0.0)
 
     def _centre(self) -> list[_Gap]:
-        """Between the two families, where c lies below the support of C; poles at c = 0 split it."""
+        """Between the two families, c below the support of C; poles at c = 0 split it."""
         c_min = self._c(self._data_gaps[0].low)
         k_high = self._k(c_min, 1)
         k_low = self._k(c_min, -1) if self.vn > 0.0 else None
@@ -170,7 +171,7 @@ class _Finder:
             nodes.insert(0, k_low)
         nodes.append(k_high)
         gaps = []
-        for a, b in zip(nodes, nodes[1:], strict=False):
+        for a, b in itertools.pairwise(nodes):
             if not a < b:
                 continue
             above = self.data_mass + sum(m for k, m in self.poles if k >= b)
@@ -220,7 +221,7 @@ class _Finder:
     # -- one-dimensional searches ---------------------------------------------------------------
 
     def _edge(self, slope: Slope, a: float, b: float) -> float:
-        """z - s^2 at the root of dz/dk between the parameters a and b."""
+        """Z - s^2 at the root of dz/dk between the parameters a and b."""
         from scipy.optimize import brentq
 
         def clipped(u: float) -> float:
@@ -305,18 +306,23 @@ class _Finder:
         cube = np.cbrt(w * lam * lam)
         least = (cube[1:] + cube[:-1]) ** 3 / np.diff(lam) ** 2
         for i in np.flatnonzero(least < psi_n):
-            a, b = -float(lam[i + 1]), -float(lam[i])
-            f = _logit(lambda kappa: (0.0, psi_n - second_order(kappa, lam, w)), a, b)
-            top = _maximum(lambda u, f=f: f(u)[1])
-            if top is not None:
-                ends = (
-                    _root(lambda u, f=f: f(u)[1], -_FAR, top),
-                    _root(lambda u, f=f: f(u)[1], top, _FAR),
-                )
-                kappa_low, kappa_high = (_from_logit(u, a, b) for u in ends)
-                gaps.append(_DataGap(kappa_low, kappa_high, float(above[i + 1])))
+            gap = self._gap_between(-float(lam[i + 1]), -float(lam[i]), float(above[i + 1]))
+            gaps += [] if gap is None else [gap]
         gaps.append(_DataGap(-math.inf, left, 0.0))
         return gaps
+
+    def _gap_between(self, a: float, b: float, above: float) -> _DataGap | None:
+        """The gap of C whose kappa lies between two neighbouring poles, if there is one."""
+
+        def excess(u: float) -> float:
+            kappa = _from_logit(u, a, b)
+            return self.psi_n - float(second_order(kappa, self.data_lam, self.data_w))
+
+        top = _maximum(excess)
+        if top is None:
+            return None
+        ends = (_root(excess, -_FAR, top), _root(excess, top, _FAR))
+        return _DataGap(_from_logit(ends[0], a, b), _from_logit(ends[1], a, b), above)
 
 
 def _from_logit(u: float, a: float, b: float) -> float:

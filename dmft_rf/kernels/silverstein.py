@@ -60,10 +60,7 @@ def effective_ridge(zeta, upper, psi_n, lam, w):
         if not slope > 0.0:
             return np.nan
         step = (value - zeta) / slope
-        if upper:
-            step = min(step, 0.0)
-        else:
-            step = max(step, 0.0)
+        step = min(step, 0.0) if upper else max(step, 0.0)
         kappa -= step
         if abs(step) <= 2e-15 * abs(kappa):
             return kappa
@@ -72,7 +69,7 @@ def effective_ridge(zeta, upper, psi_n, lam, w):
 
 @njit
 def outside(k, kappa, c, par, lam, w):
-    """z - s^2 and dz/dk at a real point (k, kappa) outside the support, with c = c(k).
+    """Z - s^2 and dz/dk at a real point (k, kappa) outside the support, with c = c(k).
 
     E comes from whichever of its two forms, kappa gamma^2/(b^2 - k) and
     -(1 - v_n/k) kappa/c, is farther from 0/0. A point with G_E <= 0 lies on an unphysical
@@ -80,10 +77,8 @@ def outside(k, kappa, c, par, lam, w):
     """
     b2, gamma2 = par[2], par[5]
     vn = par[3] / par[1]
-    if abs(b2 - k) >= abs(k - vn):
-        E = kappa * gamma2 / (b2 - k)
-    else:
-        E = -(1.0 - vn / k) * kappa / c
+    far = abs(b2 - k) >= abs(k - vn)
+    E = kappa * gamma2 / (b2 - k) if far else -(1.0 - vn / k) * kappa / c
     z, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
     if not G_E > 0.0:
         return z, -np.inf

@@ -21,14 +21,30 @@ from dmft_rf._jit import njit
 
 
 @njit
+def factors(k1, E1, k2, E2, m0, m1, m2, q0, q1, par):
+    """t_Q and k_1 k_2 u_Q u_I for one pair; m_j = <lambda^j r_1 r_2>, Q = q0 + q1 lambda."""
+    psi_n, v2, gamma2 = par[1], par[3], par[5]
+    EE = E1 * E2
+    kk = k1 * k2
+    g = gamma2 * gamma2 / (psi_n * EE)
+    D = 1.0 - g * m2
+    lQ = (q0 * m1 + q1 * m2) / D
+    lI = m1 / D
+    h = v2 / psi_n * gamma2 / (kk * EE)
+    t_Q = q0 * m0 + q1 * m1 + g * lQ * m1
+    t_I = m0 + g * lI * m1
+    return t_Q, kk * (t_Q + h * lQ) * (t_I + h * lI)
+
+
+@njit
 def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
-    """T_Q on a grid of pairs of points.
+    """T_Q on a grid of pairs of points, shape (n, n2).
 
     Parameters
     ----------
-    z1, k1, E1 : (n,) complex arrays
+    z1, k1, E1 : (n,) arrays
         First points and their solutions.
-    z2, k2, E2 : (n2,) complex arrays
+    z2, k2, E2 : (n2,) arrays
         Second points.
     dk : (n,) complex array
         dk/dz at the first points, used on the diagonal if ``same`` (z2 is z1).
@@ -37,21 +53,25 @@ def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
     q0, q1
         Q(lambda) = q0 + q1 lambda.
     """
-    psi_n, v2, gamma2 = par[1], par[3], par[5]
-    vn = v2 / psi_n
     out = np.empty_like(m0)
     for i in range(z1.size):
         for j in range(z2.size):
-            EE = E1[i] * E2[j]
-            kk = k1[i] * k2[j]
-            g = gamma2 * gamma2 / (psi_n * EE)
-            D = 1.0 - g * m2[i, j]
-            mQ = q0 * m0[i, j] + q1 * m1[i, j]
-            mlQ = (q0 * m1[i, j] + q1 * m2[i, j]) / D
-            ml = m1[i, j] / D
-            h = vn * gamma2 / (kk * EE)
-            t_Q = mQ + g * mlQ * m1[i, j]
-            t_I = m0[i, j] + g * ml * m1[i, j]
+            t_Q, uu = factors(k1[i], E1[i], k2[j], E2[j], m0[i, j], m1[i, j], m2[i, j], q0, q1, par)
             secant = dk[i] if same and i == j else (k1[i] - k2[j]) / (z1[i] - z2[j])
-            out[i, j] = t_Q + kk * (t_Q + h * mlQ) * (t_I + h * ml) * secant
+            out[i, j] = t_Q + uu * secant
+    return out
+
+
+@njit
+def diagonal(k, E, m0, m1, m2, q0, q1, par):
+    """Density of T_Q on x = y: k_1 k_2 u_Q u_I Im k/pi between x + i0 and x - i0, shape (n,).
+
+    m_j = <lambda^j |r|^2> at the points; this is the residue at z_1 = z_2 of the last term of T_Q.
+    """
+    out = np.empty(k.size)
+    for i in range(k.size):
+        _, uu = factors(
+            k[i], E[i], k[i].conjugate(), E[i].conjugate(), m0[i], m1[i], m2[i], q0, q1, par
+        )
+        out[i] = uu.real * k[i].imag / np.pi
     return out

@@ -1,0 +1,145 @@
+r"""One- and two-point functions on the spectrum itself, for filters that no contour carries.
+
+Polynomial filters such as (1 - eta' x)^k are bounded on the spectrum but grow exponentially
+away from it. They are integrated on the real axis, where the measures behind the transforms are
+
+    d nu = Im S(x + i0)/pi dx,
+    d T_Q(x, y) = K(x, y) dx dy + D(x) delta(x - y) dx dy,
+    K = -(1/2 pi^2) Re[T_Q(x + i0, y + i0) - T_Q(x + i0, y - i0)],
+    D = k_1 k_2 u_Q u_I Im k/pi    (the residue of T_Q at z_1 = z_2),
+
+and K is smooth on each pair of bulks. x runs over the 16-point Gauss-Legendre nodes of the
+spectrum's panels and y over the 15-point ones, which interlace, so that the removable
+singularity of K at x = y is never met; the difference between the two one-point rules is the
+error estimate of the filter's resolution, and gradient flow against the contour that of K.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf.errors import ConvergenceError
+from dmft_rf.estimate import ROUNDING, Estimate
+from dmft_rf.kernels import fixed_point
+from dmft_rf.kernels.two_point import assemble, diagonal
+from dmft_rf.law import Panels, Spectrum
+from dmft_rf.nodes import ContourNodes
+from dmft_rf.rules import GradientFlow
+from dmft_rf.stieltjes import fixed_point_weights
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+_FINE, _COARSE = 16, 15
+
+
+class SpectralNodes:
+    """The measures nu, rho and T_Q (Q = Sigma_t) on Gauss-Legendre panels of the bulks.
+
+    Functions of U are given by their values at ``points`` (fine nodes, then coarse ones), one row
+    per time.
+    """
+
+    def __init__(self, law: Spectrum, panels: Panels, contour: ContourNodes, times: Array):
+        self.model = law.model
+        self.law = law
+        self.panels = panels
+        x, wx = panels.rule(_FINE)
+        y, wy = panels.rule(_COARSE)
+        self.size = x.size
+        self._offsets = np.concatenate([x, y])
+        self._weights = np.concatenate([wx, wy])
+        cov = self.model.covariance
+        self._par = self.model.parameters.copy()
+        self._par[4] = 0.0  # eigenvalues are measured from s^2
+        order = np.argsort(self._offsets)
+        k, E, _, _, residual, status, _ = fixed_point.solve_path(
+            self._offsets[order] + 0j, self._par, cov.eigenvalues, cov.weights
+        )
+        if np.any(status != fixed_point.CONVERGED):
+            bad = float(self._offsets[order][status != fixed_point.CONVERGED][0])
+            raise ConvergenceError(
+                f"no solution of the one-point equations at lambda - s^2 = {bad!r}",
+                residual=float(residual.max()),
+            )
+        self._k = np.empty_like(k)
+        self._E = np.empty_like(E)
+        self._k[order], self._E[order] = k, E
+        self._r = fixed_point_weights(self._k, self._E, self._par, cov.eigenvalues)
+        self._kernel_error = 0.0
+        self._kernel_error = self._against(contour, times)
+
+    def _against(self, contour: ContourNodes, times: Array) -> float:
+        """Largest relative difference of T_Q[h, h] from the contour, gradient flow at ``times``."""
+        rule, rate = GradientFlow(), self.model.rate
+        here = self.quadratic(rule.filter(self.points, times, rate)).value
+        there = contour.quadratic(rule.filter(contour.points, times, rate)).value
+        return float(np.max(np.abs(here / there - 1.0)))
+
+    @property
+    def points(self) -> Array:
+        """Eigenvalues of U: fine nodes, then coarse ones."""
+        return self._offsets + self.model.coefficients.s2
+
+    @cached_property
+    def S(self) -> Array:
+        """Density of nu at the points."""
+        return (self._r @ self.model.covariance.weights).imag / math.pi
+
+    @cached_property
+    def S_diffused(self) -> Array:
+        """Density of the measure of (1/d) Tr Sigma_t W^T (U - z)^{-1} W/d at the points."""
+        weights = self.model.covariance.weights * self.model.diffused
+        return (self._r @ weights).imag / math.pi
+
+    @cached_property
+    def q_bulk(self) -> Array:
+        """Density of rho at the points."""
+        return (-1.0 / self._k).imag / (math.pi * self.model.psi_p)
+
+    @cached_property
+    def _two_point(self) -> tuple[Array, Array]:
+        """Weighted K on (fine, coarse) nodes and weighted D on the fine ones."""
+        cov, n = self.model.covariance, self.size
+        lam, w = cov.eigenvalues, cov.weights
+        q0, q1 = self.model.coefficients.Delta_t, math.exp(-2.0 * self.model.t)
+        rx, ry = self._r[:n], self._r[n:]
+        kx, ky, Ex, Ey = self._k[:n], self._k[n:], self._E[:n], self._E[n:]
+        x, y = self._offsets[:n], self._offsets[n:]
+        left = np.concatenate([rx * w, rx * (w * lam), rx * (w * lam**2)])
+        both = (left @ np.concatenate([ry, ry.conj()]).T).reshape(3, n, 2 * y.size)
+        m, c = both[..., : y.size], both[..., y.size :]
+        same_side = assemble(x, kx, Ex, y, ky, Ey, kx, False, m[0], m[1], m[2], q0, q1, self._par)
+        across = assemble(
+            x, kx, Ex, y, ky.conj(), Ey.conj(), kx, False, c[0], c[1], c[2], q0, q1, self._par
+        )
+        K = (across - same_side).real / (2.0 * math.pi**2)
+        size = np.abs(rx) ** 2
+        D = diagonal(kx, Ex, size @ w, size @ (w * lam), size @ (w * lam**2), q0, q1, self._par)
+        wx, wy = self._weights[:n], self._weights[n:]
+        return wx[:, None] * K * wy, wx * D
+
+    def integral(self, f: NDArray[Any], density: NDArray[Any]) -> Estimate:
+        """Integral of f against the measure with this density; f is (n_tau, n_points)."""
+        terms = f * (self._weights * density)
+        fine, coarse = terms[:, : self.size].sum(axis=1), terms[:, self.size :].sum(axis=1)
+        rounding = ROUNDING * np.abs(terms).sum(axis=1)
+        return Estimate(fine, np.abs(fine - coarse) + rounding)
+
+    def quadratic(self, f: NDArray[Any]) -> Estimate:
+        """T_Q[f, f] for Q = Sigma_t."""
+        K, D = self._two_point
+        fx, fy = f[:, : self.size], f[:, self.size :]
+        regular = np.einsum("ti,ti->t", fx @ K, fy)
+        local = (fx * fx) @ D
+        resolution = self.integral(f * f, self.S_diffused)
+        scale = np.where(resolution.value > 0.0, resolution.value, 1.0)
+        value = regular + local
+        error = np.abs(value) * (self._kernel_error + 2.0 * resolution.error / scale)
+        rounding = ROUNDING * (np.einsum("ti,ti->t", np.abs(fx) @ np.abs(K), np.abs(fy)) + local)
+        return Estimate(value, error + rounding)
