@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from dmft_rf.covariance import Covariance
     from dmft_rf.data import read_covariance
     from dmft_rf.dynamics import LearningCurves
-    from dmft_rf.model import ScoreModel
-    from dmft_rf.stieltjes import resolvent
-    from dmft_rf.rules import GradientDescent, GradientFlow, HeavyBall, Ridge, WeightAverage
-    from dmft_rf.solution import Solution, solve
     from dmft_rf.law import Spectrum, spectrum
+    from dmft_rf.model import ScoreModel
+    from dmft_rf.relaxation import Timescales, timescales
+    from dmft_rf.rules import GradientDescent, GradientFlow, HeavyBall, Ridge, WeightAverage
+    from dmft_rf.exponents import PowerLaw, Scaling, scaling
+    from dmft_rf.solution import Solution, solve
+    from dmft_rf.stieltjes import resolvent
 
 _HOME = {
     "Activation": "activation",
@@ -29,15 +31,20 @@ _HOME = {
     "GradientFlow": "rules",
     "HeavyBall": "rules",
     "LearningCurves": "dynamics",
+    "PowerLaw": "exponents",
     "Ridge": "rules",
+    "Scaling": "exponents",
     "ScoreModel": "model",
     "Solution": "solution",
     "Spectrum": "law",
+    "Timescales": "relaxation",
     "WeightAverage": "rules",
     "read_covariance": "data",
     "resolvent": "stieltjes",
+    "scaling": "exponents",
     "solve": "solution",
     "spectrum": "law",
+    "timescales": "relaxation",
 }
 
 __all__ = [
@@ -50,16 +57,21 @@ __all__ = [
     "HeavyBall",
     "LearningCurves",
     "ModelError",
+    "PowerLaw",
     "Ridge",
+    "Scaling",
     "ScoreModel",
     "Solution",
     "Spectrum",
+    "Timescales",
     "WeightAverage",
     "__version__",
     "read_covariance",
     "resolvent",
+    "scaling",
     "solve",
     "spectrum",
+    "timescales",
 ]
 
 
