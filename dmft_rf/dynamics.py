@@ -1,14 +1,18 @@
 r"""Learning curves: train loss, test loss and score error of a training rule at every time.
 
-With S[f] the integral of f against nu (transform S of (1/d) Tr W^T (U - z)^{-1} W/d) and
-T[f, g] the double integral of the two-point function with Q = Sigma_t, for the filter h:
+With S[f] the integral of f against nu (transform S of (1/d) Tr W^T (U - z)^{-1} W/d), M[f] the
+deterministic equivalent of W^T f(U) W/d as a function of Sigma, V[f, g] the variance part of the
+two-point function with Q = Sigma_t, < . > the average over the atoms of Sigma, and the filter h:
 
     L_train = 1 - b^2 S[2 h - x h^2] = L_train(inf) + b^2 S[(1 - x h)^2/x]
-    E_score = Tr Sigma_t^{-1}/d - 2 a^2 S[h] + a^2 { N S[h^2] + a^2 T[h, h] }
+    E_score = <Sigma_t^{-1}> - 2 a^2 S[h] + a^2 N S[h^2] + a^4 (<Sigma_t M[h]^2> + V[h, h])
+            = <Sigma_t (a^2 M[h] - Sigma_t^{-1})^2> + a^4 V[h, h] + a^2 N S[h^2]
     L_test  = L_floor + Delta_t E_score,
     N = E sigma^2 - mu_0^2 - mu_1^2,    a^2 = mu_1^2/Gamma_t^2
 
-The second forms have no cancellation at late times (train) and as t -> 0 (score). Independent
+The second forms are sums of positive terms: a small training loss or score error keeps its digits.
+Those of E_score are the bias (what the average network has not learned), the variance over sample
+and features, and the noise of the features beyond their linear part. Independent
 Gaussian initial weights of variance kappa^2 add, with the memory g of the rule and the law rho
 of U,
 
@@ -22,12 +26,13 @@ every time and for any covariance is derived in docs/theory.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.estimate import Estimate
+from dmft_rf.estimate import EPS, Estimate
 from dmft_rf.measure import SpectralNodes
 from dmft_rf.model import ScoreModel
 from dmft_rf.nodes import ContourNodes
@@ -36,8 +41,10 @@ from dmft_rf.rules import GradientFlow, Rule
 Array = NDArray[np.float64]
 Nodes = ContourNodes | SpectralNodes
 
-# times handled at once: bounds the memory of a call, not its size
-_BLOCK = 4096
+# losses below this fraction of the untrained network's are held to an absolute accuracy
+_SMALL = 1e-4
+# times handled at once, times nodes or atoms: bounds the memory of a call
+_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,19 @@ class LearningCurves:
 
     @property
     def relative_error(self) -> float:
-        """Largest estimated relative error of train, test and score_error."""
+        """Largest estimated relative error of train, test and score_error.
+
+        A value below 1e-4 of the untrained network's counts as that: there the estimate is an
+        absolute one (rounding sees the losses from 1 downwards).
+        """
         if self.tau.size == 0:
             return 0.0
-        return max(
-            float(np.max(self.error[name] / np.abs(getattr(self, name))))
-            for name in ("train", "test", "score_error")
-        )
+        worst = 0.0
+        untrained = (("train", 1.0), ("test", 1.0), ("score_error", self.model.initial_score_error))
+        for name, start in untrained:
+            scale = np.maximum(np.abs(getattr(self, name)), _SMALL * start)
+            worst = max(worst, float(np.max(self.error[name] / scale)))
+        return worst
 
     def require(self, rtol: float) -> LearningCurves:
         """These curves, or ConvergenceError if they are not accurate to ``rtol``."""
@@ -95,18 +108,19 @@ class LearningCurves:
         return self
 
 
-def curves_on(nodes: Nodes, train_limit: float, tau: ArrayLike, rule: Rule) -> LearningCurves:
+def curves_on(nodes: Nodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
 
-    ``train_limit`` is the training loss of minimum-norm least squares. Raises ModelError if a time
-    is negative or NaN, not one of the rule's, or the rule diverges on this spectrum.
+    Raises ModelError if a time is negative or NaN, not one of the rule's, or the rule diverges on
+    this spectrum.
     """
     times = _times(tau)
     flat = times.ravel()
     rule.check(float(nodes.law.edges[-1, 1]), nodes.model.rate)
     rule.check_times(flat)
-    blocks = [flat[i : i + _BLOCK] for i in range(0, max(flat.size, 1), _BLOCK)]
-    parts = [_losses(nodes, train_limit, block, rule) for block in blocks]
+    size = max(16, _BLOCK // max(nodes.points.size, nodes.model.covariance.n_atoms))
+    blocks = [flat[i : i + size] for i in range(0, max(flat.size, 1), size)]
+    parts = [_losses(nodes, block, rule) for block in blocks]
     train, score, test = (_joined([part[i] for part in parts], times.shape) for i in range(3))
     return LearningCurves(
         tau=times,
@@ -124,11 +138,6 @@ def curves_on(nodes: Nodes, train_limit: float, tau: ArrayLike, rule: Rule) -> L
     )
 
 
-def relative_error(nodes: Nodes, train_limit: float, tau: Array, rule: Rule) -> float:
-    """Largest estimated relative error of train, test and score error at the times ``tau``."""
-    return curves_on(nodes, train_limit, tau, rule).relative_error
-
-
 def score_error_slope(nodes: ContourNodes, tau: Array, rule: GradientFlow) -> Array:
     """D E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
     model = nodes.model
@@ -136,14 +145,13 @@ def score_error_slope(nodes: ContourNodes, tau: Array, rule: GradientFlow) -> Ar
     a2 = (c.mu1 / c.Gamma_t) ** 2
     h = rule.filter(nodes.points, tau, model.rate)
     v = rule.velocity(nodes.points, tau, model.rate)
-    linear = nodes.integral(v, nodes.S).value
-    square = nodes.integral(h * v, nodes.S).value
-    return 2.0 * a2 * (-linear + c.residual_variance * square + a2 * nodes.bilinear(h, v))
+    missing = a2 * nodes.mean(h) * model.diffused - 1.0
+    bias = (missing * nodes.mean(v)) @ model.covariance.weights
+    noise = c.residual_variance * nodes.integral(h * v, nodes.S).value
+    return 2.0 * a2 * (bias + a2 * nodes.bilinear(h, v) + noise)
 
 
-def _losses(
-    nodes: Nodes, train_limit: float, tau: Array, rule: Rule
-) -> tuple[Estimate, Estimate, Estimate]:
+def _losses(nodes: Nodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate, Estimate]:
     """Train loss, score error and test loss at the times ``tau``, shape (n_tau,)."""
     model = nodes.model
     c = model.coefficients
@@ -151,10 +159,12 @@ def _losses(
     x = nodes.points
     h = rule.filter(x, tau, model.rate)
     left = rule.residual(x, tau, model.rate)
-    train = _sum(train_limit, (c.b**2, nodes.integral(left * left / x, nodes.S)))
+    train = _sum(
+        Estimate(np.full(tau.size, nodes.train_limit), _late_error(nodes, tau.size)),
+        (c.b**2, nodes.integral(left * left / x, nodes.S)),
+    )
     score = _sum(
-        model.initial_score_error,
-        (-2.0 * a2, nodes.integral(h, nodes.S)),
+        _bias(nodes, h),
         (a2 * c.residual_variance, nodes.integral(h * h, nodes.S)),
         (a2 * a2, nodes.quadratic(h)),
     )
@@ -173,8 +183,29 @@ def _losses(
             (kappa2 * c.residual_variance, atom_norm),
             (kappa2 * a2 / model.psi_p, nodes.integral(g2, nodes.S_diffused)),
         )
-    test = Estimate(model.floor + c.Delta_t * score.value, c.Delta_t * score.error)
-    return train, score, test
+    test = model.floor + c.Delta_t * score.value
+    return train, score, Estimate(test, c.Delta_t * score.error + EPS * test)
+
+
+def _bias(nodes: Nodes, h: NDArray[Any]) -> Estimate:
+    """<Sigma_t (a^2 M[h] - Sigma_t^{-1})^2>."""
+    model = nodes.model
+    a2 = (model.coefficients.mu1 / model.coefficients.Gamma_t) ** 2
+    missing = a2 * nodes.mean(h) * model.diffused - 1.0
+    value = (missing * missing) @ (model.covariance.weights / model.diffused)
+    # M[h] is off by about as much as its average over Sigma
+    slope = 2.0 * a2 * np.abs(missing).max(axis=1)
+    return Estimate(value, slope * nodes.integral(h, nodes.S).error)
+
+
+def _late_error(nodes: Nodes, n_tau: int) -> Array:
+    """Truncation error of b^2 S[1/x], which the decaying part of the train loss never exceeds.
+
+    Its own estimate becomes too small at late times, when e^{-2 alpha x tau} is sharper than the
+    nodes resolve; but it stays smaller than at tau = 0 in the whole half-plane.
+    """
+    error = nodes.truncation(1.0 / nodes.points[None, :], nodes.S)[0]
+    return np.full(n_tau, nodes.model.coefficients.b**2 * error)
 
 
 def _atom_terms(nodes: Nodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate]:
@@ -195,19 +226,13 @@ def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
     )
 
 
-def _sum(start: float | Estimate, *terms: tuple[float, Estimate]) -> Estimate:
-    """Start + sum of factor * estimate, with the rounding of the sum in its error."""
-    eps = float(np.finfo(float).eps)
-    first = terms[0][1]
-    if isinstance(start, Estimate):
-        value, error = start.value.copy(), start.error.copy()
-    else:
-        value = np.full(first.value.shape, start)
-        error = np.full(first.value.shape, 2.0 * eps * abs(start))
+def _sum(start: Estimate, *terms: tuple[float, Estimate]) -> Estimate:
+    """Add factor * estimate for each term, with the rounding of the sum in the error."""
+    value, error = start.value, start.error
     for factor, term in terms:
         value = value + factor * term.value
         error = error + abs(factor) * term.error
-    return Estimate(value, error)
+    return Estimate(value, error + EPS * np.abs(value))
 
 
 def _times(tau: ArrayLike) -> Array:

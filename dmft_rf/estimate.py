@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+EPS = float(np.finfo(float).eps)
 #: rounding of a sum, relative to the sum of the sizes of its terms
-ROUNDING = 8.0 * float(np.finfo(float).eps)
+ROUNDING = 8.0 * EPS
 
 
 @dataclass(frozen=True)

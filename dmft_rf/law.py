@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import fixed_point
 from dmft_rf.model import ScoreModel
-from dmft_rf.support import Support, find_support
+from dmft_rf.support import Support, find_support, solve_below
 
 Array = NDArray[np.float64]
 
@@ -205,6 +205,13 @@ class Spectrum:
         size = np.ones(left.size)
         x, w = Panels(low * size, high * size, left, right).rule(_NODES)
         return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
+
+    @cached_property
+    def at_zero(self) -> tuple[float, float]:
+        """k and E at z = 0, below the support: where least squares takes its resolvent."""
+        cov = self.model.covariance
+        offset = -self.model.coefficients.s2
+        return solve_below(self.model.parameters, cov.eigenvalues, cov.weights, offset)
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
         """Integral of ``f(lambda)`` against the whole law, bulks and atom.

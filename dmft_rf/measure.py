@@ -4,9 +4,9 @@ Polynomial filters such as (1 - eta' x)^k are bounded on the spectrum but grow e
 away from it. They are integrated on the real axis, where the measures behind the transforms are
 
     d nu = Im S(x + i0)/pi dx,
-    d T_Q(x, y) = K(x, y) dx dy + D(x) delta(x - y) dx dy,
-    K = -(1/2 pi^2) Re[T_Q(x + i0, y + i0) - T_Q(x + i0, y - i0)],
-    D = k_1 k_2 u_Q u_I Im k/pi    (the residue of T_Q at z_1 = z_2),
+    d V_Q(x, y) = K(x, y) dx dy + D(x) delta(x - y) dx dy,
+    K = -(1/2 pi^2) Re[V_Q(x + i0, y + i0) - V_Q(x + i0, y - i0)],
+    D = k_1 k_2 u_Q u_I Im k/pi    (the residue of V_Q at z_1 = z_2),
 
 and K is smooth on each pair of bulks. x runs over the 16-point Gauss-Legendre nodes of the
 spectrum's panels and y over the 15-point ones, which interlace, so that the removable
@@ -28,7 +28,7 @@ from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels import fixed_point
 from dmft_rf.kernels.two_point import assemble, diagonal
 from dmft_rf.law import Panels, Spectrum
-from dmft_rf.nodes import ContourNodes
+from dmft_rf.nodes import ContourNodes, limits
 from dmft_rf.rules import GradientFlow
 from dmft_rf.stieltjes import fixed_point_weights
 
@@ -39,7 +39,7 @@ _FINE, _COARSE = 16, 15
 
 
 class SpectralNodes:
-    """The measures nu, rho and T_Q (Q = Sigma_t) on Gauss-Legendre panels of the bulks.
+    """The measures nu, rho and V_Q (Q = Sigma_t) on Gauss-Legendre panels of the bulks.
 
     Functions of U are given by their values at ``points`` (fine nodes, then coarse ones), one row
     per time.
@@ -75,7 +75,7 @@ class SpectralNodes:
         self._kernel_error = self._against(contour, times)
 
     def _against(self, contour: ContourNodes, times: Array) -> float:
-        """Largest relative difference of T_Q[h, h] from the contour, gradient flow at ``times``."""
+        """Largest relative difference of V_Q[h, h] from the contour, gradient flow at ``times``."""
         rule, rate = GradientFlow(), self.model.rate
         here = self.quadratic(rule.filter(self.points, times, rate)).value
         there = contour.quadratic(rule.filter(contour.points, times, rate)).value
@@ -85,6 +85,11 @@ class SpectralNodes:
     def points(self) -> Array:
         """Eigenvalues of U: fine nodes, then coarse ones."""
         return self._offsets + self.model.coefficients.s2
+
+    @cached_property
+    def train_limit(self) -> float:
+        """Training loss of minimum-norm least squares."""
+        return limits(self.law)[0]
 
     @cached_property
     def S(self) -> Array:
@@ -103,7 +108,7 @@ class SpectralNodes:
         return (-1.0 / self._k).imag / (math.pi * self.model.psi_p)
 
     @cached_property
-    def _two_point(self) -> tuple[Array, Array]:
+    def _variance(self) -> tuple[Array, Array]:
         """Weighted K on (fine, coarse) nodes and weighted D on the fine ones."""
         cov, n = self.model.covariance, self.size
         lam, w = cov.eigenvalues, cov.weights
@@ -124,6 +129,11 @@ class SpectralNodes:
         wx, wy = self._weights[:n], self._weights[n:]
         return wx[:, None] * K * wy, wx * D
 
+    def mean(self, f: NDArray[Any]) -> Array:
+        """Equivalent of W^T f(U) W/d, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
+        n = self.size
+        return (f[:, :n] * self._weights[:n]) @ (self._r[:n].imag / math.pi)
+
     def integral(self, f: NDArray[Any], density: NDArray[Any]) -> Estimate:
         """Integral of f against the measure with this density; f is (n_tau, n_points)."""
         terms = f * (self._weights * density)
@@ -131,9 +141,14 @@ class SpectralNodes:
         rounding = ROUNDING * np.abs(terms).sum(axis=1)
         return Estimate(fine, np.abs(fine - coarse) + rounding)
 
+    def truncation(self, f: NDArray[Any], density: NDArray[Any]) -> Array:
+        """Error of ``integral`` that is not rounding."""
+        terms = f * (self._weights * density)
+        return np.abs(terms[:, : self.size].sum(axis=1) - terms[:, self.size :].sum(axis=1))
+
     def quadratic(self, f: NDArray[Any]) -> Estimate:
-        """T_Q[f, f] for Q = Sigma_t."""
-        K, D = self._two_point
+        """V_Q[f, f] for Q = Sigma_t."""
+        K, D = self._variance
         fx, fy = f[:, : self.size], f[:, self.size :]
         regular = np.einsum("ti,ti->t", fx @ K, fy)
         local = (fx * fx) @ D

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.contour import Contour
-from dmft_rf.estimate import ROUNDING, Estimate
+from dmft_rf.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.kernels.two_point import assemble
 from dmft_rf.law import Spectrum
 from dmft_rf.model import ScoreModel
@@ -70,8 +70,8 @@ class ContourNodes:
         return q
 
     @cached_property
-    def two_point(self) -> tuple[Complex, Complex]:
-        """T_Q(z_i, z_j) and T_Q(z_i, conj z_j) for Q = Sigma_t, each (N, N)."""
+    def variance(self) -> tuple[Complex, Complex]:
+        """V_Q(z_i, z_j) and V_Q(z_i, conj z_j) for Q = Sigma_t, each (N, N)."""
         cov, par = self.model.covariance, self.model.parameters
         lam, w, r, s = cov.eigenvalues, cov.weights, self._r, self.resolvent
         n = s.z.size
@@ -87,40 +87,82 @@ class ContourNodes:
         )
 
     @cached_property
-    def _two_point_size(self) -> Array:
-        return np.abs(self.two_point[0]) + np.abs(self.two_point[1])
+    def _variance_size(self) -> Array:
+        return np.abs(self.variance[0]) + np.abs(self.variance[1])
+
+    def mean(self, f: NDArray[Any]) -> Array:
+        """Equivalent of W^T f(U) W/d, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
+        u = f * self.contour.weights
+        # the real part of a complex product, as one real product
+        left = np.concatenate([u.real, -u.imag], axis=1)
+        return 2.0 * (left @ self._real_parts)
+
+    @cached_property
+    def _real_parts(self) -> Array:
+        return np.concatenate([self._r.real, self._r.imag])
 
     def integral(self, f: NDArray[Any], transform: NDArray[Any]) -> Estimate:
         """Integral of f against the measure with this Stieltjes transform; f is (n_tau, N)."""
         terms = f * (self.contour.weights * transform)
-        return Estimate(2.0 * terms.sum(axis=1).real, self._error(terms))
+        value = 2.0 * terms.sum(axis=1).real
+        rounding = ROUNDING * np.abs(terms).sum(axis=1) + 2.0 * self.defect * np.abs(value)
+        return Estimate(value, self._truncation(terms) + rounding)
 
     def quadratic(self, f: NDArray[Any]) -> Estimate:
-        """T_Q[f, f] for Q = Sigma_t."""
-        plain, mixed = self.two_point
+        """V_Q[f, f] for Q = Sigma_t."""
+        plain, mixed = self.variance
         u = f * self.contour.weights
         terms = u * (u @ plain + u.conj() @ mixed.T)
         size = np.abs(u)
-        rounding = np.einsum("ti,ti->t", size, size @ self._two_point_size)
-        return Estimate(
-            2.0 * terms.sum(axis=1).real, 2.0 * self._error(terms) + ROUNDING * rounding
-        )
+        value = 2.0 * terms.sum(axis=1).real
+        rounding = ROUNDING * np.einsum("ti,ti->t", size, size @ self._variance_size)
+        rounding += 4.0 * self.defect * np.abs(value)
+        return Estimate(value, 2.0 * self._truncation(terms) + rounding)
 
-    def _error(self, terms: Complex) -> Array:
-        """Truncation of the trapezoidal rule, from the last Fourier coefficients, and rounding."""
-        size = np.abs(terms).sum(axis=1)
+    def truncation(self, f: NDArray[Any], transform: NDArray[Any]) -> Array:
+        """Error of ``integral`` that is not rounding."""
+        return self._truncation(f * (self.contour.weights * transform))
+
+    def _truncation(self, terms: Complex) -> Array:
+        """Error of the trapezoidal rule, from the last Fourier coefficients of the integrand."""
         coefficients = np.abs((terms @ self.contour.harmonics).real)
         half = coefficients.shape[1] // 2
-        up, down = coefficients[:, :half].max(axis=1), coefficients[:, half:].max(axis=1)
-        return 4.0 * (up + down) + ROUNDING * size
+        return 4.0 * (coefficients[:, :half].max(axis=1) + coefficients[:, half:].max(axis=1))
 
-    @property
-    def mass(self) -> float:
-        """Mass of nu by the rule; exactly psi_p."""
-        return float(self.integral(np.ones((1, self.points.size), complex), self.S).value[0])
+    @cached_property
+    def train_limit(self) -> float:
+        """Training loss of minimum-norm least squares, 1 - b^2 S[1/x]."""
+        return limits(self.law)[0]
+
+    @cached_property
+    def defect(self) -> float:
+        """Relative error of two exact integrals against nu, S[1] = psi_p and S[1/x] = S(0).
+
+        The first sees the upper end of the spectrum, the second the lower one; what is wrong with
+        nodes, weights and solutions, rounding included, shows in them. Not less than the rounding
+        of the nodes, exponentials of numbers up to ln(M/m).
+        """
+        f = np.stack([np.ones_like(self.points), 1.0 / self.points])
+        found = 2.0 * (f @ (self.contour.weights * self.S)).real
+        exact = np.array([self.model.psi_p, limits(self.law)[1]])
+        rounding = 8.0 * EPS * math.log(float(self.law.edges[-1, 1] / self.law.edges[0, 0]))
+        return max(rounding, float(np.max(np.abs(found / exact - 1.0))))
 
     def bilinear(self, f: Complex, g: Complex) -> Array:
-        """T_Q[f, g] for Q = Sigma_t, row by row."""
-        plain, mixed = self.two_point
+        """V_Q[f, g] for Q = Sigma_t, row by row."""
+        plain, mixed = self.variance
         u, v = f * self.contour.weights, g * self.contour.weights
         return 2.0 * np.einsum("ti,ti->t", v, u @ plain + u.conj() @ mixed.T).real
+
+
+def limits(law: Spectrum) -> tuple[float, float]:
+    """Training loss at tau = infinity, and S(0), from the exact solution at z = 0.
+
+    L_train(inf) = 1 - b^2 S(0) = sum_k w_k (-k + y~ lambda_k) r_k without cancellation, r_k =
+    1/(b^2 - k + y~ lambda_k) and y~ = gamma^2/E.
+    """
+    k, E = law.at_zero
+    par, cov = law.model.parameters, law.model.covariance
+    signal = par[5] / E * cov.eigenvalues
+    r = 1.0 / (par[2] - k + signal)
+    return float(np.sum(cov.weights * (signal - k) * r)), float(np.sum(cov.weights * r))

@@ -148,9 +148,7 @@ def _early_stopping(solution: Solution) -> float:
     values = slope(tau)
     # beyond the point where the slope is lost in rounding its sign means nothing
     scale = np.abs(tau * values)
-    known = scale > 1e-13 * np.abs(
-        solution.learning_curves(tau).score_error
-    )
+    known = scale > 1e-13 * np.abs(solution.learning_curves(tau).score_error)
     turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0) & known[:-1] & known[1:])
     candidates = [_refined(slope, tau[i], tau[i + 1]) for i in turns]
     candidates.append(math.inf)

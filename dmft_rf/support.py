@@ -92,6 +92,15 @@ def find_support(par: Array, lam: Array, w: Array) -> Support:
     return _Finder(par, lam, w).support()
 
 
+def solve_below(par: Array, lam: Array, w: Array, offset: float) -> tuple[float, float]:
+    """k and E at the real point z = s^2 + ``offset``, offset <= 0, below the support of U.
+
+    On this side z(k) is increasing on k < 0 up to the lowest edge, so that k is one root. At
+    offset = 0 with an atom there (a linear activation with psi_p > 1) the limit is k = 0.
+    """
+    return _Finder(par, lam, w).below(offset)
+
+
 class _Finder:
     """Walks through the pieces between the eigenvalues of K, in ascending order."""
 
@@ -190,6 +199,31 @@ class _Finder:
     def _between_data(self, gap: _DataGap, sign: int, above: float) -> list[_Gap]:
         return self._concave(lambda kappa: self._at_kappa(kappa, sign), gap.low, gap.high, above)
 
+    def below(self, offset: float) -> tuple[float, float]:
+        """See solve_below."""
+        if offset == 0.0 and self.psi_p >= self.total:
+            return 0.0, self._E_at(0.0)
+
+        def miss(u: float) -> float:
+            return self._at_k(-math.exp(u), False)[0] - offset
+
+        low = math.log(self.b2)
+        if self.psi_p < self.total:  # z(k) turns at the lowest edge: start from there
+            turn = self._range_below_zero()
+            low = _root(lambda u: self._at_k(-math.exp(u), False)[1], *turn)
+        while miss(low) < 0.0:
+            low -= 2.0
+        high = low
+        while miss(high) > 0.0:
+            high += 2.0
+        k = -math.exp(_root(miss, low, high))
+        return k, self._E_at(k)
+
+    def _E_at(self, k: float) -> float:
+        """E at k <= 0, where c(k) lies below the support of C."""
+        kappa = effective_ridge(-self._c_of(k), False, self.psi_n, self.data_lam, self.data_w)
+        return float(kappa) * self.gamma2 / (self.b2 - k)
+
     # -- points outside the support -----------------------------------------------------------
 
     def _c(self, kappa: float) -> float:
@@ -207,12 +241,14 @@ class _Finder:
         c = self._c(kappa)
         return outside(self._k(c, sign), kappa, c, self.par, self.lam, self.w)
 
+    def _c_of(self, k: float) -> float:
+        """c(k) = (k - b^2)(k - v_n)/(gamma^2 k), the spectral parameter that C sees."""
+        if self.vn == 0.0:
+            return (k - self.b2) / self.gamma2
+        return (k - self.b2) * (k - self.vn) / (self.gamma2 * k)
+
     def _at_k(self, k: float, upper: bool) -> tuple[float, float]:
-        c = (
-            (k - self.b2) * (k - self.vn) / (self.gamma2 * k)
-            if self.vn
-            else (k - self.b2) / self.gamma2
-        )
+        c = self._c_of(k)
         kappa = float(effective_ridge(-c, upper, self.psi_n, self.data_lam, self.data_w))
         if math.isnan(kappa):
             return math.nan, -math.inf

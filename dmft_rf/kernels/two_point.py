@@ -8,8 +8,10 @@ With M(z) = W^T (U - z)^{-1} W/d, Q = Q(Sigma), r_i = 1/(beta_i - k_i) at the po
     u_Q = t_Q + v_n gamma^2/(k_1 k_2 E_1 E_2) <lambda Q r_1 r_2>/D
     T_Q = (1/d) Tr[M(z_1) Q M(z_2)] = t_Q + k_1 k_2 u_Q u_I (k_1 - k_2)/(z_1 - z_2),
 
-with dk/dz for the last quotient where the points coincide. It is the two-point function of
-docs/theory.md; the last factor is 1/(psi_p (1 - kappa)) there, and 1 - kappa is the secant
+with dk/dz for the last quotient where the points coincide. <Q r_1 r_2> is the square of the
+mean (M(z) is equivalent to r(Sigma)); the rest, V_Q = T_Q - <Q r_1 r_2>, is the variance over
+features and sample. The kernels below compute V_Q: the losses need it apart. See docs/theory.md;
+the last factor is 1/(psi_p (1 - kappa)) there, and 1 - kappa is the secant
 slope of the inverse function z(k) of the Wishart layer (its law of K enters in no other way).
 """
 
@@ -22,7 +24,10 @@ from dmft_rf._jit import njit
 
 @njit
 def factors(k1, E1, k2, E2, m0, m1, m2, q0, q1, par):
-    """t_Q and k_1 k_2 u_Q u_I for one pair; m_j = <lambda^j r_1 r_2>, Q = q0 + q1 lambda."""
+    """t_Q - <Q r_1 r_2> and k_1 k_2 u_Q u_I of one pair of points.
+
+    m_j = <lambda^j r_1 r_2>, Q(lambda) = q0 + q1 lambda.
+    """
     psi_n, v2, gamma2 = par[1], par[3], par[5]
     EE = E1 * E2
     kk = k1 * k2
@@ -31,14 +36,15 @@ def factors(k1, E1, k2, E2, m0, m1, m2, q0, q1, par):
     lQ = (q0 * m1 + q1 * m2) / D
     lI = m1 / D
     h = v2 / psi_n * gamma2 / (kk * EE)
-    t_Q = q0 * m0 + q1 * m1 + g * lQ * m1
-    t_I = m0 + g * lI * m1
-    return t_Q, kk * (t_Q + h * lQ) * (t_I + h * lI)
+    sample = g * lQ * m1
+    u_Q = q0 * m0 + q1 * m1 + sample + h * lQ
+    u_I = m0 + g * lI * m1 + h * lI
+    return sample, kk * u_Q * u_I
 
 
 @njit
 def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
-    """T_Q on a grid of pairs of points, shape (n, n2).
+    """V_Q on a grid of pairs of points, shape (n, n2).
 
     Parameters
     ----------
@@ -56,17 +62,19 @@ def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
     out = np.empty_like(m0)
     for i in range(z1.size):
         for j in range(z2.size):
-            t_Q, uu = factors(k1[i], E1[i], k2[j], E2[j], m0[i, j], m1[i, j], m2[i, j], q0, q1, par)
+            sample, uu = factors(
+                k1[i], E1[i], k2[j], E2[j], m0[i, j], m1[i, j], m2[i, j], q0, q1, par
+            )
             secant = dk[i] if same and i == j else (k1[i] - k2[j]) / (z1[i] - z2[j])
-            out[i, j] = t_Q + uu * secant
+            out[i, j] = sample + uu * secant
     return out
 
 
 @njit
 def diagonal(k, E, m0, m1, m2, q0, q1, par):
-    """Density of T_Q on x = y: k_1 k_2 u_Q u_I Im k/pi between x + i0 and x - i0, shape (n,).
+    """Density of V_Q on x = y: k_1 k_2 u_Q u_I Im k/pi between x + i0 and x - i0, shape (n,).
 
-    m_j = <lambda^j |r|^2> at the points; this is the residue at z_1 = z_2 of the last term of T_Q.
+    m_j = <lambda^j |r|^2> at the points; this is the residue at z_1 = z_2 of the last term of V_Q.
     """
     out = np.empty(k.size)
     for i in range(k.size):
