@@ -97,6 +97,23 @@ def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     return Contour(z, dz / (2j * math.pi), harmonics)
 
 
+def disc_contour(m: float, M: float, end: float, nodes: int) -> Contour:
+    """Contour around [m, M] inside the disc with diameter (0, end), M < end; end may be inf.
+
+    z = u/(1 + u/end) maps the half-plane Re u > 0 onto the disc.
+    """
+    if math.isinf(end):
+        return half_plane_contour(m, M, nodes)
+    flat = half_plane_contour(*flattened(m, M, end), nodes)
+    bend = 1.0 + flat.z / end
+    return Contour(flat.z / bend, flat.weights / bend**2, flat.harmonics)
+
+
+def flattened(m: float, M: float, end: float) -> tuple[float, float]:
+    """The interval [m, M] as seen in the half-plane of the disc with diameter (0, end)."""
+    return m / (1.0 - m / end), M / (1.0 - M / end)
+
+
 def nodes_for(m: float, M: float, rtol: float) -> int:
     """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/1000."""
     rate = math.pi**2 / (2.0 * math.log(M / m) + 3.0)

@@ -139,7 +139,7 @@ def curves_on(nodes: Nodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
 
 
 def score_error_slope(nodes: ContourNodes, tau: Array, rule: GradientFlow) -> Array:
-    """D E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
+    """d E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
     model = nodes.model
     c = model.coefficients
     a2 = (c.mu1 / c.Gamma_t) ** 2
@@ -191,11 +191,14 @@ def _bias(nodes: Nodes, h: NDArray[Any]) -> Estimate:
     """<Sigma_t (a^2 M[h] - Sigma_t^{-1})^2>."""
     model = nodes.model
     a2 = (model.coefficients.mu1 / model.coefficients.Gamma_t) ** 2
-    missing = a2 * nodes.mean(h) * model.diffused - 1.0
+    learned = nodes.mean(h)
+    missing = a2 * learned * model.diffused - 1.0
     value = (missing * missing) @ (model.covariance.weights / model.diffused)
-    # M[h] is off by about as much as its average over Sigma
-    slope = 2.0 * a2 * np.abs(missing).max(axis=1)
-    return Estimate(value, slope * nodes.integral(h, nodes.S).error)
+    # relative to its size, M[h] is off by about as much as its average over Sigma
+    mean = nodes.integral(h, nodes.S)
+    relative = mean.error / np.where(mean.value != 0.0, np.abs(mean.value), 1.0)
+    slope = 2.0 * a2 * np.abs(missing * learned) @ model.covariance.weights
+    return Estimate(value, slope * relative)
 
 
 def _late_error(nodes: Nodes, n_tau: int) -> Array:

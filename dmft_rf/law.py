@@ -243,7 +243,7 @@ class Spectrum:
 
 
 def _edge_map(low: Array, high: Array, theta: Array) -> tuple[Array, Array]:
-    """Lambda - s^2 and its derivative for theta in (0, pi), from the lower edge to the upper one.
+    """lambda - s^2 and its derivative for theta in (0, pi), from the lower edge to the upper one.
 
     lambda - s^2, or its logarithm where it spans a wide range, is middle - half cos theta: square
     roots (and inverse square roots) of the density at the edges become analytic in theta.

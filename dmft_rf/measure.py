@@ -1,7 +1,8 @@
 r"""One- and two-point functions on the spectrum itself, for filters that no contour carries.
 
-Polynomial filters such as (1 - eta' x)^k are bounded on the spectrum but grow exponentially
-away from it. They are integrated on the real axis, where the measures behind the transforms are
+The filter of heavy-ball momentum is bounded on the spectrum but grows exponentially outside a thin
+ellipse around it. Such filters are integrated on the real axis, where the measures behind the
+transforms are
 
     d nu = Im S(x + i0)/pi dx,
     d V_Q(x, y) = K(x, y) dx dy + D(x) delta(x - y) dx dy,
@@ -75,11 +76,19 @@ class SpectralNodes:
         self._kernel_error = self._against(contour, times)
 
     def _against(self, contour: ContourNodes, times: Array) -> float:
-        """Largest relative difference of V_Q[h, h] from the contour, gradient flow at ``times``."""
+        """Largest difference of V_Q[h, h] from the contour, relative to T_Q[h, h].
+
+        h is gradient flow at ``times``.
+        """
         rule, rate = GradientFlow(), self.model.rate
-        here = self.quadratic(rule.filter(self.points, times, rate)).value
+        h = rule.filter(self.points, times, rate)
+        here = self.quadratic(h).value
         there = contour.quadratic(rule.filter(contour.points, times, rate)).value
-        return float(np.max(np.abs(here / there - 1.0)))
+        return float(np.max(np.abs(here - there) / (self._mean_square(h) + np.abs(there))))
+
+    def _mean_square(self, f: NDArray[Any]) -> Array:
+        """<Sigma_t M[f]^2>, the part of T_Q[f, f] that is not variance."""
+        return self.mean(f) ** 2 @ (self.model.covariance.weights * self.model.diffused)
 
     @property
     def points(self) -> Array:
@@ -155,6 +164,7 @@ class SpectralNodes:
         resolution = self.integral(f * f, self.S_diffused)
         scale = np.where(resolution.value > 0.0, resolution.value, 1.0)
         value = regular + local
-        error = np.abs(value) * (self._kernel_error + 2.0 * resolution.error / scale)
+        error = self._kernel_error * (self._mean_square(f) + np.abs(value))
+        error += 2.0 * np.abs(value) * resolution.error / scale
         rounding = ROUNDING * (np.einsum("ti,ti->t", np.abs(fx) @ np.abs(K), np.abs(fy)) + local)
         return Estimate(value, error + rounding)

@@ -88,7 +88,7 @@ class ScoreModel:
 
     @property
     def rate(self) -> float:
-        """Alpha = 2 Delta_t/psi_p: an eigenvalue lambda of U relaxes at the rate alpha lambda."""
+        """alpha = 2 Delta_t/psi_p: an eigenvalue lambda of U relaxes at the rate alpha lambda."""
         return 2.0 * self.coefficients.Delta_t / self.psi_p
 
     @property

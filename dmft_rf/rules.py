@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import log1p
 
 from dmft_rf.errors import ModelError
 
@@ -42,8 +43,12 @@ class Rule(ABC):
         """Standard deviation kappa of the initial entries of A."""
         return 0.0
 
-    #: bounded in Re x > 0 at every tau, so that the contour of the solution carries it
-    bounded_in_half_plane = True
+    def disc(self, rate: float) -> float | None:
+        """Upper end of the disc with diameter (0, end) in which the filter is bounded at every tau.
+
+        inf for the half-plane Re x > 0, None if the filter is bounded on the spectrum only.
+        """
+        return math.inf
 
     @abstractmethod
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
@@ -177,27 +182,36 @@ class WeightAverage(Rule):
         """Standard deviation of the initial entries of A."""
         return self.initial_std
 
-    def _forgotten(self, y: Array, tau: Array, rate: float) -> Array:
-        """Average of e^{-alpha y s}: e^{-b} + (e^{-a} - e^{-b})/(1 - alpha y T), a = alpha y tau.
-
-        The quotient is (b/(b - a)) (e^{-a} - e^{-b}) with b = tau/T, an entire function of y.
-        """
+    def _clocks(self, y: Array, tau: Array, rate: float) -> tuple[Array, Array]:
+        """a = alpha y tau and b = tau/T, each (n_tau, n); 0 at tau = inf."""
         finite = np.where(np.isinf(tau), 0.0, tau)
         a = np.multiply.outer(rate * finite, y)
-        b = (finite / self.decay_time)[:, None] + 0.0 * a
+        return a, (finite / self.decay_time)[:, None] + 0.0 * a
+
+    def _learned(self, y: Array, tau: Array, rate: float) -> Array:
+        """y h = 1 - (average of e^{-alpha y s}) = [a (e^{-b} - 1) - b (e^{-a} - 1)]/(b - a)."""
+        a, b = self._clocks(y, tau, rate)
+        value = np.where(
+            np.maximum(np.abs(a), np.abs(b)) <= 1.0, _learned_early(a, b), _learned_late(a, b)
+        )
+        return np.where(np.isinf(tau)[:, None], 1.0, value)
+
+    def _forgotten(self, y: Array, tau: Array, rate: float) -> Array:
+        """Average of e^{-alpha y s}: e^{-b} + b (e^{-a} - e^{-b})/(b - a)."""
+        a, b = self._clocks(y, tau, rate)
         gap = b - a
-        near = np.abs(gap) < 1.0
-        safe = np.where(near, 1.0, gap)
-        small = np.where(near & (gap != 0.0), gap, 1.0)
-        exprel = np.where(gap == 0.0, 1.0, np.expm1(np.where(near, small, 0.0)) / small)
-        quotient = np.where(near, np.exp(-b) * exprel, (np.exp(-a) - np.exp(-b)) / safe)
-        value = np.exp(-b) + b * quotient
-        return np.where(np.isinf(tau)[:, None], 0.0, value)
+        near = np.abs(gap) < 0.5
+        quotient = np.where(
+            near,
+            np.exp(-b) * _exprel(np.where(near, gap, 0.0)),
+            (np.exp(-a) - np.exp(-b)) / np.where(near, 1.0, gap),
+        )
+        return np.where(np.isinf(tau)[:, None], 0.0, np.exp(-b) + b * quotient)
 
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
         """(1 - average of e^{-alpha y s})/y."""
         y = x + self.weight_decay
-        return (1.0 - self._forgotten(y, tau, rate)) / y
+        return self._learned(y, tau, rate) / y
 
     def residual(self, x: Array, tau: Array, rate: float) -> Array:
         """(omega + x average of e^{-alpha y s})/y."""
@@ -209,6 +223,36 @@ class WeightAverage(Rule):
         return self._forgotten(x + self.weight_decay, tau, rate)
 
 
+def _exprel(u: Array) -> Array:
+    """(e^u - 1)/u."""
+    zero = u == 0.0
+    return np.where(zero, 1.0, np.expm1(u) / np.where(zero, 1.0, u))
+
+
+def _learned_late(a: Array, b: Array) -> Array:
+    """[a (e^{-b} - 1) - b (e^{-a} - 1)]/(b - a) where a or b exceeds 1."""
+    gap = b - a
+    near = np.abs(gap) < 0.5
+    plain = (a * np.expm1(-b) - b * np.expm1(-a)) / np.where(near, 1.0, gap)
+    # close to a = b: the same as b e^{-b} [exprel(b) - exprel(b - a)]
+    grown = np.where(near, np.minimum(np.abs(b), 700.0), 1.0)
+    close = -np.expm1(-grown) - grown * np.exp(-grown) * _exprel(np.where(near, gap, 0.0))
+    return np.where(near, close, plain)
+
+
+def _learned_early(a: Array, b: Array) -> Array:
+    """The same for |a|, |b| <= 1: a b e^{-b} sum_n (b^n - c^n)/(b - c)/(n + 1)!, c = b - a."""
+    small = np.maximum(np.abs(a), np.abs(b)) <= 1.0
+    a, b = np.where(small, a, 0.0), np.where(small, b, 0.0)
+    c = b - a
+    quotient, power, factorial, total = 0.0 * c, 1.0 + 0.0 * c, 1.0, 0.0 * c
+    for n in range(1, 24):
+        quotient, power = b * quotient + power, power * c  # (b^n - c^n)/(b - c) and c^n
+        factorial *= n + 1
+        total = total + quotient / factorial
+    return a * b * np.exp(-b) * total
+
+
 @dataclass(frozen=True)
 class _Steps(Rule):
     """What discrete rules share: tau must be a whole number of steps (or inf)."""
@@ -216,7 +260,6 @@ class _Steps(Rule):
     step: float
     weight_decay: float = 0.0
     initial_std: float = 0.0
-    bounded_in_half_plane = False
 
     def __post_init__(self) -> None:
         _require("step", self.step, positive=True)
@@ -282,11 +325,18 @@ class GradientDescent(_Steps):
         z = rate * self.step * (x + self.weight_decay)
         count = self.counts(tau)
         k = np.where(np.isinf(count), 0.0, count)[:, None]
-        # log1p keeps (1 - z)^k exact to rounding for a billion small steps
-        size = np.where(z < 1.0, np.log1p(-np.minimum(z, 0.5)), 0.0)
-        size = np.where(z > 0.5, np.log(np.maximum(np.abs(1.0 - z), 1e-300)), size)
-        power = np.where(z > 1.0, _alternating(k), 1.0) * np.exp(k * size)
+        if np.iscomplexobj(z):
+            # log1p keeps (1 - z)^k exact to rounding for a billion small steps
+            power = np.exp(k * log1p(-z))
+        else:
+            flip = z > 1.0  # a negative factor: its size and its sign apart
+            power = np.exp(k * log1p(-np.where(flip, 2.0 - z, z)))
+            power = np.where(flip, _alternating(k), 1.0) * power
         return np.where(np.isinf(count)[:, None], 0.0, power)
+
+    def disc(self, rate: float) -> float | None:
+        """2/eta' - omega: |1 - eta' y| < 1 inside."""
+        return 2.0 / (rate * self.step) - self.weight_decay
 
     def check(self, top: float, rate: float) -> None:
         """Raise ModelError unless eta' (top + omega) < 2."""
@@ -356,6 +406,12 @@ class HeavyBall(_Steps):
         )
         value = np.where(under, oscillating, damped)
         return np.where(np.isinf(count)[:, None], 0.0, value)
+
+    def disc(self, rate: float) -> float | None:
+        """None: outside its thin ellipse of stability the filter grows exponentially."""
+        if self.momentum == 0.0:
+            return GradientDescent(self.step, self.weight_decay).disc(rate)
+        return None
 
     def check(self, top: float, rate: float) -> None:
         """Raise ModelError unless eta' (top + omega) < 2 (1 + beta)."""

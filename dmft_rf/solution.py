@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf.contour import half_plane_contour, nodes_for
+from dmft_rf.contour import disc_contour, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.law import Spectrum, spectrum
@@ -23,6 +23,7 @@ from dmft_rf.rules import GradientFlow, Rule
 Array = NDArray[np.float64]
 
 _TRIES = 8
+_DISCS_KEPT = 4
 _SMALLEST_RTOL = 1e-13
 _MOST_SPECTRAL_NODES = 4000
 
@@ -79,14 +80,40 @@ class Solution:
             If ``rtol`` cannot be reached for this rule.
         """
         rule = GradientFlow() if rule is None else rule
-        if rule.bounded_in_half_plane:
-            return curves_on(self.nodes, tau, rule).require(self.rtol)
+        rule.check(self.diagnostics["support"][1], self.model.rate)
+        disc = rule.disc(self.model.rate)
+        curves = self._on_contour(tau, rule, disc) if disc else self._on_spectrum(tau, rule)
+        return curves.require(self.rtol)
+
+    def _on_contour(self, tau: ArrayLike, rule: Rule, end: float) -> LearningCurves:
+        """Curves from a contour inside the disc with diameter (0, end)."""
+        if math.isinf(end):
+            return curves_on(self.nodes, tau, rule)
+        m, M = self.diagnostics["support"]
+        if end not in self._discs:
+            while len(self._discs) >= _DISCS_KEPT:
+                self._discs.pop(next(iter(self._discs)))
+            self._discs[end] = _accurate_nodes(self.spectrum, m, M, end, self.rtol)[0]
+        for _ in range(_TRIES):
+            curves = curves_on(self._discs[end], tau, rule)
+            if curves.relative_error <= self.rtol:
+                break
+            more = math.ceil(1.25 * self._discs[end].points.size)
+            self._discs[end] = ContourNodes(self.spectrum, disc_contour(m, M, end, more))
+        return curves
+
+    def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
+        """Curves from the spectral measures, on panels halved until they resolve the filter."""
         for level in range(12):
             nodes = self._spectral_nodes(level)
             curves = curves_on(nodes, tau, rule)
             if curves.relative_error <= self.rtol or 2 * nodes.size > _MOST_SPECTRAL_NODES:
                 break
-        return curves.require(self.rtol)
+        return curves
+
+    @cached_property
+    def _discs(self) -> dict[float, ContourNodes]:
+        return {}
 
     @cached_property
     def _spectral_levels(self) -> list[SpectralNodes]:
@@ -134,16 +161,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    probes = probe_times(model, m, M)
-    n = nodes_for(m, M, rtol)
-    tries = 0
-    while True:
-        tries += 1
-        nodes = ContourNodes(law, half_plane_contour(m, M, n))
-        error = curves_on(nodes, probes, GradientFlow()).relative_error
-        if error <= 0.5 * rtol or tries == _TRIES:
-            break
-        n = math.ceil(1.25 * n)
+    nodes, error, tries = _accurate_nodes(law, m, M, math.inf, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.resolvent.iterations,
@@ -163,6 +181,25 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
             residual=error,
         )
     return solution
+
+
+def _accurate_nodes(
+    law: Spectrum, m: float, M: float, end: float, rtol: float
+) -> tuple[ContourNodes, float, int]:
+    """Nodes inside the disc with diameter (0, end) that carry gradient flow to ``rtol``/2.
+
+    Returns them with the relative error that they reached and the number of tries.
+    """
+    probes = probe_times(law.model, m, M)
+    n = nodes_for(*flattened(m, M, end), rtol)
+    tries = 0
+    while True:
+        tries += 1
+        nodes = ContourNodes(law, disc_contour(m, M, end, n))
+        error = curves_on(nodes, probes, GradientFlow()).relative_error
+        if error <= 0.5 * rtol or tries == _TRIES:
+            return nodes, error, tries
+        n = math.ceil(1.25 * n)
 
 
 def probe_times(model: ScoreModel, m: float, M: float) -> Array:

@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.kernels.silverstein import effective_ridge, outside, ridge, second_order
+from dmft_rf.kernels.fixed_point import outside
+from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order
 
 Array = NDArray[np.float64]
 Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
@@ -257,7 +258,7 @@ class _Finder:
     # -- one-dimensional searches ---------------------------------------------------------------
 
     def _edge(self, slope: Slope, a: float, b: float) -> float:
-        """Z - s^2 at the root of dz/dk between the parameters a and b."""
+        """z - s^2 at the root of dz/dk between the parameters a and b."""
         from scipy.optimize import brentq
 
         def clipped(u: float) -> float:

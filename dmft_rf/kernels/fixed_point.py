@@ -96,6 +96,24 @@ def inverse_slope(k, E, par, lam, w):
 
 
 @njit
+def outside(k, kappa, c, par, lam, w):
+    """z - s^2 and dz/dk at a real point (k, kappa) outside the support, with c = c(k).
+
+    E comes from whichever of its two forms, kappa gamma^2/(b^2 - k) and
+    -(1 - v_n/k) kappa/c, is farther from 0/0. A point with G_E <= 0 lies on an unphysical
+    branch and gets the slope -inf.
+    """
+    b2, gamma2 = par[2], par[5]
+    vn = par[3] / par[1]
+    far = abs(b2 - k) >= abs(k - vn)
+    E = kappa * gamma2 / (b2 - k) if far else -(1.0 - vn / k) * kappa / c
+    z, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
+    if not G_E > 0.0:
+        return z, -np.inf
+    return z, z_k - z_E * G_k / G_E
+
+
+@njit
 def on_branch(k, E, par):
     """Condition (4), with the rounding of a number that should be real left out."""
     b2, gamma2 = par[2], par[5]

@@ -1,4 +1,4 @@
-r"""Real kernels outside the support: the sample covariance's fixed point and the slope dz/dk.
+r"""Real kernels outside the support of the sample covariance: its fixed point.
 
 For the sample covariance C = X X^T/n of n = psi_n d samples with population eigenvalues lambda,
 the Silverstein variable kappa ("effective ridge") belongs to the ridge
@@ -15,7 +15,6 @@ from __future__ import annotations
 import numpy as np
 
 from dmft_rf._jit import njit
-from dmft_rf.kernels.fixed_point import system
 
 
 @njit
@@ -23,6 +22,8 @@ def second_order(kappa, lam, w):
     """f(kappa) = <lambda^2/(lambda + kappa)^2>."""
     total = 0.0
     for a in range(lam.size):
+        if lam[a] + kappa == 0.0:
+            return np.inf
         ratio = lam[a] / (lam[a] + kappa)
         total += w[a] * ratio * ratio
     return total
@@ -34,6 +35,8 @@ def ridge(kappa, psi_n, lam, w):
     ell = 0.0
     f = 0.0
     for a in range(lam.size):
+        if lam[a] + kappa == 0.0:
+            return 0.0, -np.inf
         ratio = lam[a] / (lam[a] + kappa)
         ell += w[a] * ratio
         f += w[a] * ratio * ratio
@@ -65,21 +68,3 @@ def effective_ridge(zeta, upper, psi_n, lam, w):
         if abs(step) <= 2e-15 * abs(kappa):
             return kappa
     return kappa
-
-
-@njit
-def outside(k, kappa, c, par, lam, w):
-    """Z - s^2 and dz/dk at a real point (k, kappa) outside the support, with c = c(k).
-
-    E comes from whichever of its two forms, kappa gamma^2/(b^2 - k) and
-    -(1 - v_n/k) kappa/c, is farther from 0/0. A point with G_E <= 0 lies on an unphysical
-    branch and gets the slope -inf.
-    """
-    b2, gamma2 = par[2], par[5]
-    vn = par[3] / par[1]
-    far = abs(b2 - k) >= abs(k - vn)
-    E = kappa * gamma2 / (b2 - k) if far else -(1.0 - vn / k) * kappa / c
-    z, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
-    if not G_E > 0.0:
-        return z, -np.inf
-    return z, z_k - z_E * G_k / G_E

@@ -1,0 +1,117 @@
+"""The command ``dmft-rf``: spectrum, learning curves, timescales and scaling laws.
+
+Results go to stdout, everything else to stderr. What computes is imported when a command runs,
+so that help is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dmft_rf._version import __version__
+from dmft_rf.cli._frame import OneLineErrors, reporting
+from dmft_rf.cli._options import (
+    ModelOptions,
+    OutputOptions,
+    RealRunOptions,
+    RuleOptions,
+    SweepOptions,
+    grouped,
+)
+
+__all__ = ["app", "main"]
+
+_EPILOG = (
+    "Exit codes: 0 done; 1 a solver did not reach its tolerance; 2 a wrong value, with one line "
+    "on stderr that names it and what is allowed; 130 interrupted. With --json, stdout is one "
+    'JSON document: infinity is the string "inf", what is not defined is null.'
+)
+_MODEL = (
+    "Without options the model is that of Fig. 4 of arXiv:2505.17638: t = 0.01, psi_p = 64, "
+    "psi_n = 8, tanh, covariance = identity."
+)
+
+app = typer.Typer(
+    name="dmft-rf",
+    help="Exact learning curves of random-features diffusion models, from the covariance of the "
+    "data. The theory is that of high dimension and Gaussian data (arXiv:2505.17638).",
+    epilog=f"Example: dmft-rf scaling --data digits --plot digits.png. {_EPILOG}",
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dmft-rf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    help="Spectrum of the feature matrix U: bulks, edges, masses, atom. " + _MODEL,
+    epilog="Example: dmft-rf spectrum --psi-p 16 --eigenvalues 0.5,1.5 --plot s.pdf. " + _EPILOG,
+)
+@grouped
+def spectrum(model: ModelOptions, output: OutputOptions) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _commands
+
+        _commands.spectrum(model, output)
+
+
+@app.command(
+    help="Train loss, test loss and score error along training, for a training rule. " + _MODEL,
+    epilog="Examples: dmft-rf curves --tau 0,1,100,inf. dmft-rf curves --rule heavy-ball "
+    "--step 0.5 --momentum 0.9. " + _EPILOG,
+)
+@grouped
+def curves(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _commands
+
+        _commands.curves(model, rule, output)
+
+
+@app.command(
+    help="Times of generalization, early stopping and memorization. " + _MODEL,
+    epilog="Example: dmft-rf timescales --data digits --learning-rate 0.1. " + _EPILOG,
+)
+@grouped
+def timescales(model: ModelOptions, run: RealRunOptions, output: OutputOptions) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _commands
+
+        _commands.timescales(model, run, output)
+
+
+@app.command(
+    help="How these times grow with samples, features or diffusion time. " + _MODEL,
+    epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
+    "--from 0.001 --to 0.3. " + _EPILOG,
+)
+@grouped
+def scaling(model: ModelOptions, sweep: SweepOptions, output: OutputOptions) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _sweep
+
+        _sweep.scaling(model, sweep, output)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,238 @@
+"""What the commands do: compute, print, store, draw."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dmft_rf
+from dmft_rf.cli._finish import MEANING, REAL_DATA, finish
+from dmft_rf.cli._options import (
+    ModelOptions,
+    OutputOptions,
+    RealRunOptions,
+    RuleOptions,
+    numbers,
+)
+from dmft_rf.cli._report import Table, accuracy, begin, number
+from dmft_rf.errors import ModelError
+from dmft_rf.store import describe_rule
+
+if TYPE_CHECKING:
+    from dmft_rf.dynamics import LearningCurves
+    from dmft_rf.model import ScoreModel
+    from dmft_rf.rules import Rule
+    from dmft_rf.solution import Solution
+
+_PER_DECADE = 24  # of automatic times; tables show two
+_MOST_ROWS = 50
+
+
+def spectrum(options: ModelOptions, output: OutputOptions) -> None:
+    """Bulks, edges, masses and atom of the spectrum of U."""
+    output.check(options.data)
+    start = time.perf_counter()
+    model, divisor = options.build()
+    law = dmft_rf.spectrum(model)
+    report = begin("spectrum", model, divisor)
+    accuracy(report, law.mass_error, None)
+    report.header[-1] = (
+        "accuracy",
+        f"edges and masses exact; the density integrates to them within {law.mass_error:.1e}",
+    )
+    learning = law.learning_bulks
+    names = [
+        "merged" if learning is None else ("data, rho_2" if data else "samples, rho_1")
+        for data in (np.zeros(len(law.bulk_masses)) if learning is None else learning)
+    ]
+    rows = [
+        [number(low), number(high), number(mass), *_relaxation(model, low, high), name]
+        for (low, high), mass, name in zip(law.edges, law.bulk_masses, names, strict=True)
+    ]
+    rows[:0] = [
+        [number(at), number(at), number(mass), "-", "-", "atom at s_t^2"] for at, mass in law.atoms
+    ]
+    if len(rows) > _MOST_ROWS:  # a law of many atoms has many bulks
+        half = _MOST_ROWS // 2
+        report.notes.append(
+            f"{2 * half} of {len(rows)} rows shown; --json and --out give all of them."
+        )
+        rows = [*rows[:half], ["..."] * len(rows[0]), *rows[-half:]]
+    columns = ["from", "to", "mass", "slowest tau", "fastest tau", "belongs to"]
+    report.tables.append(Table(columns, rows, text_columns=frozenset({5})))
+    report.notes.append(
+        "An eigenvalue lambda of U relaxes on the time tau = psi_p/(2 Delta_t lambda). rho_2 are "
+        "the directions of the data (generalization), rho_1 those of single samples "
+        "(memorization); the atom at s_t^2 is not trained."
+    )
+    grid = law.grid()
+    report.document["results"] = {
+        "edges": law.edges,
+        "bulk_masses": law.bulk_masses,
+        "learning_bulks": learning,
+        "atoms": law.atoms,
+        "mass": law.mass,
+        "mean": law.moment(1),
+        "grid": grid,
+        "density": law.density(grid),
+    }
+    from dmft_rf.plotting import plot_spectrum
+
+    finish(report, output, start, lambda: plot_spectrum(law), {"spectrum": law}, None)
+
+
+def _relaxation(model: ScoreModel, low: float, high: float) -> tuple[str, str]:
+    return number(1.0 / (model.rate * low), 4), number(1.0 / (model.rate * high), 4)
+
+
+def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
+    """Learning curves of a training rule."""
+    output.check(options.data)
+    start = time.perf_counter()
+    rule = training.build()
+    tau = None if training.tau is None else np.array(numbers("--tau", training.tau))
+    model, divisor = options.build()
+    solution = dmft_rf.solve(model, options.rtol)
+    automatic = tau is None
+    if tau is None:
+        tau = automatic_times(solution, rule)
+    result = solution.learning_curves(tau, rule)
+    report = begin("curves", model, divisor)
+    described = describe_rule(rule)
+    values = ", ".join(f"{k.removeprefix('rule_')} = {v:g}" for k, v in described.items()
+                       if k != "rule")  # fmt: skip
+    report.header.append(("rule", f"{training.rule}, {values}"))
+    report.document["rule"] = described
+    accuracy(report, result.relative_error, options.rtol)
+    shown = _round_times(tau) if automatic else np.arange(tau.size)
+    columns = ("tau", "train", "test", "generalization_gap", "score_error")
+    report.tables.append(
+        Table(
+            ["tau", "L_train", "L_test", "gap", "score error"],
+            [[_curve_number(result, name, i) for name in columns] for i in shown],
+        )
+    )
+    if shown.size < tau.size:
+        report.notes.append(
+            f"{shown.size} of {tau.size} times shown; --json and --out give all of them."
+        )
+    report.notes.append(
+        "Losses per dimension; score error = (1/d) E|s_A - s*|^2 against the exact score of "
+        f"Gaussian data, whose test loss is {model.floor:.8g}."
+    )
+    report.document["results"] = {
+        **{name: getattr(result, name) for name in columns},
+        "error": result.error,
+        "floor": model.floor,
+    }
+    from dmft_rf.plotting import plot_curves
+
+    finish(report, output, start, lambda: plot_curves(result), {"curves": result}, solution)
+
+
+def _curve_number(result: LearningCurves, name: str, i: int) -> str:
+    value = float(getattr(result, name)[i])
+    if name != "tau" and abs(value) <= result.error[name][i]:
+        return "0"  # it is not known to be anything else
+    return number(value, 8)
+
+
+def automatic_times(solution: Solution, rule: Rule) -> NDArray[np.float64]:
+    """Times at which something happens: 0, a logarithmic grid of round values, and inf.
+
+    The grid goes from 0.03 times the shortest to 30 times the longest relaxation time of the
+    spectrum, out to whole decades; discrete rules get the nearest whole steps.
+    """
+    from dmft_rf import rules
+
+    if isinstance(rule, rules.Ridge):  # the same at every time
+        return np.array([math.inf])
+    low, high = solution.diagnostics["support"]
+    if rule.initial_scale > 0.0 and len(solution.spectrum.atoms):
+        low = float(solution.spectrum.atoms[0, 0])  # initial weights also decay there
+    rate = solution.model.rate
+    last = 30.0 / (rate * low) + 30.0 * getattr(rule, "decay_time", 0.0)
+    first_power = math.floor(math.log10(0.03 / (rate * high)))
+    last_power = math.ceil(math.log10(last))
+    count = _PER_DECADE * (last_power - first_power) + 1
+    times = 10.0 ** (first_power + np.arange(count) / _PER_DECADE)
+    step = getattr(rule, "step", None)
+    if step is not None:
+        times = np.unique(np.rint(times / step)) * step
+        times = times[times > 0.0]
+    return np.concatenate([[0.0], times, [math.inf]])
+
+
+def _round_times(tau: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices of 0, inf and two times per decade."""
+    inner = np.arange(1, tau.size - 1, _PER_DECADE // 2)
+    return np.unique(np.concatenate([[0], inner, [tau.size - 1]]))
+
+
+def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions) -> None:
+    """Times of generalization, early stopping and memorization."""
+    output.check(options.data)
+    start = time.perf_counter()
+    if run.dimension is not None and run.learning_rate is None:
+        raise ModelError(f"--dimension is {run.dimension!r}, but --learning-rate is not given")
+    model, divisor = options.build()
+    steps = _steps(run, model)
+    solution = dmft_rf.solve(model, options.rtol)
+    times = dmft_rf.timescales(solution)
+    report = begin("timescales", model, divisor)
+    accuracy(report, solution.error_estimate, options.rtol)
+    values = {
+        f.name: float(getattr(times, f.name)) for f in fields(times) if f.name != "definitions"
+    }
+    columns, rows = ["", "value", "definition"], []
+    if steps is not None:
+        columns[2:2] = ["steps", "steps, no 1/sqrt(p)"]
+    for name, value in values.items():
+        row = [name, number(value), times.definitions.get(name, "")]
+        if steps is not None:
+            row[2:2] = [number(x, 4) for x in steps(value)] if name.startswith("tau_") else ["", ""]
+        rows.append(row)
+    report.tables.append(Table(columns, rows, text_columns=frozenset({0, len(columns) - 1})))
+    report.notes.append(MEANING)
+    if steps is not None:
+        report.notes.append(
+            f"Steps of gradient descent with learning rate {run.learning_rate:g} on the loss "
+            "averaged over samples and dimensions: tau d^2/eta for the network "
+            "A sigma(W x/sqrt(d))/sqrt(p), tau d/(eta psi_p) for one without 1/sqrt(p)."
+        )
+        report.document["steps"] = {
+            name: dict(zip(("paper", "no_sqrt_p"), steps(value), strict=True))
+            for name, value in values.items()
+            if name.startswith("tau_")
+        }
+    if model.covariance.dimension is not None:
+        report.notes.append(REAL_DATA)
+    report.document["results"] = values
+    report.document["definitions"] = times.definitions
+    from dmft_rf.plotting import plot_timescales
+
+    stored = {"timescales": times}
+    finish(report, output, start, lambda: plot_timescales(solution, times), stored, solution)
+
+
+def _steps(run: RealRunOptions, model: ScoreModel) -> Callable[[float], tuple[float, float]] | None:
+    """Return the conversion of a time into steps, with and without 1/sqrt(p)."""
+    if run.learning_rate is None:
+        return None
+    d = run.dimension if run.dimension is not None else model.covariance.dimension
+    if d is None:
+        raise ModelError(
+            f"--learning-rate is {run.learning_rate!r}; steps also need --dimension, the d of the "
+            "data, where --data does not give it"
+        )
+    from dmft_rf.units import time_from_steps
+
+    paper = float(time_from_steps(1.0, run.learning_rate, d))
+    plain = float(time_from_steps(1.0, run.learning_rate, d, model.psi_p))
+    return lambda tau: (tau / paper, tau / plain)

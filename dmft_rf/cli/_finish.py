@@ -1,0 +1,55 @@
+"""How a command hands over its result: files first, then the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dmft_rf.cli._options import OutputOptions
+from dmft_rf.cli._report import Report
+from dmft_rf.store import save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dmft_rf.solution import Solution
+
+MEANING = (
+    "tau is gradient-flow time, dA/dtau = -d^2 grad_A L_train. tau_mem is an overfitting time, "
+    "read off the losses: the score starts to fit the sample; whether generated samples are "
+    "copies of the data is another question."
+)
+REAL_DATA = (
+    "Of the data the theory knows the covariance alone (Gaussian equivalence), and real images "
+    "are not Gaussian. Measured for the digits (psi_p = 8, n = 64 to 512, t = 0.01 and 0.1): "
+    "tau_mem of the images is within 31 % of the theory's, the theory's final gap is 31 to 69 % "
+    "too large, its tau_opt up to 3.5 times too early where the minimum is shallow; the early fall "
+    "of the test loss is right within 2 %."
+)
+
+
+def finish(
+    report: Report,
+    output: OutputOptions,
+    start: float,
+    draw: Callable[[], Figure],
+    results: dict[str, Any],
+    solution: Solution | None,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write the files, then print: a result on stdout means that its files are complete."""
+    seconds = time.perf_counter() - start
+    report.document["seconds"] = seconds
+    if output.out is not None:
+        more = dict(extra or {})
+        if solution is None:
+            more["wall_time_seconds"] = seconds
+        divisor = report.document["covariance"]["divided_by"]
+        more["eigenvalues_divided_by"] = divisor
+        save(output.out, results, solution=solution, overwrite=output.overwrite, extra=more)
+    if output.plot is not None:
+        from dmft_rf.plotting import save_figure
+
+        save_figure(draw(), output.plot, overwrite=output.overwrite)
+    report.print(as_json=output.json)

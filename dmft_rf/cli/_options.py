@@ -1,0 +1,360 @@
+"""Options of the commands, in groups that several commands share."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from dmft_rf.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from dmft_rf.covariance import Covariance
+    from dmft_rf.model import ScoreModel
+    from dmft_rf.rules import Rule
+
+Option = typer.Option
+
+
+def _number(text: str) -> float:
+    """Parse a number; the message names what was given."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not an integer") from None
+
+
+# what reads a number, and its name in the help
+_FLOAT: dict[str, Any] = {"parser": _number, "metavar": "NUMBER"}
+_INT: dict[str, Any] = {"parser": _integer, "metavar": "INTEGER"}
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command whose parameters are option groups the options of all of them."""
+    groups = {name: hint for name, hint in get_type_hints(command).items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for group in groups.values():
+        hints = get_type_hints(group, include_extras=True)
+        for f in fields(group):
+            default = inspect.Parameter.empty if f.default is MISSING else f.default
+            parameters.append(
+                inspect.Parameter(
+                    f.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=hints[f.name],
+                )
+            )
+
+    def flat(**values: Any) -> None:
+        command(
+            **{
+                name: group(**{f.name: values[f.name] for f in fields(group)})  # type: ignore[operator]
+                for name, group in groups.items()
+            }
+        )
+
+    flat.__name__, flat.__doc__ = command.__name__, command.__doc__
+    flat.__annotations__ = {p.name: p.annotation for p in parameters}
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return flat
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model and the accuracy."""
+
+    t: Annotated[
+        float,
+        Option("--t", help="Diffusion time, > 0.", **_FLOAT),
+    ] = 0.01
+    psi_p: Annotated[
+        float,
+        Option("--psi-p", help="Features per dimension p/d, > 0.", **_FLOAT),
+    ] = 64.0
+    psi_n: Annotated[
+        float,
+        Option("--psi-n", help="Samples per dimension n/d, > 0.", **_FLOAT),
+    ] = 8.0
+    activation: Annotated[
+        str,
+        Option("--activation", help="tanh, relu, erf, sigmoid, softplus, gelu or linear."),
+    ] = "tanh"
+    eigenvalues: Annotated[
+        str | None,
+        Option(
+            "--eigenvalues",
+            metavar="NUMBERS",
+            help="Eigenvalues of the covariance, as 0.5,1.5; the identity by default.",
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        Option(
+            "--weights",
+            metavar="NUMBERS",
+            help="Their fractions, summing to 1; equal by default.",
+        ),
+    ] = None
+    data: Annotated[
+        str | None,
+        Option(
+            "--data",
+            metavar="FILE",
+            help="Samples instead, one per row: .npy, .npz, .csv, .txt, .h5, .hdf5, or the "
+            "bundled data set 'digits'.",
+        ),
+    ] = None
+    dataset: Annotated[
+        str | None,
+        Option("--dataset", metavar="NAME", help="Which array of an .npz or .h5 file."),
+    ] = None
+    normalize: Annotated[
+        bool | None,
+        Option(
+            "--normalize/--no-normalize",
+            help="Divide the eigenvalues of --data by their mean, so that pixels have variance 1 "
+            "on average; done by default.",
+            show_default=False,
+        ),
+    ] = None
+    center: Annotated[
+        bool | None,
+        Option(
+            "--center/--no-center",
+            help="Take the mean of the samples out of --data; done by default.",
+            show_default=False,
+        ),
+    ] = None
+    noise_draws: Annotated[
+        float,
+        Option(
+            "--noise-draws",
+            help="Noise draws per sample in the training loss; only inf, the exact average, is "
+            "solved.",
+            **_FLOAT,
+        ),
+    ] = math.inf
+    rtol: Annotated[
+        float,
+        Option("--rtol", help="Relative accuracy of the losses, 1e-13 to 0.01.", **_FLOAT),
+    ] = 1e-10
+
+    def check(self) -> ScoreModel:
+        """Return the model without its covariance: what is wrong here needs no data to be read."""
+        from dmft_rf.model import ScoreModel
+
+        model = ScoreModel(
+            self.t, self.psi_p, self.psi_n, self.activation, noise_draws=self.noise_draws
+        )
+        if not 1e-13 <= self.rtol <= 1e-2:
+            raise ModelError(f"rtol is {self.rtol!r}; it must be between 1e-13 and 0.01")
+        return model
+
+    def build(self) -> tuple[ScoreModel, float | None]:
+        """Return the model, and by what the eigenvalues of the data were divided."""
+        model = self.check()
+        covariance, divisor = self._covariance()
+        return model if covariance is None else model.replace(covariance=covariance), divisor
+
+    def _covariance(self) -> tuple[Covariance | None, float | None]:
+        from dmft_rf.covariance import Covariance
+
+        if self.data is None:
+            for name in ("dataset", "normalize", "center"):
+                if getattr(self, name) is not None:
+                    raise ModelError(f"--{name} is an option of --data, which is not given")
+            if self.eigenvalues is None:
+                if self.weights is not None:
+                    raise ModelError(
+                        f"--weights is {self.weights!r}, but --eigenvalues is not given"
+                    )
+                return None, None
+            weights = None if self.weights is None else numbers("--weights", self.weights)
+            return Covariance(numbers("--eigenvalues", self.eigenvalues), weights), None
+        for name in ("eigenvalues", "weights"):
+            if (value := getattr(self, name)) is not None:
+                raise ModelError(f"--{name} is {value!r}, but --data gives the eigenvalues")
+        from dmft_rf.data import read_covariance
+
+        law = read_covariance(self.data, center=self.center is not False, dataset=self.dataset)
+        if self.normalize is False:
+            return law, None
+        return law.normalized(), law.mean
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go."""
+
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="HDF5 file (.h5) to write.")
+    ] = None
+    plot: Annotated[
+        Path | None, Option("--plot", metavar="FILE", help="Picture to write, .png or .pdf.")
+    ] = None
+    json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace files of --out and --plot that exist.")
+    ] = False
+
+    def check(self, data: str | None) -> None:
+        """Raise DataError for a file that could not be written; called before the work."""
+        from dmft_rf._output import check_output
+        from dmft_rf.plotting import ENDINGS
+
+        for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
+            if path is None:
+                continue
+            check_output(path, overwrite=self.overwrite, endings=endings)
+            if data is not None and path.resolve() == Path(data).resolve():
+                raise DataError(f"{path}: is the file of --data and is not overwritten")
+
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """Training rule and times."""
+
+    tau: Annotated[
+        str | None,
+        Option(
+            "--tau",
+            metavar="NUMBERS",
+            help="Training times as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times "
+            "the shortest to 30 times the longest relaxation time of the spectrum, and inf.",
+        ),
+    ] = None
+    rule: Annotated[
+        str,
+        Option(
+            "--rule",
+            help="gradient-flow, ridge, gradient-descent, heavy-ball or weight-average.",
+        ),
+    ] = "gradient-flow"
+    weight_decay: Annotated[
+        float | None,
+        Option(
+            "--weight-decay", help="All but ridge: omega >= 0, in units of U; default 0.", **_FLOAT
+        ),
+    ] = None
+    ridge: Annotated[
+        float | None,
+        Option("--ridge", help="ridge: omega >= 0, in units of U; default 0.", **_FLOAT),
+    ] = None
+    step: Annotated[
+        float | None,
+        Option(
+            "--step",
+            help="gradient-descent, heavy-ball: tau per step, eta/d^2 for a learning rate eta.",
+            **_FLOAT,
+        ),
+    ] = None
+    momentum: Annotated[
+        float | None, Option("--momentum", help="heavy-ball: beta in [0, 1); default 0.9.")
+    ] = None
+    decay_time: Annotated[
+        float | None,
+        Option(
+            "--decay-time",
+            help="weight-average: time of the exponential average, in tau.",
+            **_FLOAT,
+        ),
+    ] = None
+    initial_std: Annotated[
+        float | None,
+        Option(
+            "--initial-std",
+            help="All but ridge: standard deviation of the initial weights A; default 0.",
+            **_FLOAT,
+        ),
+    ] = None
+
+    def build(self) -> Rule:
+        """Return the rule; ModelError for an option that it does not have."""
+        from dmft_rf import rules
+
+        shared = {"weight_decay": "weight_decay", "initial_std": "initial_std"}
+        known: dict[str, tuple[type[Rule], dict[str, str]]] = {
+            "gradient-flow": (rules.GradientFlow, shared),
+            "ridge": (rules.Ridge, {"ridge": "weight"}),
+            "gradient-descent": (rules.GradientDescent, {"step": "step", **shared}),
+            "heavy-ball": (
+                rules.HeavyBall,
+                {"step": "step", "momentum": "momentum", **shared},
+            ),
+            "weight-average": (rules.WeightAverage, {"decay_time": "decay_time", **shared}),
+        }
+        if self.rule not in known:
+            raise ModelError(f"--rule is {self.rule!r}; it must be one of {', '.join(known)}")
+        kind, names = known[self.rule]
+        options = ("weight_decay", "ridge", "step", "momentum", "decay_time", "initial_std")
+        given = {name: getattr(self, name) for name in options if getattr(self, name) is not None}
+        for name, value in given.items():
+            if name not in names:
+                flag = "--" + name.replace("_", "-")
+                raise ModelError(f"{flag} is {value!r}, but --rule {self.rule} has no such option")
+        for name in ("step", "decay_time"):
+            if name in names and name not in given:
+                raise ModelError(f"--rule {self.rule} needs --{name.replace('_', '-')}, > 0")
+        return kind(**{names[name]: value for name, value in given.items()})
+
+
+@dataclass(frozen=True)
+class RealRunOptions:
+    """A real run whose steps are to be compared."""
+
+    learning_rate: Annotated[
+        float | None,
+        Option(
+            "--learning-rate", help="Also give the times in steps of this learning rate.", **_FLOAT
+        ),
+    ] = None
+    dimension: Annotated[
+        float | None,
+        Option("--dimension", help="d of that run; by default that of --data.", **_FLOAT),
+    ] = None
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What is swept."""
+
+    over: Annotated[str, Option("--over", help="psi_n, psi_p or t.")] = "psi_n"
+    start: Annotated[
+        float | None,
+        Option(
+            "--from",
+            help="First value; by default psi_n: psi_p/64, psi_p: 2 psi_n, t: 0.001.",
+            **_FLOAT,
+        ),
+    ] = None
+    stop: Annotated[
+        float | None,
+        Option(
+            "--to", help="Last value; by default psi_n: psi_p/2, psi_p: 64 psi_n, t: 0.3.", **_FLOAT
+        ),
+    ] = None
+    points: Annotated[
+        int,
+        Option("--points", help="Values, evenly spaced in the logarithm, 3 to 1000.", **_INT),
+    ] = 11
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """Return the numbers of a list separated by commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ModelError(f"{name} is {text!r}; it must be numbers separated by commas") from None

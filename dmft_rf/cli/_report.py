@@ -1,0 +1,194 @@
+"""What a command prints: a table for people or one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dmft_rf._version import __version__
+from dmft_rf.model import ScoreModel
+from dmft_rf.store import describe_model
+
+# width where stdout is no terminal: lines that fit a README and a log
+_WIDTH = 100
+
+
+@dataclass
+class Table:
+    """A table for people."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    text_columns: frozenset[int] = frozenset()
+
+
+@dataclass
+class Report:
+    """Everything a command has to say.
+
+    Attributes
+    ----------
+    document : dict
+        Printed by ``as_json``.
+    header : list of (name, text)
+        Model, covariance, accuracy.
+    tables : list of Table
+    notes : list of str
+        What the numbers mean, after the tables.
+    """
+
+    document: dict[str, Any]
+    header: list[tuple[str, str]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def print(self, *, as_json: bool) -> None:
+        """Write the report to stdout."""
+        if as_json:
+            sys.stdout.write(json.dumps(plain(self.document), indent=2, allow_nan=False) + "\n")
+            return
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        console = Console(
+            file=sys.stdout,
+            width=None if sys.stdout.isatty() else _WIDTH,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+        with console.capture() as capture:
+            head = RichTable.grid(padding=(0, 2))
+            for name, text in self.header:
+                head.add_row(Text(name, style="bold"), text)
+            console.print(head)
+            for table in self.tables:
+                console.print()
+                if table.title:
+                    console.print(Text(table.title, style="bold"))
+                drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+                for k, column in enumerate(table.columns):
+                    is_text = k in table.text_columns
+                    drawn.add_column(
+                        column,
+                        justify="left" if is_text else "right",
+                        no_wrap=not is_text,
+                        overflow="fold",
+                    )
+                for row in table.rows:
+                    drawn.add_row(*row)
+                console.print(drawn)
+            for note in self.notes:
+                console.print()
+                console.print(note)
+        # rich fills its lines with blanks
+        text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
+        sys.stdout.write(text)
+
+
+def begin(
+    command: str, model: ScoreModel, divisor: float | None, *, swept: str | None = None
+) -> Report:
+    """Return a report that states the model, its covariance and the expected finite-size error."""
+    c = model.covariance
+    parameters = [
+        f"{name} = {getattr(model, name):g}" for name in ("t", "psi_p", "psi_n") if name != swept
+    ]
+    text = ", ".join([*parameters, model.activation.name, "noise averaged exactly"])  # type: ignore[union-attr]
+    report = Report(
+        {
+            "command": command,
+            "package_version": __version__,
+            "model": {k: v for k, v in describe_model(model).items() if k != swept},
+            "covariance": {
+                **c.summary(),
+                "divided_by": divisor,
+                "d_eff_over_d": c.effective_dimension_ratio,
+                "eigenvalues": c.eigenvalues,
+                "weights": c.weights,
+            },
+        }
+    )
+    report.header.append(("model", text))
+    report.header.append(("covariance", _covariance_text(model, divisor)))
+    if c.dimension is not None:
+        error = c.expected_finite_size_error
+        assert error is not None
+        report.header.append(
+            (
+                "finite size",
+                f"d_eff = (Tr Sigma)^2/Tr Sigma^2 = {c.effective_dimension:.1f}; the limit is "
+                f"reached like 1/d_eff: expect errors of order {100 * error:.1f} % at late times",
+            )
+        )
+    elif not c.is_isotropic:
+        report.header.append(
+            (
+                "finite size",
+                f"d_eff = {c.effective_dimension_ratio:.4g} d; expect errors of order 1/d_eff for "
+                "data of dimension d, at late times",
+            )
+        )
+    return report
+
+
+def _covariance_text(model: ScoreModel, divisor: float | None) -> str:
+    c = model.covariance
+    if c.dimension is None:
+        if c.is_isotropic:
+            return f"isotropic, eigenvalue {c.mean:g}"
+        return (
+            f"{c.n_atoms} eigenvalues from {c.eigenvalues[0]:g} to {c.eigenvalues[-1]:g}, "
+            f"mean {c.mean:g}"
+        )
+    scale = "as in the file" if divisor is None else f"divided by their mean {divisor:.6g}"
+    zero = f", {100 * c.weights[0]:.3g} % of them 0" if c.eigenvalues[0] == 0.0 else ""
+    return (
+        f"{c.label}: {c.samples} samples, d = {c.dimension}; eigenvalues {scale}, "
+        f"now up to {c.eigenvalues[-1]:.4g}{zero}"
+        if divisor is not None
+        else f"{c.label}: {c.samples} samples, d = {c.dimension}; eigenvalues {scale}, up to "
+        f"{c.eigenvalues[-1]:.4g}{zero}"
+    )
+
+
+def accuracy(report: Report, estimate: float, rtol: float | None) -> None:
+    """Add the error estimate to a report."""
+    report.document["error_estimate"] = estimate
+    asked = ""
+    if rtol is not None:
+        report.document["rtol"] = rtol
+        asked = f" ({rtol:g} asked for)"
+    report.header.append(("accuracy", f"estimated relative error {estimate:.1e}{asked}"))
+
+
+def number(value: float, digits: int = 6) -> str:
+    """Return a number for a table."""
+    return "undefined" if math.isnan(value) else f"{value:.{digits}g}"
+
+
+def plain(value: Any) -> Any:
+    """Return what strict JSON can hold: NaN is null, infinity the string "inf"."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if math.isinf(value):
+            return "inf" if value > 0 else "-inf"
+    return value

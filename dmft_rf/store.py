@@ -1,0 +1,376 @@
+"""Results in HDF5 files: written whole or not at all, read back bit by bit.
+
+Layout of a file (schema 1): the attribute ``dmft_rf_schema`` at the root, and one group per run.
+The attributes of a group say what was computed and how:
+
+    kind, package_version, git_commit, created_utc, wall_time_seconds,
+    t, psi_p, psi_n, activation, noise_draws,
+    covariance_label, dimension, samples, d_eff, expected_finite_size_error,
+    rule and rule_<parameter> (curves),  rtol, error_estimate, and what the kind adds;
+
+its data sets are the arrays: ``eigenvalues`` and ``weights`` of the covariance and what
+`arrays_of` lists for each kind. What is not known is an empty attribute, None in Python.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf._output import replacing
+from dmft_rf._version import __version__
+from dmft_rf.covariance import Covariance
+from dmft_rf.errors import DataError
+from dmft_rf.model import ScoreModel
+
+if TYPE_CHECKING:
+    from dmft_rf.dynamics import LearningCurves
+    from dmft_rf.exponents import Scaling
+    from dmft_rf.law import Spectrum
+    from dmft_rf.relaxation import Timescales
+    from dmft_rf.rules import Rule
+    from dmft_rf.solution import Solution
+
+    Result: TypeAlias = Spectrum | LearningCurves | Timescales | Scaling
+
+__all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "save"]
+
+SCHEMA = 1
+"""Version of the layout; files of a later one are refused."""
+
+_MARK = "dmft_rf_schema"
+# What h5py raises on damaged files and on full disks.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stored result.
+
+    Attributes
+    ----------
+    attributes : dict
+        Parameters and provenance by name (see the module), str, int, float or None.
+    arrays : dict
+        Arrays by name.
+    """
+
+    attributes: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+    @property
+    def kind(self) -> str:
+        """One of "spectrum", "curves", "timescales", "scaling"."""
+        return str(self.attributes["kind"])
+
+    def model(self) -> ScoreModel:
+        """Return the model the run was made for.
+
+        Raises
+        ------
+        ModelError
+            If its activation was a function of the user's, which no file can hold.
+        """
+        a = self.attributes
+        covariance = Covariance(
+            self.arrays["eigenvalues"],
+            self.arrays["weights"],
+            label=a["covariance_label"],
+            dimension=a["dimension"],
+            samples=a["samples"],
+        )
+        return ScoreModel(
+            a["t"], a["psi_p"], a["psi_n"], a["activation"], covariance, a["noise_draws"]
+        )
+
+
+def save(
+    path: str | os.PathLike[str],
+    result: Result | Mapping[str, Result],
+    *,
+    solution: Solution | None = None,
+    overwrite: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write results to an HDF5 file, a group per run.
+
+    Parameters
+    ----------
+    path : path
+        In an existing folder.
+    result : Spectrum, LearningCurves, Timescales or Scaling, or a mapping of names to those
+        A single result becomes the group named after its kind; a mapping gives the groups' names.
+    solution : Solution, optional
+        What learning curves or timescales were computed from: gives their rtol and wall time, and
+        the parameters of a Timescales, which needs it.
+    overwrite : bool, default False
+        Whether an existing file may be replaced.
+    extra : mapping, optional
+        Further attributes of every group: str, bool, int, float or None.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written, exists, or ``extra`` or a name cannot be stored. A file
+        that was there is then untouched.
+    TypeError
+        If ``result`` is none of the above.
+    """
+    runs = dict(result) if isinstance(result, Mapping) else {kind_of(result): result}
+    if not runs:
+        raise DataError(f"{os.fspath(path)}: no result to store")
+    prepared = {_name(name): _run(one, solution, extra) for name, one in runs.items()}
+    import h5py
+
+    with replacing(path, overwrite=overwrite) as temporary:
+        try:
+            with h5py.File(temporary, "w") as file:
+                file.attrs[_MARK] = SCHEMA
+                for name, run in prepared.items():
+                    group = file.create_group(name)
+                    for key, value in run.attributes.items():
+                        group.attrs[key] = h5py.Empty("f8") if value is None else value
+                    for key, array in run.arrays.items():
+                        # a checksum, so that damage is an error and not a wrong number
+                        group.create_dataset(
+                            key, data=array, fletcher32=bool(array.shape and array.size)
+                        )
+        except DataError:
+            raise
+        except _DAMAGE as error:
+            raise DataError(f"{os.fspath(path)}: cannot be written ({error})") from error
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Run]:
+    """Read the runs of a file that `save` wrote.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict
+        `Run` by the name of its group.
+
+    Raises
+    ------
+    DataError
+        If the file does not exist, is no HDF5 file, is truncated or damaged, was not written by
+        `save`, or has a later schema. The file is only read.
+    """
+    name = os.fspath(path)
+    if not Path(path).is_file():
+        raise DataError(f"{name}: no such file")
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if _MARK not in file.attrs:
+                raise DataError(f"{name}: holds no results of this package (no {_MARK})")
+            schema = int(file.attrs[_MARK])
+            if not 1 <= schema <= SCHEMA:
+                raise DataError(
+                    f"{name}: has schema {schema}; this version ({__version__}) reads up to "
+                    f"{SCHEMA}"
+                )
+            return {key: _read(group) for key, group in file.items()}
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{name}: is not a readable HDF5 file ({reason})") from error
+
+
+def _read(group: Any) -> Run:
+    import h5py
+
+    if not isinstance(group, h5py.Group) or "kind" not in group.attrs:
+        raise DataError(f"{group.file.filename}: {group.name} holds no result of this package")
+    attributes = {
+        key: None if isinstance(value, h5py.Empty) else _scalar(value)
+        for key, value in group.attrs.items()
+    }
+    return Run(attributes, {key: np.asarray(data[()]) for key, data in group.items()})
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _name(name: str) -> str:
+    if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
+        raise DataError(f"{name!r} cannot name a run; it must be a string without '/'")
+    return name
+
+
+def kind_of(result: Any) -> str:
+    """Return "spectrum", "curves", "timescales" or "scaling"."""
+    # by name: the classes' modules need not be imported to store an instance of one of them
+    kinds = {
+        "Spectrum": "spectrum",
+        "LearningCurves": "curves",
+        "Timescales": "timescales",
+        "Scaling": "scaling",
+    }
+    kind = kinds.get(type(result).__name__)
+    if kind is None:
+        raise TypeError(f"only {', '.join(kinds)} can be stored, not {type(result).__name__}")
+    return kind
+
+
+def describe_model(model: ScoreModel) -> dict[str, Any]:
+    """Return every parameter of ``model`` but the eigenvalues and weights, by attribute name."""
+    c = model.covariance
+    return {
+        "t": model.t,
+        "psi_p": model.psi_p,
+        "psi_n": model.psi_n,
+        "activation": model.activation.name,  # type: ignore[union-attr]
+        "noise_draws": float(model.noise_draws),
+        "covariance_label": c.label,
+        "dimension": c.dimension,
+        "samples": c.samples,
+        "d_eff": c.effective_dimension,
+        "expected_finite_size_error": c.expected_finite_size_error,
+    }
+
+
+def describe_rule(rule: Rule) -> dict[str, Any]:
+    """Return the rule's name and its parameters, by attribute name."""
+    parameters = {f"rule_{f.name}": getattr(rule, f.name) for f in fields(rule)}
+    return {"rule": type(rule).__name__, **parameters}
+
+
+def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None) -> Run:
+    """Collect what is stored of one result."""
+    kind = kind_of(result)
+    solution = getattr(result, "solution", None) or solution
+    model = getattr(result, "model", None) or getattr(solution, "model", None)
+    if model is None:
+        raise TypeError(
+            "a Timescales is stored with the solution it came from: save(..., solution=)"
+        )
+    attributes, arrays = _COLLECT[kind](result)
+    if solution is not None:
+        attributes = {
+            "rtol": solution.rtol,
+            "error_estimate": solution.error_estimate,
+            "wall_time_seconds": solution.diagnostics["seconds"],
+            **attributes,
+        }
+    provenance = {
+        "kind": kind,
+        "package_version": __version__,
+        "git_commit": git_commit(),
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    stated = {**describe_model(model), **attributes, **provenance}
+    more = {key: _checked(key, value) for key, value in (extra or {}).items()}
+    if taken := sorted(stated.keys() & more.keys()):
+        raise DataError(f"extra: {taken[0]} is stored already; choose another name")
+    law = {"eigenvalues": model.covariance.eigenvalues, "weights": model.covariance.weights}
+    return Run({**stated, **more}, {**law, **arrays})
+
+
+def _checked(key: Any, value: Any) -> Any:
+    if not isinstance(key, str) or not key:
+        raise DataError(f"extra: {key!r} cannot name an attribute; it must be a string")
+    value = _scalar(value)
+    if not (value is None or isinstance(value, str | bool | int | float)):
+        raise DataError(f"extra: {key} is a {type(value).__name__}, not str, bool, int or float")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise DataError(f"extra: {key} is {value}, integers must fit into 64 bits")
+    if "\0" in key or (isinstance(value, str) and "\0" in value):
+        raise DataError(f"extra: {key!r} holds a null character")
+    return value
+
+
+# What each kind adds: attributes and arrays ------------------------------------------------
+
+Collected: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+
+
+def _collect_spectrum(law: Spectrum) -> Collected:
+    grid = law.grid()
+    bulks = law.learning_bulks
+    arrays: dict[str, NDArray[Any]] = {
+        "edges": law.edges,
+        "bulk_masses": law.bulk_masses,
+        "atoms": law.atoms,
+        "grid": grid,
+        "density": law.density(grid),
+    }
+    if bulks is not None:
+        arrays["learning_bulks"] = bulks
+    return {"error_estimate": law.mass_error, "mass": law.mass}, arrays
+
+
+def _collect_curves(curves: LearningCurves) -> Collected:
+    names = ("tau", "train", "test", "generalization_gap", "score_error")
+    arrays = {name: getattr(curves, name) for name in names}
+    arrays |= {f"{name}_error": error for name, error in curves.error.items()}
+    return {"error_estimate": curves.relative_error, **describe_rule(curves.rule)}, arrays
+
+
+def _collect_timescales(times: Timescales) -> Collected:
+    values = {
+        f.name: float(value)
+        for f in fields(times)
+        if isinstance(value := getattr(times, f.name), float | np.floating)
+    }
+    return {**values, **{f"definition_{k}": v for k, v in times.definitions.items()}}, {}
+
+
+def _collect_scaling(scaling: Scaling) -> Collected:
+    arrays = {"values": np.asarray(scaling.values), "abscissa": np.asarray(scaling.abscissa)}
+    arrays |= {name: np.asarray(values) for name, values in scaling.quantities.items()}
+    arrays |= {f"{name}_exponent": np.asarray(v) for name, v in scaling.local_exponents.items()}
+    attributes: dict[str, Any] = {"parameter": scaling.parameter}
+    attributes["tolerance"] = scaling.tolerance
+    for prefix, fits in (("fit", scaling.fits), ("global_fit", scaling.global_fits)):
+        for name, fit in fits.items():
+            for f in fields(fit):
+                attributes[f"{prefix}_{name}_{f.name}"] = _scalar(getattr(fit, f.name))
+    for value, message in scaling.failures.items():
+        attributes[f"failure_{value!r}"] = message
+    return attributes, arrays
+
+
+_COLLECT: dict[str, Callable[[Any], Collected]] = {
+    "spectrum": _collect_spectrum,
+    "curves": _collect_curves,
+    "timescales": _collect_timescales,
+    "scaling": _collect_scaling,
+}
+
+
+@cache
+def git_commit() -> str:
+    """Return the commit of the checkout that the package runs from, "unknown" without one.
+
+    "-dirty" is added where files differ from the commit.
+    """
+    root = Path(__file__).resolve().parent.parent
+    # not any folder above: an installed package may lie inside somebody else's repository
+    if not (root / ".git").exists():
+        return "unknown"
+    command = ["git", "--no-optional-locks", "-C", str(root), "describe"]
+    command += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True, env=clean
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeError):
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
