@@ -1,0 +1,268 @@
+r"""What is simulated: the grid of cases, in a quick and in a paper-sized profile.
+
+A case is a ScoreModel, the training rules that are applied to each draw, the times, and for each
+dimension d the number of seeds. Its ratios p/d and n/d are the model's psi_p and psi_n at every d,
+so that a sequence of d approaches the limit that the theory describes. The cases named A to E are
+those of the library's reference values; ``paper_*`` are figures 2 and 3 of arXiv:2505.17638.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf import (
+    Covariance,
+    GradientDescent,
+    GradientFlow,
+    HeavyBall,
+    ModelError,
+    ScoreModel,
+    WeightAverage,
+)
+from dmft_rf.rules import Rule
+from validation import imagery
+
+Array = NDArray[np.float64]
+Sizes = tuple[tuple[int, int], ...]
+
+SIMULATION = 1
+"""Number of the simulation code: raised whenever a cell would come out differently."""
+
+FLOW = "gradient flow"
+PROFILES = ("quick", "paper")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison of finite networks with the theory.
+
+    Attributes
+    ----------
+    name : str
+    about : str
+        What it is there for.
+    model : ScoreModel
+    sizes : tuple of (d, seeds)
+    judged : tuple of float
+        Times whose losses enter the verdict.
+    rules : mapping of str to Rule
+        Training rules by label; the first is gradient flow.
+    data : str
+        Name of a real data set whose rows are the samples; empty for Gaussian data.
+    verdict : bool
+        Whether the case decides about PASS or FAIL. Real data do not: the theory does not claim
+        to describe them exactly, and the report says by how much it misses them.
+    """
+
+    name: str
+    about: str
+    model: ScoreModel
+    sizes: Sizes
+    judged: tuple[float, ...]
+    rules: Mapping[str, Rule] = field(default_factory=lambda: {FLOW: GradientFlow()})
+    data: str = ""
+    verdict: bool = True
+
+    def tau(self, rule: Rule) -> Array:
+        """Times at which ``rule`` is evaluated: the judged ones, a grid for pictures, 0 and inf."""
+        if isinstance(rule, GradientDescent | HeavyBall):
+            steps = np.unique(np.rint(np.geomspace(1.0, max(self._finite) / rule.step, 16)))
+            return np.append(rule.times(steps), math.inf)
+        grid = np.geomspace(0.1, 30.0 * max(self._finite), 17)
+        return np.unique(np.concatenate([[0.0], grid, self.judged, [math.inf]]))
+
+    def is_judged(self, rule: Rule, tau: Array) -> NDArray[np.bool_]:
+        """Which of ``tau`` enter the verdict; for discrete rules an early and a late time."""
+        if isinstance(rule, GradientDescent | HeavyBall):
+            chosen = np.zeros(tau.size, dtype=bool)
+            chosen[[tau.size // 3, 2 * tau.size // 3]] = True
+            return chosen
+        times = self.judged if rule == GradientFlow() else self._finite[:2]
+        return np.isin(tau, times)
+
+    @property
+    def _finite(self) -> list[float]:
+        return [tau for tau in self.judged if math.isfinite(tau)]
+
+    @property
+    def resolvent_points(self) -> Array:
+        """z > 0 at which (1/p) Tr z/(U + z) is compared: they scan the spectrum; shape (5,)."""
+        c = self.model.coefficients
+        top = self.model.psi_p * c.mu1**2
+        return np.geomspace(0.3 * c.s2, 1.0 * top, 5)
+
+    def eigenvalues(self, d: int) -> Array:
+        """Eigenvalues of Sigma with their multiplicity at dimension ``d``, shape (d,).
+
+        Raises
+        ------
+        ModelError
+            If the weights of the law times d are not whole numbers.
+        """
+        law = self.model.covariance
+        exact = law.weights * d
+        counts = np.rint(exact).astype(int)
+        if np.max(np.abs(exact - counts)) > 1e-6 or counts.sum() != d:
+            raise ModelError(f"case {self.name}: d = {d} does not carry the weights of Sigma")
+        return np.repeat(law.eigenvalues, counts)
+
+    def shape(self, d: int) -> tuple[int, int]:
+        """p and n at dimension ``d``."""
+        sizes = (self.model.psi_p * d, self.model.psi_n * d)
+        p, n = (round(size) for size in sizes)
+        if abs(p - sizes[0]) > 1e-6 or abs(n - sizes[1]) > 1e-6:
+            raise ModelError(f"case {self.name}: p = {sizes[0]}, n = {sizes[1]} at d = {d}")
+        return p, n
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides what a cell of this case holds, but d and seed."""
+        m = self.model
+        content = {
+            "simulation": SIMULATION,
+            "model": [m.t, m.psi_p, m.psi_n, m.activation.name],  # type: ignore[union-attr]
+            "covariance": [m.covariance.eigenvalues.tolist(), m.covariance.weights.tolist()],
+            "rules": {
+                label: [type(rule).__name__, dataclasses.asdict(rule), self.tau(rule).tolist()]
+                for label, rule in self.rules.items()
+            },
+            "data": self.data,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _rules(model: ScoreModel) -> dict[str, Rule]:
+    """Every rule of `dmft_rf.rules`, with steps that the top of the spectrum allows."""
+    top = 6.0 * model.psi_p * model.coefficients.mu1**2
+    step = float(f"{0.7 / (model.rate * top):.2g}")
+    return {
+        FLOW: GradientFlow(),
+        "weight decay": GradientFlow(weight_decay=0.02),
+        "random initial weights": GradientFlow(initial_std=1.0),
+        "weight average": WeightAverage(decay_time=50.0),
+        "gradient descent": GradientDescent(step=step),
+        "heavy ball": HeavyBall(step=step, momentum=0.9),
+    }
+
+
+def _synthetic(quick: bool) -> list[Case]:
+    """Gaussian data: the reference grid and its neighbours."""
+    late = (1.0, 10.0, 100.0, 1e3, math.inf)
+    two = Covariance([0.5, 1.5], label="two eigenvalues")
+    three = Covariance([0.2, 1.0, 3.0], [0.5, 0.3, 0.2], label="three eigenvalues")
+    power = Covariance(
+        Covariance.power_law(1.0, 20).eigenvalues, label="power law, exponent 1, 20 atoms"
+    )
+
+    def sizes(short: Sizes, full: Sizes) -> Sizes:
+        return short if quick else full
+
+    iso = ScoreModel(0.1, 8.0, 4.0)
+    common = sizes(((24, 96), (48, 64), (96, 16)), ((24, 192), (48, 128), (96, 64), (192, 12)))
+    small = sizes(((40, 96), (80, 48), (160, 12)), ((40, 192), (80, 96), (160, 48), (320, 12)))
+    wide = sizes(
+        ((10, 48), (16, 24), (24, 6)),
+        ((10, 96), (16, 64), (24, 32), (40, 8)),
+    )
+    return [
+        Case("A_iso", "isotropic data, and every training rule", iso, common, late, _rules(iso)),
+        Case("B_two", "two eigenvalues", ScoreModel(0.1, 8.0, 4.0, covariance=two), common, late),
+        Case(
+            "C_paper", "the paper's width and sample, psi_p = 64, psi_n = 8, at small d",
+            ScoreModel(0.01, 64.0, 8.0), wide, (10.0, 100.0, 1e4, 1e5),
+        ),
+        Case(
+            "D_under", "under-parameterised, erf",
+            ScoreModel(0.05, 4.0, 16.0, "erf", two), common, late,
+        ),
+        Case(
+            "E_relu", "ReLU: a kink, and a mean that is not zero",
+            ScoreModel(0.2, 6.0, 3.0, "relu", three),
+            sizes(((40, 96), (80, 40), (160, 10)), ((40, 192), (80, 96), (160, 32), (240, 10))),
+            late,
+        ),
+        Case(
+            "F_sigmoid", "sigmoid: a mean that is not zero, nearly linear",
+            ScoreModel(0.1, 6.0, 3.0, "sigmoid"), small, (10.0, 100.0, 1e3, 1e5, math.inf),
+        ),
+        Case(
+            "G_power", "power-law eigenvalues over 1.3 decades",
+            ScoreModel(0.1, 4.0, 2.0, covariance=power), small, late,
+        ),
+        Case("H_hard_edge", "psi_p = psi_n + 1: the density diverges at s_t^2",
+             ScoreModel(0.1, 2.0, 1.0), small, late),
+        Case("I_few_features", "psi_p < 1, psi_n < psi_p",
+             ScoreModel(0.3, 0.75, 0.5), small, (0.1, 1.0, 10.0, math.inf)),
+        Case("J_long_time", "large diffusion time, softplus",
+             ScoreModel(1.0, 3.0, 2.0, "softplus", two), small, (0.1, 1.0, 10.0, math.inf)),
+    ]  # fmt: skip
+
+
+def _paper() -> list[Case]:
+    """Figures 2 and 3 of arXiv:2505.17638: psi_p = 64, tanh, up to p = 6400 at d = 100."""
+    sizes: Sizes = ((25, 24), (50, 6), (100, 1))
+    return [
+        Case(
+            f"paper_t{t:g}_n{psi_n}", f"psi_p = 64, psi_n = {psi_n}, t = {t:g}, up to p = 6400",
+            ScoreModel(t, 64.0, float(psi_n)), sizes, judged,
+        )
+        for t, judged in ((0.1, (10.0, 100.0, 1e3, 1e4)), (0.01, (10.0, 100.0, 1e4, 1e5)))
+        for psi_n in (4, 8, 16, 32)
+    ]  # fmt: skip
+
+
+def _real(quick: bool) -> list[Case]:
+    """Real rows, each beside Gaussian data of the same covariance, used 1, 2, 4, 8 times over."""
+    cases = []
+    grid = [("digits", 0.1, 4.0, 2.0), ("patches", 0.1, 4.0, 2.0)]
+    if not quick:
+        grid += [("digits", 0.1, 8.0, 2.0), ("digits", 0.1, 8.0, 8.0), ("patches", 0.1, 8.0, 8.0)]
+        grid += [("digits", 0.01, 8.0, 4.0), ("patches", 0.01, 8.0, 4.0)]
+    for data, t, psi_p, psi_n in grid:
+        model = ScoreModel(t, psi_p, psi_n, covariance=imagery.covariance(data))
+        name = f"{data}_t{t:g}_p{psi_p:g}_n{psi_n:g}"
+        judged = (1.0, 10.0, 100.0, 1e3, math.inf)
+        copies: Sizes = ((64, 24), (128, 16), (256, 6)) if quick else ((64, 64), (128, 32), (256, 16), (512, 4))
+        cases.append(Case(f"{name}_gauss", f"Gaussian data with the covariance of the {data}",
+                          model, copies, judged, verdict=data == "digits" and t == 0.1))
+        cases.append(Case(f"{name}_rows", f"the {data} themselves; test loss on held-out rows",
+                          model, ((64, 16 if quick else 32),), judged, data=data, verdict=False))
+    return cases  # fmt: skip
+
+
+def grid(profile: str) -> list[Case]:
+    """The cases of a profile, "quick" or "paper".
+
+    Raises
+    ------
+    ModelError
+        If there is no such profile.
+    """
+    if profile not in PROFILES:
+        raise ModelError(f"profile is {profile!r}; it must be one of {', '.join(PROFILES)}")
+    quick = profile == "quick"
+    return _synthetic(quick) + ([] if quick else _paper()) + _real(quick)
+
+
+def choose(cases: list[Case], names: list[str]) -> list[Case]:
+    """The cases whose names begin with one of ``names``; all of them for an empty list.
+
+    Raises
+    ------
+    ModelError
+        If a name fits no case.
+    """
+    for name in names:
+        if not any(case.name.startswith(name) for case in cases):
+            raise ModelError(
+                f"no case {name!r}; there are {', '.join(case.name for case in cases)}"
+            )
+    return [c for c in cases if not names or any(c.name.startswith(name) for name in names)]

@@ -1,0 +1,219 @@
+r"""Results in one HDF5 file, built from cells that are finished one by one and never lost.
+
+While a run goes on, each finished cell is a small HDF5 file of its own in ``<file>.cells/``,
+written under another name, flushed to disk and renamed: at every moment it is there completely or
+not at all. At the end (and at any later run) the cells are merged into the one file, which is
+replaced in the same way, and only then removed. A process that is killed at any moment leaves the
+finished cells behind, and a rerun simulates the missing ones only.
+
+Layout of the file (schema 1): the attributes ``validation_schema``, ``package_version``,
+``git_commit`` and ``versions``; one group per case with its parameters as attributes, in it one
+group per cell, ``d<d>.s<seed>``, with the attributes d, seed, fingerprint, package_version,
+git_commit, seconds, and the arrays of `validation.simulate.Cell`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy
+
+from dmft_rf import DataError, __version__
+from dmft_rf.store import describe_model, describe_rule, git_commit
+from validation.cases import Case
+from validation.simulate import Cell
+
+SCHEMA = 1
+_MARK = "validation_schema"
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError)
+
+
+class Store:
+    """The cells of one file.
+
+    Parameters
+    ----------
+    path : path
+        The HDF5 file; need not exist. Its folder does.
+
+    Raises
+    ------
+    DataError
+        If the file, or one of the cells beside it, is truncated, damaged, of a later schema, or
+        not a file of this kind. Whatever is there is left alone.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self.journal = self.path.with_name(self.path.name + ".cells")
+        self.cells: dict[str, Cell] = {}
+        if self.path.exists():
+            self.cells.update((cell.key, cell) for cell in _read_all(self.path))
+        for file in sorted(self.journal.glob("*.h5")):
+            cell = _read_single(file)
+            if f"{cell.key}.h5" != file.name:
+                raise DataError(f"{file}: holds the cell {cell.key}; move it away")
+            self.cells[cell.key] = cell
+
+    def has(self, case: Case, d: int, seed: int) -> bool:
+        """Whether the cell is finished.
+
+        Raises
+        ------
+        DataError
+            If it is there but was computed for other parameters.
+        """
+        cell = self.cells.get(f"{case.name}.d{d}.s{seed}")
+        if cell is None:
+            return False
+        if cell.fingerprint != case.fingerprint:
+            raise DataError(
+                f"{self.path}: the case {case.name} was simulated with other parameters "
+                f"({cell.fingerprint}, not {case.fingerprint}); choose another output folder"
+            )
+        return True
+
+    def of(self, case: Case) -> list[Cell]:
+        """The finished cells of ``case`` among its sizes, by d and seed."""
+        wanted = [(d, seed) for d, seeds in case.sizes for seed in range(seeds)]
+        return [
+            self.cells[f"{case.name}.d{d}.s{seed}"]
+            for d, seed in wanted
+            if self.has(case, d, seed)
+        ]
+
+    def add(self, cell: Cell) -> None:
+        """Keep a finished cell: it is on disk when this returns."""
+        self.journal.mkdir(exist_ok=True)
+        with _replacing(self.journal / f"{cell.key}.h5") as temporary:
+            with h5py.File(temporary, "w") as file:
+                file.attrs[_MARK] = SCHEMA
+                _write_cell(file, cell)
+        self.cells[cell.key] = cell
+
+    def merge(self, cases: list[Case]) -> None:
+        """Write all cells into the one file, then remove the small ones."""
+        about = {case.name: case for case in cases}
+        with _replacing(self.path) as temporary:
+            with h5py.File(temporary, "w") as file:
+                file.attrs[_MARK] = SCHEMA
+                file.attrs["package_version"] = __version__
+                file.attrs["git_commit"] = git_commit()
+                file.attrs["versions"] = (
+                    f"python {platform.python_version()}, numpy {np.__version__}, "
+                    f"scipy {scipy.__version__}, h5py {h5py.__version__}"
+                )
+                for key in sorted(self.cells):
+                    cell = self.cells[key]
+                    if cell.case not in file:
+                        group = file.create_group(cell.case)
+                        if cell.case in about:
+                            _describe(group, about[cell.case])
+                    _write_cell(file[cell.case].create_group(f"d{cell.d}.s{cell.seed}"), cell)
+        for file in self.journal.glob("*.h5"):
+            file.unlink()
+        for leftover in self.journal.glob(".*.part"):  # of a process that was killed
+            leftover.unlink()
+        with contextlib.suppress(OSError):
+            self.journal.rmdir()
+
+
+def _describe(group: Any, case: Case) -> None:
+    attributes = {"about": case.about, "data": case.data, **describe_model(case.model)}
+    for i, (label, rule) in enumerate(case.rules.items()):
+        attributes[f"rule{i}"] = f"{label}: {describe_rule(rule)}"
+        group.create_dataset(f"tau{i}", data=case.tau(rule))
+    for key, value in attributes.items():
+        group.attrs[key] = h5py.Empty("f8") if value is None else value
+    for name in ("eigenvalues", "weights"):
+        group.create_dataset(name, data=getattr(case.model.covariance, name))
+
+
+def _write_cell(group: Any, cell: Cell) -> None:
+    group.attrs["case"] = cell.case
+    group.attrs["d"], group.attrs["seed"] = cell.d, cell.seed
+    group.attrs["fingerprint"] = cell.fingerprint
+    group.attrs["package_version"], group.attrs["git_commit"] = __version__, git_commit()
+    group.attrs["seconds"] = cell.seconds
+    for name, array in cell.arrays.items():
+        # a checksum, so that damage is an error and not a wrong number
+        group.create_dataset(name, data=array, fletcher32=bool(array.shape and array.size))
+
+
+def _read_cell(group: Any) -> Cell:
+    arrays: dict[str, Any] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = np.asarray(item[()])
+
+    group.visititems(visit)
+    a = group.attrs
+    return Cell(
+        str(a["case"]), int(a["d"]), int(a["seed"]), str(a["fingerprint"]), arrays,
+        float(a["seconds"]),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An HDF5 file of this kind, open for reading; DataError for anything else."""
+    try:
+        with h5py.File(path, "r") as file:
+            if _MARK not in file.attrs:
+                raise DataError(f"{path}: is not a file of validation results; it is left alone")
+            if not 1 <= int(file.attrs[_MARK]) <= SCHEMA:
+                raise DataError(
+                    f"{path}: has schema {int(file.attrs[_MARK])}, this version reads {SCHEMA}"
+                )
+            yield file
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path}: is truncated, damaged or no HDF5 file ({reason}); it is left alone, move it "
+            "away or choose another output folder"
+        ) from error
+
+
+def _read_all(path: Path) -> Iterator[Cell]:
+    with _opened(path) as file:
+        for case in file.values():
+            for name, group in case.items():
+                if isinstance(group, h5py.Group) and name.startswith("d"):
+                    yield _read_cell(group)
+
+
+def _read_single(path: Path) -> Cell:
+    with _opened(path) as file:
+        return _read_cell(file)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder that becomes ``path`` when the body has ended."""
+    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself, against a power cut
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,80 @@
+"""What the theory predicts for a case: the only place where `dmft_rf` is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf import (
+    GradientFlow,
+    LearningCurves,
+    ScoreModel,
+    Spectrum,
+    WeightAverage,
+    resolvent,
+    solve,
+)
+from validation.cases import Case
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Theory of one case.
+
+    Attributes
+    ----------
+    curves : dict
+        LearningCurves by the label of the rule, at `Case.tau` of it.
+    resolvent : (n_points,) array
+        (1/p) Tr z/(U + z) = z q(-z) at `Case.resolvent_points`.
+    spectrum : Spectrum
+    """
+
+    curves: dict[str, LearningCurves]
+    resolvent: Array
+    spectrum: Spectrum
+
+    @cached_property
+    def cdf(self) -> tuple[Array, Array]:
+        """Points lambda and the continuous part of the law's distribution function there."""
+        from numpy.polynomial.legendre import leggauss
+
+        law = self.spectrum
+        lam, mass = [], []
+        start = 0.0
+        for (low, high), bulk in zip(law.edges, law.bulk_masses, strict=True):
+            nodes, weights = leggauss(400)
+            theta = 0.5 * np.pi * (nodes + 1.0)
+            half, width = 0.5 * np.log(high / low), 0.5 * np.pi * weights
+            points = np.sqrt(low * high) * np.exp(-half * np.cos(theta))
+            piece = np.cumsum(width * law.density(points) * points * half * np.sin(theta))
+            lam += [[low], points, [high]]
+            # the mass up to the middle of each weight, normalised to the exact mass
+            middle = piece - 0.5 * np.diff(piece, prepend=0.0)
+            mass += [[start], start + bulk * middle / piece[-1], [start + bulk]]
+            start += bulk
+        return np.concatenate(lam), np.concatenate(mass)
+
+
+def predict(case: Case, model: ScoreModel | None = None, *, smooth_only: bool = False) -> Prediction:
+    """Theory for ``case``; ``model`` replaces its model (a mutation).
+
+    Parameters
+    ----------
+    smooth_only
+        Leave out the discrete rules, which are integrated along another path.
+    """
+    model = case.model if model is None else model
+    solution = solve(model)
+    curves = {
+        label: solution.learning_curves(case.tau(rule), rule)
+        for label, rule in case.rules.items()
+        if isinstance(rule, GradientFlow | WeightAverage) or not smooth_only
+    }
+    z = case.resolvent_points
+    return Prediction(curves, z * resolvent(model, -z).q.real, solution.spectrum)
