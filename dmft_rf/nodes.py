@@ -63,11 +63,21 @@ class ContourNodes:
 
     @cached_property
     def q_bulk(self) -> Complex:
-        """(1/p) Tr (U - z)^{-1} at the nodes, without the atom at s^2 (which they may enclose)."""
-        q = self.resolvent.q
-        for location, mass in self.law.atoms:
-            q = q - mass / (location - self.contour.z)
-        return q
+        """(1/p) Tr (U - z)^{-1} at the nodes, without the atom at s^2 (which they may enclose).
+
+        Where there is one, [k <r> - (psi_n + gamma^2 <lambda r>)/E]/(psi_p (z - s^2)), the second
+        term for v > 0 only: equations (1) and (2) of kernels.fixed_point, without the difference
+        of two large numbers.
+        """
+        if self.law.atoms.size == 0:
+            return self.resolvent.q
+        psi_p, psi_n, _, v2, s2, gamma2 = self.model.parameters
+        cov, s = self.model.covariance, self.resolvent
+        total = s.k * self.S
+        if v2 > 0.0:
+            signal = self._r @ (cov.weights * cov.eigenvalues)
+            total = total - (psi_n + gamma2 * signal) / s.E
+        return total / (psi_p * (s.z - s2))
 
     @cached_property
     def variance(self) -> tuple[Complex, Complex]:

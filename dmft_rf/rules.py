@@ -330,8 +330,10 @@ class GradientDescent(_Steps):
             power = np.exp(k * log1p(-z))
         else:
             flip = z > 1.0  # a negative factor: its size and its sign apart
-            power = np.exp(k * log1p(-np.where(flip, 2.0 - z, z)))
-            power = np.where(flip, _alternating(k), 1.0) * power
+            size = np.where(flip, 2.0 - z, z)
+            gone = size == 1.0
+            power = np.exp(k * log1p(-np.where(gone, 0.0, size)))
+            power = np.where(gone, k == 0.0, np.where(flip, _alternating(k), 1.0) * power)
         return np.where(np.isinf(count)[:, None], 0.0, power)
 
     def disc(self, rate: float) -> float | None:

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 _TRIES = 8
 _DISCS_KEPT = 4
 _SMALLEST_RTOL = 1e-13
-_MOST_SPECTRAL_NODES = 4000
+_MOST_SPECTRAL_NODES = 2000
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,14 @@ class Solution:
         return curves.require(self.rtol)
 
     def _on_contour(self, tau: ArrayLike, rule: Rule, end: float) -> LearningCurves:
-        """Curves from a contour inside the disc with diameter (0, end)."""
-        if math.isinf(end):
-            return curves_on(self.nodes, tau, rule)
+        """Curves from a contour inside the disc with diameter (0, end), refined as the rule needs.
+
+        The nodes of the last few discs are kept, the half-plane's (end = inf) always.
+        """
         m, M = self.diagnostics["support"]
         if end not in self._discs:
-            while len(self._discs) >= _DISCS_KEPT:
-                self._discs.pop(next(iter(self._discs)))
+            for old in list(self._discs)[1 : 1 - _DISCS_KEPT]:
+                del self._discs[old]
             self._discs[end] = _accurate_nodes(self.spectrum, m, M, end, self.rtol)[0]
         for _ in range(_TRIES):
             curves = curves_on(self._discs[end], tau, rule)
@@ -113,7 +114,7 @@ class Solution:
 
     @cached_property
     def _discs(self) -> dict[float, ContourNodes]:
-        return {}
+        return {math.inf: self.nodes}
 
     @cached_property
     def _spectral_levels(self) -> list[SpectralNodes]:
