@@ -74,9 +74,9 @@ class Case:
     def tau(self, rule: Rule) -> Array:
         """Times at which ``rule`` is evaluated: the judged ones, a grid for pictures, 0 and inf."""
         if isinstance(rule, GradientDescent | HeavyBall):
-            steps = np.unique(np.rint(np.geomspace(1.0, max(self._finite) / rule.step, 16)))
+            steps = np.unique(np.rint(np.geomspace(1.0, max(self._finite) / rule.step, 10)))
             return np.append(rule.times(steps), math.inf)
-        grid = np.geomspace(0.1, 30.0 * max(self._finite), 17)
+        grid = np.geomspace(0.1, 30.0 * max(self._finite), 17 if rule == GradientFlow() else 6)
         return np.unique(np.concatenate([[0.0], grid, self.judged, [math.inf]]))
 
     def is_judged(self, rule: Rule, tau: Array) -> NDArray[np.bool_]:
@@ -97,7 +97,7 @@ class Case:
         """z > 0 at which (1/p) Tr z/(U + z) is compared: they scan the spectrum; shape (5,)."""
         c = self.model.coefficients
         top = self.model.psi_p * c.mu1**2
-        return np.geomspace(0.3 * c.s2, 1.0 * top, 5)
+        return np.geomspace(c.s2, top, 5)
 
     def eigenvalues(self, d: int) -> Array:
         """Eigenvalues of Sigma with their multiplicity at dimension ``d``, shape (d,).
@@ -166,11 +166,21 @@ def _synthetic(quick: bool) -> list[Case]:
         return short if quick else full
 
     iso = ScoreModel(0.1, 8.0, 4.0)
-    common = sizes(((24, 96), (48, 64), (96, 16)), ((24, 192), (48, 128), (96, 64), (192, 12)))
-    small = sizes(((40, 96), (80, 48), (160, 12)), ((40, 192), (80, 96), (160, 48), (320, 12)))
-    wide = sizes(
-        ((10, 48), (16, 24), (24, 6)),
-        ((10, 96), (16, 64), (24, 32), (40, 8)),
+    common = sizes(
+        ((20, 72), (40, 48), (80, 20), (112, 6)), ((20, 256), (40, 192), (80, 96), (160, 24))
+    )
+    small = sizes(
+        ((30, 72), (60, 48), (120, 20), (180, 6)), ((40, 256), (80, 192), (160, 64), (320, 12))
+    )
+    wide = sizes(((10, 36), (14, 20), (20, 8), (28, 3)), ((10, 96), (16, 64), (24, 32), (40, 8)))
+    skewed = sizes(
+        ((40, 72), (80, 40), (160, 9), (240, 3)), ((40, 256), (80, 192), (160, 64), (320, 12))
+    )
+    noisy = sizes(
+        ((40, 128), (80, 96), (160, 48), (320, 12)), ((80, 256), (160, 192), (320, 64), (640, 8))
+    )
+    fewest = sizes(
+        ((40, 96), (80, 64), (160, 32), (320, 8)), ((40, 256), (80, 192), (160, 96), (320, 32))
     )
     return [
         Case("A_iso", "isotropic data, and every training rule", iso, common, late, _rules(iso)),
@@ -186,8 +196,7 @@ def _synthetic(quick: bool) -> list[Case]:
         Case(
             "E_relu", "ReLU: a kink, and a mean that is not zero",
             ScoreModel(0.2, 6.0, 3.0, "relu", three),
-            sizes(((40, 96), (80, 40), (160, 10)), ((40, 192), (80, 96), (160, 32), (240, 10))),
-            late,
+            skewed, late,
         ),
         Case(
             "F_sigmoid", "sigmoid: a mean that is not zero, nearly linear",
@@ -195,20 +204,25 @@ def _synthetic(quick: bool) -> list[Case]:
         ),
         Case(
             "G_power", "power-law eigenvalues over 1.3 decades",
-            ScoreModel(0.1, 4.0, 2.0, covariance=power), small, late,
+            ScoreModel(0.1, 4.0, 2.0, covariance=power), sizes(
+                ((40, 72), (80, 48), (160, 20), (240, 4)), ((40, 256), (80, 192), (160, 64), (320, 16))
+            ), late,
         ),
         Case("H_hard_edge", "psi_p = psi_n + 1: the density diverges at s_t^2",
-             ScoreModel(0.1, 2.0, 1.0), small, late),
+             ScoreModel(0.1, 2.0, 1.0), fewest, late),
         Case("I_few_features", "psi_p < 1, psi_n < psi_p",
-             ScoreModel(0.3, 0.75, 0.5), small, (0.1, 1.0, 10.0, math.inf)),
+             ScoreModel(0.3, 0.75, 0.5), fewest, (0.1, 1.0, 10.0, math.inf)),
         Case("J_long_time", "large diffusion time, softplus",
              ScoreModel(1.0, 3.0, 2.0, "softplus", two), small, (0.1, 1.0, 10.0, math.inf)),
+        Case("K_feature_noise", "where the noise of the features shapes the two-point function most",
+             ScoreModel(0.01, 2.0, 2.0),
+             noisy, (10.0, 1e3, 1e4, 1e5, math.inf)),
     ]  # fmt: skip
 
 
 def _paper() -> list[Case]:
     """Figures 2 and 3 of arXiv:2505.17638: psi_p = 64, tanh, up to p = 6400 at d = 100."""
-    sizes: Sizes = ((25, 24), (50, 6), (100, 1))
+    sizes: Sizes = ((16, 64), (25, 32), (50, 8), (100, 1))
     return [
         Case(
             f"paper_t{t:g}_n{psi_n}", f"psi_p = 64, psi_n = {psi_n}, t = {t:g}, up to p = 6400",
@@ -230,11 +244,30 @@ def _real(quick: bool) -> list[Case]:
         model = ScoreModel(t, psi_p, psi_n, covariance=imagery.covariance(data))
         name = f"{data}_t{t:g}_p{psi_p:g}_n{psi_n:g}"
         judged = (1.0, 10.0, 100.0, 1e3, math.inf)
-        copies: Sizes = ((64, 24), (128, 16), (256, 6)) if quick else ((64, 64), (128, 32), (256, 16), (512, 4))
-        cases.append(Case(f"{name}_gauss", f"Gaussian data with the covariance of the {data}",
-                          model, copies, judged, verdict=data == "digits" and t == 0.1))
-        cases.append(Case(f"{name}_rows", f"the {data} themselves; test loss on held-out rows",
-                          model, ((64, 16 if quick else 32),), judged, data=data, verdict=False))
+        copies: Sizes = ((64, 32), (128, 16), (256, 5))
+        if not quick:
+            copies = ((64, 96), (128, 64), (256, 24), (512, 6))
+        cases.append(
+            Case(
+                f"{name}_gauss",
+                f"Gaussian data with the covariance of the {data}",
+                model,
+                copies,
+                judged,
+                verdict=data == "digits" and t == 0.1,
+            )
+        )
+        cases.append(
+            Case(
+                f"{name}_rows",
+                f"the {data} themselves; test loss on held-out rows",
+                model,
+                ((64, 16 if quick else 32),),
+                judged,
+                data=data,
+                verdict=False,
+            )
+        )
     return cases  # fmt: skip
 
 

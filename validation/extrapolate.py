@@ -2,14 +2,17 @@ r"""From several finite d to d = infinity, with a standard error and a model unc
 
 Linear statistics of these random matrices have a mean y + a/d + b/d^2 + ... and fluctuations of
 order 1/d, so the means are fitted by weighted least squares in 1/d with the weights d^2 per seed.
+Combinations of quantities at different times are known so precisely that the powers up to
+1/d^3 can matter: the order is the lowest one, from 2 on, that the seeds do not contradict.
 The value at d = infinity is a linear combination of the seeds, y = sum_s c_s Y_s with sum_s c_s = 1;
 its covariance between quantities is sum_s c_s^2/d_s^2 times the pooled covariance of d (Y_s - mean of
 its d), with (number of seeds - number of sizes) degrees of freedom: nothing is assumed about
 how quantities at different times are correlated.
 
-The order of the fit is 2 where there are three sizes or more. The next term is not known; its
-effect is taken to be a fixed part of the difference between the last two orders, and enters as a
-further, independent uncertainty of every quantity.
+The next term is not known; its effect is taken to be a quarter of the difference between the last two orders, a vector over the
+quantities, and enters as one further uncertainty in the direction of that vector (and not as an
+independent one of each quantity, which would drown the differences between them that the seeds
+determine best).
 """
 
 from __future__ import annotations
@@ -17,9 +20,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
+import scipy.stats
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+HIGHEST_ORDER = 3
+"""Highest power of 1/d that is fitted (one less than the number of sizes, if that is smaller)."""
+
+LACK_OF_FIT = 0.05
+"""Probability of the means' misfit below which the next power of 1/d is fitted too."""
+
+MOST_CHI2 = 1e4
+"""Chi-square at most (a probability underflows beyond)."""
 
 MODEL_PART = 0.25
 """Model uncertainty over the difference between the last two orders of the fit."""
@@ -35,9 +49,11 @@ class Extrapolation:
     statistical : (q, q) array
         Covariance of the values from the scatter of the seeds.
     model : (q,) array
-        Uncertainty from the order of the fit.
+        Uncertainty from the order of the fit, with its sign.
     dof : int
         Degrees of freedom of ``statistical``.
+    order : int
+        Highest power of 1/d in the fit.
     sizes : (n_sizes,) array
         The dimensions d.
     means, errors : (n_sizes, q) arrays
@@ -50,6 +66,7 @@ class Extrapolation:
     statistical: Array
     model: Array
     dof: int
+    order: int
     sizes: Array
     means: Array
     errors: Array
@@ -63,10 +80,10 @@ class Extrapolation:
     @property
     def covariance(self) -> Array:
         """Covariance of the values, both uncertainties together, shape (q, q)."""
-        return self.statistical + np.diag(self.model**2)
+        return self.statistical + np.outer(self.model, self.model)
 
 
-def extrapolate(d: Array, values: Array) -> Extrapolation:
+def extrapolate(d: Array, values: Array, order: int = 2) -> Extrapolation:
     """Fit the seeds' values against 1/d.
 
     Parameters
@@ -74,37 +91,96 @@ def extrapolate(d: Array, values: Array) -> Extrapolation:
     d : (N,) array
         Dimension of each seed; at least two different ones, with several seeds at the smallest.
     values : (N, q) array
+    order : int
+        Highest power of 1/d, at most the number of sizes minus one.
     """
-    sizes, group, counts = np.unique(d, return_inverse=True, return_counts=True)
-    if sizes.size < 2 or d.size - sizes.size < 1:
-        raise ValueError("an extrapolation needs two sizes or more and several seeds")
-    means = np.stack([values[group == g].mean(axis=0) for g in range(sizes.size)])
-    scatter = d[:, None] * (values - means[group])
-    dof = d.size - sizes.size
-    pooled = scatter.T @ scatter / dof
-    order = min(2, sizes.size - 1)
-    last, slope = _combination(sizes, counts, order)
-    before, _ = _combination(sizes, counts, order - 1)
+    groups = _Groups(d)
+    order = min(order, groups.sizes.size - 1)
+    means, pooled = groups.statistics(values)
+    last, slope = groups.combination(order)
+    before, _ = groups.combination(order - 1)
     value = last @ means
-    if order == 2:
-        model = MODEL_PART * np.abs(value - before @ means)
-    else:  # two sizes: what the 1/d term still amounts to at the larger one
-        model = MODEL_PART * np.abs(value - means[-1])
     return Extrapolation(
         value=value,
-        statistical=pooled * float(np.sum(last**2 / (counts * sizes**2))),
-        model=model,
-        dof=dof,
-        sizes=sizes,
+        statistical=pooled * float(np.sum(last**2 * groups.variance)),
+        model=MODEL_PART * (value - before @ means),
+        dof=groups.dof,
+        order=order,
+        sizes=groups.sizes,
         means=means,
-        errors=np.sqrt(np.outer(1.0 / (counts * sizes**2), np.diag(pooled))),
+        errors=np.sqrt(np.outer(groups.variance, np.diag(pooled))),
         slope=slope @ means,
     )
 
 
-def _combination(sizes: Array, counts: Array, order: int) -> tuple[Array, Array]:
-    """Coefficients of the means in the fitted value at 1/d = 0, and in its slope."""
-    design = np.power.outer(1.0 / sizes, np.arange(order + 1))
-    root = np.sqrt(counts) * sizes
-    inverse = np.linalg.pinv(root[:, None] * design) * root
-    return inverse[0], inverse[1] if order else np.zeros(sizes.size)
+def choose_order(d: Array, values: Array) -> int:
+    """Lowest order >= 2 that the seeds do not contradict; the theory has no part in it.
+
+    What a fit of this order leaves of the means at the different sizes must be compatible with the
+    scatter of the seeds, jointly for all quantities (Hotelling's T^2, probability above
+    LACK_OF_FIT). Without sizes to spare nothing can be contradicted.
+    """
+    groups = _Groups(d)
+    means, pooled = groups.statistics(values)
+    order = min(2, groups.sizes.size - 1)
+    while order < min(HIGHEST_ORDER, groups.sizes.size - 1):
+        contrasts = groups.contrasts(order) @ means  # each of covariance ``pooled``
+        probabilities = [hotelling(row, pooled, groups.dof)[1] for row in contrasts]
+        if min(probabilities) * len(probabilities) > LACK_OF_FIT:
+            break
+        order += 1
+    return order
+
+
+def hotelling(difference: Array, covariance: Array, dof: int) -> tuple[float, float]:
+    """Equivalent chi-square and probability of T^2 = D^T C^{-1} D with ``dof`` for C.
+
+    T^2 (dof - q + 1)/(dof q) ~ F(q, dof - q + 1); the chi-square is the one of q degrees of
+    freedom with the same probability. Quantities are scaled by their errors first; directions
+    that rounding cannot resolve (relative 1e-10) are left out of the inverse.
+    """
+    q = difference.size
+    if dof < q + 4:
+        raise ValueError(f"{q} quantities need more than {q + 4} degrees of freedom, not {dof}")
+    scale = np.sqrt(np.diag(covariance))
+    values, vectors = scipy.linalg.eigh(covariance / np.outer(scale, scale))
+    kept = values > 1e-10 * values[-1]
+    projected = (difference / scale) @ vectors[:, kept]
+    T2 = float(np.sum(projected**2 / values[kept]))
+    probability = float(scipy.stats.f.sf(T2 * (dof - q + 1) / (dof * q), q, dof - q + 1))
+    equivalent = float(scipy.stats.chi2.isf(probability, q)) if probability > 0.0 else np.inf
+    return min(equivalent, MOST_CHI2), probability
+
+
+class _Groups:
+    """Seeds grouped by d."""
+
+    def __init__(self, d: Array):
+        self.d = d
+        self.sizes, self.group, counts = np.unique(d, return_inverse=True, return_counts=True)
+        self.dof = d.size - self.sizes.size
+        if self.sizes.size < 2 or self.dof < 1:
+            raise ValueError("an extrapolation needs two sizes or more and several seeds")
+        self.variance = 1.0 / (counts * self.sizes**2)  # of a mean, over the pooled covariance
+
+    def statistics(self, values: Array) -> tuple[Array, Array]:
+        """Means at each size (n_sizes, q), and the pooled covariance of d (Y - mean), (q, q)."""
+        means = np.stack([values[self.group == g].mean(axis=0) for g in range(self.sizes.size)])
+        scatter = self.d[:, None] * (values - means[self.group])
+        return means, scatter.T @ scatter / self.dof
+
+    def _design(self, order: int) -> tuple[Array, Array]:
+        root = 1.0 / np.sqrt(self.variance)
+        return root, root[:, None] * np.power.outer(1.0 / self.sizes, np.arange(order + 1))
+
+    def combination(self, order: int) -> tuple[Array, Array]:
+        """Coefficients of the means in the fitted value at 1/d = 0, and in its slope."""
+        root, design = self._design(order)
+        inverse = np.linalg.pinv(design) * root
+        return inverse[0], inverse[1] if order else np.zeros(self.sizes.size)
+
+    def contrasts(self, order: int) -> Array:
+        """Combinations of the means that a fit of this order leaves over, of unit variance."""
+        root, design = self._design(order)
+        full, _ = np.linalg.qr(design, mode="complete")
+        return full[:, order + 1 :].T * root

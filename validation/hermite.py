@@ -165,7 +165,7 @@ def _relu(m: Array, s: Array, count: int) -> tuple[Array, Array]:
 
     c_0 = s (a Phi + phi), c_1 = s Phi, c_k = s phi(a) He_{k-2}(-a)/sqrt(k!),
     M = s^2 [(1 + a^2) Phi + a phi].
-    """  # noqa: D205, D415
+    """  # noqa: D415
     a = m / s
     phi, Phi = np.exp(-0.5 * a * a) / math.sqrt(2.0 * math.pi), ndtr(a)
     c = np.empty((count, m.size))

@@ -17,6 +17,9 @@ from validation.network import FiniteNetwork, draw_network, network_on_rows
 
 Array = NDArray[np.float64]
 
+HELD_OUT = 1024
+"""Most rows of real data that the test loss is averaged over; they are never trained on."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -62,7 +65,7 @@ def network_of(case: Case, d: int, seed: int) -> FiniteNetwork:
     if not case.data:
         return draw_network(rng, case.eigenvalues(d), p, n, case.model.t, activation)
     rows = imagery.rows(case.data)[rng.permutation(imagery.rows(case.data).shape[0])]
-    return network_on_rows(rng, rows[:n], rows[n:], p, case.model.t, activation)
+    return network_on_rows(rng, rows[:n], rows[n : n + HELD_OUT], p, case.model.t, activation)
 
 
 def simulate(case: Case, d: int, seed: int) -> Cell:

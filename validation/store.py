@@ -85,9 +85,7 @@ class Store:
         """The finished cells of ``case`` among its sizes, by d and seed."""
         wanted = [(d, seed) for d, seeds in case.sizes for seed in range(seeds)]
         return [
-            self.cells[f"{case.name}.d{d}.s{seed}"]
-            for d, seed in wanted
-            if self.has(case, d, seed)
+            self.cells[f"{case.name}.d{d}.s{seed}"] for d, seed in wanted if self.has(case, d, seed)
         ]
 
     def add(self, cell: Cell) -> None:
@@ -102,22 +100,21 @@ class Store:
     def merge(self, cases: list[Case]) -> None:
         """Write all cells into the one file, then remove the small ones."""
         about = {case.name: case for case in cases}
-        with _replacing(self.path) as temporary:
-            with h5py.File(temporary, "w") as file:
-                file.attrs[_MARK] = SCHEMA
-                file.attrs["package_version"] = __version__
-                file.attrs["git_commit"] = git_commit()
-                file.attrs["versions"] = (
-                    f"python {platform.python_version()}, numpy {np.__version__}, "
-                    f"scipy {scipy.__version__}, h5py {h5py.__version__}"
-                )
-                for key in sorted(self.cells):
-                    cell = self.cells[key]
-                    if cell.case not in file:
-                        group = file.create_group(cell.case)
-                        if cell.case in about:
-                            _describe(group, about[cell.case])
-                    _write_cell(file[cell.case].create_group(f"d{cell.d}.s{cell.seed}"), cell)
+        with _replacing(self.path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs[_MARK] = SCHEMA
+            file.attrs["package_version"] = __version__
+            file.attrs["git_commit"] = git_commit()
+            file.attrs["versions"] = (
+                f"python {platform.python_version()}, numpy {np.__version__}, "
+                f"scipy {scipy.__version__}, h5py {h5py.__version__}"
+            )
+            for key in sorted(self.cells):
+                cell = self.cells[key]
+                if cell.case not in file:
+                    group = file.create_group(cell.case)
+                    if cell.case in about:
+                        _describe(group, about[cell.case])
+                _write_cell(file[cell.case].create_group(f"d{cell.d}.s{cell.seed}"), cell)
         for file in self.journal.glob("*.h5"):
             file.unlink()
         for leftover in self.journal.glob(".*.part"):  # of a process that was killed

@@ -61,7 +61,9 @@ class Prediction:
         return np.concatenate(lam), np.concatenate(mass)
 
 
-def predict(case: Case, model: ScoreModel | None = None, *, smooth_only: bool = False) -> Prediction:
+def predict(
+    case: Case, model: ScoreModel | None = None, *, smooth_only: bool = False
+) -> Prediction:
     """Theory for ``case``; ``model`` replaces its model (a mutation).
 
     Parameters
