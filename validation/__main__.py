@@ -1,4 +1,4 @@
-"""``python -m validation``: simulate, compare, mutate, report; and ``golden check`` or ``renew``."""
+"""``python -m validation``: simulate, compare, mutate, report; and ``golden check``."""
 
 from __future__ import annotations
 

@@ -179,6 +179,9 @@ def _synthetic(quick: bool) -> list[Case]:
     noisy = sizes(
         ((40, 128), (80, 96), (160, 48), (320, 12)), ((80, 256), (160, 192), (320, 64), (640, 8))
     )
+    thin = sizes(
+        ((40, 72), (80, 48), (160, 20), (240, 4)), ((40, 256), (80, 192), (160, 64), (320, 16))
+    )
     fewest = sizes(
         ((40, 96), (80, 64), (160, 32), (320, 8)), ((40, 256), (80, 192), (160, 96), (320, 32))
     )
@@ -204,9 +207,7 @@ def _synthetic(quick: bool) -> list[Case]:
         ),
         Case(
             "G_power", "power-law eigenvalues over 1.3 decades",
-            ScoreModel(0.1, 4.0, 2.0, covariance=power), sizes(
-                ((40, 72), (80, 48), (160, 20), (240, 4)), ((40, 256), (80, 192), (160, 64), (320, 16))
-            ), late,
+            ScoreModel(0.1, 4.0, 2.0, covariance=power), thin, late,
         ),
         Case("H_hard_edge", "psi_p = psi_n + 1: the density diverges at s_t^2",
              ScoreModel(0.1, 2.0, 1.0), fewest, late),
@@ -214,9 +215,10 @@ def _synthetic(quick: bool) -> list[Case]:
              ScoreModel(0.3, 0.75, 0.5), fewest, (0.1, 1.0, 10.0, math.inf)),
         Case("J_long_time", "large diffusion time, softplus",
              ScoreModel(1.0, 3.0, 2.0, "softplus", two), small, (0.1, 1.0, 10.0, math.inf)),
-        Case("K_feature_noise", "where the noise of the features shapes the two-point function most",
-             ScoreModel(0.01, 2.0, 2.0),
-             noisy, (10.0, 1e3, 1e4, 1e5, math.inf)),
+        Case(
+            "K_feature_noise", "where feature noise weighs most in the two-point function",
+            ScoreModel(0.01, 2.0, 2.0), noisy, (10.0, 1e3, 1e4, 1e5, math.inf),
+        ),
     ]  # fmt: skip
 
 

@@ -181,7 +181,9 @@ def compare(
 
     order = choose_order(d, _judged_values(case, prediction, cells))
 
-    def add(label: str, name: str, tau: Array, theory: Array, values: Array, judged: Array) -> None:
+    def add(
+        label: str, name: str, tau: Array, theory: Array, values: Array, judged: NDArray[np.bool_]
+    ) -> None:
         fit = extrapolate(d, values, order)
         fits[label, name] = fit
         for i in range(tau.size):

@@ -4,15 +4,15 @@ Linear statistics of these random matrices have a mean y + a/d + b/d^2 + ... and
 order 1/d, so the means are fitted by weighted least squares in 1/d with the weights d^2 per seed.
 Combinations of quantities at different times are known so precisely that the powers up to
 1/d^3 can matter: the order is the lowest one, from 2 on, that the seeds do not contradict.
-The value at d = infinity is a linear combination of the seeds, y = sum_s c_s Y_s with sum_s c_s = 1;
-its covariance between quantities is sum_s c_s^2/d_s^2 times the pooled covariance of d (Y_s - mean of
-its d), with (number of seeds - number of sizes) degrees of freedom: nothing is assumed about
-how quantities at different times are correlated.
+The value at d = infinity is a linear combination of the seeds, y = sum_s c_s Y_s with
+sum_s c_s = 1; its covariance between quantities is sum_s c_s^2/d_s^2 times the pooled covariance of
+d (Y_s - mean of its d), with (number of seeds - number of sizes) degrees of freedom: nothing is
+assumed about how quantities at different times are correlated.
 
-The next term is not known; its effect is taken to be a quarter of the difference between the last two orders, a vector over the
-quantities, and enters as one further uncertainty in the direction of that vector (and not as an
-independent one of each quantity, which would drown the differences between them that the seeds
-determine best).
+The next term is not known; its effect is taken to be a quarter of the difference between the last
+two orders, a vector over the quantities, and enters as one further uncertainty in the direction of
+that vector (and not as an independent one of each quantity, which would drown the differences
+between them that the seeds determine best).
 """
 
 from __future__ import annotations

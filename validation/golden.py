@@ -151,8 +151,8 @@ def _compare(
     model: str, quantity: str, before: Array | None, after: Array | None, rtol: float
 ) -> Change | None:
     if before is None or after is None or before.shape != after.shape:
-        sizes = [np.nan if x is None else float(x.size) for x in (before, after)]
-        return Change(model, f"number of values of {quantity}", (), *sizes, np.inf)
+        was, now = (np.nan if x is None else float(x.size) for x in (before, after))
+        return Change(model, f"number of values of {quantity}", (), was, now, np.inf)
     same = (before == after) | (np.isnan(before) & np.isnan(after))
     scale = np.where(before == 0.0, 1.0, np.abs(before))
     with np.errstate(invalid="ignore"):
@@ -170,7 +170,7 @@ def renew(path: Path = FILE) -> int:
     """Store the values of today; returns how many quantities there are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with _replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         file.attrs[_MARK] = 1
         file.attrs["package_version"], file.attrs["git_commit"] = __version__, git_commit()
         for name, model in MODELS.items():

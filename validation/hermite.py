@@ -86,14 +86,12 @@ class HermiteRule:
             return cls(activation, count, widest, 0.0, 1e-15)
         means = np.linspace(-8.0, 8.0, 41)
         widths = np.full(means.size, widest)
-        finest, error = None, math.inf
+        error = math.inf
         for step in _STEPS:
-            rule = cls(activation, count, widest, step, 0.0)
-            coarse = finest if finest is not None else rule._smooth(means, widths)
-            finest = cls(activation, count, widest, 0.5 * step, 0.0)._smooth(means, widths)
-            coarse = rule._smooth(means, widths)
-            size = max(1.0, float(np.max(np.abs(finest[0]))))
-            error = max(float(np.max(np.abs(a - b))) for a, b in zip(coarse, finest, strict=True))
+            coarse = cls(activation, count, widest, step, 0.0)._smooth(means, widths)
+            fine = cls(activation, count, widest, 0.5 * step, 0.0)._smooth(means, widths)
+            size = max(1.0, float(np.max(np.abs(fine[0]))))
+            error = max(float(np.max(np.abs(a - b))) for a, b in zip(coarse, fine, strict=True))
             if error <= _TOLERANCE * size**2:
                 return cls(activation, count, widest, step, error)
         raise ConvergenceError(
@@ -152,7 +150,7 @@ class HermiteRule:
         c, M = np.zeros((self.count, m.size)), np.zeros(m.size)
         for left, right in zip(edges.T[:-1], edges.T[1:], strict=True):
             half = 0.5 * (right - left)[:, None]
-            z = 0.5 * (left + right)[:, None] + half * nodes
+            z: Array = 0.5 * (left + right)[:, None] + half * nodes
             density = half * weights * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
             values = self.activation(m[:, None] + s[:, None] * z)
             M += np.einsum("ij,ij->i", density, values * values)
@@ -161,11 +159,13 @@ class HermiteRule:
 
 
 def _relu(m: Array, s: Array, count: int) -> tuple[Array, Array]:
-    r"""Closed form for max(x, 0): with a = m/s,
+    r"""Closed form for max(x, 0).
+
+    With a = m/s and the normal density phi and distribution function Phi at a,
 
     c_0 = s (a Phi + phi), c_1 = s Phi, c_k = s phi(a) He_{k-2}(-a)/sqrt(k!),
     M = s^2 [(1 + a^2) Phi + a phi].
-    """  # noqa: D415
+    """
     a = m / s
     phi, Phi = np.exp(-0.5 * a * a) / math.sqrt(2.0 * math.pi), ndtr(a)
     c = np.empty((count, m.size))

@@ -61,8 +61,8 @@ def _patches() -> Array:
     import matplotlib.image
 
     try:
-        with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
-            picture = matplotlib.image.imread(file, format="jpg")
+        path = str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+        picture = matplotlib.image.imread(path)
     except OSError as error:
         raise DataError(f"patches: matplotlib's sample image is missing ({error})") from None
     grey = picture[..., :3].astype(float) @ np.array([0.299, 0.587, 0.114])

@@ -1,8 +1,8 @@
 r"""Losses of one finite network at every training time, by one eigendecomposition.
 
 Every rule that is linear in B = A/sqrt(p) ends at B = -V^T h(U)/sqrt(Delta_t), from random A_0 at
-that plus B_0 g(U) (`dmft_rf.rules`). With U = Q diag(lambda) Q^T and V' = Q^T V, exactly and without
-any limit,
+that plus B_0 g(U) (`dmft_rf.rules`). With U = Q diag(lambda) Q^T and V' = Q^T V, exactly and
+without any limit,
 
     L_train = 1 - (1/d) sum_i |V'_i|^2 (2 h_i - lambda_i h_i^2)
     L_test  = 1 - (2/d) Tr[F^T V~] + (1/d) Tr[F^T U~ F],     F = Q diag(h) V'

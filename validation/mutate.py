@@ -28,7 +28,7 @@ from unittest import mock
 
 import dmft_rf.nodes
 from dmft_rf import ScoreModel
-from dmft_rf.kernels.two_point import assemble
+from dmft_rf.kernels import two_point
 from validation.cases import Case
 from validation.theory import Prediction, predict
 
@@ -36,6 +36,7 @@ SIZE = 0.03
 """Relative size of a mutation."""
 
 Assemble = Callable[..., Any]
+_assemble: Assemble = two_point.assemble
 
 
 class _Mistimed(ScoreModel):
@@ -117,7 +118,7 @@ def _kappa(factor: float) -> Assemble:
     """1 - kappa is psi_p-th part of the inverse secant slope dk/dz: stretch z by the factor."""
 
     def kernel(z1: Any, k1: Any, E1: Any, z2: Any, k2: Any, E2: Any, dk: Any, *rest: Any) -> Any:
-        return assemble(z1 * factor, k1, E1, z2 * factor, k2, E2, dk / factor, *rest)
+        return _assemble(z1 * factor, k1, E1, z2 * factor, k2, E2, dk / factor, *rest)
 
     return kernel
 
@@ -130,7 +131,7 @@ def _parameters(**factors: int) -> Callable[[float], Assemble]:
             par = arguments[-1].copy()
             par[1] *= factor ** factors.get("psi_n", 0)
             par[3] *= factor ** factors.get("v2", 0)
-            return assemble(*arguments[:-1], par)
+            return _assemble(*arguments[:-1], par)
 
         return kernel
 

@@ -3,18 +3,22 @@ r"""The exact finite network: the matrices U and V of one draw, averaged over th
 p features f_i(x) = sigma(w_i . x/sqrt(d)) of d-dimensional data, w_i standard Gaussian. A sample
 x_nu at diffusion time t is x_t = e^{-t} x_nu + sqrt(Delta_t) xi; given x_nu its pre-activations
 
-    h_i = m_{i nu} + s_i z_i,   m_{i nu} = e^{-t} w_i . x_nu/sqrt(d),   s_i = sqrt(Delta_t) |w_i|/sqrt(d)
+    h_i = m_{i nu} + s_i z_i,    m_{i nu} = e^{-t} w_i . x_nu/sqrt(d),
+    s_i = sqrt(Delta_t) |w_i|/sqrt(d)
 
 are Gaussian with correlations corr_ij = w_i . w_j/(|w_i| |w_j|), so that by Mehler's expansion and
 Stein's lemma, with the Hermite coefficients c_k of `validation.hermite`,
 
-    U_ij = (1/n) sum_nu E_xi[sigma(h_i) sigma(h_j)] = sum_k corr_ij^k (1/n) sum_nu c_k(i,nu) c_k(j,nu)
+    U_ij = (1/n) sum_nu E_xi[sigma(h_i) sigma(h_j)]
+         = sum_k corr_ij^k (1/n) sum_nu c_k(i,nu) c_k(j,nu)
     U_ii = (1/n) sum_nu E_xi[sigma(h_i)^2]                      (no expansion)
     V_i  = (1/n) sum_nu E_xi[sigma(h_i) xi] = (w_i/|w_i|) (1/n) sum_nu c_1(i,nu).
 
-Nothing is sampled. corr is of order d^{-1/2}, and cutting the sum at k = K changes U by no more than
+Nothing is sampled. corr is of order d^{-1/2}, and cutting the sum at k = K changes U by no more
+than
 
-    |delta U_ij| <= |corr_ij|^{K+1} sqrt(R_i R_j),   R_i = U_ii - sum_{k<=K} (1/n) sum_nu c_k(i,nu)^2
+    |delta U_ij| <= |corr_ij|^{K+1} sqrt(R_i R_j),
+    R_i = U_ii - sum_{k<=K} (1/n) sum_nu c_k(i,nu)^2
 
 (Cauchy-Schwarz); K is chosen so that the Frobenius norm of this bound is negligible, and the bound
 is reported. The population matrices U~, V~ follow in the same way: for Gaussian data from
@@ -26,6 +30,7 @@ Source of the model: Bonnaire et al., arXiv:2505.17638, sections 2 and 4.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,7 +171,7 @@ def network_on_rows(
 def conditional_average(
     W: Array, X: Array, t: float, activation: Activation, tolerance: float
 ) -> tuple[Array, Array, tuple[int, float]]:
-    """U (p, p), V (p, d) and (K, truncation bound) for the weights W (p, d) and samples X (n, d)."""
+    """U (p, p), V (p, d) and (K, truncation bound) for weights W (p, d) and samples X (n, d)."""
     (p, d), n = W.shape, X.shape[0]
     norm = np.linalg.norm(W, axis=1)
     direction = W / norm[:, None]
@@ -244,11 +249,11 @@ def _bound(corr: Array, residual: Array, K: int) -> float:
     return math.sqrt(total)
 
 
-def _choose_order(corr: Array, residuals: object, tolerance: float) -> int:
+def _choose_order(corr: Array, residuals: Callable[[int], Array], tolerance: float) -> int:
     """Smallest K >= 3 whose bound, from a pilot of few samples, is below half the tolerance."""
     count = 16
     while count <= _MOST_ORDERS:
-        left = residuals(count)  # type: ignore[operator]
+        left = residuals(count)
         low, high = 3, count - 1
         if _bound(corr, left[high], high) <= 0.5 * tolerance:
             while low < high:

@@ -76,12 +76,18 @@ def _learning_curves(ax: Axes, c: Comparison) -> None:
             tau[shown], fit.value[shown], yerr=fit.error[shown], fmt=marker, color=colour,
             markersize=4, capsize=2, linewidth=1, label=label,
         )  # fmt: skip
+        ax.plot(tau[shown], fit.means[-1, shown], marker, color=colour, markersize=6,
+                markerfacecolor="none", markeredgewidth=0.8)  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
+    lowest = min(float(theory.train.min()), float(theory.score_error.min()))
+    ax.set_ylim(bottom=0.5 * lowest)
     ax.set_xlabel(_TAU)
     ax.set_ylabel("loss per dimension")
     ax.legend(fontsize=7.5, frameon=False)
-    ax.set_title(r"lines: theory; points: networks, $d \to \infty$", fontsize=9)
+    ax.set_title(
+        r"lines: theory; points: networks at $d \to \infty$ (open: largest $d$)", fontsize=9
+    )
 
 
 def _approach(ax: Axes, c: Comparison) -> None:
@@ -157,13 +163,24 @@ def z_figure(verdict: Verdict) -> Figure:
 def mutation_figure(verdict: Verdict, mutants: list[tuple[str, Verdict]]) -> Figure:
     """Global chi-square per degree of freedom of the theory and of each wrong theory."""
     figure, (ax,) = _figure(1, 0.3 * len(mutants) + 1.4)
-    names = ["theory", *(name for name, _ in mutants)]
-    values = [v.chi2 / max(1, v.dof) for v in (verdict, *(m for _, m in mutants))]
-    ax.barh(names, values, color=[BLUE] + [VERMILION] * len(mutants))
+    figure.set_size_inches(6.4, figure.get_size_inches()[1])
+    names = ["theory", *(name.split(":")[0] for name, _ in mutants)]
+    everyone = (verdict, *(mutant for _, mutant in mutants))
+    place = np.arange(len(names))
+    ax.plot(
+        [v.chi2 / max(1, v.dof) for v in everyone], place, "o", color=BLUE,
+        label="all cases together",
+    )  # fmt: skip
+    ax.plot(
+        [max(c.chi2 / c.dof for c in v.judged) for v in everyone], place, "s", color=VERMILION,
+        label="the case that sees it best",
+    )  # fmt: skip
+    ax.set_yticks(place, names)
     ax.invert_yaxis()
     ax.set_xscale("log")
-    ax.axvline(1.0, color=GREY, linewidth=1)
-    ax.set_xlabel("global chi-square per degree of freedom")
+    ax.axvline(1.0, color=GREY, linewidth=1.2)
+    ax.set_xlabel("chi-square per degree of freedom")
+    ax.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -172,10 +189,12 @@ def data_figure(run: DataRun) -> Figure:
     figure, axes = _figure(2, 3.9)
     tau = run.tau
     shown = np.isfinite(tau) & (tau > 0.0)
+    grid = np.geomspace(tau[shown][0], tau[shown][-1], 160)
+    theory = solve(run.theory.model).learning_curves(grid)
     for ax, name, label in zip(
         axes, ("train", "test"), ("training loss", "test loss"), strict=True
     ):  # fmt: skip
-        ax.plot(tau[shown], getattr(run.theory, name)[shown], color=BLUE, linewidth=1.6,
+        ax.plot(grid, getattr(theory, name), color=BLUE, linewidth=1.6,
                 label="theory, from the covariance")  # fmt: skip
         for (mean, error), colour, marker, text in (
             (run.surrogate[name], GREEN, "o", "Gaussian data, same covariance and size"),
@@ -194,7 +213,7 @@ def data_figure(run: DataRun) -> Figure:
 def training_figure(curves: dict[str, Any]) -> Figure:
     """Explicit training against the theory."""
     figure, (ax,) = _figure(1, 3.9)
-    ax.figure.set_size_inches(6.4, 3.9)
+    figure.set_size_inches(6.4, 3.9)
     ax.plot(curves["tau"], curves["theory"], color=BLUE, linewidth=1.6, label="theory")
     styles = ((VERMILION, "o"), (GREEN, "s"), (ORANGE, "^"), (PURPLE, "D"), (SKY, "v"), (GREY, "P"))
     for (name, mean, error), (colour, marker) in zip(curves["runs"], styles, strict=False):

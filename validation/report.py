@@ -19,6 +19,9 @@ from validation import pictures
 from validation.compare import Comparison, Verdict
 from validation.universality import DataRun
 
+# of explicit training against the exact filter of the same network, seven degrees of freedom
+_MOST_Z = 6.0
+
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;font-size:13px;margin:.8em 0}
@@ -58,8 +61,9 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """PASS, and every mutation caught."""
-        return self.verdict.passed and not any(mutant.passed for _, mutant in self.mutants)
+        """PASS: the verdict, every mutation caught, and explicit training on its exact curve."""
+        trained = not self.training or self.training["z"] < _MOST_Z
+        return self.verdict.passed and trained and not any(m.passed for _, m in self.mutants)
 
     def write(self, folder: Path) -> None:
         """Write report.html and report.md into ``folder``."""
@@ -106,7 +110,8 @@ class Report:
             f"{np.abs(z).max():.2f}, the root mean square {math.sqrt(np.mean(z**2)):.2f}.",
             "PASS means: the global probability is above 0.001, no single case is below "
             "0.001/(number of cases), and in every case the Kolmogorov distance of the spectrum "
-            "vanishes at d = infinity. Every mutation below must FAIL by the same rule.",
+            "vanishes at d = infinity. Every mutation below must FAIL by the same rule, and explicit "
+            "training must lie on the exact curve of its own network.",
         ]
         lines += [f"Reason: {reason}." for reason in v.reasons]
         about = {

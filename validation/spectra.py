@@ -1,16 +1,16 @@
 r"""Eigenvalues of finite networks against the limiting law.
 
 A finite U has no atom: |w_i|^2/d fluctuates by a relative sqrt(2/d), and with it the part of each
-feature's variance that makes the atom at s_t^2, so that its p - n - d eigenvalues spread over a cloud
-whose width falls like d^{-1/2} only. A jump and a cloud stay a finite Kolmogorov distance apart at
-every d. The distance is therefore taken above the cut 3 s_t^2, clear of the cloud,
+feature's variance that makes the atom at s_t^2, so that its p - n - d eigenvalues spread over a
+cloud whose width falls like d^{-1/2} only. A jump and a cloud stay a finite Kolmogorov distance
+apart at every d. The distance is therefore taken above the cut 3 s_t^2, clear of the cloud,
 
     KS = sup_{lambda > cut} |F_p(lambda) - F(lambda)|,
 
 both counted from the top, and what lies below the cut is counted as a whole, against the mass that
 the law has there: the atom, and the parts of bulks within a factor of three of it. Both differences
-fall like 1/d; they are extrapolated as everything else is (`validation.extrapolate`) and must vanish
-within five errors and 1 % of the mass. Edges are listed, not judged.
+fall like 1/d; they are extrapolated as everything else is (`validation.extrapolate`) and must
+vanish within five errors and 1 % of the mass. Edges are listed, not judged.
 """
 
 from __future__ import annotations
@@ -96,6 +96,6 @@ def compare_spectra(prediction: Prediction, cells: list[Cell]) -> Shape:
     inside = law.edges[law.edges[:, 1] > cut]
     predicted = np.array([max(cut, inside[0, 0]), inside[-1, 1]])
     return Shape(
-        cut, extrapolate(d, rows[:, :1], 3), extrapolate(d, rows[:, 1:2], 3), mass_below, atom, edges,
-        predicted,
+        cut, extrapolate(d, rows[:, :1], 3), extrapolate(d, rows[:, 1:2], 3), mass_below, atom,
+        edges, predicted,
     )  # fmt: skip

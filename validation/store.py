@@ -91,10 +91,10 @@ class Store:
     def add(self, cell: Cell) -> None:
         """Keep a finished cell: it is on disk when this returns."""
         self.journal.mkdir(exist_ok=True)
-        with _replacing(self.journal / f"{cell.key}.h5") as temporary:
-            with h5py.File(temporary, "w") as file:
-                file.attrs[_MARK] = SCHEMA
-                _write_cell(file, cell)
+        place = self.journal / f"{cell.key}.h5"
+        with _replacing(place) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs[_MARK] = SCHEMA
+            _write_cell(file, cell)
         self.cells[cell.key] = cell
 
     def merge(self, cases: list[Case]) -> None:

@@ -1,12 +1,12 @@
 r"""Training as it is run in practice, step by step, on one finite network.
 
-The second layer B = A/sqrt(p) (d x p) of `validation.network` is trained on noisy samples by explicit
-steps; in the paper's time a step of size ``step`` is
+The second layer B = A/sqrt(p) (d x p) of `validation.network` is trained on noisy samples by
+explicit steps; in the paper's time a step of size ``step`` is
 
     B <- B - (2 Delta_t step/psi_p) (B Phi Phi^T/N + Xi Phi^T/(N sqrt(Delta_t)))
 
-with the features Phi = sigma(W x_t/sqrt(d)) and the noise Xi of the N samples it uses. Fresh noise at
-every step is the paper's own protocol (arXiv:2505.17638, section 2): the matrices of different
+with the features Phi = sigma(W x_t/sqrt(d)) and the noise Xi of the N samples it uses. Fresh noise
+at every step is the paper's own protocol (arXiv:2505.17638, section 2): the matrices of different
 steps are independent of the weights they act on, so that the mean of B over the noise follows the
 exact filter (1 - (1 - eta' U)^k)/U of gradient descent, and the loss of B lies above by a variance
 that falls with the step. Fixed noise draws, mini-batches, momentum and Adam are the

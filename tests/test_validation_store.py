@@ -1,0 +1,199 @@
+"""The store of simulated cells: nothing finished is ever lost, nothing foreign is touched."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dmft_rf import DataError, ScoreModel
+from validation.cases import Case
+from validation.runner import pending, run
+from validation.simulate import simulate
+from validation.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = Case("tiny", "for the tests", ScoreModel(0.3, 2.0, 1.0), ((6, 40), (8, 20)), (1.0, 10.0))
+
+# Imports once; for every line on stdin it forks a process that simulates what is missing, says
+# which cell it begins and which one is safe, and merges now and then. A line is one write, so that
+# a kill cannot cut it.
+SCRIPT = """
+import os, signal, sys, time
+from dmft_rf import ScoreModel
+from dmft_rf.store import git_commit
+from validation.cases import Case
+from validation.runner import pending
+from validation.simulate import simulate
+from validation.store import Store
+
+git_commit()  # asks git once
+TINY = Case("tiny", "for the tests", ScoreModel(0.3, 2.0, 1.0), {sizes}, {judged})
+
+def say(text):
+    os.write(1, (text + "\\n").encode())
+
+def work(path):
+    store = Store(path)
+    for i, job in enumerate(pending(store, [TINY])):
+        key = f"tiny.d{{job[1]}}.s{{job[2]}}"
+        say("begin " + key)
+        store.add(simulate(*job))
+        say("safe " + key)
+        if i % 10 == 9:
+            store.merge([TINY])
+    store.merge([TINY])
+
+for line in sys.stdin:
+    path, delay = line.rstrip().split("\\t")
+    child = os.fork()
+    if child == 0:
+        work(path)
+        os._exit(0)
+    if delay != "None":
+        time.sleep(float(delay))
+        os.kill(child, signal.SIGKILL)  # not yet waited for: the number is still its own
+    _, status = os.waitpid(child, 0)
+    say(f"ended {{status}}")
+"""
+
+
+class Nursery:
+    """A process that starts the processes to be killed."""
+
+    def __init__(self, folder: Path):
+        script = folder / "work.py"
+        script.write_text(SCRIPT.format(sizes=TINY.sizes, judged=TINY.judged))
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+            text=True,
+        )
+
+    def run(self, path: Path, kill_after: float | None) -> tuple[int, list[str]]:
+        """Exit status of one process, killed after some seconds, and what it said."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{path}\t{kill_after}\n")
+        self.process.stdin.flush()
+        lines: list[str] = []
+        for line in self.process.stdout:
+            if line.startswith("ended "):
+                return int(line.split()[1]), lines
+            lines.append(line.rstrip())
+        raise AssertionError("the nursery ended")
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(timeout=30) == 0
+
+
+def contents(path: Path) -> dict[str, dict[str, bytes]]:
+    return {
+        key: {name: array.tobytes() for name, array in cell.arrays.items()}
+        for key, cell in Store(path).cells.items()
+    }
+
+
+def test_kill_at_random_moments_never_loses_a_finished_cell(tmp_path):
+    nursery = Nursery(tmp_path)
+    undisturbed = tmp_path / "undisturbed.h5"
+    assert nursery.run(undisturbed, None)[0] == 0
+    expected = contents(undisturbed)
+    assert len(expected) == sum(seeds for _, seeds in TINY.sizes)
+    rng = random.Random(20)
+    kills = files = 0
+    while kills < 20:  # a run that comes to its end is followed by another one
+        files += 1
+        path = tmp_path / f"killed{files}.h5"
+        safe: set[str] = set()
+        status = -1
+        while status != 0:
+            there = set(Store(path).cells)
+            assert safe <= there  # what was reported as safe is there
+            status, lines = nursery.run(path, rng.uniform(0.0, 0.06) if kills < 20 else None)
+            begun = {line[6:] for line in lines if line.startswith("begin ")}
+            assert not begun & there  # nothing is computed twice
+            safe |= there | {line[5:] for line in lines if line.startswith("safe ")}
+            assert status in (0, signal.SIGKILL)
+            kills += status != 0
+        assert contents(path) == expected  # bit by bit
+        assert not Store(path).journal.exists()
+    nursery.close()
+
+
+def test_worker_processes_give_the_same_cells_and_resume(tmp_path):
+    case = Case("tiny", "for the tests", TINY.model, ((6, 4), (8, 2)), TINY.judged)
+    store = Store(tmp_path / "a.h5")
+    store.add(simulate(case, 6, 1))
+    before = store.cells["tiny.d6.s1"]
+    assert run(store, [case], workers=2, quiet=True) == 5
+    again = Store(tmp_path / "a.h5")
+    assert pending(again, [case]) == []
+    assert run(again, [case], workers=2, quiet=True) == 0
+    np.testing.assert_array_equal(
+        again.cells["tiny.d6.s1"].arrays["0/test"], before.arrays["0/test"]
+    )
+    assert [cell.key for cell in again.of(case)][:2] == ["tiny.d6.s0", "tiny.d6.s1"]
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert {"validation_schema", "package_version", "git_commit", "versions"} <= set(file.attrs)
+        assert file["tiny"].attrs["psi_p"] == 2.0
+        assert file["tiny/d6.s1"].attrs["seed"] == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "later"])
+def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
+    path = tmp_path / "results.h5"
+    store = Store(path)
+    store.add(simulate(TINY, 6, 0))
+    store.merge([TINY])
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-700])
+    elif damage == "text":
+        path.write_text("notes on something else\n")
+    elif damage == "foreign":
+        with h5py.File(path, "w") as file:
+            file["x"] = 1.0
+    else:
+        with h5py.File(path, "a") as file:
+            file.attrs["validation_schema"] = 99
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"results\.h5"):
+        Store(path)
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.h5"]
+
+
+def test_a_damaged_cell_is_refused_by_name(tmp_path):
+    store = Store(tmp_path / "results.h5")
+    store.add(simulate(TINY, 6, 0))
+    (store.journal / "tiny.d6.s1.h5").write_bytes(b"\x89HDF\r\n\x1a\n rubbish")
+    with pytest.raises(DataError, match=r"tiny\.d6\.s1"):
+        Store(tmp_path / "results.h5")
+
+
+def test_cells_of_other_parameters_are_not_mixed_in(tmp_path):
+    store = Store(tmp_path / "results.h5")
+    store.add(simulate(TINY, 6, 0))
+    other = Case("tiny", "", ScoreModel(0.4, 2.0, 1.0), ((6, 1),), TINY.judged)
+    with pytest.raises(DataError, match="other parameters"):
+        store.of(other)
+
+
+def test_seeds_are_independent_and_reproducible():
+    first, again, other = (simulate(TINY, 6, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.arrays["0/test"], again.arrays["0/test"])
+    assert abs(first.arrays["0/test"][-1] - other.arrays["0/test"][-1]) > 1e-6
