@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ _LEGENDRE = 64
 _BLOCK = 2**22
 
 
-def hermite_values(z: Array, count: int) -> Array:
+def hermite_values(z: NDArray[Any], count: int) -> Array:
     """He_k(z)/sqrt(k!) for k < ``count`` by the three-term recurrence, shape (count, *z.shape)."""
     out = np.empty((count, *z.shape))
     out[0] = 1.0
@@ -150,7 +151,7 @@ class HermiteRule:
         c, M = np.zeros((self.count, m.size)), np.zeros(m.size)
         for left, right in zip(edges.T[:-1], edges.T[1:], strict=True):
             half = 0.5 * (right - left)[:, None]
-            z: Array = 0.5 * (left + right)[:, None] + half * nodes
+            z = 0.5 * (left + right)[:, None] + half * nodes
             density = half * weights * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
             values = self.activation(m[:, None] + s[:, None] * z)
             M += np.einsum("ij,ij->i", density, values * values)

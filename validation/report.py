@@ -110,8 +110,8 @@ class Report:
             f"{np.abs(z).max():.2f}, the root mean square {math.sqrt(np.mean(z**2)):.2f}.",
             "PASS means: the global probability is above 0.001, no single case is below "
             "0.001/(number of cases), and in every case the Kolmogorov distance of the spectrum "
-            "vanishes at d = infinity. Every mutation below must FAIL by the same rule, and explicit "
-            "training must lie on the exact curve of its own network.",
+            "vanishes at d = infinity. Every mutation below must FAIL by the same rule, and "
+            "explicit training must lie on the exact curve of its own network.",
         ]
         lines += [f"Reason: {reason}." for reason in v.reasons]
         about = {
