@@ -224,7 +224,7 @@ def _synthetic(quick: bool) -> list[Case]:
 
 def _paper() -> list[Case]:
     """Figures 2 and 3 of arXiv:2505.17638: psi_p = 64, tanh, up to p = 6400 at d = 100."""
-    sizes: Sizes = ((16, 64), (25, 32), (50, 8), (100, 1))
+    sizes: Sizes = ((16, 64), (25, 32), (50, 6), (100, 1))
     return [
         Case(
             f"paper_t{t:g}_n{psi_n}", f"psi_p = 64, psi_n = {psi_n}, t = {t:g}, up to p = 6400",
@@ -248,7 +248,7 @@ def _real(quick: bool) -> list[Case]:
         judged = (1.0, 10.0, 100.0, 1e3, math.inf)
         copies: Sizes = ((64, 32), (128, 16), (256, 5))
         if not quick:
-            copies = ((64, 96), (128, 64), (256, 24), (512, 6))
+            copies = ((64, 48), (128, 32), (256, 10), (512, 2))
         cases.append(
             Case(
                 f"{name}_gauss",
