@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from dmft_rf.activation import Activation
     from dmft_rf.covariance import Covariance
     from dmft_rf.data import read_covariance
+    from dmft_rf.descent import GradientDescent, HeavyBall
     from dmft_rf.dynamics import LearningCurves
     from dmft_rf.exponents import PowerLaw, Scaling, scaling
     from dmft_rf.law import Spectrum, spectrum
     from dmft_rf.model import ScoreModel
     from dmft_rf.relaxation import Timescales, timescales
-    from dmft_rf.rules import GradientDescent, GradientFlow, HeavyBall, Ridge, WeightAverage
+    from dmft_rf.rules import GradientFlow, Ridge, WeightAverage
     from dmft_rf.solution import Solution, solve
     from dmft_rf.stieltjes import resolvent
 
 _HOME = {
     "Activation": "activation",
     "Covariance": "covariance",
-    "GradientDescent": "rules",
+    "GradientDescent": "descent",
     "GradientFlow": "rules",
-    "HeavyBall": "rules",
+    "HeavyBall": "descent",
     "LearningCurves": "dynamics",
     "PowerLaw": "exponents",
     "Ridge": "rules",

@@ -1,5 +1,7 @@
 """The one place where numba is configured.
 
+Kernels do IEEE arithmetic: a division by zero is an infinity, which their callers understand.
+
 Kernels are compiled by ``njit`` below and cached on disk, beside the package or in the
 user's cache folder, whichever numba can write to; where neither can be written (a read-only
 installation without a home folder) they are compiled in memory. ``NUMBA_DISABLE_JIT=1`` turns
@@ -16,12 +18,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def njit(function: F) -> F:
     """Compile ``function`` in nopython mode, with a disk cache where one can be kept."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return np.errstate(divide="ignore", invalid="ignore", over="ignore")(function)
     options: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
     if os.environ.get("DMFT_RF_CACHE", "1") != "0":
         try:

@@ -26,9 +26,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ellipk, ellipkm1
+from scipy.special import ellipj, ellipk, ellipkm1, elliprf
 
 from dmft_rf.kernels.elliptic import sn_cn_dn
+from dmft_rf.region import Region
 
 Complex = NDArray[np.complex128]
 
@@ -97,24 +98,86 @@ def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     return Contour(z, dz / (2j * math.pi), harmonics)
 
 
-def disc_contour(m: float, M: float, end: float, nodes: int) -> Contour:
-    """Contour around [m, M] inside the disc with diameter (0, end), M < end; end may be inf.
+def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
+    r"""Contour inside ``region`` around [m, M], 0 < m < M < end, with ``nodes`` nodes in Im z > 0.
 
-    z = u/(1 + u/end) maps the half-plane Re u > 0 onto the disc.
+    The disc with diameter (0, end) is the half-plane of u under z = u/(1 + u/end). The ellipse
+
+        y = 1 + beta - w - beta/w,    |w| < 1,    z = y end/(2 (1 + beta)),
+
+    cut along its focal segment |w| = sqrt(beta), is the half-plane of u, cut along [1, 1/k'], under
+
+        w = e^{i zeta},    zeta = i (pi/K) asn(u | k'),    K'/K = ln(1/beta)/(2 pi),
+
+    a rectangle on either side of the real axis (Schwarz's map, through Carlson's R_F).
     """
+    end, beta = region.end, region.beta
+    flat = half_plane_contour(*flattened(region, m, M), nodes)
     if math.isinf(end):
-        return half_plane_contour(m, M, nodes)
-    flat = half_plane_contour(*flattened(m, M, end), nodes)
-    bend = 1.0 + flat.z / end
-    return Contour(flat.z / bend, flat.weights / bend**2, flat.harmonics)
+        return flat
+    if beta == 0.0:
+        bend = 1.0 + flat.z / end
+        return Contour(flat.z / bend, flat.weights / bend**2, flat.harmonics)
+    K, k_prime = _modulus(beta)
+    u = flat.z
+    one, two = 1.0 - u * u, 1.0 - (k_prime * u) ** 2
+    zeta = 1j * (math.pi / K) * u * elliprf(one, two, 1.0)
+    slope = 1j * (math.pi / K) / (np.sqrt(one) * np.sqrt(two))
+    # y = (1 - w)(1 - beta/w) keeps the digits of a point close to 0
+    w = np.exp(1j * zeta)
+    y = -np.expm1(1j * zeta) * (1.0 - beta / w)
+    dy = 1j * (beta / w - w) * slope
+    scale = end / (2.0 * (1.0 + beta))
+    return Contour(scale * y, scale * dy * flat.weights, flat.harmonics)
 
 
-def flattened(m: float, M: float, end: float) -> tuple[float, float]:
-    """The interval [m, M] as seen in the half-plane of the disc with diameter (0, end)."""
-    return m / (1.0 - m / end), M / (1.0 - M / end)
+def flattened(region: Region, m: float, M: float) -> tuple[float, float]:
+    """The interval [m, M] as seen in the half-plane of u; inf where it exceeds the floats."""
+    if math.isinf(region.end):
+        return m, M
+    if region.beta == 0.0:
+        return m / (1.0 - m / region.end), M / (1.0 - M / region.end)
+    scale = 2.0 * (1.0 + region.beta) / region.end
+    return _seen(scale * m, region.beta), _seen(scale * M, region.beta)
 
 
-def nodes_for(m: float, M: float, rtol: float) -> int:
-    """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/1000."""
-    rate = math.pi**2 / (2.0 * math.log(M / m) + 3.0)
+def _seen(y: float, beta: float) -> float:
+    """u at a real point y of the ellipse."""
+    K, k_prime = _modulus(beta)
+    if k_prime < 1e-150:
+        return math.inf
+    half = 0.5 * (1.0 + beta - y)
+    if half * half < beta:  # on the focal segment: u = 1/dn(K theta/pi | k)
+        x = K * math.acos(half / math.sqrt(beta)) / math.pi
+        return 1.0 / _dn(x, K, k_prime)
+    slow = abs(half) + math.sqrt(half * half - beta)
+    rest = y if half > 0.0 else 2.0 * (1.0 + beta) - y  # distance to the nearer vertex
+    depth = -math.log1p(-rest / (1.0 - beta / slow)) * K / math.pi
+    sn = float(ellipj(depth, k_prime**2)[0])
+    return sn if half > 0.0 else 1.0 / (k_prime * sn)
+
+
+def _modulus(beta: float) -> tuple[float, float]:
+    """K(k) and k' of the rectangle with K'/K = ln(1/beta)/(2 pi), by theta functions."""
+    depth = -0.5 * math.log(beta)
+    nome = math.exp(-(math.pi**2) / depth)  # of k'
+    n = np.arange(40)
+    theta_2 = 2.0 * nome**0.25 * float(np.sum(nome ** (n * (n + 1))))
+    theta_3 = 1.0 + 2.0 * float(np.sum(nome ** ((n + 1.0) ** 2)))
+    k_prime = (theta_2 / theta_3) ** 2
+    return math.pi / depth * float(ellipk(k_prime**2)), k_prime
+
+
+def _dn(x: float, K: float, k_prime: float) -> float:
+    """dn(x | k) for 0 <= x <= K, from the nearer end."""
+    near = min(x, K - x)
+    dn = float(sn_cn_dn(np.array([near]), k_prime**2)[2][0])
+    return dn if near == x else k_prime / dn
+
+
+def nodes_for(m: float, M: float, rtol: float) -> float:
+    """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/1000 (half-plane)."""
+    if math.isinf(M):
+        return math.inf
+    rate = math.pi**2 / (2.0 * (math.log(M) - math.log(m)) + 3.0)
     return max(8, math.ceil(math.log(1e3 / rtol) / rate))

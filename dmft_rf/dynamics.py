@@ -42,7 +42,7 @@ Array = NDArray[np.float64]
 Nodes = ContourNodes | SpectralNodes
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
-_SMALL = 1e-4
+_SMALL = 1e-3
 # times handled at once, times nodes or atoms: bounds the memory of a call
 _BLOCK = 2_000_000
 
@@ -84,7 +84,7 @@ class LearningCurves:
     def relative_error(self) -> float:
         """Largest estimated relative error of train, test and score_error.
 
-        A value below 1e-4 of the untrained network's counts as that: there the estimate is an
+        A value below 1e-3 of the untrained network's counts as that: there the estimate is an
         absolute one (rounding sees the losses from 1 downwards).
         """
         if self.tau.size == 0:

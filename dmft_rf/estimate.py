@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 EPS = float(np.finfo(float).eps)
 #: rounding of a sum, relative to the sum of the sizes of its terms
-ROUNDING = 8.0 * EPS
+ROUNDING = 12.0 * EPS
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ Complex = NDArray[np.complex128]
 _FINE, _COARSE = 16, 15
 
 
+def nodes_on(panels: Panels) -> int:
+    """How many nodes in x SpectralNodes would have on these panels."""
+    return _FINE * panels.left.size
+
+
 class SpectralNodes:
     """The measures nu, rho and V_Q (Q = Sigma_t) on Gauss-Legendre panels of the bulks.
 
@@ -92,7 +97,7 @@ class SpectralNodes:
 
     @property
     def points(self) -> Array:
-        """Eigenvalues of U: fine nodes, then coarse ones."""
+        """Eigenvalues of U: fine nodes, then coarse ones; shape (n_points,)."""
         return self._offsets + self.model.coefficients.s2
 
     @cached_property
@@ -126,13 +131,14 @@ class SpectralNodes:
         kx, ky, Ex, Ey = self._k[:n], self._k[n:], self._E[:n], self._E[n:]
         x, y = self._offsets[:n], self._offsets[n:]
         left = np.concatenate([rx * w, rx * (w * lam), rx * (w * lam**2)])
-        both = (left @ np.concatenate([ry, ry.conj()]).T).reshape(3, n, 2 * y.size)
-        m, c = both[..., : y.size], both[..., y.size :]
-        same_side = assemble(x, kx, Ex, y, ky, Ey, kx, False, m[0], m[1], m[2], q0, q1, self._par)
-        across = assemble(
-            x, kx, Ex, y, ky.conj(), Ey.conj(), kx, False, c[0], c[1], c[2], q0, q1, self._par
-        )
-        K = (across - same_side).real / (2.0 * math.pi**2)
+
+        def between(r: Complex, k: Complex, E: Complex) -> Array:
+            m = (left @ r.T).reshape(3, n, y.size)
+            out = assemble(x, kx, Ex, y, k, E, kx, False, m[0], m[1], m[2], q0, q1, self._par)
+            return out.real
+
+        across = between(ry.conj(), ky.conj(), Ey.conj())
+        K = (across - between(ry, ky, Ey)) / (2.0 * math.pi**2)
         size = np.abs(rx) ** 2
         D = diagonal(kx, Ex, size @ w, size @ (w * lam), size @ (w * lam**2), q0, q1, self._par)
         wx, wy = self._weights[:n], self._weights[n:]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.contour import Contour
-from dmft_rf.estimate import EPS, ROUNDING, Estimate
+from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels.two_point import assemble
 from dmft_rf.law import Spectrum
 from dmft_rf.model import ScoreModel
@@ -115,7 +115,7 @@ class ContourNodes:
         """Integral of f against the measure with this Stieltjes transform; f is (n_tau, N)."""
         terms = f * (self.contour.weights * transform)
         value = 2.0 * terms.sum(axis=1).real
-        rounding = ROUNDING * np.abs(terms).sum(axis=1) + 2.0 * self.defect * np.abs(value)
+        rounding = self._rounding * np.abs(terms).sum(axis=1) + 2.0 * self.defect * np.abs(value)
         return Estimate(value, self._truncation(terms) + rounding)
 
     def quadratic(self, f: NDArray[Any]) -> Estimate:
@@ -125,7 +125,7 @@ class ContourNodes:
         terms = u * (u @ plain + u.conj() @ mixed.T)
         size = np.abs(u)
         value = 2.0 * terms.sum(axis=1).real
-        rounding = ROUNDING * np.einsum("ti,ti->t", size, size @ self._variance_size)
+        rounding = self._rounding * np.einsum("ti,ti->t", size, size @ self._variance_size)
         rounding += 4.0 * self.defect * np.abs(value)
         return Estimate(value, 2.0 * self._truncation(terms) + rounding)
 
@@ -149,14 +149,21 @@ class ContourNodes:
         """Relative error of two exact integrals against nu, S[1] = psi_p and S[1/x] = S(0).
 
         The first sees the upper end of the spectrum, the second the lower one; what is wrong with
-        nodes, weights and solutions, rounding included, shows in them. Not less than the rounding
-        of the nodes, exponentials of numbers up to ln(M/m).
+        nodes, weights and solutions, rounding included, shows in them.
         """
         f = np.stack([np.ones_like(self.points), 1.0 / self.points])
         found = 2.0 * (f @ (self.contour.weights * self.S)).real
         exact = np.array([self.model.psi_p, limits(self.law)[1]])
-        rounding = 8.0 * EPS * math.log(float(self.law.edges[-1, 1] / self.law.edges[0, 0]))
-        return max(rounding, float(np.max(np.abs(found / exact - 1.0))))
+        return float(np.max(np.abs(found / exact - 1.0)))
+
+    @cached_property
+    def _rounding(self) -> float:
+        """Rounding of a sum over the nodes, relative to the sum of the sizes of its terms.
+
+        The nodes are exponentials of numbers up to ln(M/m)/2, which they lose digits to.
+        """
+        ratio = float(self.law.edges[-1, 1] / self.law.edges[0, 0])
+        return ROUNDING * (1.0 + 0.5 * math.log(ratio))
 
     def bilinear(self, f: Complex, g: Complex) -> Array:
         """V_Q[f, g] for Q = Sigma_t, row by row."""

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import log1p
+from numpy.typing import NDArray
 
 from dmft_rf.errors import ModelError
+from dmft_rf.region import Region
 
 Array = NDArray[Any]  # complex on a contour, float on the spectrum
 
@@ -43,12 +43,9 @@ class Rule(ABC):
         """Standard deviation kappa of the initial entries of A."""
         return 0.0
 
-    def disc(self, rate: float) -> float | None:
-        """Upper end of the disc with diameter (0, end) in which the filter is bounded at every tau.
-
-        inf for the half-plane Re x > 0, None if the filter is bounded on the spectrum only.
-        """
-        return math.inf
+    def region(self, rate: float) -> Region:
+        """Where the filter is bounded at every tau: the half-plane Re x > 0 unless overridden."""
+        return Region()
 
     @abstractmethod
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
@@ -95,8 +92,8 @@ class GradientFlow(Rule):
     initial_std: float = 0.0
 
     def __post_init__(self) -> None:
-        _require("weight_decay", self.weight_decay)
-        _require("initial_std", self.initial_std)
+        require("weight_decay", self.weight_decay)
+        require("initial_std", self.initial_std)
 
     @property
     def initial_scale(self) -> float:
@@ -137,7 +134,7 @@ class Ridge(Rule):
     weight: float = 0.0
 
     def __post_init__(self) -> None:
-        _require("weight", self.weight)
+        require("weight", self.weight)
 
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
         """1/(x + omega) at every tau."""
@@ -173,9 +170,9 @@ class WeightAverage(Rule):
     initial_std: float = 0.0
 
     def __post_init__(self) -> None:
-        _require("decay_time", self.decay_time, positive=True)
-        _require("weight_decay", self.weight_decay)
-        _require("initial_std", self.initial_std)
+        require("decay_time", self.decay_time, positive=True)
+        require("weight_decay", self.weight_decay)
+        require("initial_std", self.initial_std)
 
     @property
     def initial_scale(self) -> float:
@@ -253,179 +250,8 @@ def _learned_early(a: Array, b: Array) -> Array:
     return a * b * np.exp(-b) * total
 
 
-@dataclass(frozen=True)
-class _Steps(Rule):
-    """What discrete rules share: tau must be a whole number of steps (or inf)."""
-
-    step: float
-    weight_decay: float = 0.0
-    initial_std: float = 0.0
-
-    def __post_init__(self) -> None:
-        _require("step", self.step, positive=True)
-        _require("weight_decay", self.weight_decay)
-        _require("initial_std", self.initial_std)
-
-    @property
-    def initial_scale(self) -> float:
-        """Standard deviation of the initial entries of A."""
-        return self.initial_std
-
-    def times(self, steps: ArrayLike) -> NDArray[np.float64]:
-        """The times tau = steps * step at which training has made ``steps`` steps."""
-        return np.asarray(steps, dtype=float) * self.step
-
-    def counts(self, tau: Array) -> NDArray[np.float64]:
-        """Number of steps made at the times ``tau`` (float; inf stays inf)."""
-        return np.where(np.isinf(tau), np.inf, np.rint(np.where(np.isinf(tau), 0, tau) / self.step))
-
-    def check_times(self, tau: Array) -> None:
-        """Raise ModelError unless each tau is a whole number of steps."""
-        finite = tau[np.isfinite(tau)]
-        off = np.abs(finite / self.step - np.rint(finite / self.step))
-        if np.any(off > 1e-6 * np.maximum(1.0, finite / self.step)):
-            bad = float(finite[int(np.argmax(off))])
-            raise ModelError(
-                f"tau is {bad!r}, not a whole number of steps of {self.step!r}; "
-                f"{type(self).__name__}(...).times(steps) gives the times of whole steps"
-            )
-
-    def filter(self, x: Array, tau: Array, rate: float) -> Array:
-        """(1 - g)/(x + omega) with g the memory."""
-        return (1.0 - self.memory(x, tau, rate)) / (x + self.weight_decay)
-
-    def residual(self, x: Array, tau: Array, rate: float) -> Array:
-        """(omega + x g)/(x + omega)."""
-        return (self.weight_decay + x * self.memory(x, tau, rate)) / (x + self.weight_decay)
-
-    def _diverges(self, top: float, rate: float, limit: float) -> None:
-        if not rate * self.step * (top + self.weight_decay) < limit:
-            raise ModelError(
-                f"step is {self.step!r}; training diverges, a spectrum with top eigenvalue "
-                f"{top:.6g} allows steps below {limit / (rate * (top + self.weight_decay)):.6g}"
-            )
-
-
-@dataclass(frozen=True)
-class GradientDescent(_Steps):
-    r"""Gradient descent with k = tau/step steps.
-
-    h = (1 - (1 - eta' y)^k)/y, y = x + omega, eta' = alpha step; stable for eta' y < 2.
-
-    Parameters
-    ----------
-    step : float
-        tau per step: eta/d^2 for a learning rate eta on the paper's loss.
-    weight_decay, initial_std : float
-        As in GradientFlow.
-    """
-
-    def memory(self, x: Array, tau: Array, rate: float) -> Array:
-        """(1 - eta' y)^k."""
-        z = rate * self.step * (x + self.weight_decay)
-        count = self.counts(tau)
-        k = np.where(np.isinf(count), 0.0, count)[:, None]
-        if np.iscomplexobj(z):
-            # log1p keeps (1 - z)^k exact to rounding for a billion small steps
-            power = np.exp(k * log1p(-z))
-        else:
-            flip = z > 1.0  # a negative factor: its size and its sign apart
-            size = np.where(flip, 2.0 - z, z)
-            gone = size == 1.0
-            power = np.exp(k * log1p(-np.where(gone, 0.0, size)))
-            power = np.where(gone, k == 0.0, np.where(flip, _alternating(k), 1.0) * power)
-        return np.where(np.isinf(count)[:, None], 0.0, power)
-
-    def disc(self, rate: float) -> float | None:
-        """2/eta' - omega: |1 - eta' y| < 1 inside."""
-        return 2.0 / (rate * self.step) - self.weight_decay
-
-    def check(self, top: float, rate: float) -> None:
-        """Raise ModelError unless eta' (top + omega) < 2."""
-        self._diverges(top, rate, 2.0)
-
-
-@dataclass(frozen=True)
-class HeavyBall(_Steps):
-    r"""Gradient descent with heavy-ball momentum beta.
-
-    h = (1 - r_k)/y with r_{k+1} = (1 + beta - eta' y) r_k - beta r_{k-1}, r_0 = 1,
-    r_1 = 1 - eta' y; stable for eta' y < 2 (1 + beta). Slow modes move like gradient flow with
-    time tau/(1 - beta).
-
-    Parameters
-    ----------
-    step : float
-        tau per step.
-    weight_decay, initial_std : float
-        As in GradientFlow.
-    momentum : float
-        beta in [0, 1).
-    """
-
-    momentum: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require("momentum", self.momentum)
-        if not self.momentum < 1.0:
-            raise ModelError(f"momentum is {self.momentum!r}; it must be in [0, 1)")
-
-    def memory(self, x: Array, tau: Array, rate: float) -> Array:
-        """r_k(y), by the closed form of the two-term recurrence."""
-        beta = self.momentum
-        if beta == 0.0:
-            return GradientDescent(self.step, self.weight_decay).memory(x, tau, rate)
-        z = rate * self.step * (x + self.weight_decay)
-        count = self.counts(tau)
-        k = np.where(np.isinf(count), 0.0, count)[:, None]
-        half = 0.5 * (1.0 + beta - z)
-        # r_k = beta^{k/2} [U_k(c) - (beta/sqrt(beta)) U_{k-1}(c)] with c = half/sqrt(beta)
-        c = half / math.sqrt(beta)
-        under = np.abs(c) < 1.0
-        phi = np.arccos(np.where(under, c, 0.0))
-        sine = np.where(under & (np.abs(np.sin(phi)) > 0.0), np.sin(phi), 1.0)
-        scale = math.sqrt(beta) ** k
-        oscillating = scale * (np.sin((k + 1.0) * phi) - math.sqrt(beta) * np.sin(k * phi)) / sine
-        # overdamped: with sinh, kept as a ratio to the slower root
-        root = np.sqrt(np.maximum(half * half - beta, 0.0))
-        slow = np.where(under, 1.0, np.abs(half) + root)
-        ratio = np.where(under, 0.5, beta / slow**2)
-        sign = np.where(half < 0.0, -1.0, 1.0)
-        # (1 - slow)(1 - beta/slow) = z keeps the digits of a root close to 1
-        near_one = ~under & (half > 0.0)
-        log_slow = np.where(
-            near_one, np.log1p(-np.where(near_one, z / (1.0 - beta / slow), 0.0)), np.log(slow)
-        )
-        gap = np.where(ratio < 1.0, 1.0 - ratio, 1.0)
-        log_ratio = np.log(ratio)
-        geometric = np.where(ratio < 1.0, -np.expm1((k + 1.0) * log_ratio) / gap, k + 1.0)
-        before = np.where(ratio < 1.0, -np.expm1(k * log_ratio) / gap, k)
-        damped = (
-            np.exp(k * log_slow)
-            * np.where(half < 0.0, _alternating(k), 1.0)
-            * (geometric - beta / slow * sign * before)
-        )
-        value = np.where(under, oscillating, damped)
-        return np.where(np.isinf(count)[:, None], 0.0, value)
-
-    def disc(self, rate: float) -> float | None:
-        """None: outside its thin ellipse of stability the filter grows exponentially."""
-        if self.momentum == 0.0:
-            return GradientDescent(self.step, self.weight_decay).disc(rate)
-        return None
-
-    def check(self, top: float, rate: float) -> None:
-        """Raise ModelError unless eta' (top + omega) < 2 (1 + beta)."""
-        self._diverges(top, rate, 2.0 * (1.0 + self.momentum))
-
-
-def _alternating(k: Array) -> Array:
-    """(-1)^k for whole numbers k held as floats."""
-    return 1.0 - 2.0 * np.mod(k, 2.0)
-
-
-def _require(name: str, value: Any, *, positive: bool = False) -> None:
+def require(name: str, value: Any, *, positive: bool = False) -> None:
+    """Raise ModelError unless ``value`` is a finite number >= 0, or > 0."""
     allowed = "> 0" if positive else ">= 0"
     try:
         number = float(value)

@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf.contour import disc_contour, flattened, nodes_for
+from dmft_rf.contour import contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.law import Spectrum, spectrum
-from dmft_rf.measure import SpectralNodes
+from dmft_rf.measure import SpectralNodes, nodes_on
 from dmft_rf.model import ScoreModel
 from dmft_rf.nodes import ContourNodes
+from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
 
 Array = NDArray[np.float64]
 
-_TRIES = 8
-_DISCS_KEPT = 4
+_REGIONS_KEPT = 4
+# beyond these a solution would not fit a laptop's memory
+_MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
-_MOST_SPECTRAL_NODES = 2000
+_MOST_SPECTRAL_NODES = 2500
 
 
 @dataclass(frozen=True)
@@ -81,40 +83,47 @@ class Solution:
         """
         rule = GradientFlow() if rule is None else rule
         rule.check(self.diagnostics["support"][1], self.model.rate)
-        disc = rule.disc(self.model.rate)
-        curves = self._on_contour(tau, rule, disc) if disc else self._on_spectrum(tau, rule)
-        return curves.require(self.rtol)
+        region = rule.region(self.model.rate)
+        support = self.diagnostics["support"]
+        if nodes_for(*flattened(region, *support), self.rtol) <= _MOST_NODES:
+            return self._on_contour(tau, rule, region).require(self.rtol)
+        # momentum close to 1: the region is too thin for a contour
+        return self._on_spectrum(tau, rule).require(self.rtol)
 
-    def _on_contour(self, tau: ArrayLike, rule: Rule, end: float) -> LearningCurves:
-        """Curves from a contour inside the disc with diameter (0, end), refined as the rule needs.
+    def _on_contour(self, tau: ArrayLike, rule: Rule, region: Region) -> LearningCurves:
+        """Curves from a contour inside ``region``, refined as the rule needs.
 
-        The nodes of the last few discs are kept, the half-plane's (end = inf) always.
+        The nodes of the last few regions are kept, the half-plane's always.
         """
         m, M = self.diagnostics["support"]
-        if end not in self._discs:
-            for old in list(self._discs)[1 : 1 - _DISCS_KEPT]:
-                del self._discs[old]
-            self._discs[end] = _accurate_nodes(self.spectrum, m, M, end, self.rtol)[0]
-        for _ in range(_TRIES):
-            curves = curves_on(self._discs[end], tau, rule)
-            if curves.relative_error <= self.rtol:
-                break
-            more = math.ceil(1.25 * self._discs[end].points.size)
-            self._discs[end] = ContourNodes(self.spectrum, disc_contour(m, M, end, more))
+        kept = self._regions
+        if region not in kept:
+            for old in list(kept)[1 : 1 - _REGIONS_KEPT]:
+                del kept[old]
+            kept[region] = _accurate_nodes(self.spectrum, m, M, region, self.rtol)[0]
+        curves = curves_on(kept[region], tau, rule)
+        while not curves.relative_error <= self.rtol:
+            size = math.ceil(1.25 * kept[region].points.size)
+            more = ContourNodes(self.spectrum, contour_in(region, m, M, size))
+            better = curves_on(more, tau, rule)
+            if size > _MOST_NODES or better.relative_error > 0.7 * curves.relative_error:
+                break  # what is left is rounding
+            kept[region], curves = more, better
         return curves
 
     def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from the spectral measures, on panels halved until they resolve the filter."""
-        for level in range(12):
-            nodes = self._spectral_nodes(level)
-            curves = curves_on(nodes, tau, rule)
-            if curves.relative_error <= self.rtol or 2 * nodes.size > _MOST_SPECTRAL_NODES:
-                break
-        return curves
+        level = 0
+        while True:
+            curves = curves_on(self._spectral_nodes(level), tau, rule)
+            following = 2 * self._spectral_nodes(level).size
+            if curves.relative_error <= self.rtol or following > _MOST_SPECTRAL_NODES:
+                return curves
+            level += 1
 
     @cached_property
-    def _discs(self) -> dict[float, ContourNodes]:
-        return {math.inf: self.nodes}
+    def _regions(self) -> dict[Region, ContourNodes]:
+        return {Region(): self.nodes}
 
     @cached_property
     def _spectral_levels(self) -> list[SpectralNodes]:
@@ -125,6 +134,13 @@ class Solution:
         levels = self._spectral_levels
         while len(levels) <= level:
             panels = levels[-1].panels.halved() if levels else self.spectrum.panels
+            size = nodes_on(panels)
+            if size > _MOST_SPECTRAL_NODES:
+                raise ConvergenceError(
+                    f"a rule that no contour carries needs {size} nodes on this spectrum of "
+                    f"{len(self.spectrum.edges)} bulks; {_MOST_SPECTRAL_NODES} are the most",
+                    partial=self,
+                )
             levels.append(SpectralNodes(self.spectrum, panels, self.nodes, self._probes))
         return levels[level]
 
@@ -141,7 +157,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
     model : ScoreModel
     rtol : float
         Relative accuracy of train loss, test loss and score error, between 1e-13 and 1e-2; values
-        below 1e-4 of the untrained network's are accurate to rtol times that.
+        below 1e-3 of the untrained network's are accurate to rtol times that.
 
     Raises
     ------
@@ -162,7 +178,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    nodes, error, tries = _accurate_nodes(law, m, M, math.inf, rtol)
+    nodes, error, tries = _accurate_nodes(law, m, M, Region(), rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.resolvent.iterations,
@@ -185,22 +201,26 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
 
 
 def _accurate_nodes(
-    law: Spectrum, m: float, M: float, end: float, rtol: float
+    law: Spectrum, m: float, M: float, region: Region, rtol: float
 ) -> tuple[ContourNodes, float, int]:
-    """Nodes inside the disc with diameter (0, end) that carry gradient flow to ``rtol``/2.
+    """Nodes inside ``region`` that carry gradient flow to ``rtol``/2.
 
     Returns them with the relative error that they reached and the number of tries.
     """
     probes = probe_times(law.model, m, M)
-    n = nodes_for(*flattened(m, M, end), rtol)
-    tries = 0
-    while True:
-        tries += 1
-        nodes = ContourNodes(law, disc_contour(m, M, end, n))
-        error = curves_on(nodes, probes, GradientFlow()).relative_error
-        if error <= 0.5 * rtol or tries == _TRIES:
-            return nodes, error, tries
+    n = int(nodes_for(*flattened(region, m, M), rtol))
+    nodes = ContourNodes(law, contour_in(region, m, M, n))
+    error = curves_on(nodes, probes, GradientFlow()).relative_error
+    tries = 1
+    while error > 0.5 * rtol and 1.25 * n <= _MOST_NODES:
         n = math.ceil(1.25 * n)
+        more = ContourNodes(law, contour_in(region, m, M, n))
+        better = curves_on(more, probes, GradientFlow()).relative_error
+        tries += 1
+        if better > 0.7 * error:
+            break  # what is left is rounding
+        nodes, error = more, better
+    return nodes, error, tries
 
 
 def probe_times(model: ScoreModel, m: float, M: float) -> Array:

@@ -60,6 +60,21 @@ def test_descent_on_its_disc_and_on_the_spectrum(solution: Solution, fraction: f
         assert np.all(np.abs(a - b) <= disc.error[name] + measure.error[name]), name
 
 
+@pytest.mark.parametrize("beta", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("fraction", [1e-2, 0.5, 0.95])
+def test_momentum_on_its_ellipse_and_on_the_spectrum(
+    solution: Solution, beta: float, fraction: float
+) -> None:
+    step = 2.0 * (1 + beta) * fraction / (solution.model.rate * solution.diagnostics["support"][1])
+    rule = HeavyBall(step, weight_decay=1e-4, initial_std=0.3, momentum=beta)
+    # at k = 100 the oscillations of r_k need more nodes than the spectrum is given
+    tau = rule.times([0, 1, 2, 7, 20, 10_000])
+    ellipse, measure = solution.learning_curves(tau, rule), solution._on_spectrum(tau, rule)
+    for name in ("train", "test", "score_error"):
+        a, b = getattr(ellipse, name), getattr(measure, name)
+        assert np.all(np.abs(a - b) <= ellipse.error[name] + measure.error[name]), name
+
+
 def test_small_steps_are_gradient_flow(solution: Solution) -> None:
     """Euler's method: the difference falls like the step, and momentum is time over 1 - beta."""
     rate, top = solution.model.rate, solution.diagnostics["support"][1]
@@ -93,11 +108,15 @@ def test_long_momentum_reaches_least_squares() -> None:
     assert float(late.train) == pytest.approx(solution.train_limit, rel=1e-10)
 
 
-def test_a_kernel_too_sharp_to_resolve_raises() -> None:
-    """At psi_p = 1e4 the overlap of eigenvectors is as narrow as 1/psi_p: refuse, do not guess."""
+def test_a_kernel_too_sharp_to_resolve_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At psi_p = 1e4 the overlap of eigenvectors is as narrow as 1/psi_p: refuse, do not guess.
+
+    A momentum this close to 1 leaves no room for a contour either.
+    """
+    monkeypatch.setattr("dmft_rf.solution._MOST_SPECTRAL_NODES", 500)
     solution = solve(ScoreModel(0.1, 1e4, 2.0, "tanh", Covariance([0.5, 1.5])))
     step = 1.0 / (solution.model.rate * solution.diagnostics["support"][1])
-    rule = HeavyBall(step, momentum=0.9)
+    rule = HeavyBall(step, momentum=0.98)
     with pytest.raises(ConvergenceError, match="relative error") as caught:
         solution.learning_curves(rule.times([1, 10]), rule)
     assert caught.value.residual > solution.rtol

@@ -283,15 +283,15 @@ class RuleOptions:
 
     def build(self) -> Rule:
         """Return the rule; ModelError for an option that it does not have."""
-        from dmft_rf import rules
+        from dmft_rf import descent, rules
 
         shared = {"weight_decay": "weight_decay", "initial_std": "initial_std"}
         known: dict[str, tuple[type[Rule], dict[str, str]]] = {
             "gradient-flow": (rules.GradientFlow, shared),
             "ridge": (rules.Ridge, {"ridge": "weight"}),
-            "gradient-descent": (rules.GradientDescent, {"step": "step", **shared}),
+            "gradient-descent": (descent.GradientDescent, {"step": "step", **shared}),
             "heavy-ball": (
-                rules.HeavyBall,
+                descent.HeavyBall,
                 {"step": "step", "momentum": "momentum", **shared},
             ),
             "weight-average": (rules.WeightAverage, {"decay_time": "decay_time", **shared}),

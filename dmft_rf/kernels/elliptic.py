@@ -1,8 +1,8 @@
 r"""Jacobi elliptic functions from the complementary parameter, by the arithmetic-geometric mean.
 
 ``scipy.special.ellipj`` takes m = k^2; contours around spectra that span many decades need
-1 - k^2 = 4 m M/(m + M)^2 down to 1e-30, which m cannot carry. The descending Landen
-transformation (Abramowitz and Stegun 16.4) takes the complementary parameter as it is.
+1 - k^2 = 4 m M/(m + M)^2 down to 1e-300, which m cannot carry. Landen transformations take the
+complementary parameter as it is.
 """
 
 from __future__ import annotations
@@ -14,10 +14,42 @@ from dmft_rf._jit import njit
 
 @njit
 def sn_cn_dn(u, complement):
-    """sn, cn, dn at real u, shape (n,), for the parameter 1 - ``complement``.
+    """sn, cn, dn at real 0 <= u <= K/2, shape (n,), for the parameter 1 - ``complement``.
 
-    Accurate to rounding for 0 <= u <= K/2; the rest of a period follows by symmetry.
+    Relative accuracy, also of cn and dn that are as small as sqrt(k'): the arithmetic-geometric
+    mean for k' > 1e-4, below it the expansion about tanh and sech, whose error is (4 k')^2, after
+    one ascending step k' -> k'^2/4 where that is needed. The rest of a period follows by symmetry.
     """
+    k_prime = np.sqrt(complement)
+    if k_prime > 1e-4:
+        return _by_mean(u, complement)
+    if k_prime < 1e-8:
+        return _near_one(u, complement)
+    # ascending Landen transformation (Abramowitz and Stegun 16.14)
+    root = np.sqrt(1.0 - complement)
+    small = complement / (1.0 + root) ** 2
+    sn, cn, dn = _near_one(u / (1.0 + small), small * small)
+    parameter = 1.0 - small * small
+    return (
+        (1.0 + small) * sn * cn / dn,
+        (1.0 + small) / parameter * (dn * dn - small) / dn,
+        (1.0 - small) / parameter * (dn * dn + small) / dn,
+    )
+
+
+@njit
+def _near_one(u, complement):
+    """First order in ``complement`` (Abramowitz and Stegun 16.15)."""
+    t = np.tanh(u)
+    s = 1.0 / np.cosh(u)
+    ss = np.sinh(u) * np.cosh(u)
+    q = 0.25 * complement
+    return t + q * (ss - u) * s * s, s - q * (ss - u) * t * s, s + q * (ss + u) * t * s
+
+
+@njit
+def _by_mean(u, complement):
+    """Descending Landen transformation (Abramowitz and Stegun 16.4)."""
     a = np.empty(64)
     c = np.empty(64)
     a[0] = 1.0

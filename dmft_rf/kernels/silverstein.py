@@ -22,8 +22,6 @@ def second_order(kappa, lam, w):
     """f(kappa) = <lambda^2/(lambda + kappa)^2>."""
     total = 0.0
     for a in range(lam.size):
-        if lam[a] + kappa == 0.0:
-            return np.inf
         ratio = lam[a] / (lam[a] + kappa)
         total += w[a] * ratio * ratio
     return total
@@ -35,8 +33,6 @@ def ridge(kappa, psi_n, lam, w):
     ell = 0.0
     f = 0.0
     for a in range(lam.size):
-        if lam[a] + kappa == 0.0:
-            return 0.0, -np.inf
         ratio = lam[a] / (lam[a] + kappa)
         ell += w[a] * ratio
         f += w[a] * ratio * ratio
