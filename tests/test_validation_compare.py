@@ -23,11 +23,11 @@ from validation.universality import data_run
 
 SMALL = Case(
     "small", "a few features", ScoreModel(0.3, 0.75, 0.5),
-    ((24, 160), (48, 96), (96, 48), (160, 12)), (0.1, 1.0, 10.0, math.inf),
+    ((20, 160), (40, 160), (80, 160), (160, 96)), (0.1, 1.0, 10.0, math.inf),
 )  # fmt: skip
 NOISE = Case(
     "noise", "feature noise", ScoreModel(0.01, 2.0, 2.0),
-    ((20, 160), (40, 120), (80, 64), (160, 12)), (10.0, 1e3, 1e4, 1e5, math.inf),
+    ((20, 128), (40, 128), (80, 128), (160, 64)), (10.0, 1e3, 1e4, 1e5, math.inf),
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_the_theory_passes(verdict):
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
 def test_every_mutation_is_caught(cells, mutation):
     kernel = dmft_rf.nodes.assemble
-    size = 0.1 if mutation.name == "omega" else 0.03  # few seeds here; 0.03 in the real run
+    size = 0.15 if mutation.name == "omega" else 0.06  # fewer cases here; 0.03 in the real run
     wrong = judge(
         [
             compare(case, cells[case.name], mutation.predict(case, size), shape=False)

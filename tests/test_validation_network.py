@@ -21,7 +21,7 @@ from dmft_rf import (
     WeightAverage,
 )
 from dmft_rf.activation import Activation
-from validation.extrapolate import choose_order, extrapolate, hotelling
+from validation.extrapolate import extrapolate, hotelling
 from validation.hermite import HermiteRule, hermite_values
 from validation.losses import Trained, losses_from_weights
 from validation.network import conditional_average, draw_network, population_average
@@ -328,30 +328,40 @@ def test_extrapolation_covers_the_truth():
     rng = np.random.default_rng(0)
     probabilities = []
     for _ in range(300):
-        d, y = fake_seeds(rng)
-        fit = extrapolate(d, y, 2)
-        assert fit.order == 2
-        probabilities.append(hotelling(fit.value - 1.0, fit.statistical, fit.dof)[1])
+        d, y = fake_seeds(rng, order=3)
+        fit = extrapolate(d, y)
+        assert fit.order == 3
+        probabilities.append(hotelling(fit.value - 1.0, fit.statistical, fit.dof)[2])
     # the probabilities of a true hypothesis are uniform
     assert scipy.stats.kstest(probabilities, "uniform").pvalue > 1e-3
 
 
-def test_order_is_raised_when_the_seeds_ask_for_it():
-    rng = np.random.default_rng(1)
-    low = [choose_order(*fake_seeds(rng)) for _ in range(60)]
-    high = [choose_order(*fake_seeds(rng, order=3)) for _ in range(20)]
-    assert np.mean(np.array(low) == 2) > 0.85
-    assert high == [3] * 20
+def test_a_missing_power_is_seen():
+    d, y = fake_seeds(np.random.default_rng(1), order=3)
+    low = extrapolate(d, y, 2)
+    assert hotelling(low.value - 1.0, low.statistical, low.dof)[2] < 1e-6
 
 
 def test_hotelling_is_an_exact_f_test():
-    chi2, probability = hotelling(np.array([2.0]), np.array([[1.0]]), 30)
+    chi2, q, probability = hotelling(np.array([2.0]), np.array([[1.0]]), 30)
+    assert q == 1
     assert probability == pytest.approx(2 * scipy.stats.t.sf(2.0, 30), rel=1e-10)
     assert chi2 == pytest.approx(scipy.stats.chi2.isf(probability, 1), rel=1e-10)
     with pytest.raises(ValueError, match="degrees of freedom"):
         hotelling(np.ones(5), np.eye(5), 6)
     with pytest.raises(ValueError, match="two sizes"):
         extrapolate(np.array([4.0, 4.0]), np.ones((2, 1)))
+
+
+def test_repeated_quantities_are_counted_once():
+    rng = np.random.default_rng(2)
+    covariance = np.diag([1.0, 4.0, 0.25])
+    difference = rng.standard_normal(3)
+    once = hotelling(difference, covariance, 60)
+    twice = np.array([0, 1, 2, 2, 0])
+    again = hotelling(difference[twice], covariance[np.ix_(twice, twice)], 60)
+    assert again[1] == once[1] == 3
+    assert again == pytest.approx(once, rel=1e-9)
 
 
 # training ------------------------------------------------------------------------------------

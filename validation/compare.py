@@ -30,7 +30,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from validation.cases import Case
-from validation.extrapolate import Extrapolation, choose_order, extrapolate, hotelling
+from validation.extrapolate import Extrapolation, extrapolate, hotelling
 from validation.simulate import Cell
 from validation.spectra import Shape, compare_spectra
 from validation.theory import Prediction, predict
@@ -65,7 +65,8 @@ class Comparison:
     Attributes
     ----------
     chi2, dof, probability
-        Equivalent chi-square of the judged rows, their number, and its probability.
+        Equivalent chi-square of the judged rows, the number of directions among them that are
+        resolved, and its probability.
     rows : list of Row
     shape : Shape
         The spectrum.
@@ -179,12 +180,10 @@ def compare(
     fits: dict[tuple[str, str], Extrapolation] = {}
     judged_theory = []
 
-    order = choose_order(d, _judged_values(case, prediction, cells))
-
     def add(
         label: str, name: str, tau: Array, theory: Array, values: Array, judged: NDArray[np.bool_]
     ) -> None:
-        fit = extrapolate(d, values, order)
+        fit = extrapolate(d, values)
         fits[label, name] = fit
         for i in range(tau.size):
             rows.append(
@@ -206,11 +205,11 @@ def compare(
     add("spectrum", "resolvent", points, prediction.resolvent, resolvents(case, cells), everywhere)
 
     theory = np.concatenate(judged_theory)
-    joint = extrapolate(d, _judged_values(case, prediction, cells), order)
-    chi2, probability = hotelling(joint.value - theory, joint.covariance, joint.dof)
+    joint = extrapolate(d, _judged_values(case, prediction, cells))
+    chi2, dof, probability = hotelling(joint.value - theory, joint.covariance, joint.dof)
     found = compare_spectra(prediction, cells) if shape else None
     pooled = np.concatenate([c.arrays["eigenvalues"] for c in cells if c.d == d.max()])
-    return Comparison(case, prediction, chi2, theory.size, probability, rows, found, fits, pooled)
+    return Comparison(case, prediction, chi2, dof, probability, rows, found, fits, pooled)
 
 
 def _judged_values(case: Case, prediction: Prediction, cells: list[Cell]) -> Array:

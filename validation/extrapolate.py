@@ -3,7 +3,9 @@ r"""From several finite d to d = infinity, with a standard error and a model unc
 Linear statistics of these random matrices have a mean y + a/d + b/d^2 + ... and fluctuations of
 order 1/d, so the means are fitted by weighted least squares in 1/d with the weights d^2 per seed.
 Combinations of quantities at different times are known so precisely that the powers up to
-1/d^3 can matter: the order is the lowest one, from 2 on, that the seeds do not contradict.
+1/d^3 matter: all of them are fitted where there are four sizes. (Choosing the order by a test of
+the seeds' own misfit is not enough: a misfit too small for that test can still be many errors of
+such a combination. It failed a right theory.)
 The value at d = infinity is a linear combination of the seeds, y = sum_s c_s Y_s with
 sum_s c_s = 1; its covariance between quantities is sum_s c_s^2/d_s^2 times the pooled covariance of
 d (Y_s - mean of its d), with (number of seeds - number of sizes) degrees of freedom: nothing is
@@ -28,9 +30,6 @@ Array = NDArray[np.float64]
 
 HIGHEST_ORDER = 3
 """Highest power of 1/d that is fitted (one less than the number of sizes, if that is smaller)."""
-
-LACK_OF_FIT = 0.05
-"""Probability of the means' misfit below which the next power of 1/d is fitted too."""
 
 MOST_CHI2 = 1e4
 """Chi-square at most (a probability underflows beyond)."""
@@ -83,7 +82,7 @@ class Extrapolation:
         return self.statistical + np.outer(self.model, self.model)
 
 
-def extrapolate(d: Array, values: Array, order: int = 2) -> Extrapolation:
+def extrapolate(d: Array, values: Array, order: int = HIGHEST_ORDER) -> Extrapolation:
     """Fit the seeds' values against 1/d.
 
     Parameters
@@ -113,43 +112,33 @@ def extrapolate(d: Array, values: Array, order: int = 2) -> Extrapolation:
     )
 
 
-def choose_order(d: Array, values: Array) -> int:
-    """Lowest order >= 2 that the seeds do not contradict; the theory has no part in it.
-
-    What a fit of this order leaves of the means at the different sizes must be compatible with the
-    scatter of the seeds, jointly for all quantities (Hotelling's T^2, probability above
-    LACK_OF_FIT). Without sizes to spare nothing can be contradicted.
-    """
-    groups = _Groups(d)
-    means, pooled = groups.statistics(values)
-    order = min(2, groups.sizes.size - 1)
-    while order < min(HIGHEST_ORDER, groups.sizes.size - 1):
-        contrasts = groups.contrasts(order) @ means  # each of covariance ``pooled``
-        probabilities = [hotelling(row, pooled, groups.dof)[1] for row in contrasts]
-        if min(probabilities) * len(probabilities) > LACK_OF_FIT:
-            break
-        order += 1
-    return order
-
-
-def hotelling(difference: Array, covariance: Array, dof: int) -> tuple[float, float]:
-    """Equivalent chi-square and probability of T^2 = D^T C^{-1} D with ``dof`` for C.
+def hotelling(difference: Array, covariance: Array, dof: int) -> tuple[float, int, float]:
+    """Equivalent chi-square, its degrees of freedom, and the probability of T^2 = D^T C^{-1} D.
 
     T^2 (dof - q + 1)/(dof q) ~ F(q, dof - q + 1); the chi-square is the one of q degrees of
     freedom with the same probability. Quantities are scaled by their errors first; directions
-    that rounding cannot resolve (relative 1e-10) are left out of the inverse.
+    that rounding cannot resolve (relative 1e-10) are left out, and q counts those that remain.
+
+    Parameters
+    ----------
+    difference : (n,) array
+        D.
+    covariance : (n, n) array
+        C.
+    dof : int
+        Degrees of freedom from which C was estimated.
     """
-    q = difference.size
-    if dof < q + 4:
-        raise ValueError(f"{q} quantities need more than {q + 4} degrees of freedom, not {dof}")
     scale = np.sqrt(np.diag(covariance))
     values, vectors = scipy.linalg.eigh(covariance / np.outer(scale, scale))
     kept = values > 1e-10 * values[-1]
+    q = int(kept.sum())
+    if dof < q + 4:
+        raise ValueError(f"{q} quantities need more than {q + 4} degrees of freedom, not {dof}")
     projected = (difference / scale) @ vectors[:, kept]
     T2 = float(np.sum(projected**2 / values[kept]))
     probability = float(scipy.stats.f.sf(T2 * (dof - q + 1) / (dof * q), q, dof - q + 1))
     equivalent = float(scipy.stats.chi2.isf(probability, q)) if probability > 0.0 else np.inf
-    return min(equivalent, MOST_CHI2), probability
+    return min(equivalent, MOST_CHI2), q, probability
 
 
 class _Groups:
@@ -178,9 +167,3 @@ class _Groups:
         root, design = self._design(order)
         inverse = np.linalg.pinv(design) * root
         return inverse[0], inverse[1] if order else np.zeros(self.sizes.size)
-
-    def contrasts(self, order: int) -> Array:
-        """Combinations of the means that a fit of this order leaves over, of unit variance."""
-        root, design = self._design(order)
-        full, _ = np.linalg.qr(design, mode="complete")
-        return full[:, order + 1 :].T * root

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmft_rf.activation import Activation
 from validation import imagery
-from validation.cases import Case
+from validation.cases import SIMULATION, Case
 from validation.losses import Trained
 from validation.network import FiniteNetwork, draw_network, network_on_rows
 
@@ -53,7 +53,7 @@ class Cell:
 
 def generator(case: Case, d: int, seed: int) -> np.random.Generator:
     """An independent stream of random numbers for each cell."""
-    return np.random.default_rng([zlib.crc32(case.name.encode()), d, seed])
+    return np.random.default_rng([SIMULATION, zlib.crc32(case.name.encode()), d, seed])
 
 
 def network_of(case: Case, d: int, seed: int) -> FiniteNetwork:

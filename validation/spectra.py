@@ -96,6 +96,6 @@ def compare_spectra(prediction: Prediction, cells: list[Cell]) -> Shape:
     inside = law.edges[law.edges[:, 1] > cut]
     predicted = np.array([max(cut, inside[0, 0]), inside[-1, 1]])
     return Shape(
-        cut, extrapolate(d, rows[:, :1], 3), extrapolate(d, rows[:, 1:2], 3), mass_below, atom,
+        cut, extrapolate(d, rows[:, :1]), extrapolate(d, rows[:, 1:2]), mass_below, atom,
         edges, predicted,
     )  # fmt: skip
