@@ -177,7 +177,7 @@ def _synthetic(quick: bool) -> list[Case]:
         ((40, 72), (80, 40), (160, 9), (240, 3)), ((40, 160), (80, 128), (160, 64), (320, 12))
     )
     noisy = sizes(
-        ((40, 128), (80, 128), (160, 144), (320, 48)), ((40, 160), (80, 160), (160, 192), (320, 96))
+        ((30, 128), (60, 128), (120, 160), (240, 56)), ((30, 160), (60, 160), (120, 256), (240, 96))
     )
     thin = sizes(
         ((40, 72), (80, 48), (160, 20), (240, 4)), ((40, 160), (80, 128), (160, 64), (320, 16))
@@ -217,7 +217,7 @@ def _synthetic(quick: bool) -> list[Case]:
              ScoreModel(1.0, 3.0, 2.0, "softplus", two), small, (0.1, 1.0, 10.0, math.inf)),
         Case(
             "K_feature_noise", "where feature noise weighs most in the two-point function",
-            ScoreModel(0.01, 2.0, 2.0), noisy, (10.0, 1e3, 1e4, 1e5, math.inf),
+            ScoreModel(0.003, 3.0, 2.0), noisy, (10.0, 1e3, 1e4, 1e5, math.inf),
         ),
     ]  # fmt: skip
 

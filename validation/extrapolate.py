@@ -9,7 +9,10 @@ such a combination. It failed a right theory.)
 The value at d = infinity is a linear combination of the seeds, y = sum_s c_s Y_s with
 sum_s c_s = 1; its covariance between quantities is sum_s c_s^2/d_s^2 times the pooled covariance of
 d (Y_s - mean of its d), with (number of seeds - number of sizes) degrees of freedom: nothing is
-assumed about how quantities at different times are correlated.
+assumed about how quantities at different times are correlated. Combinations in which the leading
+fluctuations cancel fluctuate like 1/d^2; for them the pooled scatter, which the small d dominate,
+is too large an error. The chi-square is then too small: a right theory passes too easily, a wrong
+one has to be seen above that, and the mutations say what still is.
 
 The next term is not known; its effect is taken to be a quarter of the difference between the last
 two orders, a vector over the quantities, and enters as one further uncertainty in the direction of
