@@ -56,7 +56,8 @@ def test_the_theory_passes(verdict):
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
 def test_every_mutation_is_caught(cells, mutation):
     kernel = dmft_rf.nodes.assemble
-    size = 0.15 if mutation.name == "omega" else 0.06  # fewer cases here; 0.03 in the real run
+    # 0.03 in the real run, with more cases; what these two cases see of v2 and omega is less
+    size = {"omega": 0.1, "v2": 0.06}.get(mutation.name, 0.03)
     wrong = judge(
         [
             compare(case, cells[case.name], mutation.predict(case, size), shape=False)
