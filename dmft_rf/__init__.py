@@ -13,6 +13,7 @@ from dmft_rf.errors import ConvergenceError, DataError, ModelError
 
 if TYPE_CHECKING:
     from dmft_rf.activation import Activation
+    from dmft_rf.bulks import BulkSplit, bulk_split
     from dmft_rf.covariance import Covariance
     from dmft_rf.data import read_covariance
     from dmft_rf.descent import GradientDescent, HeavyBall
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Activation": "activation",
+    "BulkSplit": "bulks",
     "Covariance": "covariance",
     "GradientDescent": "descent",
     "GradientFlow": "rules",
@@ -40,6 +42,7 @@ _HOME = {
     "Spectrum": "law",
     "Timescales": "relaxation",
     "WeightAverage": "rules",
+    "bulk_split": "bulks",
     "read_covariance": "data",
     "resolvent": "stieltjes",
     "scaling": "exponents",
@@ -50,6 +53,7 @@ _HOME = {
 
 __all__ = [
     "Activation",
+    "BulkSplit",
     "ConvergenceError",
     "Covariance",
     "DataError",
@@ -67,6 +71,7 @@ __all__ = [
     "Timescales",
     "WeightAverage",
     "__version__",
+    "bulk_split",
     "read_covariance",
     "resolvent",
     "scaling",

@@ -44,7 +44,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"base", "numerics", "parameters", "spectra"},
     ),
     "answers": (
-        {"relaxation", "exponents"},
+        {"bulks", "relaxation", "exponents"},
         {"base", "numerics", "parameters", "spectra", "solution"},
     ),
     "names": (
