@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"base"},
     ),
     "input": ({"_readers", "datasets", "data"}, {"base", "parameters"}),
-    "spectra": ({"support", "stieltjes", "law"}, {"base", "numerics", "parameters"}),
+    "spectra": ({"support", "stieltjes", "law", "pencil"}, {"base", "numerics", "parameters"}),
     "solution": (
         {"nodes", "measure", "dynamics", "solution"},
         {"base", "numerics", "parameters", "spectra"},

@@ -1,0 +1,484 @@
+r"""The Dyson equation of a linear pencil, solved by Newton's method on the right branch.
+
+A pencil L = A0 + z A1 + R with Gaussian blocks R has E[L^{-1}] ~ G, and in cell c (an atom of
+Sigma in the space that carries it; any other space is one cell) G is a small matrix,
+
+    G_c = (A0_c + z A1_c - sigma S_c)^{-1},    (S_c)_ij = sum over terms t at (i, j) of h_tc g_u(t),
+    g_u = sum over cells c of r_uc (G_c)_kl,
+
+closed in the scalars g_u (arXiv:2110.11805; theory.md, section 9). sigma = 1 is the pencil, and
+sigma from 0 to 1 leads to it from A^{-1}. Newton's Jacobian is 1 - M(z, z) with
+
+    M_uv(z_1, z_2) = sum over t with u(t) = v, and over c, of r_uc h_tc G_c(z_1)_ki G_c(z_2)_jl,
+
+and the same matrix at two points gives every two-point function.
+
+Branch. For a pencil that is self-adjoint up to a change of basis, Im G >= 0 in that basis holds if
+and only if the positive map X -> G S[X] G* has spectral radius at most 1 (its resolvent series is
+Im G; Perron and Frobenius), and Im G >= 0 has one solution (Helton, Rashidi Far and Speicher 2007).
+The eigenvalues of M(z, conj z) are those of that map, in every basis: the spectral radius is a
+certificate, checked at every solution together with the sign of Im Tr[A1 G].
+
+Arrays: ``A0, A1`` (n_cells, K, K), each cell's matrix in its upper left corner; ``cells``
+(n_spaces, 7): first cell, end of cells, size of the matrix, first term, end of terms, first scalar,
+end of scalars; ``reads`` (n_scalars, 2): k, l; ``r`` (n_scalars, n_cells); ``terms`` (n_terms, 3):
+i, j, u; ``h`` (n_terms, n_cells); ``mass`` (n_cells,): the size of a cell, in units of d.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dmft_rf._jit import njit
+
+CONVERGED = 0
+NOT_CONVERGED = 1
+WRONG_BRANCH = 2
+
+_MAX_NEWTON = 40
+_MAX_STEPS = 600
+# what rounding leaves of a spectral radius of 1, the value inside the support
+_CERTAIN = 1e-6
+
+
+@njit
+def invert(M, n, out):
+    """Inverse of the n x n corner of M, which is overwritten, into out; returns the determinant."""
+    for i in range(n):
+        for j in range(n):
+            out[i, j] = 1.0 if i == j else 0.0
+    det = 1.0 + 0.0j
+    for col in range(n):
+        pivot = col
+        best = abs(M[col, col])
+        for i in range(col + 1, n):
+            if abs(M[i, col]) > best:
+                best = abs(M[i, col])
+                pivot = i
+        if not (best > 0.0 and best < np.inf):
+            return 0.0 * det
+        if pivot != col:
+            det = -det
+            for j in range(n):
+                M[col, j], M[pivot, j] = M[pivot, j], M[col, j]
+                out[col, j], out[pivot, j] = out[pivot, j], out[col, j]
+        det = det * M[col, col]
+        scale = 1.0 / M[col, col]
+        for j in range(n):
+            M[col, j] *= scale
+            out[col, j] *= scale
+        for i in range(n):
+            factor = M[i, col]
+            if i != col and factor != 0.0:
+                for j in range(n):
+                    M[i, j] -= factor * M[col, j]
+                    out[i, j] -= factor * out[col, j]
+    return det
+
+
+@njit
+def green(z, sigma, g, A0, A1, cells, terms, h, G, det):
+    """Fill G and the determinants of its inverse; False where a cell is singular."""
+    M = np.empty((A0.shape[1], A0.shape[1]), np.complex128)
+    for s in range(cells.shape[0]):
+        n = cells[s, 2]
+        for c in range(cells[s, 0], cells[s, 1]):
+            for i in range(n):
+                for j in range(n):
+                    M[i, j] = A0[c, i, j] + z * A1[c, i, j]
+            for t in range(cells[s, 3], cells[s, 4]):
+                M[terms[t, 0], terms[t, 1]] -= sigma * h[t, c] * g[terms[t, 2]]
+            det[c] = invert(M, n, G[c])
+            if det[c] == 0.0:
+                return False
+    return True
+
+
+@njit
+def read(G, cells, reads, r):
+    """The scalars g_u of G."""
+    g = np.zeros(reads.shape[0], np.complex128)
+    for s in range(cells.shape[0]):
+        for u in range(cells[s, 5], cells[s, 6]):
+            for c in range(cells[s, 0], cells[s, 1]):
+                g[u] += r[u, c] * G[c, reads[u, 0], reads[u, 1]]
+    return g
+
+
+@njit
+def coupling(G1, G2, sigma, cells, reads, r, terms, h):
+    """M(z_1, z_2), shape (n_scalars, n_scalars)."""
+    n = reads.shape[0]
+    M = np.zeros((n, n), np.complex128)
+    for s in range(cells.shape[0]):
+        for u in range(cells[s, 5], cells[s, 6]):
+            k, m = reads[u, 0], reads[u, 1]
+            for t in range(cells[s, 3], cells[s, 4]):
+                i, j, v = terms[t, 0], terms[t, 1], terms[t, 2]
+                total = 0.0j
+                for c in range(cells[s, 0], cells[s, 1]):
+                    total += r[u, c] * h[t, c] * G1[c, k, i] * G2[c, j, m]
+                M[u, v] += sigma * total
+    return M
+
+
+@njit
+def sandwich(G1, P, G2, cells, reads, r):
+    """The scalars of G_1 P G_2 for matrices P in every cell."""
+    g = np.zeros(reads.shape[0], np.complex128)
+    for s in range(cells.shape[0]):
+        n = cells[s, 2]
+        for u in range(cells[s, 5], cells[s, 6]):
+            k, m = reads[u, 0], reads[u, 1]
+            for c in range(cells[s, 0], cells[s, 1]):
+                total = 0.0j
+                for i in range(n):
+                    for j in range(n):
+                        if P[c, i, j] != 0.0:
+                            total += G1[c, k, i] * P[c, i, j] * G2[c, j, m]
+                g[u] += r[u, c] * total
+    return g
+
+
+@njit
+def trace_slope(G, A1, cells, mass):
+    """(1/d) Tr[A1 G] = d/dz (1/d) log det L."""
+    total = 0.0j
+    for s in range(cells.shape[0]):
+        n = cells[s, 2]
+        for c in range(cells[s, 0], cells[s, 1]):
+            for i in range(n):
+                for j in range(n):
+                    total += mass[c] * A1[c, i, j] * G[c, j, i]
+    return total
+
+
+@njit
+def radius(G, sigma, cells, reads, r, terms, h):
+    """Spectral radius of M(z, conj z)."""
+    if reads.shape[0] == 0:
+        return 0.0
+    M = coupling(G, G.conj(), sigma, cells, reads, r, terms, h)
+    if not np.all(np.isfinite(M.real)) or not np.all(np.isfinite(M.imag)):
+        return np.inf
+    return np.abs(np.linalg.eigvals(M)).max()
+
+
+@njit
+def newton(z, sigma, g, A0, A1, cells, reads, r, terms, h):
+    """Newton's method at z from the guess g: (g, G, det, Jacobian, last step, iterations, status).
+
+    A step counts relative to each scalar, or 1e-4 of the largest where one vanishes. The last one
+    is taken after the steps have passed below 1e-9, so that what remains is rounding.
+    """
+    n = reads.shape[0]
+    C, K = A0.shape[0], A0.shape[1]
+    G = np.zeros((C, K, K), np.complex128)
+    det = np.zeros(C, np.complex128)
+    J = np.eye(n) + 0.0j
+    step = np.inf
+    for iteration in range(_MAX_NEWTON):
+        if not green(z, sigma, g, A0, A1, cells, terms, h, G, det):
+            return g, G, det, J, np.inf, iteration, NOT_CONVERGED
+        if n == 0:
+            return g, G, det, J, 0.0, 1, CONVERGED
+        J = np.eye(n) - coupling(G, G, sigma, cells, reads, r, terms, h)
+        residual = g - read(G, cells, reads, r)
+        size = 0.0
+        if not (np.all(np.isfinite(residual.real)) and np.all(np.isfinite(J.real))):
+            return g, G, det, J, np.inf, iteration, NOT_CONVERGED
+        dg = solve(J, residual)
+        top = np.abs(g).max() + 1e-300
+        for u in range(n):
+            size = max(size, abs(dg[u]) / (abs(g[u]) + 1e-4 * top))
+        if not size < 1e300:
+            return g, G, det, J, np.inf, iteration, NOT_CONVERGED
+        if step < 1e-9 and size >= 0.5 * step:
+            return g, G, det, J, step, iteration, CONVERGED
+        damp = 1.0 if size < 0.5 else 0.5 / size
+        g = g - damp * dg
+        if step < 1e-9:
+            ok = green(z, sigma, g, A0, A1, cells, terms, h, G, det)
+            return g, G, det, J, size, iteration + 1, CONVERGED if ok else NOT_CONVERGED
+        step = size
+    return g, G, det, J, step, _MAX_NEWTON, NOT_CONVERGED
+
+
+@njit
+def solve(J, right):
+    """J^{-1} right by elimination with pivoting; NaN where J is singular."""
+    n = right.size
+    M = J.copy()
+    x = right.copy()
+    for col in range(n):
+        pivot = col
+        best = abs(M[col, col])
+        for i in range(col + 1, n):
+            if abs(M[i, col]) > best:
+                best = abs(M[i, col])
+                pivot = i
+        if not best > 0.0:
+            x[:] = np.nan
+            return x
+        if pivot != col:
+            for j in range(col, n):
+                M[col, j], M[pivot, j] = M[pivot, j], M[col, j]
+            x[col], x[pivot] = x[pivot], x[col]
+        for i in range(col + 1, n):
+            factor = M[i, col] / M[col, col]
+            if factor != 0.0:
+                for j in range(col + 1, n):
+                    M[i, j] -= factor * M[col, j]
+                x[i] -= factor * x[col]
+    for col in range(n - 1, -1, -1):
+        total = x[col]
+        for j in range(col + 1, n):
+            total -= M[col, j] * x[j]
+        x[col] = total / M[col, col]
+    return x
+
+
+@njit
+def slope(G, J, A1, cells, reads, r):
+    """dg/dz, from (1 - M) dg/dz = scalars of -G A1 G."""
+    if reads.shape[0] == 0:
+        return np.zeros(0, np.complex128)
+    return solve(J, -sandwich(G, A1 + 0.0j, G, cells, reads, r))
+
+
+@njit
+def on_branch(z, G, A1, cells, reads, r, terms, h, mass):
+    """The certificate of the module's docstring, for Im z >= 0."""
+    t = trace_slope(G, A1, cells, mass)
+    if not t.imag < 0.0:
+        return False
+    return radius(G, 1.0, cells, reads, r, terms, h) <= 1.0 + _CERTAIN
+
+
+@njit
+def turned(det, before, mass):
+    """By how much the phase of det L has turned, in units of d, with the largest turn of a cell."""
+    total, most = 0.0, 0.0
+    for c in range(det.size):
+        angle = np.angle(det[c] / before[c])
+        total += mass[c] * angle
+        most = max(most, abs(angle))
+    return total, most
+
+
+@njit
+def start(z, A0, A1, cells, reads, r, terms, h, mass):
+    """Solve at z + iY, Y so large that Tr[A1 G] is that of A^{-1}, sigma from 0 to 1.
+
+    Returns (Y, g, G, det, Jacobian, phase turned since A, status).
+    """
+    C, K = A0.shape[0], A0.shape[1]
+    G = np.zeros((C, K, K), np.complex128)
+    det = np.zeros(C, np.complex128)
+    zero = np.zeros(reads.shape[0], np.complex128)
+    J = np.eye(reads.shape[0]) + 0.0j
+    y = 1.0 + abs(z)
+    phase = 0.0
+    for _ in range(150):
+        y *= 4.0
+        here = complex(z.real, z.imag + y)
+        if not green(here, 0.0, zero, A0, A1, cells, terms, h, G, det):
+            continue
+        bare = trace_slope(G, A1, cells, mass)
+        g = read(G, cells, reads, r)
+        sigma, width, phase = 0.0, 1.0, 0.0
+        good = False
+        for _ in range(60):
+            there = min(1.0, sigma + width)
+            new, G_new, det_new, J_new, _, _, status = newton(
+                here, there, g, A0, A1, cells, reads, r, terms, h
+            )
+            ok = status == CONVERGED
+            if ok:
+                ok = radius(G_new, there, cells, reads, r, terms, h) < 1.0
+            turn = 0.0
+            if ok:
+                turn, most = turned(det_new, det, mass)
+                ok = most < 1.0
+            if ok:
+                sigma, g, phase = there, new, phase + turn
+                det = det_new
+                J, G = J_new, G_new
+                if sigma == 1.0:
+                    good = True
+                    break
+            else:
+                width *= 0.5
+        if good and abs(trace_slope(G, A1, cells, mass) - bare) < 0.05 * abs(bare):
+            return y, g, G, det, J, phase, CONVERGED
+    return y, zero, G, det, J, phase, NOT_CONVERGED
+
+
+@njit
+def continued(z, A0, A1, cells, reads, r, terms, h, mass):
+    """Solve at one z, Im z >= 0, from z + iY down a vertical line.
+
+    The predictor is the tangent; a step is accepted when Newton's correction of it is small and
+    the certificate holds, and shortened otherwise. A real z outside the support ends on a real
+    solution, with a spectral radius below 1. Returns (g, phase of det L turned since A at
+    z + iY, Y, last step, iterations, status).
+    """
+    target = z.imag
+    y, g, G, det, J, phase, status = start(z, A0, A1, cells, reads, r, terms, h, mass)
+    top = y
+    total = 0
+    step = np.inf
+    if status != CONVERGED:
+        return g, phase, top, step, total, NOT_CONVERGED
+    here = complex(z.real, target + y)
+    shrink = 0.2
+    scale = 1e-7 * (abs(z.real) + 1e-7 * y)
+    for _ in range(_MAX_STEPS):
+        last = y * shrink < scale or (target > 0.0 and y * shrink < 1e-3 * target)
+        y_new = 0.0 if last else y * shrink
+        there = complex(z.real, target + y_new)
+        tangent = g + slope(G, J, A1, cells, reads, r) * (there - here)
+        new, G_new, det_new, J_new, step, used, status = newton(
+            there, 1.0, tangent, A0, A1, cells, reads, r, terms, h
+        )
+        total += used
+        good = status == CONVERGED
+        miss, turn, most = 0.0, 0.0, 0.0
+        if good:
+            largest = np.abs(new).max() if new.size > 0 else 1.0
+            for u in range(new.size):
+                miss = max(miss, abs(new[u] - tangent[u]) / (abs(new[u]) + 1e-4 * largest))
+            turn, most = turned(det_new, det, mass)
+            good = miss < 0.3 and most < 1.5
+        if good and not on_branch(there, G_new, A1, cells, reads, r, terms, h, mass):
+            # a real point outside the support: imaginary parts have gone to zero with y
+            good = target == 0.0 and last and miss < 1e-3
+            if good:
+                for u in range(new.size):
+                    good = good and abs(new[u].imag) < 1e-9 * (abs(new[u]) + 1e-4 * largest)
+                good = good and radius(G_new, 1.0, cells, reads, r, terms, h) < 1.0
+        if good:
+            g, G, J, det, here = new, G_new, J_new, det_new, there
+            phase += turn
+            if last:
+                return g, phase, top, step, total, CONVERGED
+            y = y_new
+            if miss < 0.05:
+                shrink = max(0.05, 0.5 * shrink)
+        elif last:
+            # the target is close to a branch point: creep nearer before the last step
+            if y * shrink < 1e-280:
+                break
+            scale = 0.1 * y * shrink
+            target_scale = y * max(shrink, 0.3)
+            there = complex(z.real, target + target_scale)
+            tangent = g + slope(G, J, A1, cells, reads, r) * (there - here)
+            new, G_new, det_new, J_new, step, used, status = newton(
+                there, 1.0, tangent, A0, A1, cells, reads, r, terms, h
+            )
+            total += used
+            if status != CONVERGED or not on_branch(
+                there, G_new, A1, cells, reads, r, terms, h, mass
+            ):
+                break
+            turn, most = turned(det_new, det, mass)
+            g, G, J, det, here, y = new, G_new, J_new, det_new, there, target_scale
+            phase += turn
+        else:
+            shrink = np.sqrt(shrink)
+            if shrink > 0.999:
+                break
+    return g, phase, top, step, total, WRONG_BRANCH
+
+
+@njit
+def solve_path(z, A0, A1, cells, reads, r, terms, h, mass):
+    """Solve at the points of a path z, shape (n,), each warm-started from the one before it.
+
+    A warm start that Newton's method or the certificate refuses is replaced by continuation from
+    infinity, so that the result does not depend on the order of the points. Returns g, shape
+    (n, n_scalars), size of the last Newton steps, status and the total iterations.
+    """
+    n = z.size
+    g = np.empty((n, reads.shape[0]), np.complex128)
+    residual = np.empty(n)
+    status = np.empty(n, np.int64)
+    total = 0
+    tangent = np.zeros(reads.shape[0], np.complex128)
+    for i in range(n):
+        done = False
+        if i > 0 and status[i - 1] == CONVERGED:
+            guess = g[i - 1] + tangent * (z[i] - z[i - 1])
+            move = np.abs(guess - g[i - 1])
+            if not np.all(move <= 0.7 * np.abs(g[i - 1]) + 1e-300):
+                guess = g[i - 1].copy()
+            new, G, _, J, residual[i], used, status[i] = newton(
+                z[i], 1.0, guess, A0, A1, cells, reads, r, terms, h
+            )
+            total += used
+            if status[i] == CONVERGED:
+                done = on_branch(z[i], G, A1, cells, reads, r, terms, h, mass)
+                # on the real axis a solution with a vanishing imaginary part proves nothing
+                t = trace_slope(G, A1, cells, mass)
+                done = done and (z[i].imag > 0.0 or -t.imag > 1e-9 * abs(t))
+            if done:
+                g[i] = new
+                tangent = slope(G, J, A1, cells, reads, r)
+        if not done:
+            g[i], _, _, residual[i], used, status[i] = continued(
+                z[i], A0, A1, cells, reads, r, terms, h, mass
+            )
+            total += used
+            tangent = np.zeros(reads.shape[0], np.complex128)
+    return g, residual, status, total
+
+
+@njit
+def greens(z, g, A0, A1, cells, terms, h):
+    """G at each point, shape (n, n_cells, K, K)."""
+    C, K = A0.shape[0], A0.shape[1]
+    G = np.zeros((z.size, C, K, K), np.complex128)
+    det = np.zeros(C, np.complex128)
+    for i in range(z.size):
+        green(z[i], 1.0, g[i], A0, A1, cells, terms, h, G[i], det)
+    return G
+
+
+@njit
+def two_point(G1, G2, P, Q, cells, reads, r, terms, h):
+    """(1/d) Tr[Q L(z_1)^{-1} P L(z_2)^{-1}] for every pair of points, shape (n_1, n_2).
+
+    ``P`` and ``Q`` (n_cells, K, K) are deterministic, ``Q`` with the masses of the cells in it.
+    G_12 = G_1 (P + S[G_12]) G_2 is linear in its scalars x: (1 - M) x = scalars of G_1 P G_2.
+    """
+    out = np.empty((G1.shape[0], G2.shape[0]), np.complex128)
+    K = P.shape[1]
+    inner = np.zeros((P.shape[0], K, K), np.complex128)
+    for a in range(G1.shape[0]):
+        for b in range(G2.shape[0]):
+            x = sandwich(G1[a], P, G2[b], cells, reads, r)
+            M = coupling(G1[a], G2[b], 1.0, cells, reads, r, terms, h)
+            x = solve(np.eye(x.size) - M, x)
+            total = 0.0j
+            for s in range(cells.shape[0]):
+                n = cells[s, 2]
+                for c in range(cells[s, 0], cells[s, 1]):
+                    for i in range(n):
+                        for j in range(n):
+                            inner[c, i, j] = P[c, i, j]
+                    for t in range(cells[s, 3], cells[s, 4]):
+                        inner[c, terms[t, 0], terms[t, 1]] += h[t, c] * x[terms[t, 2]]
+                    for k in range(n):
+                        for m in range(n):
+                            if Q[c, m, k] != 0.0:
+                                for i in range(n):
+                                    for j in range(n):
+                                        if inner[c, i, j] != 0.0:
+                                            total += (
+                                                Q[c, m, k]
+                                                * G1[a, c, k, i]
+                                                * inner[c, i, j]
+                                                * G2[b, c, j, m]
+                                            )
+            out[a, b] = total
+    return out

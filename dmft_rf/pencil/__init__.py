@@ -1,0 +1,24 @@
+"""Linear pencils: rational expressions in Gaussian matrices, stated, derived and solved.
+
+A user writes down an expression in independent Gaussian matrices and functions of Sigma, or the
+blocks of its pencil; the Dyson equation follows, in symbols and as a compiled solver, with one- and
+two-point functions (arXiv:2110.11805, arXiv:2502.00336; theory.md, section 9).
+"""
+
+from dmft_rf.pencil.build import gram, resolvent
+from dmft_rf.pencil.matrices import Gaussian, inverse, wigner
+from dmft_rf.pencil.scalars import Sigma, parameters, sqrt, z
+from dmft_rf.pencil.statement import Pencil
+
+__all__ = [
+    "Gaussian",
+    "Pencil",
+    "Sigma",
+    "gram",
+    "inverse",
+    "parameters",
+    "resolvent",
+    "sqrt",
+    "wigner",
+    "z",
+]

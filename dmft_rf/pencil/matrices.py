@@ -1,0 +1,385 @@
+"""Expressions in independent Gaussian matrices: what a pencil is stated in.
+
+``gamma * W * sqrt(Sigma) * Z + v * O`` builds a small tree of `Leaf`, `Product`, `Sum` and
+`Inverse`, whose shapes are checked as it grows. `.T` transposes, `inverse(x)` inverts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dmft_rf.errors import ModelError
+from dmft_rf.pencil.scalars import Scalar, _is_scalar, check_name
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """An expression of shape (rows, columns), both names of spaces."""
+
+    @property
+    def rows(self) -> str:
+        """Space of its rows."""
+        raise NotImplementedError
+
+    @property
+    def columns(self) -> str:
+        """Space of its columns."""
+        raise NotImplementedError
+
+    @property
+    def T(self) -> Matrix:
+        """Its transpose."""
+        raise NotImplementedError
+
+    def leaves(self) -> Iterator[Gaussian]:
+        """The Gaussian matrices in it."""
+        raise NotImplementedError
+
+    def scalars(self) -> Iterator[Scalar]:
+        """The coefficients in it."""
+        raise NotImplementedError
+
+    def __mul__(self, other: object) -> Matrix:
+        return _product(self, other)
+
+    def __rmul__(self, other: object) -> Matrix:
+        return _product(other, self)
+
+    __matmul__ = __mul__
+    __rmatmul__ = __rmul__
+
+    def __add__(self, other: object) -> Matrix:
+        return _sum(self, other)
+
+    def __radd__(self, other: object) -> Matrix:
+        return _sum(other, self)
+
+    def __neg__(self) -> Matrix:
+        return _product(-1, self)
+
+    def __sub__(self, other: object) -> Matrix:
+        return _sum(self, _negative(other))
+
+    def __rsub__(self, other: object) -> Matrix:
+        return _sum(other, _negative(self))
+
+    def __truediv__(self, other: object) -> Matrix:
+        if not _is_scalar(other):
+            raise ModelError(f"{self} is divided by {other!r}; use inverse() for a matrix")
+        return _product(Scalar.of(1) / other, self)
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian(Matrix):
+    """An independent Gaussian matrix with entries of variance ``variance`` / (size of ``per``).
+
+    Parameters
+    ----------
+    name : str
+        Unique in a pencil.
+    row_space, column_space : str
+        Spaces of its rows and of its columns.
+    per : str
+        The space whose size divides the variance, as in W/sqrt(d): ``per="d"``.
+    variance : number or Scalar, default 1
+        What is left of the variance.
+    symmetric : bool, default False
+        X = X^T with independent entries above the diagonal (Wigner's ensemble); the two spaces
+        must be the same.
+    """
+
+    name: str
+    row_space: str
+    column_space: str
+    per: str
+    variance: Scalar
+    symmetric: bool
+
+    def __init__(
+        self,
+        name: str,
+        row_space: str,
+        column_space: str,
+        *,
+        per: str,
+        variance: Scalar | float = 1,
+        symmetric: bool = False,
+    ) -> None:
+        check_name(name, "a matrix")
+        for space in (row_space, column_space, per):
+            check_name(space, f"a space of {name}")
+        if symmetric and row_space != column_space:
+            raise ModelError(
+                f"{name} is symmetric, but has rows in {row_space} and columns in {column_space}"
+            )
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "row_space", row_space)
+        put(self, "column_space", column_space)
+        put(self, "per", per)
+        put(self, "variance", Scalar.of(variance))
+        put(self, "symmetric", symmetric)
+
+    @property
+    def rows(self) -> str:
+        """Space of its rows."""
+        return self.row_space
+
+    @property
+    def columns(self) -> str:
+        """Space of its columns."""
+        return self.column_space
+
+    @property
+    def T(self) -> Matrix:
+        """Its transpose."""
+        return self if self.symmetric else Transposed(self)
+
+    def leaves(self) -> Iterator[Gaussian]:
+        """Itself."""
+        yield self
+
+    def scalars(self) -> Iterator[Scalar]:
+        """Its variance."""
+        yield self.variance
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Transposed(Matrix):
+    """X^T for a Gaussian X."""
+
+    of: Gaussian
+
+    @property
+    def rows(self) -> str:
+        """Space of its rows."""
+        return self.of.column_space
+
+    @property
+    def columns(self) -> str:
+        """Space of its columns."""
+        return self.of.row_space
+
+    @property
+    def T(self) -> Matrix:
+        """X."""
+        return self.of
+
+    def leaves(self) -> Iterator[Gaussian]:
+        """X."""
+        yield self.of
+
+    def scalars(self) -> Iterator[Scalar]:
+        """The variance of X."""
+        yield self.of.variance
+
+    def __repr__(self) -> str:
+        return f"{self.of.name}^T"
+
+
+Leaf = Gaussian | Transposed
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Matrix):
+    """Factors from left to right; a Scalar among them stands for a multiple of I or f(Sigma)."""
+
+    factors: tuple[Matrix | Scalar, ...]
+
+    def _matrices(self) -> list[Matrix]:
+        return [f for f in self.factors if isinstance(f, Matrix)]
+
+    @property
+    def rows(self) -> str:
+        """Space of its rows."""
+        return self._matrices()[0].rows
+
+    @property
+    def columns(self) -> str:
+        """Space of its columns."""
+        return self._matrices()[-1].columns
+
+    @property
+    def T(self) -> Matrix:
+        """The transposed factors in reverse."""
+        return Product(tuple(f if isinstance(f, Scalar) else f.T for f in self.factors[::-1]))
+
+    def leaves(self) -> Iterator[Gaussian]:
+        """The Gaussian matrices in it."""
+        for factor in self._matrices():
+            yield from factor.leaves()
+
+    def scalars(self) -> Iterator[Scalar]:
+        """The coefficients in it."""
+        for factor in self.factors:
+            yield from (factor,) if isinstance(factor, Scalar) else factor.scalars()
+
+    def __repr__(self) -> str:
+        return " ".join(
+            f"({f})"
+            if isinstance(f, Sum) or (isinstance(f, Scalar) and len(f.terms) > 1)
+            else str(f)
+            for f in self.factors
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Matrix):
+    """Terms of one shape; a Scalar among them stands for a multiple of I or f(Sigma)."""
+
+    terms: tuple[Matrix | Scalar, ...]
+
+    def _matrices(self) -> list[Matrix]:
+        return [t for t in self.terms if isinstance(t, Matrix)]
+
+    @property
+    def rows(self) -> str:
+        """Space of its rows."""
+        return self._matrices()[0].rows
+
+    @property
+    def columns(self) -> str:
+        """Space of its columns."""
+        return self._matrices()[0].columns
+
+    @property
+    def T(self) -> Matrix:
+        """The transposed terms."""
+        return Sum(tuple(t if isinstance(t, Scalar) else t.T for t in self.terms))
+
+    def leaves(self) -> Iterator[Gaussian]:
+        """The Gaussian matrices in it."""
+        for term in self._matrices():
+            yield from term.leaves()
+
+    def scalars(self) -> Iterator[Scalar]:
+        """The coefficients in it."""
+        for term in self.terms:
+            yield from (term,) if isinstance(term, Scalar) else term.scalars()
+
+    def __repr__(self) -> str:
+        return " + ".join(str(t) for t in self.terms)
+
+
+@dataclass(frozen=True, eq=False)
+class Inverse(Matrix):
+    """Inverse of a square expression."""
+
+    of: Matrix
+
+    @property
+    def rows(self) -> str:
+        """Space of its rows."""
+        return self.of.rows
+
+    @property
+    def columns(self) -> str:
+        """Space of its columns, the same."""
+        return self.of.rows
+
+    @property
+    def T(self) -> Matrix:
+        """Inverse of the transpose."""
+        return Inverse(self.of.T)
+
+    def leaves(self) -> Iterator[Gaussian]:
+        """The Gaussian matrices in it."""
+        return self.of.leaves()
+
+    def scalars(self) -> Iterator[Scalar]:
+        """The coefficients in it."""
+        return self.of.scalars()
+
+    def __repr__(self) -> str:
+        return f"({self.of})^-1"
+
+
+def wigner(name: str, space: str, variance: Scalar | float = 1) -> Gaussian:
+    """Symmetric Gaussian matrix with off-diagonal entries of variance ``variance`` / size."""
+    return Gaussian(name, space, space, per=space, variance=variance, symmetric=True)
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """Inverse of a square expression.
+
+    Raises
+    ------
+    ModelError
+        If it is not square.
+    """
+    if not isinstance(matrix, Matrix):
+        raise ModelError(f"inverse() was given {matrix!r}; it needs a matrix expression")
+    if matrix.rows != matrix.columns:
+        raise ModelError(
+            f"{matrix} is {matrix.rows} x {matrix.columns} and has no inverse: it is not square"
+        )
+    return Inverse(matrix)
+
+
+def _negative(value: object) -> Matrix | Scalar:
+    return _product(-1, value) if isinstance(value, Matrix) else -Scalar.of(value)
+
+
+def _product(left: object, right: object) -> Matrix:
+    factors: list[Matrix | Scalar] = []
+    for side in (left, right):
+        if isinstance(side, Product):
+            factors.extend(side.factors)
+        elif isinstance(side, Matrix):
+            factors.append(side)
+        elif _is_scalar(side):
+            factors.append(Scalar.of(side))
+        else:
+            raise ModelError(f"{side!r} in a product is neither a matrix nor a coefficient")
+    merged: list[Matrix | Scalar] = []
+    number = Scalar.of(1)
+    for factor in factors:
+        # what does not depend on Sigma commutes and is kept in front
+        if isinstance(factor, Scalar) and not factor.has_sigma:
+            number = number * factor
+        elif isinstance(factor, Scalar) and merged and isinstance(merged[-1], Scalar):
+            merged[-1] = merged[-1] * factor
+        else:
+            merged.append(factor)
+    matrices = [f for f in merged if isinstance(f, Matrix)]
+    for a, b in itertools.pairwise(matrices):
+        if a.columns != b.rows:
+            raise ModelError(
+                f"sizes do not match in {a} times {b}: {a.rows} x {a.columns} and "
+                f"{b.rows} x {b.columns}"
+            )
+    if number != 1:
+        merged.insert(0, number)
+    return matrices[0] if len(merged) == 1 else Product(tuple(merged))
+
+
+def _sum(left: object, right: object) -> Matrix:
+    terms: list[Matrix | Scalar] = []
+    for side in (left, right):
+        if isinstance(side, Sum):
+            terms.extend(side.terms)
+        elif isinstance(side, Matrix):
+            terms.append(side)
+        elif _is_scalar(side):
+            if not Scalar.of(side).is_zero:
+                terms.append(Scalar.of(side))
+        else:
+            raise ModelError(f"{side!r} in a sum is neither a matrix nor a coefficient")
+    matrices = [t for t in terms if isinstance(t, Matrix)]
+    first = matrices[0]
+    for other in matrices[1:]:
+        if (other.rows, other.columns) != (first.rows, first.columns):
+            raise ModelError(
+                f"sizes do not match in {first} plus {other}: {first.rows} x {first.columns} "
+                f"and {other.rows} x {other.columns}"
+            )
+    if len(terms) > len(matrices) and first.rows != first.columns:
+        raise ModelError(
+            f"{first} is {first.rows} x {first.columns}: a multiple of the identity cannot be added"
+        )
+    return terms[0] if len(terms) == 1 and isinstance(terms[0], Matrix) else Sum(tuple(terms))

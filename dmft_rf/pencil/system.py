@@ -1,0 +1,372 @@
+"""A pencil with numbers in it: arrays for the kernels, solutions at points, two-point functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf.covariance import Covariance
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.pencil.scalars import SIGMA, Scalar
+
+if TYPE_CHECKING:
+    from dmft_rf.pencil.statement import Pencil
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+Integers = NDArray[np.int64]
+# what multiplies an element: a number, a function of Sigma, or its values at the eigenvalues
+Weight = Scalar | float | ArrayLike
+Elements = Mapping[tuple[str, str], Weight]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """One set of parameters as the kernels take it; see `dmft_rf.kernels.dyson`."""
+
+    A0: Array
+    A1: Array
+    cells: Integers
+    reads: Integers
+    r: Array
+    terms: Integers
+    h: Array
+    mass: Array
+
+    @property
+    def all(self) -> tuple[Any, ...]:
+        """In the order of the kernels."""
+        return self.A0, self.A1, self.cells, self.reads, self.r, self.terms, self.h, self.mass
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """A pencil with a covariance and values for its parameters.
+
+    Attributes
+    ----------
+    pencil : Pencil
+    covariance : Covariance
+    values : dict of str to float array
+        The parameters, all of ``shape``.
+    shape : tuple of int
+        That of the parameters; every result has it in front.
+    """
+
+    pencil: Pencil
+    covariance: Covariance
+    values: dict[str, Array]
+    shape: tuple[int, ...]
+
+    @cached_property
+    def _spaces(self) -> dict[str, slice]:
+        """Cells of every space."""
+        found, first = {}, 0
+        for space in self.pencil.dyson.spaces:
+            n = self.covariance.n_atoms if space == self.pencil.sigma else 1
+            found[space] = slice(first, first + n)
+            first += n
+        return found
+
+    @cached_property
+    def sets(self) -> tuple[Arrays, ...]:
+        """Arrays of every set of parameters, in C order."""
+        count = int(np.prod(self.shape, dtype=int))
+        flat = {name: value.ravel() for name, value in self.values.items()}
+        return tuple(self._arrays({k: float(v[n]) for k, v in flat.items()}) for n in range(count))
+
+    def _evaluate(self, scalar: Scalar, values: Mapping[str, float], space: str) -> Array:
+        """A coefficient on the cells of a space."""
+        known: dict[str, Any] = dict(values)
+        cells = self._spaces[space]
+        known[SIGMA] = self.covariance.eigenvalues
+        with np.errstate(all="ignore"):
+            result = np.asarray(scalar.fold(known.__getitem__, float), dtype=float)
+        if not np.all(np.isfinite(result)):
+            raise ModelError(f"coefficient {scalar} is not a finite real number at these values")
+        return np.broadcast_to(result, (cells.stop - cells.start,))
+
+    def _number(self, scalar: Scalar, values: Mapping[str, float]) -> float:
+        return float(scalar.fold(values.__getitem__, float))
+
+    def _arrays(self, values: Mapping[str, float]) -> Arrays:
+        pencil, dyson = self.pencil, self.pencil.dyson
+        n_cells = max(s.stop for s in self._spaces.values())
+        K = max(len(row) for row in dyson.members.values())
+        A0, A1 = np.zeros((n_cells, K, K)), np.zeros((n_cells, K, K))
+        mass = np.empty(n_cells)
+        for space, cells in self._spaces.items():
+            size = self._number(pencil.spaces[space], values)
+            if not (np.isfinite(size) and size > 0.0):
+                raise ModelError(f"the size of space {space} is {size}; it must be finite and > 0")
+            mass[cells] = size * (self.covariance.weights if space == pencil.sigma else 1.0)
+        for gaussian in pencil.gaussians.values():
+            variance = self._number(gaussian.variance, values)
+            if not (np.isfinite(variance) and variance >= 0.0):
+                raise ModelError(
+                    f"the variance of {gaussian.name} is {variance}; it must be finite and >= 0"
+                )
+        for (i, j), (a, b) in pencil.constant.items():
+            space, row = dyson.place(i)
+            column = dyson.place(j)[1]
+            A0[self._spaces[space], row, column] = self._evaluate(a, values, space)
+            A1[self._spaces[space], row, column] = self._evaluate(b, values, space)
+        reads = np.zeros((len(dyson.unknowns), 2), np.int64)
+        r = np.zeros((len(dyson.unknowns), n_cells))
+        of_space = {s: np.zeros(4, np.int64) for s in dyson.spaces}
+        for n, u in enumerate(dyson.unknowns):
+            space, reads[n, 0] = dyson.place(u.k)
+            reads[n, 1] = dyson.place(u.l)[1]
+            cells = self._spaces[space]
+            r[n, cells] = mass[cells] * self._evaluate(u.weight, values, space)
+            of_space[space][3] += 1
+        terms = np.zeros((len(dyson.contractions), 3), np.int64)
+        h = np.zeros((len(dyson.contractions), n_cells))
+        for n, c in enumerate(dyson.contractions):
+            space, terms[n, 0] = dyson.place(c.i)
+            terms[n, 1], terms[n, 2] = dyson.place(c.j)[1], c.unknown
+            h[n, self._spaces[space]] = self._evaluate(c.factor, values, space)
+            of_space[space][1] += 1
+        cells_of = np.zeros((len(dyson.spaces), 7), np.int64)
+        term = unknown = 0
+        for n, space in enumerate(dyson.spaces):
+            cells = self._spaces[space]
+            count = of_space[space]
+            cells_of[n] = (
+                cells.start, cells.stop, len(dyson.members[space]),
+                term, term + count[1], unknown, unknown + count[3],
+            )  # fmt: skip
+            term, unknown = term + count[1], unknown + count[3]
+        return Arrays(A0, A1, cells_of, reads, r, terms, h, mass)
+
+    # -- solving --------------------------------------------------------------------------------
+
+    def solve(self, z: ArrayLike) -> Points:
+        """Solve the Dyson equation at the points ``z``.
+
+        Parameters
+        ----------
+        z : complex array_like
+            Points of either half-plane; a real point stands for z + i0.
+
+        Returns
+        -------
+        Points
+            Results of shape ``self.shape + z.shape``.
+
+        Raises
+        ------
+        ModelError
+            If a point is not finite.
+        ConvergenceError
+            If no solution on the physical branch was found at some point; ``partial`` has what was.
+        """
+        from dmft_rf.kernels import dyson
+
+        points = np.asarray(z, dtype=np.complex128)
+        if not np.all(np.isfinite(points)):
+            raise ModelError("z holds NaN or infinity; the points must be finite")
+        flat = points.ravel()
+        upper = np.where(flat.imag < 0.0, flat.conj(), flat)
+        n = len(self.pencil.dyson.unknowns)
+        g = np.empty((len(self.sets), flat.size, n), np.complex128)
+        residual = np.empty((len(self.sets), flat.size))
+        status = np.empty((len(self.sets), flat.size), np.int64)
+        for k, arrays in enumerate(self.sets):
+            g[k], residual[k], status[k], _ = dyson.solve_path(upper, *arrays.all)
+        result = Points(self, points, g, residual)
+        if np.any(status != dyson.CONVERGED):
+            k, i = (int(x[0]) for x in np.nonzero(status != dyson.CONVERGED))
+            raise ConvergenceError(
+                f"no solution of the Dyson equation on the physical branch at z = {flat[i]}"
+                + self._which(k),
+                partial=result,
+                residual=float(residual[k, i]),
+            )
+        return result
+
+    def _which(self, k: int) -> str:
+        """The parameters of set ``k``, for messages."""
+        values = ", ".join(f"{name} = {v.ravel()[k]:g}" for name, v in self.values.items())
+        return f" ({values})" if values else ""
+
+    def elements(self, wanted: Elements, values: Mapping[str, float], *, sized: bool) -> Array:
+        """Matrices per cell with the given elements; ``sized`` multiplies by the cells' masses."""
+        dyson = self.pencil.dyson
+        K = max(len(row) for row in dyson.members.values())
+        out = np.zeros((max(s.stop for s in self._spaces.values()), K, K))
+        for (i, j), weight in wanted.items():
+            space, row = dyson.place(i)
+            other, column = dyson.place(j)
+            if other != space:
+                raise ModelError(f"({i}, {j}): blocks of the spaces {space} and {other}")
+            cells = self._spaces[space]
+            value = np.asarray(
+                self._evaluate(weight, values, space) if isinstance(weight, Scalar) else weight,
+                dtype=float,
+            )
+            if value.shape not in ((), (cells.stop - cells.start,)):
+                raise ModelError(
+                    f"({i}, {j}): the weight has shape {value.shape}; it must be one number, or "
+                    f"one for each of the {cells.stop - cells.start} eigenvalues"
+                )
+            if sized:
+                size = self._number(self.pencil.spaces[space], values)
+                atoms = self.covariance.weights if space == self.pencil.sigma else 1.0
+                value = value * size * atoms
+            out[cells, row, column] += value
+        return out
+
+    def set_values(self, k: int) -> dict[str, float]:
+        """Parameters of set ``k``."""
+        return {name: float(v.ravel()[k]) for name, v in self.values.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Solution of the Dyson equation at points z.
+
+    Attributes
+    ----------
+    system : System
+    z : complex array
+        Points; real ones are limits from above.
+    g : complex array, shape (n_sets, n_points, n_unknowns)
+        The unknowns at the points, or at their conjugates in the lower half-plane.
+    residual : float array, shape (n_sets, n_points)
+        Relative size of Newton's last step.
+    """
+
+    system: System
+    z: Complex
+    g: Complex
+    residual: Array
+
+    @cached_property
+    def _greens(self) -> tuple[Complex, ...]:
+        """G per set, (n_points, n_cells, K, K), at the points themselves."""
+        from dmft_rf.kernels import dyson
+
+        flat = self.z.ravel()
+        g = np.where((flat.imag < 0.0)[:, None], self.g.conj(), self.g)
+        return tuple(
+            dyson.greens(flat, g[k], a.A0, a.A1, a.cells, a.terms, a.h)
+            for k, a in enumerate(self.system.sets)
+        )
+
+    def trace(self, i: str, j: str, weight: Weight = 1.0) -> Complex:
+        """(1/d) Tr[weight(Sigma) (L^{-1})_ij], shape ``system.shape + z.shape``.
+
+        Parameters
+        ----------
+        i, j : str
+            Blocks of one space.
+        weight : float, Scalar or array_like, default 1
+            A function of Sigma, as a Scalar or by its values at the eigenvalues.
+
+        Raises
+        ------
+        ModelError
+            If there is no such block, or the two have different spaces.
+        """
+        out = []
+        for k, G in enumerate(self._greens):
+            Q = self.system.elements({(i, j): weight}, self.system.set_values(k), sized=True)
+            out.append(np.einsum("nckl,ckl->n", G, Q))
+        return np.array(out).reshape(self.system.shape + self.z.shape)
+
+    def observable(self, name: str, weight: Weight = 1.0) -> Complex:
+        """(1/d) Tr[weight left (H - z)^{-1} right] of an observable of `resolvent`."""
+        return self.trace(f"{name}_out", f"{name}_in", weight)
+
+    @property
+    def q(self) -> Complex:
+        """Stieltjes transform of the spectral law: (1/N) Tr (H - z)^{-1}, N the size of H."""
+        u = self.system.pencil.resolvent
+        size = self.system.pencil.spaces[self.system.pencil.blocks[u]]
+        sizes = np.array(
+            [
+                float(size.fold(self.system.set_values(k).__getitem__, float))
+                for k in range(len(self._greens))
+            ]
+        ).reshape(self.system.shape + (1,) * self.z.ndim)
+        return self.trace(u, u) / sizes
+
+    def two_point(self, other: Points, inner: Elements, outer: Elements) -> Complex:
+        r"""(1/d) Tr[Q L(z_1)^{-1} P L(z_2)^{-1}] for all pairs of points.
+
+        Parameters
+        ----------
+        other : Points
+            z_2, of the same system.
+        inner : mapping of (i, j) to weight
+            Elements of P.
+        outer : mapping of (k, l) to weight
+            What is read of L(z_1)^{-1} P L(z_2)^{-1}: sum of (1/d) Tr[weight (...)_kl].
+
+        Returns
+        -------
+        complex array, shape ``system.shape + z_1.shape + z_2.shape``
+
+        Raises
+        ------
+        ModelError
+            If the systems differ, or an element is not of one space.
+        """
+        from dmft_rf.kernels import dyson
+
+        system = self.system
+        if other.system is not system:
+            raise ModelError("the two sets of points must be solutions of the same system")
+        out = []
+        for k, arrays in enumerate(system.sets):
+            values = system.set_values(k)
+            P = system.elements(inner, values, sized=False)
+            Q = system.elements(outer, values, sized=True).transpose(0, 2, 1).copy()
+            out.append(
+                dyson.two_point(
+                    self._greens[k], other._greens[k], P, Q, arrays.cells, arrays.reads,
+                    arrays.r, arrays.terms, arrays.h,
+                )
+            )  # fmt: skip
+        return np.array(out).reshape(system.shape + self.z.shape + other.z.shape)
+
+
+def bind(
+    pencil: Pencil, covariance: Covariance | None, parameters: Mapping[str, ArrayLike]
+) -> System:
+    """See `Pencil.bind`."""
+    if covariance is None:
+        covariance = Covariance.isotropic()
+    if not isinstance(covariance, Covariance):
+        raise ModelError(f"covariance is {covariance!r}; it must be a Covariance")
+    for name in parameters:
+        if name not in pencil.parameters:
+            raise ModelError(
+                f"the pencil has no parameter {name!r}; it has "
+                f"{', '.join(pencil.parameters) or 'none'}"
+            )
+    missing = [name for name in pencil.parameters if name not in parameters]
+    if missing:
+        raise ModelError(f"parameters without a value: {', '.join(missing)}")
+    arrays = {}
+    for name, value in parameters.items():
+        try:
+            arrays[name] = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            raise ModelError(f"{name} is {value!r}; it must be a number") from None
+        if not np.all(np.isfinite(arrays[name])):
+            raise ModelError(f"{name} is {value!r}; it must be finite")
+    try:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except ValueError:
+        raise ModelError("the shapes of the parameters cannot be broadcast together") from None
+    values = {name: np.broadcast_to(a, shape) for name, a in arrays.items()}
+    system = System(pencil, covariance, values, shape)
+    _ = system.sets  # what is wrong is found now
+    return system
