@@ -198,7 +198,7 @@ class Scalar:
         """Evaluate with ``symbol`` for names and ``number`` for numbers; T has + * and **."""
         total = None
         for monomial, c in self.terms:
-            value = number(c) if c != 1 or not monomial else None
+            value = None if c == 1 and monomial else number(c)
             for factor, power in monomial:
                 base = symbol(factor) if isinstance(factor, str) else factor.fold(symbol, number)
                 piece = base if power == 1 else base ** number(power)  # type: ignore[operator]
@@ -216,7 +216,7 @@ class Scalar:
                 for f, power in monomial
             ]
             if abs(c) != 1 or not factors:
-                factors.insert(0, _text(abs(c)))
+                factors.insert(0, _text(-c if c < 0 else c))
             parts.append(("- " if c < 0 else "+ ") + "*".join(factors))
         text = " ".join(parts)
         return text[2:] if text.startswith("+") else "-" + text[2:]
@@ -291,6 +291,7 @@ def _power(c: Number, e: Number) -> Number:
 
 
 def _text(value: Number) -> str:
+    """A number for messages."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value) if Fraction(value).denominator == 1 else f"({value})"
