@@ -66,12 +66,27 @@ class Rule(ABC):
         """Raise ModelError if the rule does not exist at these times."""
 
 
-def _decay(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
-    """exp(-rate x tau) and -expm1(-rate x tau), at tau = inf by their limits."""
-    finite = np.where(np.isinf(tau), 0.0, tau)
-    exponent = np.multiply.outer(-rate * finite, x)
-    forever = np.isinf(tau)[:, None]
-    return np.where(forever, 0.0, np.exp(exponent)), np.where(forever, 1.0, -np.expm1(exponent))
+def _exponent(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
+    """-rate x tau, 0 in the rows of tau = inf, and which rows those are."""
+    forever = np.isinf(tau)
+    finite = np.where(forever, 0.0, tau) if forever.any() else tau
+    return np.multiply.outer(-rate * finite, x), forever
+
+
+def _left(x: Array, tau: Array, rate: float) -> Array:
+    """exp(-rate x tau), 0 at tau = inf."""
+    exponent, forever = _exponent(x, tau, rate)
+    value = np.exp(exponent)
+    value[forever] = 0.0
+    return value
+
+
+def _gone(x: Array, tau: Array, rate: float) -> Array:
+    """1 - exp(-rate x tau) without cancellation, 1 at tau = inf."""
+    exponent, forever = _exponent(x, tau, rate)
+    value = -np.expm1(exponent)
+    value[forever] = 1.0
+    return value
 
 
 @dataclass(frozen=True)
@@ -103,18 +118,17 @@ class GradientFlow(Rule):
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
         """(1 - e^{-alpha (x + omega) tau})/(x + omega); alpha tau where x + omega = 0."""
         y = x + self.weight_decay
-        _, grown = _decay(y, tau, rate)
-        return grown / y
+        return _gone(y, tau, rate) / y
 
     def residual(self, x: Array, tau: Array, rate: float) -> Array:
         """(omega + x e^{-alpha (x + omega) tau})/(x + omega)."""
         y = x + self.weight_decay
-        left, _ = _decay(y, tau, rate)
-        return (self.weight_decay + x * left) / y
+        left = _left(y, tau, rate)
+        return left if self.weight_decay == 0.0 else (self.weight_decay + x * left) / y
 
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """e^{-alpha (x + omega) tau}."""
-        return _decay(x + self.weight_decay, tau, rate)[0]
+        return _left(x + self.weight_decay, tau, rate)
 
     def velocity(self, x: Array, tau: Array, rate: float) -> Array:
         """dh/dtau = alpha e^{-alpha (x + omega) tau}."""
