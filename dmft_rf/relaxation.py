@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.dynamics import score_error_slope
+from dmft_rf.dynamics import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.rules import GradientFlow
 from dmft_rf.solution import Solution
@@ -41,8 +42,10 @@ DEFINITIONS = {
     "final_gap": "generalization gap at tau = inf",
 }
 
-# points per decade on which sign changes are looked for; roots are then refined
-_PER_DECADE = 24
+# Points per decade on which sign changes are looked for; roots are then refined. The curves are sums
+# of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns
+# between neighbouring points would be smaller than 1e-11 of the curve.
+_PER_DECADE = 12
 _EARLY = 1e-6
 _LATE = 60.0
 
@@ -96,89 +99,145 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
     ConvergenceError
         If a root cannot be bracketed or the curves are not accurate to the solution's rtol.
     """
-    if not 0.0 < level < 1.0:
-        raise ModelError(f"level is {level!r}; it must be between 0 and 1")
-    tau_opt = _early_stopping(solution)
-    best = solution.learning_curves(tau_opt)
-    score_min = float(best.score_error)
-    start = solution.model.initial_score_error
-    target = score_min + level * (start - score_min)
-    tau_gen = _first_crossing(
-        solution, lambda tau: target - solution.learning_curves(tau).score_error, "tau_gen"
-    )
-    final_gap = float(solution.learning_curves(math.inf).generalization_gap)
-    tau_mem = _first_crossing(
-        solution,
-        lambda tau: solution.learning_curves(tau).generalization_gap - 0.5 * final_gap,
-        "tau_mem",
-    )
+    course = Course(solution, level)
     edges = solution.spectrum.edges[:, 0]
     learning = solution.spectrum.learning_bulks
     rate = solution.model.rate
     upper = math.nan if learning is None else 1.0 / (rate * float(edges[learning][0]))
     return Timescales(
-        tau_gen=tau_gen,
-        tau_opt=tau_opt,
-        tau_mem=tau_mem,
-        window=tau_mem / tau_gen,
+        tau_gen=course.tau_gen,
+        tau_opt=course.tau_opt,
+        tau_mem=course.tau_mem,
+        window=course.tau_mem / course.tau_gen,
         tau_gen_spectrum=upper,
         tau_mem_spectrum=1.0 / (rate * float(edges[0])),
-        test_min=float(best.test),
-        score_error_min=score_min,
-        final_gap=final_gap,
+        test_min=course.test_min,
+        score_error_min=course.score_error_min,
+        final_gap=course.final_gap,
         definitions={name: text.format(level=level) for name, text in DEFINITIONS.items()},
     )
 
 
-def _grid(solution: Solution) -> Array:
-    """Times from before the fastest mode moves to after the slowest has stopped."""
-    m, M = solution.diagnostics["support"]
-    rate = solution.model.rate
-    first, last = _EARLY / (rate * M), _LATE / (rate * m)
-    return np.geomspace(first, last, 2 + int(_PER_DECADE * math.log10(last / first)))
+class Course:
+    """The course of gradient flow on one solution; every number is computed when it is asked for.
 
+    Parameters
+    ----------
+    solution : Solution
+    level : float
+        As in ``timescales``.
 
-def _early_stopping(solution: Solution) -> float:
-    """Global minimum of the test loss: roots of its slope, and the limit tau = inf."""
+    Raises
+    ------
+    ModelError
+        If ``level`` is outside (0, 1).
+    ConvergenceError
+        By every number, as ``timescales``.
+    """
 
-    def slope(tau: Array) -> Array:
-        return score_error_slope(solution.nodes, np.asarray(tau).ravel(), GradientFlow())
+    def __init__(self, solution: Solution, level: float = 0.1):
+        if not 0.0 < level < 1.0:
+            raise ModelError(f"level is {level!r}; it must be between 0 and 1")
+        self.solution = solution
+        self.level = level
 
-    tau = _grid(solution)
-    values = slope(tau)
-    # beyond the point where the slope is lost in rounding its sign means nothing
-    scale = np.abs(tau * values)
-    known = scale > 1e-13 * np.abs(solution.learning_curves(tau).score_error)
-    turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0) & known[:-1] & known[1:])
-    candidates = [_refined(slope, tau[i], tau[i + 1]) for i in turns]
-    candidates.append(math.inf)
-    losses = solution.learning_curves(np.array(candidates)).score_error
-    return float(candidates[int(np.argmin(losses))])
+    @cached_property
+    def tau_opt(self) -> float:
+        """Global minimum of the test loss: roots of its slope, and the limit tau = inf."""
+        tau, values = self._tau, self._slope(self._tau)
+        turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
+        # beyond the point where the slope is lost in rounding its sign means nothing
+        ends = np.stack([turns, turns + 1])
+        lost = 1e-13 * np.abs(self.solution.learning_curves(tau[ends]).score_error)
+        turns = turns[np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)]
+        candidates = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
+        candidates.append(math.inf)
+        losses = self.solution.learning_curves(np.array(candidates)).score_error
+        return float(candidates[int(np.argmin(losses))])
 
+    @cached_property
+    def tau_gen(self) -> float:
+        """First time at which all but ``level`` of the score error's fall has been made."""
+        start = self.solution.model.initial_score_error
+        target = self.score_error_min + self.level * (start - self.score_error_min)
+        return self._first_crossing(lambda curves: target - curves.score_error, "tau_gen")
 
-def _first_crossing(solution: Solution, f: Callable[[Array], Array], name: str) -> float:
-    """Smallest root of ``f``, which is negative at tau = 0."""
-    tau = _grid(solution)
-    above = np.flatnonzero(f(tau) >= 0.0)
-    if above.size == 0 or above[0] == 0:
-        raise ConvergenceError(
-            f"{name} was not bracketed between tau = {tau[0]:.3g} and {tau[-1]:.3g} "
-            f"(t = {solution.model.t}, psi_p = {solution.model.psi_p}, "
-            f"psi_n = {solution.model.psi_n})"
+    @cached_property
+    def tau_mem(self) -> float:
+        """First time at which the generalization gap reaches half its final value."""
+        return self.tau_gap(0.5 * self.final_gap, "tau_mem")
+
+    def tau_gap(self, gap: float, name: str = "the time") -> float:
+        """First time at which the generalization gap reaches the value ``gap``."""
+        return self._first_crossing(lambda curves: curves.generalization_gap - gap, name)
+
+    @property
+    def score_error_min(self) -> float:
+        """Score error at tau_opt."""
+        return float(self._best.score_error)
+
+    @property
+    def test_min(self) -> float:
+        """Test loss at tau_opt."""
+        return float(self._best.test)
+
+    @property
+    def final_gap(self) -> float:
+        """Generalization gap at tau = inf."""
+        return float(self._end.generalization_gap)
+
+    @property
+    def final_score_error(self) -> float:
+        """Score error at tau = inf."""
+        return float(self._end.score_error)
+
+    @cached_property
+    def _best(self) -> LearningCurves:
+        return self.solution.learning_curves(self.tau_opt)
+
+    @cached_property
+    def _end(self) -> LearningCurves:
+        return self.solution.learning_curves(math.inf)
+
+    @cached_property
+    def _tau(self) -> Array:
+        """Times from before the fastest mode moves to after the slowest has stopped."""
+        m, M = self.solution.diagnostics["support"]
+        rate = self.solution.model.rate
+        first, last = _EARLY / (rate * M), _LATE / (rate * m)
+        return np.geomspace(first, last, 2 + int(_PER_DECADE * math.log10(last / first)))
+
+    @cached_property
+    def _curves(self) -> LearningCurves:
+        return self.solution.learning_curves(self._tau)
+
+    def _slope(self, tau: Array) -> Array:
+        return score_error_slope(self.solution.nodes, tau, GradientFlow())
+
+    def _first_crossing(self, f: Callable[[LearningCurves], Array], name: str) -> float:
+        """Smallest root of ``f``, which is negative at tau = 0."""
+        tau, model = self._tau, self.solution.model
+        above = np.flatnonzero(f(self._curves) >= 0.0)
+        if above.size == 0 or above[0] == 0:
+            raise ConvergenceError(
+                f"{name} was not bracketed between tau = {tau[0]:.3g} and {tau[-1]:.3g} "
+                f"(t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n})"
+            )
+        i = int(above[0])
+        return self._refined(lambda u: f(self.solution.learning_curves(u)), tau[i - 1], tau[i])
+
+    def _refined(self, f: Callable[[Array], Array], low: float, high: float) -> float:
+        """Root of ``f`` between two times, in log tau.
+
+        To a relative 1e-13, or a thousandth of the accuracy of the curves if that is more.
+        """
+        from scipy.optimize import brentq
+
+        root = brentq(
+            lambda u: float(f(np.array([math.exp(u)]))[0]),
+            math.log(low),
+            math.log(high),
+            xtol=max(1e-13, 1e-3 * self.solution.rtol),
+            rtol=1e-13,
         )
-    i = int(above[0])
-    return _refined(f, tau[i - 1], tau[i])
-
-
-def _refined(f: Callable[[Array], Array], low: float, high: float) -> float:
-    """Root of ``f`` between two times, to a relative 1e-12, in log tau."""
-    from scipy.optimize import brentq
-
-    root = brentq(
-        lambda u: float(np.ravel(f(np.array([math.exp(u)])))[0]),
-        math.log(low),
-        math.log(high),
-        xtol=1e-13,
-        rtol=1e-13,
-    )
-    return math.exp(root)
+        return math.exp(root)
