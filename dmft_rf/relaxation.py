@@ -42,7 +42,7 @@ DEFINITIONS = {
     "final_gap": "generalization gap at tau = inf",
 }
 
-# Points per decade on which sign changes are looked for; roots are then refined. The curves are sums
+# Points per decade on which sign changes are looked for; roots are then refined. Curves are sums
 # of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns
 # between neighbouring points would be smaller than 1e-11 of the curve.
 _PER_DECADE = 12
