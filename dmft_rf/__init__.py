@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dmft_rf._version import __version__
-from dmft_rf.errors import ConvergenceError, DataError, ModelError
+from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError
 
 if TYPE_CHECKING:
     from dmft_rf.activation import Activation
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dmft_rf.rules import GradientFlow, Ridge, WeightAverage
     from dmft_rf.solution import Solution, solve
     from dmft_rf.stieltjes import resolvent
+    from dmft_rf.sweeps import Sweep, sweep
 
 _HOME = {
     "Activation": "activation",
@@ -40,6 +41,7 @@ _HOME = {
     "ScoreModel": "model",
     "Solution": "solution",
     "Spectrum": "law",
+    "Sweep": "sweeps",
     "Timescales": "relaxation",
     "WeightAverage": "rules",
     "bulk_split": "bulks",
@@ -48,6 +50,7 @@ _HOME = {
     "scaling": "exponents",
     "solve": "solution",
     "spectrum": "law",
+    "sweep": "sweeps",
     "timescales": "relaxation",
 }
 
@@ -68,8 +71,10 @@ __all__ = [
     "ScoreModel",
     "Solution",
     "Spectrum",
+    "Sweep",
     "Timescales",
     "WeightAverage",
+    "WorkerError",
     "__version__",
     "bulk_split",
     "read_covariance",
@@ -77,6 +82,7 @@ __all__ = [
     "scaling",
     "solve",
     "spectrum",
+    "sweep",
     "timescales",
 ]
 

@@ -28,3 +28,7 @@ class ConvergenceError(RuntimeError):
         super().__init__(message)
         self.partial = partial
         self.residual = residual
+
+
+class WorkerError(RuntimeError):
+    """Workers kept dying; what was finished is kept, and the same call completes the rest."""

@@ -165,11 +165,14 @@ class Course:
     @cached_property
     def tau_mem(self) -> float:
         """First time at which the generalization gap reaches half its final value."""
-        return self.tau_gap(0.5 * self.final_gap, "tau_mem")
+        half = 0.5 * self.final_gap
+        return self._first_crossing(lambda curves: curves.generalization_gap - half, "tau_mem")
 
-    def tau_gap(self, gap: float, name: str = "the time") -> float:
-        """First time at which the generalization gap reaches the value ``gap``."""
-        return self._first_crossing(lambda curves: curves.generalization_gap - gap, name)
+    def first_gap(self, gap: float) -> float:
+        """First time at which the generalization gap reaches the value ``gap``; inf if never."""
+        if max(float(np.max(self._curves.generalization_gap)), self.final_gap) < gap:
+            return math.inf
+        return self._first_crossing(lambda curves: curves.generalization_gap - gap, "tau_overfit")
 
     @property
     def score_error_min(self) -> float:
@@ -185,6 +188,11 @@ class Course:
     def final_gap(self) -> float:
         """Generalization gap at tau = inf."""
         return float(self._end.generalization_gap)
+
+    @property
+    def final_test(self) -> float:
+        """Test loss at tau = inf."""
+        return float(self._end.test)
 
     @property
     def final_score_error(self) -> float:

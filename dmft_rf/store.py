@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from dmft_rf.relaxation import Timescales
     from dmft_rf.rules import Rule
     from dmft_rf.solution import Solution
+    from dmft_rf.sweeps import Sweep
 
-    Result: TypeAlias = Spectrum | LearningCurves | Timescales | Scaling
+    Result: TypeAlias = Spectrum | LearningCurves | Timescales | Scaling | Sweep
 
 __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "save"]
 
@@ -69,7 +70,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """One of "spectrum", "curves", "timescales", "scaling"."""
+        """One of "spectrum", "curves", "timescales", "scaling", "sweep"."""
         return str(self.attributes["kind"])
 
     def model(self) -> ScoreModel:
@@ -107,7 +108,7 @@ def save(
     ----------
     path : path
         In an existing folder.
-    result : Spectrum, LearningCurves, Timescales or Scaling, or a mapping of names to those
+    result : Spectrum, LearningCurves, Timescales, Scaling or Sweep, or a mapping of names to those
         A single result becomes the group named after its kind; a mapping gives the groups' names.
     solution : Solution, optional
         What learning curves or timescales were computed from: gives their rtol and wall time, and
@@ -133,7 +134,8 @@ def save(
 
     with replacing(path, overwrite=overwrite) as temporary:
         try:
-            with h5py.File(temporary, "w") as file:
+            # made in memory: HDF5 does not survive a disk that is full when it closes a file
+            with h5py.File(temporary.name, "w", driver="core", backing_store=False) as file:
                 file.attrs[_MARK] = SCHEMA
                 for name, run in prepared.items():
                     group = file.create_group(name)
@@ -144,6 +146,9 @@ def save(
                         group.create_dataset(
                             key, data=array, fletcher32=bool(array.shape and array.size)
                         )
+                file.flush()
+                image = file.id.get_file_image()
+            temporary.write_bytes(image)
         except DataError:
             raise
         except _DAMAGE as error:
@@ -214,13 +219,14 @@ def _name(name: str) -> str:
 
 
 def kind_of(result: Any) -> str:
-    """Return "spectrum", "curves", "timescales" or "scaling"."""
+    """Return "spectrum", "curves", "timescales", "scaling" or "sweep"."""
     # by name: the classes' modules need not be imported to store an instance of one of them
     kinds = {
         "Spectrum": "spectrum",
         "LearningCurves": "curves",
         "Timescales": "timescales",
         "Scaling": "scaling",
+        "Sweep": "sweep",
     }
     kind = kinds.get(type(result).__name__)
     if kind is None:
@@ -346,11 +352,32 @@ def _collect_scaling(scaling: Scaling) -> Collected:
     return attributes, arrays
 
 
+def _collect_sweep(sweep: Sweep) -> Collected:
+    arrays = {f"axis_{name}": _texts(values) for name, values in sweep.axes.items()}
+    arrays |= {name: np.asarray(values) for name, values in sweep.quantities.items()}
+    arrays["status"] = sweep.status
+    arrays["failures"] = np.array(list(sweep.failures), dtype=np.int64)
+    arrays["failure_reasons"] = _texts(np.array(list(sweep.failures.values()), dtype=str))
+    arrays["tau"] = sweep.request["tau"]
+    attributes = {name: value for name, value in sweep.request.items() if name != "tau"}
+    attributes["axes"] = ", ".join(sweep.axes)
+    attributes["is_list"] = sweep.is_list
+    attributes["complete"] = sweep.complete
+    attributes["fingerprint"] = sweep.fingerprint
+    return {**attributes, **describe_rule(sweep.rule)}, arrays
+
+
+def _texts(values: NDArray[Any]) -> NDArray[Any]:
+    """Strings as bytes in UTF-8, which HDF5 can hold; numbers as they are."""
+    return np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
+
+
 _COLLECT: dict[str, Callable[[Any], Collected]] = {
     "spectrum": _collect_spectrum,
     "curves": _collect_curves,
     "timescales": _collect_timescales,
     "scaling": _collect_scaling,
+    "sweep": _collect_sweep,
 }
 
 

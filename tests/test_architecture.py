@@ -43,17 +43,28 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"nodes", "measure", "dynamics", "solution"},
         {"base", "numerics", "parameters", "spectra"},
     ),
+    "files": ({"_output", "_journal", "store"}, {"base", "parameters"}),
     "answers": (
-        {"bulks", "relaxation", "exponents"},
-        {"base", "numerics", "parameters", "spectra", "solution"},
+        {
+            "bulks",
+            "relaxation",
+            "thresholds",
+            "exponents",
+            "points",
+            "plans",
+            "workers",
+            "campaign",
+            "sweeps",
+        },
+        {"base", "numerics", "parameters", "spectra", "solution", "files"},
     ),
     "names": (
         {""},
-        {"base", "parameters", "input", "spectra", "solution", "answers"},
+        {"base", "parameters", "input", "spectra", "solution", "files", "answers"},
     ),
     "outside": (
-        {"_output", "store", "_drawing", "plotting", "cli", "__main__"},
-        {"base", "parameters", "input", "spectra", "solution", "answers", "names"},
+        {"_drawing", "plotting", "cli", "__main__"},
+        {"base", "parameters", "input", "spectra", "solution", "files", "answers", "names"},
     ),
 }
 HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "numba")
@@ -184,7 +195,7 @@ def test_no_public_name_is_a_module() -> None:
 
 
 def test_public_names_are_complete() -> None:
-    eager = {"ConvergenceError", "DataError", "ModelError", "__version__"}
+    eager = {"ConvergenceError", "DataError", "ModelError", "WorkerError", "__version__"}
     assert set(dmft_rf.__all__) == set(dmft_rf._HOME) | eager
     assert list(dmft_rf.__all__) == sorted(dmft_rf.__all__)
 

@@ -1,0 +1,377 @@
+"""Sweeps: quantities on a grid or a list of parameters, kept in a file that survives a crash."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf._journal import Journal
+from dmft_rf._output import check_output
+from dmft_rf._version import __version__
+from dmft_rf.campaign import Campaign, Progress, Table, journal_path
+from dmft_rf.covariance import Covariance
+from dmft_rf.errors import DataError, ModelError
+from dmft_rf.model import ScoreModel
+from dmft_rf.plans import Plan
+from dmft_rf.points import DESCRIPTIONS, Request, names_of
+from dmft_rf.rules import GradientFlow, Rule
+from dmft_rf.store import Run, git_commit, load, save
+
+if TYPE_CHECKING:
+    import xarray
+
+Array = NDArray[Any]
+
+# the file is renewed while the work goes on, at most this share of the time
+_RENEWAL_SHARE = 0.02
+_RENEWAL_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Quantities at the points of a grid or a list.
+
+    Attributes
+    ----------
+    model, rule
+        What every point started from.
+    axes : dict of arrays
+        Swept values by name: along each axis of a grid, or of each point of a list. Activations are
+        named, covariances stand with their labels.
+    is_list : bool
+    quantities : dict of arrays
+        By name, shaped like the grid (or the list), followed by the times for learning curves and
+        by (bulks, 2) for edges; nan where a point is missing or failed.
+    status : uint8 array
+        Shaped like the grid: 0 missing, 1 done, 2 failed.
+    failures : dict
+        Why, by the flat (C order) index of the point.
+    request : dict
+        tau, rtol, level, multiple, gap_level: what the quantities were asked for with.
+    fingerprint : str
+        Identity of everything above that decides a number.
+    """
+
+    model: ScoreModel
+    rule: Rule
+    axes: dict[str, Array]
+    is_list: bool
+    quantities: dict[str, Array]
+    status: NDArray[np.uint8]
+    failures: dict[int, str]
+    request: dict[str, Any]
+    fingerprint: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point was computed or has failed."""
+        return bool(np.all(self.status != 0))
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an xarray.Dataset: swept parameters as coordinates, quantities as variables.
+
+        Raises
+        ------
+        ModelError
+            If the extra ``xarray`` is not installed.
+        """
+        return dataset(self)
+
+
+def sweep(
+    model: ScoreModel,
+    over: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    quantities: str | Sequence[str],
+    *,
+    rule: Rule | None = None,
+    tau: ArrayLike = (),
+    rtol: float = 1e-10,
+    level: float = 0.1,
+    multiple: float = 3.0,
+    gap_level: float = 0.1,
+    path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Compute quantities over any parameters of the model and the training rule.
+
+    Parameters
+    ----------
+    model : ScoreModel
+        What every point starts from.
+    over : mapping, or sequence of mappings
+        A grid: values by name, ``{"psi_n": [1, 2, 4], "t": [0.01, 0.1]}``; a single value is the
+        same at every point. Or a list of points, ``[{"psi_n": 1, "t": 0.1}, ...]``. Names are the
+        fields of ScoreModel, those of the rule, and arguments of a constructor of Covariance:
+        "power_law.exponent", "power_law.atoms", "power_law.mean", "isotropic.scale".
+    quantities : str or sequence of str
+        Names of ``dmft_rf.points.DESCRIPTIONS``, which says what each is: "train", "test",
+        "generalization_gap", "score_error" at the times ``tau``; the fields of Timescales; "edges",
+        "edge_low", "edge_high", "bulks", "atom"; "final_train", "final_test", "final_score_error";
+        "gap_final", "gap_window", "tau_overfit", "n_star", "n_window".
+    rule : Rule
+        GradientFlow() by default.
+    tau : array
+        Times of the learning curves, gradient-flow time; may hold 0 and inf.
+    rtol, level
+        As in ``solve`` and ``timescales``.
+    multiple, gap_level : float
+        c and level of "gap_window", "tau_overfit", "n_star" and "n_window".
+    path : path, optional
+        HDF5 file. Finished points are on disk at once, in FILE.points until the file is complete;
+        the same call after an interruption computes the rest, and after completion nothing.
+        Without a path the result lives in memory alone.
+    overwrite : bool
+        Whether another file at ``path`` may be replaced.
+    executor : concurrent.futures.Executor, optional
+        Where points are computed: a process pool, a Dask client's ``get_executor()``. This
+        process by default.
+    workers : int, optional
+        Own worker processes, in place of an executor. They are started by spawning: a script needs
+        ``if __name__ == "__main__":``.
+    progress : callable, optional
+        Called with (points finished, all points).
+
+    Returns
+    -------
+    Sweep
+        A point that could not be computed is nan and has its reason in ``failures``. Values depend
+        neither on the order of the points nor on where they are computed, bit by bit on machines of
+        the same kind.
+
+    Raises
+    ------
+    ModelError
+        If a name is unknown or a value outside its domain.
+    DataError
+        If the file belongs to something else (it is left alone) or cannot be written.
+    WorkerError
+        If worker processes keep dying.
+    """
+    rule = GradientFlow() if rule is None else rule
+    times = tuple(float(value) for value in np.asarray(tau, dtype=float).ravel())
+    request = Request(names_of(quantities), times, rtol, level, multiple, gap_level)
+    plan = Plan(model, rule, over, request)
+
+    def result(tables: dict[str, Table]) -> Sweep:
+        return of_table(tables["sweep"])
+
+    if path is None:
+        tables = Campaign({"sweep": plan}).tables()
+        Campaign({"sweep": plan}).run(tables, executor=executor, workers=workers, progress=progress)
+        return result(tables)
+    return in_file(
+        path, Campaign({"sweep": plan}), result, overwrite=overwrite, executor=executor,
+        workers=workers, progress=progress,
+    )  # fmt: skip
+
+
+def of_table(table: Table) -> Sweep:
+    """The sweep that a table holds."""
+    plan = table.plan
+    request = plan.request
+    return Sweep(
+        model=plan.model,
+        rule=plan.rule,
+        axes={name: _axis(values) for name, values in plan.axes.items()},
+        is_list=plan.is_list,
+        quantities=table.quantities(),
+        status=table.status.reshape(plan.shape).copy(),
+        failures=dict(sorted(table.reasons.items())),
+        request={
+            "tau": np.array(request.tau),
+            "rtol": request.rtol,
+            "level": request.level,
+            "multiple": request.multiple,
+            "gap_level": request.gap_level,
+            **{f"fixed_{name}": _stored(value) for name, value in plan.fixed.items()},
+        },
+        fingerprint=plan.fingerprint,
+    )
+
+
+def in_file(
+    path: str | os.PathLike[str],
+    campaign: Campaign,
+    result: Callable[[dict[str, Table]], Any],
+    *,
+    overwrite: bool,
+    executor: Executor | None,
+    workers: int | None,
+    progress: Progress | None,
+) -> Any:
+    """Run a campaign into the HDF5 file ``path``, or complete it, and return its result.
+
+    ``result`` makes what is stored from the tables; the file's runs have the names of the plans.
+    """
+    tables = campaign.tables()
+    begun = _begun(path, campaign, tables, overwrite)
+    if begun and not any(table.missing for table in tables.values()):
+        if progress is not None:
+            size = sum(table.plan.size for table in tables.values())
+            progress(size, size)
+        return result(tables)
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        journal = stack.enter_context(open_journal(path, campaign, replace=overwrite and not begun))
+        renewal = _Renewal(lambda: _store(path, tables, result(tables), start))
+        try:
+            campaign.run(
+                tables, journal=journal, executor=executor, workers=workers, progress=progress,
+                recorded=renewal,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            journal.sync()
+            raise
+        final = result(tables)
+        _store(path, tables, final, start)
+        journal.remove()
+    return final
+
+
+def open_journal(
+    path: str | os.PathLike[str], campaign: Campaign, *, replace: bool = False
+) -> Journal:
+    """The journal of a campaign beside the file ``path``.
+
+    With ``replace`` one of other work is thrown away.
+    """
+    place, identity = journal_path(path), campaign.identity(git_commit())
+    try:
+        return Journal(place, identity)
+    except DataError:
+        if not replace:
+            raise
+        place.unlink(missing_ok=True)
+        return Journal(place, identity)
+
+
+class _Renewal:
+    """Stores what there is from time to time, at a small share of the running time."""
+
+    def __init__(self, store: Callable[[], None]):
+        self._store = store
+        self._next = time.monotonic() + _RENEWAL_SECONDS
+
+    def __call__(self) -> None:
+        start = time.monotonic()
+        if start < self._next:
+            return
+        self._store()
+        end = time.monotonic()
+        self._next = end + max(_RENEWAL_SECONDS, (end - start) / _RENEWAL_SHARE)
+
+
+def _begun(
+    path: str | os.PathLike[str], campaign: Campaign, tables: dict[str, Table], overwrite: bool
+) -> bool:
+    """Fill the tables from a file of the same campaign, if there is one at ``path``."""
+    if not os.path.lexists(path):
+        check_output(path, endings=(".h5", ".hdf5"))
+        return False
+    try:
+        runs = load(path)
+        there = {name: run.attributes.get("fingerprint") for name, run in runs.items()}
+        if there != {name: plan.fingerprint for name, plan in campaign.plans.items()}:
+            raise DataError(
+                f"{os.fspath(path)}: holds something else than this sweep; it is left alone. "
+                "Choose another file or allow it to be replaced (overwrite, --overwrite)"
+            )
+    except DataError:
+        if not overwrite:
+            raise
+        check_output(path, overwrite=True, endings=(".h5", ".hdf5"))
+        return False
+    for name, table in tables.items():
+        _fill(table, runs[name])
+    now = (__version__, git_commit())
+    if any(table.missing for table in tables.values()):
+        for run in runs.values():
+            then = (run.attributes["package_version"], run.attributes["git_commit"])
+            if then != now and not overwrite:
+                raise DataError(
+                    f"{os.fspath(path)}: was begun by version {' '.join(map(str, then))}, this is "
+                    f"{' '.join(now)}; complete it with the first or choose another file"
+                )
+            if then != now:
+                tables.update(campaign.tables())
+                return False
+    return True
+
+
+def _fill(table: Table, run: Run) -> None:
+    status = run.arrays["status"].ravel()
+    size = table.plan.size
+    rows = [np.reshape(run.arrays[name], (size, -1)) for name in table.shapes]
+    table.rows[:] = np.concatenate(rows, axis=1)
+    table.status[:] = status
+    reasons = run.arrays["failure_reasons"]
+    for index, reason in zip(run.arrays["failures"].tolist(), reasons.tolist(), strict=True):
+        table.reasons[index] = reason.decode()
+
+
+def _store(
+    path: str | os.PathLike[str], tables: dict[str, Table], result: Any, start: float
+) -> None:
+    save(
+        path,
+        result if isinstance(result, Mapping) else {next(iter(tables)): result},
+        overwrite=True,
+        extra={"wall_time_seconds": time.perf_counter() - start},
+    )
+
+
+def _axis(values: tuple[Any, ...]) -> Array:
+    stored = [_stored(value) for value in values]
+    if any(isinstance(value, str) for value in stored):
+        return np.array(stored, dtype=str)
+    return np.array(stored, dtype=float)
+
+
+def _stored(value: Any) -> Any:
+    """A number or a name that stands for a value."""
+    if isinstance(value, Covariance):
+        return value.label
+    if isinstance(value, int | float | str):
+        return value
+    return str(getattr(value, "name", getattr(value, "__name__", value)))
+
+
+def dataset(swept: Sweep) -> xarray.Dataset:
+    """See Sweep.to_xarray."""
+    try:
+        import xarray
+    except ImportError:
+        raise ModelError(
+            "to_xarray needs the extra 'xarray': pip install 'dmft_rf[xarray]'"
+        ) from None
+    names = list(swept.axes)
+    dims: tuple[str, ...] = ("point",) if swept.is_list else tuple(names)
+    coordinates: dict[str, Any] = {
+        name: (("point",) if swept.is_list else (name,), values)
+        for name, values in swept.axes.items()
+    }
+    variables = {}
+    for name, array in swept.quantities.items():
+        extra: tuple[str, ...] = ()
+        if name == "edges":
+            extra = ("bulk", "end")
+        elif array.ndim > len(dims):
+            extra = ("tau",)
+            coordinates["tau"] = ("tau", swept.request["tau"])
+        variables[name] = (dims + extra, array, {"long_name": DESCRIPTIONS[name]})
+    variables["status"] = (dims, swept.status, {"long_name": "0 missing, 1 done, 2 failed"})
+    attributes = {
+        key: value for key, value in swept.request.items() if isinstance(value, int | float | str)
+    }
+    return xarray.Dataset(variables, coordinates, {**attributes, "fingerprint": swept.fingerprint})

@@ -1,0 +1,323 @@
+"""A sweep's file: nothing finished is ever lost, nothing foreign is touched."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from dmft_rf import DataError, ScoreModel, sweep
+from dmft_rf._journal import Entry, Journal
+from tests.sweeping import contents, environment, run_script
+
+MODEL = ScoreModel(0.1, 8.0, 4.0)
+# SWEEP_KILLS=20 python -m pytest tests/test_sweep_store.py -k kill
+KILLS = int(os.environ.get("SWEEP_KILLS", "6"))
+OVER = {"psi_n": [1.0, 2.0, 5.0, 9.0], "psi_p": [2.0, 3.0, 8.0, 40.0], "t": [0.05, 0.3]}
+
+# Imports once; for every line on stdin it forks a process that completes a sweep and says how many
+# points are safe. A line is one write, so that a kill cannot cut it.
+NURSERY = f"""
+import os, signal, sys, time
+from dmft_rf import ScoreModel, sweep, timescales, solve
+from dmft_rf.store import git_commit
+import h5py
+
+git_commit()  # asks git once
+MODEL = ScoreModel(0.1, 8.0, 4.0)
+timescales(solve(MODEL))
+
+def say(text):
+    os.write(1, (text + "\\n").encode())
+
+for line in sys.stdin:
+    path, delay = line.rstrip().split("\\t")
+    child = os.fork()
+    if child == 0:
+        sweep(MODEL, {OVER!r}, ["tau_mem", "edges"], path=path,
+              progress=lambda done, total: say(f"safe {{done}}"))
+        os._exit(0)
+    if delay != "None":
+        time.sleep(float(delay))
+        os.kill(child, signal.SIGKILL)  # not yet waited for: the number is still its own
+    _, status = os.waitpid(child, 0)
+    say(f"ended {{status}}")
+"""
+
+
+class Nursery:
+    """A process that starts the processes to be killed."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+
+    def run(self, path, kill_after):
+        """Exit status of a sweep that is killed after some seconds, and its numbers of points."""
+        self.process.stdin.write(f"{path}\t{kill_after}\n")
+        self.process.stdin.flush()
+        counts = []
+        for line in self.process.stdout:
+            word, _, number = line.partition(" ")
+            if word == "ended":
+                return int(number), counts
+            counts.append(int(number))
+        raise AssertionError("the nursery ended")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(timeout=30) == 0
+
+
+def test_kill_at_random_moments_never_loses_a_finished_point(tmp_path):
+    nursery = Nursery()
+    undisturbed = tmp_path / "undisturbed.h5"
+    start = time.monotonic()
+    assert nursery.run(undisturbed, None)[0] == 0
+    longest = time.monotonic() - start
+    expected = contents(undisturbed)
+    rng = random.Random(7)
+    kills = files = 0
+    while kills < KILLS:  # a sweep that comes to its end is followed by another one
+        files += 1
+        path = tmp_path / f"killed{files}.h5"
+        safe = 0
+        status = -1
+        while status != 0:
+            delay = rng.uniform(0.0, 0.7 * longest) if kills < KILLS else None
+            status, counts = nursery.run(path, delay)
+            assert status in (0, signal.SIGKILL)
+            assert all(count >= safe for count in counts)  # what was said to be safe is there
+            safe = max([safe, *counts])
+            kills += status != 0
+        assert contents(path) == expected
+        assert sorted(p.name for p in tmp_path.glob("killed*")) == sorted(
+            f"killed{i}.h5" for i in range(1, files + 1)
+        )
+    nursery.close()
+
+
+PARALLEL = """
+import sys
+from dmft_rf import ScoreModel, sweep
+if __name__ == "__main__":
+    found = sweep(ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"], path=sys.argv[1],
+                  workers=2, progress=lambda done, total: print(done, flush=True))
+"""
+
+
+def test_kill_of_a_sweep_with_workers(tmp_path):
+    """The workers end with their parent, and the next run completes the file."""
+    plain = tmp_path / "plain.h5"
+    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
+    script = tmp_path / "work.py"
+    script.write_text(PARALLEL.format(over=OVER))
+    path = tmp_path / "killed.h5"
+    command = [sys.executable, "-W", "error", str(script), str(path)]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        done = 0
+        while done < 8:
+            done = int(process.stdout.readline())
+        os.kill(process.pid, signal.SIGKILL)
+    group = process.pid
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("workers outlive their parent")
+    assert not path.exists()
+    counts = []
+    sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
+    assert counts[0] >= done
+    assert contents(path) == contents(plain)
+
+
+FULL = """
+import resource, sys
+from dmft_rf import DataError, ScoreModel, sweep
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    sweep(ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"], path=sys.argv[1])
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 3000, 5000])
+def test_full_disk_keeps_what_was_finished(tmp_path, limit):
+    """No file may grow beyond the limit: first the journal meets it, then the HDF5 file."""
+    path, plain = tmp_path / "full.h5", tmp_path / "plain.h5"
+    said = run_script(FULL.format(over=OVER), path, limit).stdout
+    assert "cannot be written" in said
+    assert not path.exists()
+    journal = tmp_path / "full.h5.points"
+    assert {p.name for p in tmp_path.iterdir()} == {journal.name}
+    header = sum(len(line) for line in journal.read_bytes().splitlines(keepends=True)[:2])
+    # (length, checksum, plan, index, length of the reason), tau_mem and at most 4 bulks
+    record = 8 + 14 + 8 * (1 + 2 * 4)
+    whole = min(32, max(0, (limit - header) // record))
+    assert journal.stat().st_size == (header + whole * record if limit else 0)
+    counts = []
+    sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
+    assert counts[0] == whole
+    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
+    assert contents(path) == contents(plain)
+
+
+def test_interruption_leaves_a_file_to_be_completed(tmp_path, monkeypatch):
+    """Also a file that was renewed on the way and has lost its journal is completed."""
+    monkeypatch.setattr("dmft_rf.sweeps._RENEWAL_SECONDS", 0.0)
+    path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
+
+    def interrupt(done, total):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=interrupt)
+    with h5py.File(path) as file:
+        assert not file["sweep"].attrs["complete"]
+        there = int(np.count_nonzero(file["sweep/status"][()]))
+    assert there >= 1
+    (tmp_path / "a.h5.points").unlink()
+    counts = []
+    found = sweep(
+        MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n)
+    )
+    assert counts[0] == there
+    assert found.complete
+    monkeypatch.undo()
+    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
+    assert contents(path) == contents(plain)
+
+
+def test_a_complete_file_is_read_and_not_computed_again(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    first = sweep(MODEL, OVER, "tau_mem", path=path)
+    before = path.read_bytes()
+    monkeypatch.setattr("dmft_rf.campaign.work", None)
+    again = sweep(MODEL, OVER, "tau_mem", path=path)
+    np.testing.assert_array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
+    assert path.read_bytes() == before
+
+
+# -- files in the way ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "other", "later"])
+def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
+    path = tmp_path / "a.h5"
+    sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-700])
+    elif damage == "text":
+        path.write_text("notes on something else\n")
+    elif damage == "foreign":
+        with h5py.File(path, "w") as file:
+            file["x"] = 1.0
+    elif damage == "later":
+        with h5py.File(path, "a") as file:
+            file.attrs["dmft_rf_schema"] = 99
+    before = path.read_bytes()
+    values = [1.0, 3.0] if damage == "other" else [1.0, 2.0]
+    with pytest.raises(DataError, match=r"a\.h5"):
+        sweep(MODEL, {"psi_n": values}, "tau_mem", path=path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+    assert sweep(MODEL, {"psi_n": values}, "tau_mem", path=path, overwrite=True).complete
+
+
+@pytest.mark.parametrize("content", ["other work", "text"])
+def test_an_unusable_journal_is_refused_and_left_alone(tmp_path, content):
+    path, journal = tmp_path / "a.h5", tmp_path / "a.h5.points"
+    if content == "text":
+        journal.write_text("my own notes on points\n")
+    else:
+        with Journal(journal, {"work": "another"}) as file:
+            file.add([Entry(0, 0, np.array([1.0]))])
+    before = journal.read_bytes()
+    with pytest.raises(DataError, match=r"a\.h5\.points.*left alone"):
+        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path)
+    assert journal.read_bytes() == before
+    assert not path.exists()
+
+
+def test_two_runs_do_not_share_a_file(tmp_path):
+    over = {"psi_n": [1.0, 2.0]}
+    messages = []
+
+    def meanwhile(done, total):
+        if done == 1:
+            with pytest.raises(DataError, match="another process") as caught:
+                sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5")
+            messages.append(caught.value)
+
+    sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5", progress=meanwhile)
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize("name", ["missing/a.h5", "a.txt", "."])
+def test_paths_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("dmft_rf.campaign.work", None)
+    with pytest.raises(DataError):
+        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=tmp_path / name)
+
+
+# -- the journal alone --------------------------------------------------------------------------
+
+
+def test_a_journal_cut_anywhere_keeps_its_whole_records(tmp_path):
+    """Byte by byte: from every prefix the records before the cut are read and can be continued."""
+    path, identity = tmp_path / "j", {"work": "w"}
+    entries = [Entry(0, 3, np.array([1.0, np.nan])), Entry(1, 2**40, np.empty(0), "why: \u03c4")]
+    with Journal(path, identity) as journal:
+        journal.add([])
+        ends = [path.stat().st_size]
+        for entry in entries:
+            journal.add([entry])
+            ends.append(path.stat().st_size)
+    whole = path.read_bytes()
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size])
+        with Journal(path, identity) as journal:
+            kept = sum(end <= size for end in ends[1:])
+            assert len(journal.entries) == kept
+            journal.add(entries[kept:])
+        assert path.read_bytes() == whole
+    with Journal(path, identity) as journal:
+        for found, entry in zip(journal.entries, entries, strict=True):
+            assert (found.plan, found.index, found.reason) == (
+                entry.plan, entry.index, entry.reason,
+            )  # fmt: skip
+            np.testing.assert_array_equal(found.values, entry.values)
+
+
+def test_a_damaged_record_is_no_result(tmp_path):
+    path, identity = tmp_path / "j", {"work": "w"}
+    with Journal(path, identity) as journal:
+        journal.add([Entry(0, i, np.array([float(i)])) for i in range(3)])
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 16
+    path.write_bytes(content)
+    with Journal(path, identity) as journal:
+        assert [entry.index for entry in journal.entries] == [0, 1]
