@@ -141,19 +141,36 @@ class Course:
         self.solution = solution
         self.level = level
 
-    @cached_property
+    @property
     def tau_opt(self) -> float:
-        """Global minimum of the test loss: roots of its slope, and the limit tau = inf."""
+        """Time of the global minimum of the test loss; inf if it never rises again."""
+        return self._minimum[0]
+
+    @property
+    def score_error_min(self) -> float:
+        """Score error at tau_opt."""
+        return self._minimum[1]
+
+    @property
+    def test_min(self) -> float:
+        """Test loss at tau_opt."""
+        return self._minimum[2]
+
+    @cached_property
+    def _minimum(self) -> tuple[float, float, float]:
+        """tau_opt, score error and test loss there: roots of the slope, and the limit tau = inf."""
         tau, values = self._tau, self._slope(self._tau)
         turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
-        # beyond the point where the slope is lost in rounding its sign means nothing
+        roots = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
+        candidates = np.array([*roots, math.inf])
         ends = np.stack([turns, turns + 1])
-        lost = 1e-13 * np.abs(self.solution.learning_curves(tau[ends]).score_error)
-        turns = turns[np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)]
-        candidates = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
-        candidates.append(math.inf)
-        losses = self.solution.learning_curves(np.array(candidates)).score_error
-        return float(candidates[int(np.argmin(losses))])
+        curves = self.solution.learning_curves(np.append(candidates, tau[ends]))
+        score = curves.score_error[: candidates.size]
+        # beyond the point where the slope is lost in rounding its sign means nothing
+        lost = 1e-13 * curves.score_error[candidates.size :].reshape(ends.shape)
+        known = np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)
+        best = int(np.argmin(np.where(np.append(known, True), score, math.inf)))
+        return float(candidates[best]), float(score[best]), float(curves.test[best])
 
     @cached_property
     def tau_gen(self) -> float:
@@ -175,16 +192,6 @@ class Course:
         return self._first_crossing(lambda curves: curves.generalization_gap - gap, "tau_overfit")
 
     @property
-    def score_error_min(self) -> float:
-        """Score error at tau_opt."""
-        return float(self._best.score_error)
-
-    @property
-    def test_min(self) -> float:
-        """Test loss at tau_opt."""
-        return float(self._best.test)
-
-    @property
     def final_gap(self) -> float:
         """Generalization gap at tau = inf."""
         return float(self._end.generalization_gap)
@@ -198,10 +205,6 @@ class Course:
     def final_score_error(self) -> float:
         """Score error at tau = inf."""
         return float(self._end.score_error)
-
-    @cached_property
-    def _best(self) -> LearningCurves:
-        return self.solution.learning_curves(self.tau_opt)
 
     @cached_property
     def _end(self) -> LearningCurves:

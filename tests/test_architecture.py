@@ -55,6 +55,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "workers",
             "campaign",
             "sweeps",
+            "phases",
         },
         {"base", "numerics", "parameters", "spectra", "solution", "files"},
     ),
