@@ -31,6 +31,8 @@ _LINES = {
     "tau_opt": (r"$\tau_{\rm opt}$", "#FFFFFF", "-."),
     "tau_overfit": (r"$g(\tau)$ = level", "#FFFFFF", "--"),
 }
+# what is far below the level is all the same
+_SMALLEST = 1e-4
 _SHADES = {
     "memorization": "#D55E00",
     "dynamical regularization": "#56B4E9",
@@ -57,7 +59,7 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12.4, 4.6))
+    figure = Figure(figsize=(12.4, 4.9))
     axes = figure.subplots(1, 3, sharey=True)
     if diagram.y == "tau":
         gap, ratio, when = diagram.relative_gap, diagram.ratio, r"\tau"
@@ -85,12 +87,11 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     for ax in axes[1:]:
         ax.set_xlim(axes[0].get_xlim())
     axes[0].legend(
-        loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, borderaxespad=0.2, handlelength=2.2
-    )
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, borderaxespad=0.0,
+        handlelength=2.2, columnspacing=1.2,
+    )  # fmt: skip
     more = rf"level ${tex(diagram.level)}$, $c = {tex(diagram.multiple)}$"
-    model = diagram.model
-    without = diagram.y if diagram.y != "tau" else "psi_n"
-    titles(figure, "Phases of training", model, more, without=without, pad=52.0)
+    titles(figure, "Phases of training", diagram.model, more, without=("psi_n", diagram.y), pad=6.0)
     return figure
 
 
@@ -115,12 +116,15 @@ def _draw_map(figure: Figure, ax: Axes, diagram: PhaseDiagram, values: Array, la
     finite = shown[np.isfinite(shown)]
     norm: Any = None
     if finite.size:
-        # what is far below the level is all the same
-        norm = LogNorm(max(finite.min(), 1e-4), max(finite.max(), 2e-4))
+        low = max(float(finite.min()), _SMALLEST)
+        norm = LogNorm(low, max(float(finite.max()), 1.01 * low))
     mesh = ax.pcolormesh(
         x, y, shown.T, norm=norm, cmap="cividis", rasterized=True, shading="nearest"
     )
-    figure.colorbar(mesh, ax=ax, location="top", label=label, pad=0.02, extend="min")
+    figure.colorbar(
+        mesh, ax=ax, location="bottom", label=label, pad=0.03, aspect=30,
+        extend="min" if finite.size and finite.min() < _SMALLEST else "neither",
+    )  # fmt: skip
 
 
 def _drawable(diagram: PhaseDiagram, values: Array) -> tuple[Array, Array, Array]:

@@ -168,6 +168,9 @@ def phase_diagram(
             f"the plane is ({', '.join(map(str, over))}); it must be psi_n with one of "
             f"{', '.join(PLANES)}"
         )
+    for name, value in (("level", level), ("multiple", multiple)):
+        if not 0.0 < value < math.inf:
+            raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
     y = next(name for name in over if name != "psi_n")
     axes = {name: _axis(name, over[name]) for name in ("psi_n", y)}
     if y == "tau":

@@ -46,7 +46,10 @@ DEFINITIONS = {
 # of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns
 # between neighbouring points would be smaller than 1e-11 of the curve.
 _PER_DECADE = 12
+# from and to these multiples of the shortest and the longest relaxation time of U; the test loss
+# falls until the fastest modes have moved, and cannot turn before
 _EARLY = 1e-6
+_FIRST_TURN = 1e-3
 _LATE = 60.0
 
 
@@ -159,7 +162,8 @@ class Course:
     @cached_property
     def _minimum(self) -> tuple[float, float, float]:
         """tau_opt, score error and test loss there: roots of the slope, and the limit tau = inf."""
-        tau, values = self._tau, self._slope(self._tau)
+        tau = self._tau[self._tau >= _FIRST_TURN / _EARLY * self._tau[0]]
+        values = self._slope(tau)
         turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
         roots = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
         candidates = np.array([*roots, math.inf])
@@ -177,7 +181,11 @@ class Course:
         """First time at which all but ``level`` of the score error's fall has been made."""
         start = self.solution.model.initial_score_error
         target = self.score_error_min + self.level * (start - self.score_error_min)
-        return self._first_crossing(lambda curves: target - curves.score_error, "tau_gen")
+        # it is reached before the minimum
+        until = max(2, int(np.searchsorted(self._tau, self.tau_opt)) + 1)
+        tau = self._tau[:until]
+        curves = self._curves if until >= self._tau.size else self.solution.learning_curves(tau)
+        return self._first_crossing(lambda at: target - at.score_error, "tau_gen", curves)
 
     @cached_property
     def tau_mem(self) -> float:
@@ -225,10 +233,16 @@ class Course:
     def _slope(self, tau: Array) -> Array:
         return score_error_slope(self.solution.nodes, tau, GradientFlow())
 
-    def _first_crossing(self, f: Callable[[LearningCurves], Array], name: str) -> float:
-        """Smallest root of ``f``, which is negative at tau = 0."""
-        tau, model = self._tau, self.solution.model
-        above = np.flatnonzero(f(self._curves) >= 0.0)
+    def _first_crossing(
+        self,
+        f: Callable[[LearningCurves], Array],
+        name: str,
+        curves: LearningCurves | None = None,
+    ) -> float:
+        """Smallest root of ``f``, which is negative at tau = 0, between the times of ``curves``."""
+        curves = self._curves if curves is None else curves
+        tau, model = curves.tau, self.solution.model
+        above = np.flatnonzero(f(curves) >= 0.0)
         if above.size == 0 or above[0] == 0:
             raise ConvergenceError(
                 f"{name} was not bracketed between tau = {tau[0]:.3g} and {tau[-1]:.3g} "
