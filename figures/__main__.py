@@ -1,0 +1,134 @@
+"""``python -m figures``: compute, draw, and put everything on one page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmft_rf import ConvergenceError, DataError, ModelError
+from figures.catalogue import MODULES, PROFILES, Figure, figure
+
+if TYPE_CHECKING:
+    from figures.numbers import Numbers
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m figures",
+        description="Draw the figures: NAME.png, NAME.pdf and the numbers behind them, NAME.h5, "
+        "and index.html with all of them. Exit code: 0 done, 1 a figure could not be computed, "
+        "2 wrong usage or unusable files.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
+    parser.add_argument(
+        "--profile", choices=PROFILES, default="quick",
+        help="quick: small networks, minutes; paper: the paper's sizes, hours without --store",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=None, metavar="DIR",
+        help="folder (default: figures-<profile>); finite networks in it are not simulated again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--store", type=Path, default=None, metavar="FILE",
+        help="a validation.h5 whose networks are used where they fit",
+    )  # fmt: skip
+    parser.add_argument(
+        "--redraw", action="store_true", help="draw from the numbers in DIR, compute nothing"
+    )
+    parser.add_argument("--list", action="store_true", help="list the figures and stop")
+    parser.add_argument(
+        "--workers", type=int, default=None, help="processes (default: the number of cores)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    # many small matrices: threads of BLAS only wait for one another (numpy is not loaded yet)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    options = _parser().parse_args(arguments)
+    try:
+        chosen = {name: figure(name) for name in (options.names or MODULES)}
+        if options.list:
+            for name, about in chosen.items():
+                print(f"{name:18} {about.title}")
+            return DONE
+        return _run(options, chosen)
+    except (DataError, ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("interrupted; finished networks are kept, run again to go on", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
+    from figures import sheet
+    from figures.numbers import Numbers
+    from figures.simulations import Simulations
+
+    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
+    if workers < 1:
+        raise ModelError(f"workers is {workers}; it must be 1 or more")
+    folder = options.out or Path(f"figures-{options.profile}")
+    _make(folder)
+
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    failed = []
+    simulations = None
+    if not options.redraw:
+        simulations = Simulations(folder, options.store, workers, options.quiet)
+        cases = {
+            case.name: case for about in chosen.values() for case in about.cases(options.profile)
+        }
+        simulations.complete(list(cases.values()))
+    for name, about in chosen.items():
+        start = time.perf_counter()
+        try:
+            if simulations is not None:
+                numbers = about.compute(options.profile, simulations)
+                numbers.remarks["profile"] = options.profile
+                numbers.save(folder / f"{name}.h5")
+            draw(about, Numbers.load(folder / f"{name}.h5"), folder, name)
+        except ConvergenceError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed.append(name)
+        say(f"{name}: {time.perf_counter() - start:.1f} s")
+    shown = sheet.write(folder, options.profile)
+    say(f"{len(shown)} figures on {folder / sheet.FILE}")
+    return FAILED if failed else DONE
+
+
+def draw(about: Figure, numbers: Numbers, folder: Path, name: str) -> None:
+    """Write NAME.png and NAME.pdf."""
+    from dmft_rf._output import replacing
+    from figures.style import styled
+
+    with styled():
+        picture = about.draw(numbers)
+        for ending in ("png", "pdf"):
+            with replacing(folder / f"{name}.{ending}", overwrite=True) as temporary:
+                picture.savefig(temporary, format=ending)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error})") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(f"{folder}: may not be written to")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

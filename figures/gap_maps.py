@@ -1,0 +1,109 @@
+"""Generalization gap over samples and features (figure 5 of arXiv:2505.17638, maps)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dmft_rf import ScoreModel, solve
+from figures import style
+from figures.catalogue import Figure
+from figures.numbers import Numbers
+from figures.simulations import Simulations, case, means
+from validation.cases import FLOW, Case
+
+T, TIMES = 0.1, (1e3, 1e4)
+D = 100  # of the second axes, n and p
+GRID = {"quick": 25, "paper": 61}
+LOW, HIGH = 0.5, 128.0
+NETWORKS = (1, 4, 16)
+SIZES = {"quick": ((32, 4),), "paper": ((100, 8),)}
+
+
+def cases(profile: str) -> list[Case]:
+    """Networks at nine points of the map."""
+    return [
+        case(
+            f"gap_p{psi_p}_n{psi_n}", f"psi_p = {psi_p}, psi_n = {psi_n}, t = {T:g}",
+            ScoreModel(T, float(psi_p), float(psi_n)), SIZES[profile], TIMES,
+        )
+        for psi_p in NETWORKS
+        for psi_n in NETWORKS
+    ]  # fmt: skip
+
+
+def compute(profile: str, simulations: Simulations) -> Numbers:
+    """The gap on a grid of (psi_n, psi_p), and of networks."""
+    numbers = Numbers(remarks={"t": T})
+    grid = np.geomspace(LOW, HIGH, GRID[profile])
+    gap = np.empty((len(TIMES), grid.size, grid.size))
+    for i, psi_p in enumerate(grid):
+        for j, psi_n in enumerate(grid):
+            curves = solve(ScoreModel(T, psi_p, psi_n), rtol=1e-6).learning_curves(TIMES)
+            gap[:, i, j] = curves.generalization_gap
+    numbers["grid"] = grid
+    numbers["times"] = TIMES
+    numbers["gap"] = gap
+    rows = []
+    for networks in cases(profile):
+        tau = networks.tau(networks.rules[FLOW])
+        cells = simulations.cells(networks)
+        found = means(cells, tau)
+        at = [int(np.argmin(np.abs(tau - time))) for time in TIMES]
+        rows.append(
+            [networks.model.psi_n, networks.model.psi_p, *(found["test"] - found["train"])[at]]
+        )
+        numbers["networks/d"] = found["d"]
+    numbers["networks/gap"] = rows
+    return numbers
+
+
+def draw(numbers: Numbers) -> Any:
+    """A map for each time, with the line p = n."""
+    from matplotlib.colors import LogNorm
+
+    figure, axes = style.canvas(1, 2, 3.2, sharey=True)
+    grid, gap = numbers["grid"], numbers["gap"]
+    norm = LogNorm(max(1e-3, float(gap.min())), float(gap.max()))
+    drawn: Any = None
+    for k, (ax, tau) in enumerate(zip(axes[0], numbers["times"], strict=True)):
+        style.log(ax)
+        drawn = ax.pcolormesh(
+            grid, grid, gap[k], norm=norm, cmap="viridis", shading="gouraud", rasterized=True
+        )
+        levels = [0.03, 0.1, 0.3, 1.0, 3.0]
+        lines = ax.contour(grid, grid, gap[k], levels=levels, colors="white", linewidths=0.7)
+        ax.clabel(lines, fmt="%g", fontsize=7.0)
+        ax.plot([LOW, HIGH], [LOW, HIGH], color=style.VERMILION, linestyle=(0, (5, 2)))
+        found = numbers["networks/gap"]
+        ax.scatter(
+            found[:, 0], found[:, 1], c=found[:, 2 + k], norm=norm, cmap="viridis", s=42,
+            edgecolors="white", linewidths=1.1, zorder=4,
+        )  # fmt: skip
+        ax.set_xlim(LOW, HIGH)
+        ax.set_ylim(LOW, HIGH)
+        ax.set_xlabel(style.PSI_N)
+        power = round(np.log10(tau))
+        ax.set_title(rf"$\tau = 10^{power}$", loc="left", x=0.04)
+    axes[0, 0].set_ylabel(style.PSI_P)
+    bar = figure.colorbar(drawn, ax=list(axes[0]), pad=0.015)
+    bar.set_label(r"gap $L_{\rm gen} = L_{\rm test} - L_{\rm train}$")
+    style.letters(list(axes[0]))
+    handles = [
+        style.handle(r"$p = n$", style.VERMILION, (0, (5, 2))),
+        style.handle(f"networks, d = {numbers.number('networks/d'):g}", style.GREY, "", "o"),
+    ]
+    style.legend_over(figure, handles, 2)
+    return figure
+
+
+FIGURE = Figure(
+    "Generalization gap over samples and features at t = 0.1",
+    "L_gen = L_test - L_train after the training times 10^3 (a) and 10^4 (b). Well above the "
+    "line p = n the gap is set by the number of samples alone, and its border moves to more "
+    "samples as training goes on; well below the line there is hardly a gap at any time. Discs: "
+    "finite networks in the same colours; where they disappear into the map, theory and network "
+    "agree.",
+    compute, draw, cases,
+)  # fmt: skip

@@ -1,0 +1,103 @@
+"""The numbers behind a figure: named arrays and a few remarks, in one HDF5 file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf import DataError, __version__
+from dmft_rf._output import replacing
+from dmft_rf.store import git_commit
+
+Array = NDArray[np.float64]
+
+SCHEMA = 1
+_MARK = "figure_schema"
+
+
+@dataclass
+class Numbers:
+    """What a figure is drawn from.
+
+    Attributes
+    ----------
+    arrays : dict
+        Float arrays by path, for example ``psi_n=8/theory/train``.
+    remarks : dict
+        Numbers and texts that describe them: profile, sizes, parameters.
+    """
+
+    arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    remarks: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, path: str) -> NDArray[np.float64]:
+        return self.arrays[path]
+
+    def __setitem__(self, path: str, values: ArrayLike) -> None:
+        self.arrays[path] = np.asarray(values, dtype=float)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.arrays
+
+    def number(self, path: str) -> float:
+        """An array of one value as a float."""
+        return float(self.arrays[path].reshape(()))
+
+    def put(self, path: str, values: Mapping[str, ArrayLike]) -> None:
+        """Add several arrays under one path."""
+        for name, array in values.items():
+            self[f"{path}/{name}"] = array
+
+    def under(self, path: str) -> Iterator[str]:
+        """Names of what is directly below ``path``, in the order in which it was added."""
+        start = f"{path}/" if path else ""
+        seen = dict.fromkeys(
+            key[len(start) :].split("/")[0] for key in self.arrays if key.startswith(start)
+        )
+        yield from seen
+
+    def save(self, path: Path) -> None:
+        """Write the file; it is the old one or the complete new one at every moment."""
+        import h5py
+
+        with replacing(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs[_MARK] = SCHEMA
+            file.attrs["package_version"], file.attrs["git_commit"] = __version__, git_commit()
+            file.attrs["order"] = list(self.arrays)
+            for key, value in self.remarks.items():
+                file.attrs[f"remark_{key}"] = value
+            for key, array in self.arrays.items():
+                file.create_dataset(key, data=array, fletcher32=bool(array.shape and array.size))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Numbers:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged or of another kind.
+        """
+        import h5py
+
+        try:
+            with h5py.File(path, "r") as file:
+                if int(file.attrs.get(_MARK, 0)) != SCHEMA:
+                    raise DataError(f"{path}: does not hold the numbers of a figure")
+                arrays = {str(key): np.asarray(file[key][()]) for key in file.attrs["order"]}
+                remarks = {
+                    key.removeprefix("remark_"): value
+                    for key, value in file.attrs.items()
+                    if key.startswith("remark_")
+                }
+        except DataError:
+            raise
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise DataError(f"{path}: no numbers to draw from ({error})") from error
+        return cls(arrays, remarks)
