@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dmft_rf.exponents import PowerLaw, Scaling, scaling
     from dmft_rf.law import Spectrum, spectrum
     from dmft_rf.model import ScoreModel
+    from dmft_rf.phases import PhaseDiagram, phase_diagram
     from dmft_rf.relaxation import Timescales, timescales
     from dmft_rf.rules import GradientFlow, Ridge, WeightAverage
     from dmft_rf.solution import Solution, solve
@@ -35,6 +36,7 @@ _HOME = {
     "GradientFlow": "rules",
     "HeavyBall": "descent",
     "LearningCurves": "dynamics",
+    "PhaseDiagram": "phases",
     "PowerLaw": "exponents",
     "Ridge": "rules",
     "Scaling": "exponents",
@@ -45,6 +47,7 @@ _HOME = {
     "Timescales": "relaxation",
     "WeightAverage": "rules",
     "bulk_split": "bulks",
+    "phase_diagram": "phases",
     "read_covariance": "data",
     "resolvent": "stieltjes",
     "scaling": "exponents",
@@ -65,6 +68,7 @@ __all__ = [
     "HeavyBall",
     "LearningCurves",
     "ModelError",
+    "PhaseDiagram",
     "PowerLaw",
     "Ridge",
     "Scaling",
@@ -77,6 +81,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "bulk_split",
+    "phase_diagram",
     "read_covariance",
     "resolvent",
     "scaling",

@@ -70,7 +70,7 @@ def titles(
     title: str,
     model: ScoreModel,
     more: str = "",
-    without: str = "",
+    without: str | Sequence[str] = "",
     pad: float = 21.0,
 ) -> None:
     """Write a title and, small under it, the parameters and what is known of their error.
@@ -78,10 +78,11 @@ def titles(
     ``pad`` leaves room, in points, for a legend between them and the axes.
     """
     c = model.covariance
+    hidden = (without,) if isinstance(without, str) else without
     parts = [
         rf"${symbol} = {tex(getattr(model, name))}$"
         for name, symbol in (("t", "t"), ("psi_p", r"\psi_p"), ("psi_n", r"\psi_n"))
-        if name != without
+        if name not in hidden
     ]
     parts += [model.activation.name, more]  # type: ignore[union-attr]
     lines = [", ".join(part for part in parts if part), rf"$\Sigma$: {_plain(c.label)}"]

@@ -46,7 +46,10 @@ DEFINITIONS = {
 # of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns
 # between neighbouring points would be smaller than 1e-11 of the curve.
 _PER_DECADE = 12
+# from and to these multiples of the shortest and the longest relaxation time of U; the test loss
+# falls until the fastest modes have moved, and cannot turn before
 _EARLY = 1e-6
+_FIRST_TURN = 1e-3
 _LATE = 60.0
 
 
@@ -141,26 +144,48 @@ class Course:
         self.solution = solution
         self.level = level
 
-    @cached_property
+    @property
     def tau_opt(self) -> float:
-        """Global minimum of the test loss: roots of its slope, and the limit tau = inf."""
-        tau, values = self._tau, self._slope(self._tau)
+        """Time of the global minimum of the test loss; inf if it never rises again."""
+        return self._minimum[0]
+
+    @property
+    def score_error_min(self) -> float:
+        """Score error at tau_opt."""
+        return self._minimum[1]
+
+    @property
+    def test_min(self) -> float:
+        """Test loss at tau_opt."""
+        return self._minimum[2]
+
+    @cached_property
+    def _minimum(self) -> tuple[float, float, float]:
+        """tau_opt, score error and test loss there: roots of the slope, and the limit tau = inf."""
+        tau = self._tau[self._tau >= _FIRST_TURN / _EARLY * self._tau[0]]
+        values = self._slope(tau)
         turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
-        # beyond the point where the slope is lost in rounding its sign means nothing
+        roots = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
+        candidates = np.array([*roots, math.inf])
         ends = np.stack([turns, turns + 1])
-        lost = 1e-13 * np.abs(self.solution.learning_curves(tau[ends]).score_error)
-        turns = turns[np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)]
-        candidates = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
-        candidates.append(math.inf)
-        losses = self.solution.learning_curves(np.array(candidates)).score_error
-        return float(candidates[int(np.argmin(losses))])
+        curves = self.solution.learning_curves(np.append(candidates, tau[ends]))
+        score = curves.score_error[: candidates.size]
+        # beyond the point where the slope is lost in rounding its sign means nothing
+        lost = 1e-13 * curves.score_error[candidates.size :].reshape(ends.shape)
+        known = np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)
+        best = int(np.argmin(np.where(np.append(known, True), score, math.inf)))
+        return float(candidates[best]), float(score[best]), float(curves.test[best])
 
     @cached_property
     def tau_gen(self) -> float:
         """First time at which all but ``level`` of the score error's fall has been made."""
         start = self.solution.model.initial_score_error
         target = self.score_error_min + self.level * (start - self.score_error_min)
-        return self._first_crossing(lambda curves: target - curves.score_error, "tau_gen")
+        # it is reached before the minimum
+        until = max(2, int(np.searchsorted(self._tau, self.tau_opt)) + 1)
+        tau = self._tau[:until]
+        curves = self._curves if until >= self._tau.size else self.solution.learning_curves(tau)
+        return self._first_crossing(lambda at: target - at.score_error, "tau_gen", curves)
 
     @cached_property
     def tau_mem(self) -> float:
@@ -173,16 +198,6 @@ class Course:
         if max(float(np.max(self._curves.generalization_gap)), self.final_gap) < gap:
             return math.inf
         return self._first_crossing(lambda curves: curves.generalization_gap - gap, "tau_overfit")
-
-    @property
-    def score_error_min(self) -> float:
-        """Score error at tau_opt."""
-        return float(self._best.score_error)
-
-    @property
-    def test_min(self) -> float:
-        """Test loss at tau_opt."""
-        return float(self._best.test)
 
     @property
     def final_gap(self) -> float:
@@ -198,10 +213,6 @@ class Course:
     def final_score_error(self) -> float:
         """Score error at tau = inf."""
         return float(self._end.score_error)
-
-    @cached_property
-    def _best(self) -> LearningCurves:
-        return self.solution.learning_curves(self.tau_opt)
 
     @cached_property
     def _end(self) -> LearningCurves:
@@ -222,10 +233,16 @@ class Course:
     def _slope(self, tau: Array) -> Array:
         return score_error_slope(self.solution.nodes, tau, GradientFlow())
 
-    def _first_crossing(self, f: Callable[[LearningCurves], Array], name: str) -> float:
-        """Smallest root of ``f``, which is negative at tau = 0."""
-        tau, model = self._tau, self.solution.model
-        above = np.flatnonzero(f(self._curves) >= 0.0)
+    def _first_crossing(
+        self,
+        f: Callable[[LearningCurves], Array],
+        name: str,
+        curves: LearningCurves | None = None,
+    ) -> float:
+        """Smallest root of ``f``, which is negative at tau = 0, between the times of ``curves``."""
+        curves = self._curves if curves is None else curves
+        tau, model = curves.tau, self.solution.model
+        above = np.flatnonzero(f(curves) >= 0.0)
         if above.size == 0 or above[0] == 0:
             raise ConvergenceError(
                 f"{name} was not bracketed between tau = {tau[0]:.3g} and {tau[-1]:.3g} "

@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     from dmft_rf.dynamics import LearningCurves
     from dmft_rf.exponents import Scaling
     from dmft_rf.law import Spectrum
+    from dmft_rf.phases import PhaseDiagram
     from dmft_rf.relaxation import Timescales
     from dmft_rf.rules import Rule
     from dmft_rf.solution import Solution
     from dmft_rf.sweeps import Sweep
 
-    Result: TypeAlias = Spectrum | LearningCurves | Timescales | Scaling | Sweep
+    Result: TypeAlias = Spectrum | LearningCurves | Timescales | Scaling | Sweep | PhaseDiagram
 
 __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "save"]
 
@@ -70,7 +71,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """One of "spectrum", "curves", "timescales", "scaling", "sweep"."""
+        """One of "spectrum", "curves", "timescales", "scaling", "sweep", "phase-diagram"."""
         return str(self.attributes["kind"])
 
     def model(self) -> ScoreModel:
@@ -108,7 +109,7 @@ def save(
     ----------
     path : path
         In an existing folder.
-    result : Spectrum, LearningCurves, Timescales, Scaling or Sweep, or a mapping of names to those
+    result : Spectrum, LearningCurves, Timescales, Scaling, Sweep, PhaseDiagram, or names to those
         A single result becomes the group named after its kind; a mapping gives the groups' names.
     solution : Solution, optional
         What learning curves or timescales were computed from: gives their rtol and wall time, and
@@ -219,7 +220,7 @@ def _name(name: str) -> str:
 
 
 def kind_of(result: Any) -> str:
-    """Return "spectrum", "curves", "timescales", "scaling" or "sweep"."""
+    """Return the name of the kind of a result, as in `Run.kind`."""
     # by name: the classes' modules need not be imported to store an instance of one of them
     kinds = {
         "Spectrum": "spectrum",
@@ -227,6 +228,7 @@ def kind_of(result: Any) -> str:
         "Timescales": "timescales",
         "Scaling": "scaling",
         "Sweep": "sweep",
+        "PhaseDiagram": "phase-diagram",
     }
     kind = kinds.get(type(result).__name__)
     if kind is None:
@@ -367,6 +369,16 @@ def _collect_sweep(sweep: Sweep) -> Collected:
     return {**attributes, **describe_rule(sweep.rule)}, arrays
 
 
+def _collect_phases(diagram: PhaseDiagram) -> Collected:
+    arrays: dict[str, NDArray[Any]] = {f"axis_{name}": v for name, v in diagram.axes.items()}
+    arrays |= {f"boundary_{name}": np.asarray(v) for name, v in diagram.boundaries.items()}
+    arrays |= {"tau": diagram.tau, "regions": diagram.regions}
+    arrays |= {"relative_gap": diagram.relative_gap, "ratio": diagram.ratio}
+    attributes = {"x": diagram.x, "y": diagram.y, "region_names": ", ".join(diagram.region_names)}
+    numbers = {name: getattr(diagram, name) for name in ("level", "multiple", "rtol")}
+    return {**attributes, **numbers}, arrays
+
+
 def _texts(values: NDArray[Any]) -> NDArray[Any]:
     """Strings as bytes in UTF-8, which HDF5 can hold; numbers as they are."""
     return np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
@@ -378,6 +390,7 @@ _COLLECT: dict[str, Callable[[Any], Collected]] = {
     "timescales": _collect_timescales,
     "scaling": _collect_scaling,
     "sweep": _collect_sweep,
+    "phase-diagram": _collect_phases,
 }
 
 

@@ -21,7 +21,6 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -392,17 +391,25 @@ def _root(f: Callable[[float], float], a: float, b: float) -> float:
     return float(brentq(clipped, a, b, xtol=1e-15, rtol=1e-14))
 
 
+class _Found(Exception):
+    """Carries a point out of a search that it ends."""
+
+    def __init__(self, u: float):
+        self.u = u
+
+
 def _maximum(f: Callable[[float], float]) -> float | None:
     """A point with f > 0 of a function with a single maximum, or None if the maximum is <= 0."""
     from scipy.optimize import minimize_scalar
 
-    best: dict[str, Any] = {"u": 0.0, "f": -math.inf}
-
     def objective(u: float) -> float:
         value = max(f(u), -1e300)
-        if value > best["f"]:
-            best.update(u=u, f=value)
+        if value > 0.0:
+            raise _Found(u)
         return -value
 
-    minimize_scalar(objective, bounds=(-_FAR, _FAR), method="bounded", options={"xatol": 1e-9})
-    return best["u"] if best["f"] > 0.0 else None
+    try:
+        minimize_scalar(objective, bounds=(-_FAR, _FAR), method="bounded", options={"xatol": 1e-9})
+    except _Found as found:
+        return found.u
+    return None

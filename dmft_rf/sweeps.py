@@ -170,10 +170,11 @@ def sweep(
         tables = Campaign({"sweep": plan}).tables()
         Campaign({"sweep": plan}).run(tables, executor=executor, workers=workers, progress=progress)
         return result(tables)
-    return in_file(
-        path, Campaign({"sweep": plan}), result, overwrite=overwrite, executor=executor,
-        workers=workers, progress=progress,
+    found: Sweep = in_file(
+        path, Campaign({"sweep": plan}), result, lambda found: {"sweep": found},
+        overwrite=overwrite, executor=executor, workers=workers, progress=progress,
     )  # fmt: skip
+    return found
 
 
 def of_table(table: Table) -> Sweep:
@@ -204,6 +205,7 @@ def in_file(
     path: str | os.PathLike[str],
     campaign: Campaign,
     result: Callable[[dict[str, Table]], Any],
+    stored: Callable[[Any], dict[str, Any]],
     *,
     overwrite: bool,
     executor: Executor | None,
@@ -212,7 +214,8 @@ def in_file(
 ) -> Any:
     """Run a campaign into the HDF5 file ``path``, or complete it, and return its result.
 
-    ``result`` makes what is stored from the tables; the file's runs have the names of the plans.
+    ``result`` is made of the tables. ``stored`` of a result are the runs of the file; those with
+    the name of a plan are sweeps, from which an unfinished file is taken up again.
     """
     tables = campaign.tables()
     begun = _begun(path, campaign, tables, overwrite)
@@ -224,7 +227,7 @@ def in_file(
     start = time.perf_counter()
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(path, campaign, replace=overwrite and not begun))
-        renewal = _Renewal(lambda: _store(path, tables, result(tables), start))
+        renewal = _Renewal(lambda: _store(path, stored(result(tables)), start))
         try:
             campaign.run(
                 tables, journal=journal, executor=executor, workers=workers, progress=progress,
@@ -234,7 +237,7 @@ def in_file(
             journal.sync()
             raise
         final = result(tables)
-        _store(path, tables, final, start)
+        _store(path, stored(final), start)
         journal.remove()
     return final
 
@@ -281,7 +284,7 @@ def _begun(
         return False
     try:
         runs = load(path)
-        there = {name: run.attributes.get("fingerprint") for name, run in runs.items()}
+        there = {name: runs[name].attributes.get("fingerprint") for name in tables if name in runs}
         if there != {name: plan.fingerprint for name, plan in campaign.plans.items()}:
             raise DataError(
                 f"{os.fspath(path)}: holds something else than this sweep; it is left alone. "
@@ -320,15 +323,8 @@ def _fill(table: Table, run: Run) -> None:
         table.reasons[index] = reason.decode()
 
 
-def _store(
-    path: str | os.PathLike[str], tables: dict[str, Table], result: Any, start: float
-) -> None:
-    save(
-        path,
-        result if isinstance(result, Mapping) else {next(iter(tables)): result},
-        overwrite=True,
-        extra={"wall_time_seconds": time.perf_counter() - start},
-    )
+def _store(path: str | os.PathLike[str], runs: dict[str, Any], start: float) -> None:
+    save(path, runs, overwrite=True, extra={"wall_time_seconds": time.perf_counter() - start})
 
 
 def _axis(values: tuple[Any, ...]) -> Array:

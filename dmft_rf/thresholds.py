@@ -25,8 +25,9 @@ from dmft_rf.model import ScoreModel
 from dmft_rf.relaxation import Course
 from dmft_rf.solution import Solution, solve
 
-# psi_n is searched between these bounds, in steps of this factor
-_LOWEST, _HIGHEST, _FACTOR = 1e-4, 1e9, 4.0
+# psi_n is searched between these bounds, in steps of log(psi_n) between these
+_LOWEST, _HIGHEST = 1e-4, 1e9
+_SHORTEST, _LONGEST = 0.1, 3.0
 
 
 def unit_gap(model: ScoreModel) -> float:
@@ -98,35 +99,32 @@ def _largest_root(
 ) -> float:
     """Largest root of gap = level, from where the gap is below it downwards.
 
-    log(gap) is close to linear in log(psi_n), so that few steps are needed.
+    The gap falls about like 1/n, which gives the length of the steps until the root lies between
+    two of them.
     """
     from scipy.optimize import brentq
 
+    known: dict[float, float] = {}
+
     def excess(u: float) -> float:
-        value = gap(math.exp(u))
-        # the gap may vanish in rounding where there is nothing to overfit
-        return math.log(max(value, 1e-300) / level)
+        if u not in known:
+            # the gap may vanish in rounding where there is nothing to overfit
+            known[u] = math.log(max(gap(math.exp(u)), 1e-300) / level)
+        return known[u]
 
-    known = {math.log(start): excess(math.log(start))}
-    step = math.log(_FACTOR)
-    high = low = math.log(start)
-    while known[high] >= 0.0:
-        low, high = high, high + step
-        if high > math.log(_HIGHEST):
+    here = math.log(start)
+    side = math.copysign(1.0, excess(here))
+    while True:
+        step = min(max(1.1 * abs(excess(here)), _SHORTEST), _LONGEST)
+        there = here + side * step
+        if there > math.log(_HIGHEST):
             raise ConvergenceError(
-                f"{name}: the gap is still above {level:g} at psi_n = {math.exp(low):.3g}"
+                f"{name}: the gap is still above {level:g} at psi_n = {math.exp(here):.3g}"
             )
-        known[high] = excess(high)
-    while known[low] < 0.0:
-        high, low = low, low - step
-        if low < math.log(_LOWEST):
+        if there < math.log(_LOWEST):
             return 0.0
-        known[low] = excess(low)
-    if known[low] == 0.0:
-        return math.exp(low)
-
-    def remembered(u: float) -> float:
-        return known[u] if u in known else excess(u)
-
-    root = brentq(remembered, low, high, xtol=max(1e-12, 100.0 * rtol), rtol=1e-14)
+        if side * excess(there) <= 0.0:
+            break
+        here = there
+    root = brentq(excess, here, there, xtol=max(1e-12, 100.0 * rtol), rtol=1e-14)
     return float(math.exp(root))

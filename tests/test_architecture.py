@@ -55,6 +55,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "workers",
             "campaign",
             "sweeps",
+            "phases",
         },
         {"base", "numerics", "parameters", "spectra", "solution", "files"},
     ),
@@ -63,7 +64,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"base", "parameters", "input", "spectra", "solution", "files", "answers"},
     ),
     "outside": (
-        {"_drawing", "plotting", "cli", "__main__"},
+        {"_drawing", "plotting", "phaseplot", "cli", "__main__"},
         {"base", "parameters", "input", "spectra", "solution", "files", "answers", "names"},
     ),
 }

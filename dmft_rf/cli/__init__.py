@@ -1,4 +1,4 @@
-"""The command ``dmft-rf``: spectrum, learning curves, timescales and scaling laws.
+"""The command ``dmft-rf``: spectrum, learning curves, timescales, scaling laws, phase diagrams.
 
 Results go to stdout, everything else to stderr. What computes is imported when a command runs,
 so that help is quick.
@@ -13,10 +13,13 @@ import typer
 from dmft_rf._version import __version__
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._options import (
+    MapModelOptions,
     ModelOptions,
     OutputOptions,
+    PlaneOptions,
     RealRunOptions,
     RuleOptions,
+    RunOptions,
     SweepOptions,
     grouped,
 )
@@ -110,6 +113,24 @@ def scaling(model: ModelOptions, sweep: SweepOptions, output: OutputOptions) -> 
         from dmft_rf.cli import _sweep
 
         _sweep.scaling(model, sweep, output)
+
+
+@app.command(
+    name="phase-diagram",
+    help="Where a model memorizes, and what keeps it from doing so: regions and their boundaries "
+    "over (n, p), (n, t) or (n, tau). " + _MODEL + " With --out an interrupted run is completed by "
+    "the same command.",
+    epilog="Examples: dmft-rf phase-diagram --workers 2 --out p.h5 --plot p.png. dmft-rf "
+    "phase-diagram --plane n-tau --plot tau.png. " + _EPILOG,
+)
+@grouped
+def phase_diagram(
+    model: MapModelOptions, plane: PlaneOptions, run: RunOptions, output: OutputOptions
+) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _phases
+
+        _phases.phase_diagram(model, plane, run, output)
 
 
 def main() -> None:

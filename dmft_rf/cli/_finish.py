@@ -40,7 +40,6 @@ def finish(
 ) -> None:
     """Write the files, then print: a result on stdout means that its files are complete."""
     seconds = time.perf_counter() - start
-    report.document["seconds"] = seconds
     if output.out is not None:
         more = dict(extra or {})
         if solution is None:
@@ -48,6 +47,12 @@ def finish(
         divisor = report.document["covariance"]["divided_by"]
         more["eigenvalues_divided_by"] = divisor
         save(output.out, results, solution=solution, overwrite=output.overwrite, extra=more)
+    show(report, output, start, draw)
+
+
+def show(report: Report, output: OutputOptions, start: float, draw: Callable[[], Figure]) -> None:
+    """Write the picture, then print."""
+    report.document["seconds"] = time.perf_counter() - start
     if output.plot is not None:
         from dmft_rf.plotting import save_figure
 

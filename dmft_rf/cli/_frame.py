@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dmft_rf.errors import ConvergenceError, DataError, ModelError
+from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError
 
 WRONG_VALUE, NOT_CONVERGED, INTERRUPTED = 2, 1, 130
 
@@ -58,8 +58,11 @@ def reporting(data: str | None) -> Iterator[None]:
     except ConvergenceError as error:
         say("error", f"not converged: {error}")
         raise typer.Exit(NOT_CONVERGED) from None
-    except KeyboardInterrupt:
-        say("error", "interrupted, nothing was written")
+    except WorkerError as error:
+        say("error", f"{error}; the same command with --out completes what is missing")
+        raise typer.Exit(NOT_CONVERGED) from None
+    except KeyboardInterrupt as error:
+        say("error", f"interrupted, {error or 'nothing was written'}")
         raise typer.Exit(INTERRUPTED) from None
 
 

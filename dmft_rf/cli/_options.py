@@ -210,15 +210,19 @@ class OutputOptions:
         bool, Option("--overwrite", help="Replace files of --out and --plot that exist.")
     ] = False
 
-    def check(self, data: str | None) -> None:
-        """Raise DataError for a file that could not be written; called before the work."""
+    def check(self, data: str | None, *, resumed: bool = False) -> None:
+        """Raise DataError for a file that could not be written; called before the work.
+
+        A file of --out that is ``resumed`` may exist: who reads it finds out what it is.
+        """
         from dmft_rf._output import check_output
         from dmft_rf.plotting import ENDINGS
 
         for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
             if path is None:
                 continue
-            check_output(path, overwrite=self.overwrite, endings=endings)
+            there = resumed and path == self.out
+            check_output(path, overwrite=self.overwrite or there, endings=endings)
             if data is not None and path.resolve() == Path(data).resolve():
                 raise DataError(f"{path}: is the file of --data and is not overwritten")
 
@@ -325,6 +329,75 @@ class RealRunOptions:
         float | None,
         Option("--dimension", help="d of that run; by default that of --data.", **_FLOAT),
     ] = None
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where points are computed."""
+
+    workers: Annotated[
+        int | None,
+        Option("--workers", help="Worker processes; by default this process alone.", **_INT),
+    ] = None
+    dask: Annotated[
+        str | None,
+        Option(
+            "--dask",
+            metavar="ADDRESS",
+            help="Scheduler of a Dask cluster, as tcp://host:8786 (extra 'dask').",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class MapModelOptions(ModelOptions):
+    """The model of a phase diagram, whose maps need less accuracy than a curve."""
+
+    rtol: Annotated[
+        float,
+        Option("--rtol", help="Relative accuracy of the losses, 1e-13 to 0.01.", **_FLOAT),
+    ] = 1e-6
+
+
+@dataclass(frozen=True)
+class PlaneOptions:
+    """The plane of a phase diagram."""
+
+    plane: Annotated[str, Option("--plane", help="n-p, n-t or n-tau.")] = "n-p"
+    n_start: Annotated[
+        float, Option("--n-from", help="First psi_n, samples per dimension.", **_FLOAT)
+    ] = 1.0
+    n_stop: Annotated[float, Option("--n-to", help="Last psi_n.", **_FLOAT)] = 4096.0
+    n_points: Annotated[int, Option("--n-points", help="Values of psi_n, 1 to 4096.", **_INT)] = 64
+    start: Annotated[
+        float | None,
+        Option(
+            "--from",
+            help="First value of the other axis; by default psi_p: 1, t: 0.003, tau: 1.",
+            **_FLOAT,
+        ),
+    ] = None
+    stop: Annotated[
+        float | None,
+        Option("--to", help="Last value; by default psi_p: 256, t: 1, tau: 1e7.", **_FLOAT),
+    ] = None
+    points: Annotated[
+        int | None,
+        Option("--points", help="Values; by default 64, tau: 200. Even in the logarithm.", **_INT),
+    ] = None
+    level: Annotated[
+        float,
+        Option(
+            "--level",
+            help="Generalization gap, in units of what there is to learn, from which on a network "
+            "counts as overfitting.",
+            **_FLOAT,
+        ),
+    ] = 0.1
+    multiple: Annotated[
+        float,
+        Option("--multiple", help="c: overfitting at c tau_gen is called memorization.", **_FLOAT),
+    ] = 3.0
 
 
 @dataclass(frozen=True)

@@ -96,19 +96,21 @@ class Report:
 
 
 def begin(
-    command: str, model: ScoreModel, divisor: float | None, *, swept: str | None = None
+    command: str, model: ScoreModel, divisor: float | None, *, swept: Sequence[str] = ()
 ) -> Report:
     """Return a report that states the model, its covariance and the expected finite-size error."""
     c = model.covariance
     parameters = [
-        f"{name} = {getattr(model, name):g}" for name in ("t", "psi_p", "psi_n") if name != swept
+        f"{name} = {getattr(model, name):g}"
+        for name in ("t", "psi_p", "psi_n")
+        if name not in swept
     ]
     text = ", ".join([*parameters, model.activation.name, "noise averaged exactly"])  # type: ignore[union-attr]
     report = Report(
         {
             "command": command,
             "package_version": __version__,
-            "model": {k: v for k, v in describe_model(model).items() if k != swept},
+            "model": {k: v for k, v in describe_model(model).items() if k not in swept},
             "covariance": {
                 **c.summary(),
                 "divided_by": divisor,

@@ -35,7 +35,7 @@ def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -
         result = dmft_rf.scaling(model, sweep.over, values, rtol=options.rtol, progress=advance)
     for value, message in result.failures.items():
         say("warning", f"{sweep.over} = {value:g} is left out: {message}")
-    report = begin("scaling", model, divisor, swept=sweep.over)
+    report = begin("scaling", model, divisor, swept=(sweep.over,))
     accuracy(report, options.rtol, options.rtol)
     report.header[-1] = ("accuracy", f"every solution reached a relative error of {options.rtol:g}")
     d = model.covariance.dimension

@@ -212,8 +212,7 @@ class Scalar:
         parts = []
         for monomial, c in self.terms:
             factors = [
-                (f if isinstance(f, str) else f"({f})")
-                + ("" if power == 1 else f"**{_text(power)}")
+                (f if isinstance(f, str) else f"({f})") + ("" if power == 1 else f"**{_text(power)}")
                 for f, power in monomial
             ]
             if abs(c) != 1 or not factors:

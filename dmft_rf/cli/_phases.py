@@ -1,0 +1,136 @@
+"""The command ``dmft-rf phase-diagram``: regions, boundaries and maps over a plane."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dmft_rf
+from dmft_rf.cli._finish import MEANING, REAL_DATA, show
+from dmft_rf.cli._frame import say
+from dmft_rf.cli._options import MapModelOptions, OutputOptions, PlaneOptions, RunOptions
+from dmft_rf.cli._progress import computing, keeping, progress
+from dmft_rf.cli._report import Table, accuracy, begin, number
+from dmft_rf.errors import ModelError
+from dmft_rf.phases import DEFINITIONS, PhaseDiagram, summary
+
+_OTHER = {"n-p": "psi_p", "n-t": "t", "n-tau": "tau"}
+_RANGES = {"psi_p": (1.0, 256.0, 64), "t": (0.003, 1.0, 64), "tau": (1.0, 1e7, 200)}
+_MOST_ROWS = 16
+
+
+def phase_diagram(
+    options: MapModelOptions, plane: PlaneOptions, run: RunOptions, output: OutputOptions
+) -> None:
+    """Where a model memorizes, and what keeps it from doing so."""
+    output.check(options.data, resumed=True)
+    start = time.perf_counter()
+    options.check()
+    other, axes = _axes(plane)
+    model, divisor = options.build()
+    with computing(run) as where, progress("phase diagram") as advance, keeping(output.out):
+        diagram = dmft_rf.phase_diagram(
+            model,
+            axes,
+            level=plane.level,
+            multiple=plane.multiple,
+            rtol=options.rtol,
+            path=output.out,
+            overwrite=output.overwrite,
+            progress=advance,
+            **where,
+        )
+    for what, message in list(diagram.failures.items())[:5]:
+        say("warning", f"{what} could not be computed: {message}")
+    if len(diagram.failures) > 5:
+        say("warning", f"{len(diagram.failures)} points in all could not be computed")
+    report = begin("phase-diagram", model, divisor, swept=("psi_n", other))
+    accuracy(report, options.rtol, options.rtol)
+    report.header[-1] = (
+        "accuracy",
+        f"every solution reached a relative error of {options.rtol:g}; boundaries are roots",
+    )
+    sizes = " x ".join(str(values.size) for values in diagram.axes.values())
+    text = ", ".join(
+        f"{name} = {values[0]:.4g} to {values[-1]:.4g}" for name, values in diagram.axes.items()
+    )
+    report.header.append(("plane", f"{text}; {sizes} points, {diagram.tau.size} times"))
+    report.header.append(("level", f"g = {plane.level:g}, c = {plane.multiple:g}"))
+    shares = summary(diagram)
+    rows = [[name, f"{100 * share:.1f} %", DEFINITIONS[name]] for name, share in shares.items()]
+    report.tables.append(
+        Table(["region", "of the points", "definition"], rows, text_columns=frozenset({0, 2}))
+    )
+    report.tables.append(_boundary_table(diagram))
+    report.notes.append(f"{DEFINITIONS['relative_gap']}.")
+    for name in diagram.boundaries:
+        report.notes.append(f"{name}: {DEFINITIONS[name]}.")
+    report.notes.append(MEANING)
+    if model.covariance.dimension is not None:
+        report.notes.append(REAL_DATA)
+    report.document["results"] = {
+        "axes": diagram.axes,
+        "boundaries": diagram.boundaries,
+        "regions": diagram.regions,
+        "region_names": diagram.region_names,
+        "shares": shares,
+        "level": diagram.level,
+        "multiple": diagram.multiple,
+        "tau": diagram.tau,
+        "final_relative_gap": diagram.relative_gap[..., -1],
+        "final_ratio": diagram.ratio[..., -1],
+        "failures": diagram.failures,
+    }
+    report.document["definitions"] = DEFINITIONS
+    from dmft_rf.phaseplot import plot_phase_diagram
+
+    show(report, output, start, lambda: plot_phase_diagram(diagram))
+
+
+def _axes(plane: PlaneOptions) -> tuple[str, dict[str, NDArray[np.float64]]]:
+    if plane.plane not in _OTHER:
+        raise ModelError(f"--plane is {plane.plane!r}; it must be one of {', '.join(_OTHER)}")
+    other = _OTHER[plane.plane]
+    low, high, points = _RANGES[other]
+    low = low if plane.start is None else plane.start
+    high = high if plane.stop is None else plane.stop
+    points = points if plane.points is None else plane.points
+    return other, {
+        "psi_n": _values("--n-from", "--n-to", "--n-points", plane.n_start, plane.n_stop,
+                         plane.n_points),
+        other: _values("--from", "--to", "--points", low, high, points),
+    }  # fmt: skip
+
+
+def _values(
+    low_name: str, high_name: str, points_name: str, low: float, high: float, points: int
+) -> NDArray[np.float64]:
+    for name, value in ((low_name, low), (high_name, high)):
+        if not (math.isfinite(value) and value > 0.0):
+            raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
+    if not 1 <= points <= 4096:
+        raise ModelError(f"{points_name} is {points!r}; it must be from 1 to 4096")
+    if not (low < high or (points == 1 and low == high)):
+        raise ModelError(f"{low_name} is {low!r}; it must be below {high_name}, {high!r}")
+    return np.geomspace(low, high, points)
+
+
+def _boundary_table(diagram: PhaseDiagram) -> Table:
+    along = "psi_n" if diagram.y == "tau" else diagram.y
+    values = diagram.axes[along]
+    chosen = np.unique(np.linspace(0, values.size - 1, min(_MOST_ROWS, values.size)).astype(int))
+    lines = {name: line for name, line in diagram.boundaries.items() if line.ndim}
+    rows = [
+        [number(float(values[i]), 4), *(number(float(line[i]), 5) for line in lines.values())]
+        for i in chosen
+    ]
+    title = "Boundaries"
+    if chosen.size < values.size:
+        title += f" ({chosen.size} of {values.size}; --json and --out give all)"
+    for name, line in diagram.boundaries.items():
+        if line.ndim == 0:
+            title += f"; {name} = {number(float(line), 5)}"
+    return Table([along, *lines], rows, title)

@@ -1,0 +1,87 @@
+"""What sweeping commands share: where to compute, and a bar with rate and remaining time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dmft_rf.cli._options import RunOptions
+from dmft_rf.errors import ModelError
+
+
+@contextmanager
+def computing(run: RunOptions) -> Iterator[dict[str, Any]]:
+    """Give the arguments ``executor`` and ``workers`` of a sweep."""
+    if run.dask is None:
+        if run.workers is not None and run.workers < 1:
+            raise ModelError(f"--workers is {run.workers!r}; it must be an integer >= 1")
+        yield {"workers": run.workers}
+        return
+    if run.workers is not None:
+        raise ModelError("--workers and --dask exclude one another: a cluster has its own workers")
+    from dmft_rf.workers import dask_executor
+
+    with dask_executor(run.dask) as executor:
+        yield {"executor": executor}
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr if it is a terminal: points, rate, remaining time."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    def rate(task: Task) -> str:
+        return "" if task.speed is None else f"{task.speed:.3g}/s"
+
+    class Rate(TextColumn):
+        def render(self, task: Task) -> Any:
+            task.fields["rate"] = rate(task)
+            return super().render(task)
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, rate="")
+        first = True
+
+        def advance(done: int, total: int) -> None:
+            nonlocal first
+            if first:  # what an earlier run has left counts as done, not as fast
+                bar.reset(task, total=total, completed=done)
+                first = False
+            else:
+                bar.update(task, completed=done)
+
+        yield advance
+
+
+@contextmanager
+def keeping(out: Path | None) -> Iterator[None]:
+    """Say on an interruption where the finished points are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        raise KeyboardInterrupt(
+            f"finished points are kept beside {out}; the same command completes the rest"
+        ) from None
