@@ -332,7 +332,7 @@ def continued(z, A0, A1, cells, reads, r, terms, h, mass):
         return g, phase, top, step, total, NOT_CONVERGED
     here = complex(z.real, target + y)
     shrink = 0.2
-    scale = 1e-7 * (abs(z.real) + 1e-7 * y)
+    scale = 1e-7 * abs(z.real) if z.real != 0.0 else 1e-14 * y
     for _ in range(_MAX_STEPS):
         last = y * shrink < scale or (target > 0.0 and y * shrink < 1e-3 * target)
         y_new = 0.0 if last else y * shrink
@@ -481,4 +481,16 @@ def two_point(G1, G2, P, Q, cells, reads, r, terms, h):
                                                 * G2[b, c, j, m]
                                             )
             out[a, b] = total
+    return out
+
+
+@njit
+def charges(z, g, A0, A1, cells, terms, h, mass):
+    """-(1/d) Tr[A1 G] at each point: the Stieltjes transform of the law, in units of d."""
+    out = np.empty(z.size, np.complex128)
+    G = np.zeros(A0.shape, np.complex128)
+    det = np.zeros(A0.shape[0], np.complex128)
+    for i in range(z.size):
+        green(z[i], 1.0, g[i], A0, A1, cells, terms, h, G, det)
+        out[i] = -trace_slope(G, A1, cells, mass)
     return out

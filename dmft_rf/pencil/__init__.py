@@ -5,7 +5,7 @@ blocks of its pencil; the Dyson equation follows, in symbols and as a compiled s
 two-point functions (arXiv:2110.11805, arXiv:2502.00336; theory.md, section 9).
 """
 
-from dmft_rf.pencil.build import gram, resolvent
+from dmft_rf.pencil.build import gram, linearize
 from dmft_rf.pencil.matrices import Gaussian, inverse, wigner
 from dmft_rf.pencil.scalars import Sigma, parameters, sqrt, z
 from dmft_rf.pencil.statement import Pencil
@@ -17,7 +17,7 @@ __all__ = [
     "gram",
     "inverse",
     "parameters",
-    "resolvent",
+    "linearize",
     "sqrt",
     "wigner",
     "z",

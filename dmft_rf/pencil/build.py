@@ -105,7 +105,7 @@ def _text(vector: _Vector) -> str:
     return " + ".join(parts)
 
 
-def resolvent(
+def linearize(
     H: Matrix,
     spaces: Mapping[str, Scalar | float],
     *,
@@ -138,9 +138,9 @@ def resolvent(
 
     Examples
     --------
-    >>> from dmft_rf.pencil import Gaussian, resolvent
+    >>> from dmft_rf.pencil import Gaussian, linearize
     >>> X = Gaussian("X", "p", "n", per="n")
-    >>> wishart = resolvent(X * X.T, {"p": 0.5, "n": 1.0})
+    >>> wishart = linearize(X * X.T, {"p": 0.5, "n": 1.0})
     """
     if not isinstance(H, Matrix):
         raise ModelError(f"H is {H!r}; it must be an expression in Gaussian matrices")
@@ -179,10 +179,10 @@ def gram(
     sigma: str | None = None,
     observe: Mapping[str, tuple[Matrix | Scalar | float, Matrix | Scalar | float]] | None = None,
 ) -> Pencil:
-    """Pencil of the resolvent of M M^T; arguments as for `resolvent`."""
+    """Pencil of the resolvent of M M^T; arguments as for `linearize`."""
     if not isinstance(M, Matrix):
         raise ModelError(f"M is {M!r}; it must be an expression in Gaussian matrices")
-    return resolvent(M * M.T, spaces, sigma=sigma, observe=observe)
+    return linearize(M * M.T, spaces, sigma=sigma, observe=observe)
 
 
 def _expression(value: Matrix | Scalar | float) -> Matrix | Scalar:

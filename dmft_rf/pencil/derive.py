@@ -25,8 +25,8 @@ from dmft_rf.pencil.scalars import SIGMA, Scalar
 if TYPE_CHECKING:
     from dmft_rf.pencil.statement import Pencil
 
-# a block of a cell's matrix below this counts as zero where entries are of order 1
-_ZERO = 1e-9
+# relative size below which an element of a random draw is rounding
+_ZERO = 1e-11
 
 
 @dataclass(frozen=True)
@@ -92,34 +92,31 @@ def derive(pencil: Pencil) -> Dyson:
     """
     used = [s for s in pencil.spaces if s in pencil.blocks.values()]
     members = {s: tuple(b for b in pencil.blocks if pencil.blocks[b] == s) for s in used}
+    places = {b: n for n, b in enumerate(b for row in members.values() for b in row)}
     contractions = _contract(pencil)
-    pattern = _pattern(pencil, members, contractions)
+    draw = _Draw(pencil, members)
+    pattern = draw.pattern(contractions)
 
     def alive(unknown: Unknown) -> bool:
         space = pencil.blocks[unknown.k]
         row = members[space]
         return bool(pattern[space][row.index(unknown.k), row.index(unknown.l)])
 
-    order = {s: n for n, s in enumerate(used)}
     kept = [(i, j, f, u) for (i, j, u), f in contractions.items() if alive(u) and not f.is_zero]
     unknowns = sorted(
-        {u for _, _, _, u in kept},
-        key=lambda u: (
-            order[pencil.blocks[u.k]],
-            members[pencil.blocks[u.k]].index(u.k),
-            members[pencil.blocks[u.k]].index(u.l),
-            str(u.weight),
-        ),
+        {u for _, _, _, u in kept}, key=lambda u: (places[u.k], places[u.l], str(u.weight))
     )
-    index = {u: n for n, u in enumerate(unknowns)}
-    kept.sort(key=lambda x: (order[pencil.blocks[x[0]]], x[0], x[1], index[x[3]]))
-    return Dyson(
-        tuple(used),
-        members,
-        tuple(unknowns),
-        tuple(Contraction(i, j, f, index[u]) for i, j, f, u in kept),
-        pattern,
-    )
+    same = draw.equal(unknowns, kept)
+    distinct = [u for u in unknowns if same[u][0] == u]
+    index = {u: n for n, u in enumerate(distinct)}
+    merged: dict[tuple[str, str, int], Scalar] = {}
+    for i, j, f, u in kept:
+        key = (i, j, index[same[u][0]])
+        factor = f * same[u][1]
+        merged[key] = merged[key] + factor if key in merged else factor
+    terms = [Contraction(i, j, f, n) for (i, j, n), f in merged.items() if not f.is_zero]
+    terms.sort(key=lambda c: (places[c.i], places[c.j], c.unknown))
+    return Dyson(tuple(used), members, tuple(distinct), tuple(terms), pattern)
 
 
 def _contract(pencil: Pencil) -> dict[tuple[str, str, Unknown], Scalar]:
@@ -147,31 +144,39 @@ def _contract(pencil: Pencil) -> dict[tuple[str, str, Unknown], Scalar]:
     return found
 
 
-def _pattern(
-    pencil: Pencil,
-    members: dict[str, tuple[str, ...]],
-    contractions: dict[tuple[str, str, Unknown], Scalar],
-) -> dict[str, NDArray[np.bool_]]:
-    """Elements of G that are not identically zero: those of A^{-1}, then what S[G] adds.
+class _Draw:
+    """The pencil at random parameters, a random z and two random eigenvalues.
 
-    An inverse with random entries shows its pattern; one draw is enough but for coincidences of
-    probability zero.
+    What vanishes or agrees there does so identically, but for coincidences of probability zero.
     """
-    rng = np.random.default_rng(20250202)
-    names = {*pencil.parameters, SIGMA}
-    values = {name: float(rng.uniform(0.5, 1.5)) for name in sorted(names)}
-    z = complex(1e3 * rng.uniform(0.5, 1.5), 1e3)
 
-    def at(scalar: Scalar) -> complex:
-        return complex(scalar.fold(values.__getitem__, float))
+    def __init__(self, pencil: Pencil, members: dict[str, tuple[str, ...]]) -> None:
+        self.pencil, self.members = pencil, members
+        self.rng = np.random.default_rng(20250202)
+        self.values = {name: float(self.rng.uniform(0.5, 1.5)) for name in pencil.parameters}
+        self.lam = (0.7130, 1.3917)
+        self.weights = (0.4123, 0.5877)
+        self.z = complex(40.0, 60.0)
+        self.bare = {
+            space: [self._constant(space, lam, self.z) for lam in self.lam] for space in members
+        }
+        for space, row in members.items():
+            self._check_regular(space, row)
 
-    result: dict[str, NDArray[np.bool_]] = {}
-    bare: dict[str, NDArray[np.complex128]] = {}
-    for space, row in members.items():
+    def at(self, scalar: Scalar, lam: float) -> float:
+        """A coefficient at these values."""
+        return float(scalar.fold({**self.values, SIGMA: lam}.__getitem__, float))
+
+    def _constant(self, space: str, lam: float, z: complex) -> NDArray[np.complex128]:
+        row = self.members[space]
         A = np.zeros((len(row), len(row)), np.complex128)
-        for (i, j), (a, b) in pencil.constant.items():
-            if pencil.blocks[i] == space:
-                A[row.index(i), row.index(j)] = at(a) + z * at(b)
+        for (i, j), (a, b) in self.pencil.constant.items():
+            if self.pencil.blocks[i] == space:
+                A[row.index(i), row.index(j)] = self.at(a, lam) + z * self.at(b, lam)
+        return A
+
+    def _check_regular(self, space: str, row: tuple[str, ...]) -> None:
+        A = self._constant(space, self.lam[0], 1e3 * self.z)
         scale = np.abs(A).max(axis=1)
         left, singular, _ = np.linalg.svd(A / np.where(scale > 0.0, scale, 1.0)[:, None])
         if singular[-1] < 1e-12:
@@ -181,21 +186,102 @@ def _pattern(
                 f"{', '.join(guilty)} (space {space}) are linearly dependent; every block needs a "
                 "constant part, as 1 on its diagonal"
             )
-        bare[space] = A
-        result[space] = np.abs(np.linalg.inv(A)) > _ZERO * np.abs(np.linalg.inv(A)).max() * 1e-6
-    while True:
-        grown: dict[str, NDArray[np.bool_]] = {}
-        for space, row in members.items():
-            A = bare[space].copy()
-            for i, j, u in contractions:
-                if pencil.blocks[i] != space:
-                    continue
-                other = pencil.blocks[u.k]
-                inner = members[other]
-                if result[other][inner.index(u.k), inner.index(u.l)]:
-                    A[row.index(i), row.index(j)] += complex(*rng.uniform(0.5, 1.5, 2))
-            inverse = np.abs(np.linalg.inv(A))
-            grown[space] = (inverse > 1e-15 * inverse.max()) | result[space]
-        if all(np.array_equal(grown[s], result[s]) for s in members):
-            return result
-        result = grown
+
+    def pattern(
+        self, contractions: dict[tuple[str, str, Unknown], Scalar]
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Elements of G that are not identically zero: those of A^{-1}, then what S[G] adds."""
+        result = {s: np.zeros((len(row), len(row)), np.bool_) for s, row in self.members.items()}
+        while True:
+            grown = {}
+            for space, row in self.members.items():
+                A = self.bare[space][0].copy()
+                for i, j, u in contractions:
+                    other = self.members[self.pencil.blocks[u.k]]
+                    live = result[self.pencil.blocks[u.k]][other.index(u.k), other.index(u.l)]
+                    if self.pencil.blocks[i] == space and live:
+                        A[row.index(i), row.index(j)] += complex(*self.rng.uniform(0.5, 1.5, 2))
+                inverse = np.abs(np.linalg.inv(A))
+                grown[space] = (inverse > _ZERO * inverse.max()) | result[space]
+            if all(np.array_equal(grown[s], result[s]) for s in self.members):
+                return result
+            result = grown
+
+    def image(
+        self,
+        g: NDArray[np.complex128],
+        unknowns: list[Unknown],
+        terms: list[tuple[str, str, Scalar, Unknown]],
+    ) -> NDArray[np.complex128]:
+        """The scalars of (A - S[G])^{-1} when those of G are ``g``."""
+        index = {u: n for n, u in enumerate(unknowns)}
+        out = np.zeros(len(unknowns), np.complex128)
+        for n, lam in enumerate(self.lam):
+            inverse = {}
+            for space, row in self.members.items():
+                M = self.bare[space][n].copy()
+                for i, j, f, u in terms:
+                    if self.pencil.blocks[i] == space:
+                        M[row.index(i), row.index(j)] -= self.at(f, lam) * g[index[u]]
+                inverse[space] = np.linalg.inv(M)
+            for u, k in index.items():
+                space = self.pencil.blocks[u.k]
+                size = self.at(self.pencil.spaces[space], lam) * self.weights[n]
+                row = self.members[space]
+                element = inverse[space][row.index(u.k), row.index(u.l)]
+                out[k] += size * self.at(u.weight, lam) * element
+        return out
+
+    def equal(
+        self, unknowns: list[Unknown], terms: list[tuple[str, str, Scalar, Unknown]]
+    ) -> dict[Unknown, tuple[Unknown, int]]:
+        """Scalars that are equal by symmetry, up to sign: unknown -> (representative, sign).
+
+        Equalities that the equation preserves hold along its iteration from A^{-1}, hence for its
+        solution. Candidates are read off that iteration; whatever a random point that obeys them
+        does not map to such a point is split again.
+        """
+        g = np.zeros(len(unknowns), np.complex128)
+        for _ in range(6):
+            g = self.image(g, unknowns, terms)
+        groups, signs = _classes(g, [0] * len(unknowns))
+        while True:
+            free = self.rng.normal(size=(2, len(unknowns)))
+            g = np.array([s * complex(*free[:, n]) for n, s in zip(groups, signs, strict=True)])
+            image = self.image(0.1 * g, unknowns, terms)
+            finer, _ = _classes(image * np.array(signs), groups, signed=False)
+            if len(set(finer)) == len(set(groups)):
+                break
+            groups = finer
+        first: dict[int, int] = {}
+        for n, group in enumerate(groups):
+            first.setdefault(group, n)
+        return {
+            u: (unknowns[first[group]], signs[n] * signs[first[group]])
+            for n, (u, group) in enumerate(zip(unknowns, groups, strict=True))
+        }
+
+
+def _classes(
+    values: NDArray[np.complex128], within: list[int], *, signed: bool = True
+) -> tuple[list[int], list[int]]:
+    """Number the classes of equal values (or, ``signed``, up to sign) inside given classes."""
+    labels: list[int] = []
+    signs: list[int] = []
+    for n, value in enumerate(values):
+        tolerance = _ZERO * abs(value)
+        for m in range(n):
+            if within[m] != within[n]:
+                continue
+            if abs(value - values[m]) <= tolerance:
+                labels.append(labels[m])
+                signs.append(signs[m])
+                break
+            if signed and abs(value + values[m]) <= tolerance:
+                labels.append(labels[m])
+                signs.append(-signs[m])
+                break
+        else:
+            labels.append(n)
+            signs.append(1)
+    return labels, signs

@@ -211,10 +211,10 @@ class Scalar:
             return "0"
         parts = []
         for monomial, c in self.terms:
-            factors = [
-                (f if isinstance(f, str) else f"({f})") + ("" if power == 1 else f"**{_text(power)}")
-                for f, power in monomial
-            ]
+            factors = []
+            for factor, power in monomial:
+                base = factor if isinstance(factor, str) else f"({factor})"
+                factors.append(base if power == 1 else f"{base}**{_text(power)}")
             if abs(c) != 1 or not factors:
                 factors.insert(0, _text(-c if c < 0 else c))
             parts.append(("- " if c < 0 else "+ ") + "*".join(factors))

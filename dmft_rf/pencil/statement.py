@@ -316,10 +316,10 @@ def linear_terms(entry: Entry, here: str) -> list[tuple[Scalar, Leaf | None, Sca
                     else:
                         raise ModelError(
                             f"{here} holds the product of {leaf} and {leaf_2}; each needs a block "
-                            "of its own (resolvent() makes them)"
+                            "of its own (linearize() makes them)"
                         )
             total = new
         return total
     if isinstance(entry, Matrix):
-        raise ModelError(f"{here} holds {entry}; an inverse needs a block (resolvent() makes it)")
+        raise ModelError(f"{here} holds {entry}; an inverse needs a block (linearize() makes it)")
     raise ModelError(f"{here} is {entry!r}; it must be a coefficient or a matrix expression")

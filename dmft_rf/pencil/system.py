@@ -15,6 +15,7 @@ from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
 if TYPE_CHECKING:
+    from dmft_rf.pencil.law import PencilSpectrum
     from dmft_rf.pencil.statement import Pencil
 
 Array = NDArray[np.float64]
@@ -190,6 +191,20 @@ class System:
             )
         return result
 
+    def spectrum(self) -> PencilSpectrum:
+        """Spectral law: edges, bulks, masses, atoms, density, moments.
+
+        Raises
+        ------
+        ModelError
+            If the parameters are arrays.
+        ConvergenceError
+            If the support or the density cannot be resolved.
+        """
+        from dmft_rf.pencil.law import pencil_spectrum
+
+        return pencil_spectrum(self)
+
     def _which(self, k: int) -> str:
         """The parameters of set ``k``, for messages."""
         values = ", ".join(f"{name} = {v.ravel()[k]:g}" for name, v in self.values.items())
@@ -281,7 +296,7 @@ class Points:
         return np.array(out).reshape(self.system.shape + self.z.shape)
 
     def observable(self, name: str, weight: Weight = 1.0) -> Complex:
-        """(1/d) Tr[weight left (H - z)^{-1} right] of an observable of `resolvent`."""
+        """(1/d) Tr[weight left (H - z)^{-1} right] of an observable of `linearize`."""
         return self.trace(f"{name}_out", f"{name}_in", weight)
 
     @property

@@ -1,0 +1,295 @@
+"""Limiting spectral law of a pencil: edges, bulks, atoms, density, moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.kernels import dyson
+from dmft_rf.law import Panels
+from dmft_rf.pencil.support import Support, find_support
+from dmft_rf.pencil.system import Arrays, System
+
+Array = NDArray[np.float64]
+
+_NODES = 16
+_FIRST_PANELS = 3
+_MOST_PANELS = 3000
+# relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
+_MASS_TOLERANCE = 1e-13
+_MASS_ERROR = 1e-10
+_MOST_GAPS = 60
+# a point this close to an edge, relative to where it is, may have no solution in floats
+_AT_EDGE = 1e-9
+
+
+class _GapError(Exception):
+    """A bulk turns out to have a gap at ``x``."""
+
+    def __init__(self, x: float) -> None:
+        super().__init__(x)
+        self.x = x
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Part of a bulk, x = origin + sign * offset for offsets in (low, high).
+
+    A piece with ``low`` = 0 begins where A is singular. There the density may behave like
+    offset^-a, and offset = high sin(theta/2)^power with power (1 - a) an integer makes it smooth.
+    """
+
+    origin: float
+    sign: float
+    low: float
+    high: float
+    power: int = 2
+
+    def points(self, offset: Array) -> Array:
+        return self.origin + self.sign * offset
+
+    def rule(self, left: Array, right: Array, n: int) -> tuple[Array, Array]:
+        """Nodes x and weights of panels in the variable theta in (0, pi) of the edge map."""
+        if self.low > 0.0:
+            size = np.ones(left.size)
+            offset, weight = Panels(self.low * size, self.high * size, left, right).rule(n)
+            return self.points(offset), weight
+        nodes, weights = np.polynomial.legendre.leggauss(n)
+        half = 0.5 * (right - left)[:, None]
+        theta = (0.5 * (right + left)[:, None] + half * nodes).ravel()
+        sin, cos = np.sin(0.5 * theta), np.cos(0.5 * theta)
+        slope = 0.5 * self.power * self.high * sin ** (self.power - 1) * cos
+        return self.points(self.high * sin**self.power), (half * weights).ravel() * slope
+
+
+@dataclass(frozen=True, eq=False)
+class PencilSpectrum:
+    """Spectral law of a pencil, of total mass 1.
+
+    The law is that of H where the pencil stands for (H - z)^{-1}, and in general that of the
+    generalised eigenvalues det L = 0.
+    """
+
+    system: System
+    arrays: Arrays
+    support: Support
+
+    @property
+    def edges(self) -> Array:
+        """Edges of the bulks, ascending, shape (n_bulks, 2)."""
+        return self.support.edges
+
+    @property
+    def bulk_masses(self) -> Array:
+        """Exact mass of each bulk, shape (n_bulks,)."""
+        return self.support.masses / self.support.total
+
+    @property
+    def atoms(self) -> Array:
+        """(location, mass) of each atom, shape (n_atoms, 2)."""
+        return self.support.atoms / np.array([1.0, self.support.total])
+
+    def density(self, lam: ArrayLike) -> Array:
+        """Density of the continuous part at real ``lam``, shaped like it, at zero offset.
+
+        0 exactly outside the bulks; infinite on a hard edge.
+
+        Raises
+        ------
+        ModelError
+            If ``lam`` holds NaN or infinity.
+        ConvergenceError
+            If the Dyson equation cannot be solved at some point.
+        """
+        points = np.asarray(lam, dtype=float)
+        if not np.all(np.isfinite(points)):
+            raise ModelError("lam holds NaN or infinity; the density needs finite points")
+        flat = points.ravel()
+        out = np.zeros(flat.size)
+        special = self.support.special
+        for low, high in self.edges:
+            inside = np.flatnonzero((flat > low) & (flat < high))
+            inside = inside[np.argsort(flat[inside], kind="stable")]
+            out[inside] = self._inside(flat[inside])
+            for end in (low, high):
+                if end in special:
+                    out[flat == end] = math.inf
+        return out.reshape(points.shape)
+
+    def _inside(self, x: Array) -> Array:
+        """Density at ascending points inside one bulk."""
+        a = self.arrays
+        g, residual, status, _ = dyson.solve_path(x + 0j, *a.all)
+        values = dyson.charges(x + 0j, g, a.A0, a.A1, a.cells, a.terms, a.h, a.mass)
+        rho = np.maximum(values.imag, 0.0) / (math.pi * self.support.total)
+        for i in np.flatnonzero(status != dyson.CONVERGED):
+            gap = np.min(np.abs(self.edges - x[i]))
+            if gap > _AT_EDGE * max(abs(x[i]), gap):
+                raise ConvergenceError(
+                    f"density at lambda = {x[i]!r} did not converge", residual=float(residual[i])
+                )
+            rho[i] = 0.0
+        return rho
+
+    def grid(self, points: int = 400) -> Array:
+        """About ``points`` values inside the bulks, dense towards every edge, ascending."""
+        pieces = [piece for bulk in self._bulks for piece in bulk]
+        each = max(8, points // max(1, len(pieces)))
+        theta = math.pi * (np.arange(each) + 0.5) / each
+        half = 0.5 * math.pi / each
+        parts = [piece.rule(theta - half, theta + half, 1)[0] for piece in pieces]
+        return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
+
+    @cached_property
+    def _bulks(self) -> list[list[_Piece]]:
+        """Pieces of every bulk: cut where A is singular, since the density may be singular there."""
+        special = self.support.special
+        bulks = []
+        for low, high in self.edges:
+            cuts = [low, *special[(special > low) & (special < high)], high]
+            bulks.append(
+                [
+                    piece
+                    for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+                    for piece in map(self._smoothed, _pieces(float(a), float(b), special))
+                ]
+            )
+        return bulks
+
+    def _smoothed(self, piece: _Piece) -> _Piece:
+        """The piece with the power that its density needs at a point where A is singular."""
+        if piece.low > 0.0:
+            return piece
+        offset = piece.high * np.array([1e-10, 1e-9])
+        order = np.argsort(piece.points(offset), kind="stable")
+        rho = np.empty(2)
+        rho[order] = self._inside(piece.points(offset)[order])
+        if not np.all(rho > 0.0):
+            return piece
+        share = 1.0 + math.log(rho[1] / rho[0]) / math.log(10.0)  # 1 - a
+        for power in range(2, 9):
+            if abs(power * share - round(power * share)) < 0.01 * power:
+                return replace(piece, power=power)
+        return piece
+
+    @cached_property
+    def _quadrature(self) -> tuple[Array, Array, float]:
+        """Nodes, weights with the density in them, and the error of the mass."""
+        nodes, weights, error = [], [], 0.0
+        for bulk, mass in zip(self._bulks, self.bulk_masses, strict=True):
+            total = 0.0
+            for piece in bulk:
+                x, w = self._resolved(piece, float(mass))
+                nodes.append(x)
+                weights.append(w)
+                total += float(w.sum())
+            error += abs(total - float(mass))
+            if abs(total - mass) > _MASS_ERROR * max(float(mass), 1e-3):
+                raise ConvergenceError(
+                    f"the density between {bulk[0].points(np.array(bulk[0].low))} and "
+                    f"{bulk[-1].points(np.array(bulk[-1].high))} integrates to {total!r}; its "
+                    f"exact mass is {mass!r}",
+                    residual=abs(total - float(mass)),
+                )
+        if not nodes:
+            return np.zeros(0), np.zeros(0), 0.0
+        return np.concatenate(nodes), np.concatenate(weights), error
+
+    def _resolved(self, piece: _Piece, mass: float) -> tuple[Array, Array]:
+        """Nodes and weights on panels, each replaced by its halves until these agree with it."""
+        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
+        left, right = ends[:-1], ends[1:]
+        masses = self._weights(piece, left, right)[1].sum(axis=1)
+        nodes, weights, count = [], [], 0
+        while left.size and count < _MOST_PANELS:
+            middle = 0.5 * (left + right)
+            left = np.stack([left, middle], axis=1).ravel()
+            right = np.stack([middle, right], axis=1).ravel()
+            whole = masses
+            x, w = self._weights(piece, left, right)
+            masses = w.sum(axis=1)
+            miss = np.abs(masses.reshape(-1, 2).sum(axis=1) - whole)
+            tiny = right - left < 1e-13  # the map has no more digits there
+            done = np.repeat(miss <= _MASS_TOLERANCE * mass, 2) | tiny
+            nodes.append(x[done].ravel())
+            weights.append(w[done].ravel())
+            count += left.size
+            left, right, masses = left[~done], right[~done], masses[~done]
+        return np.concatenate(nodes), np.concatenate(weights)
+
+    def _weights(self, piece: _Piece, left: Array, right: Array) -> tuple[Array, Array]:
+        x, w = piece.rule(left, right, _NODES)
+        order = np.argsort(x, kind="stable")
+        rho = np.empty(x.size)
+        rho[order] = self._inside(x[order])
+        for i in np.flatnonzero(rho <= 0.0):
+            if np.min(np.abs(self.edges - x[i])) > 1e-6 * max(abs(x[i]), piece.high - piece.low):
+                raise _GapError(float(x[i]))
+        shape = (left.size, _NODES)
+        return x.reshape(shape), (w * rho).reshape(shape)
+
+    def integrate(self, f: Callable[[Array], Array]) -> float:
+        """Integral of ``f(lambda)`` against the whole law, bulks and atoms; f smooth on each bulk."""
+        x, w, _ = self._quadrature
+        total = float(np.sum(w * f(x)))
+        for location, mass in self.atoms:
+            total += float(mass) * float(f(np.array([location]))[0])
+        return total
+
+    @property
+    def mass(self) -> float:
+        """Numerical integral of the density plus the atoms; 1 up to ``mass_error``."""
+        return self.integrate(np.ones_like)
+
+    @property
+    def mass_error(self) -> float:
+        """Sum over the bulks of |integral of the density - exact mass|."""
+        return self._quadrature[2]
+
+    def moment(self, k: int) -> float:
+        """Integral of lambda^k."""
+        if isinstance(k, bool) or k != int(k) or k < 0:
+            raise ModelError(f"moment order is {k!r}; it must be an integer >= 0")
+        return self.integrate(lambda lam: lam ** int(k))
+
+
+def _pieces(a: float, b: float, special: Array) -> list[_Piece]:
+    """One piece (a, b), or two if both ends are special; measured from where digits are needed."""
+    if a in special and b in special:
+        middle = 0.5 * (a + b)
+        return [*_pieces(a, middle, special), *_pieces(middle, b, special)]
+    if b in special:
+        return [_Piece(b, -1.0, 0.0, b - a)]
+    below, above = special[special <= a], special[special >= b]
+    if below.size:
+        origin = float(below[-1])
+        return [_Piece(origin, 1.0, a - origin, b - origin)]
+    if above.size:
+        origin = float(above[0])
+        return [_Piece(origin, -1.0, origin - b, origin - a)]
+    return [_Piece(a, 1.0, 0.0, b - a)]
+
+
+def pencil_spectrum(system: System) -> PencilSpectrum:
+    """Spectral law of a pencil with one set of parameters: see `System.spectrum`."""
+    if system.shape != ():
+        raise ModelError(
+            f"the parameters have shape {system.shape}; a spectrum needs one set of values"
+        )
+    arrays = system.sets[0]
+    breaks: tuple[float, ...] = ()
+    for _ in range(_MOST_GAPS):
+        law = PencilSpectrum(system, arrays, find_support(arrays, breaks))
+        try:
+            _ = law._quadrature
+        except _GapError as gap:  # so narrow that the search has stepped over it
+            breaks = (*breaks, gap.x)
+            continue
+        return law
+    raise ConvergenceError(f"more than {_MOST_GAPS} narrow gaps in the support")
