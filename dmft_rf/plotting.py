@@ -43,12 +43,14 @@ if TYPE_CHECKING:
     from dmft_rf.dynamics import LearningCurves
     from dmft_rf.exponents import Scaling
     from dmft_rf.law import Spectrum
+    from dmft_rf.pencil.law import PencilSpectrum
     from dmft_rf.relaxation import Timescales
     from dmft_rf.solution import Solution
 
 __all__ = [
     "ENDINGS",
     "plot_curves",
+    "plot_pencil",
     "plot_scaling",
     "plot_spectrum",
     "plot_timescales",
@@ -168,6 +170,62 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
     upper.set_xlabel(r"relaxation time $\psi_p/(2\Delta_t\lambda)$ in units of $\tau$", fontsize=9)
     ax.legend(loc="upper right")
     titles(figure, "Spectrum of the feature matrix $U$", model, pad=6.0)
+    return figure
+
+
+@styled
+def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -> Figure:
+    """Draw the spectral law of a pencil: density of every bulk, edges, atoms.
+
+    Parameters
+    ----------
+    spectrum : PencilSpectrum
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The density; where the support is positive and spans decades, lambda rho(lambda) on
+        logarithmic axes.
+    """
+    edges, masses = spectrum.edges, spectrum.bulk_masses
+    figure, (ax,) = figure_of(1)
+    wide = edges.size > 0 and edges[0, 0] > 0.0 and edges[-1, 1] > 30.0 * edges[0, 0]
+    lam = spectrum.grid(max(600, 60 * len(masses)))
+    rho = spectrum.density(lam) * (lam if wide else 1.0)
+    # a hard edge is infinite: cut above what all but its neighbourhood reaches
+    top = min(rho.max(initial=0.0), 4.0 * np.percentile(rho, 80)) if lam.size else 1.0
+    bottom = 0.0
+    if wide:
+        peaks = [rho[(lam > low) & (lam < high)].max() for low, high in edges]
+        top, bottom = rho.max(), 10.0 ** math.floor(math.log10(0.03 * min(peaks)))
+    for k, (low, high) in enumerate(edges):
+        here = (lam > low) & (lam < high)
+        ends = [0.0 if np.isfinite(spectrum.density(x)) else np.nan for x in (low, high)]
+        x = np.concatenate([[low], lam[here], [high]])
+        y = np.concatenate([ends[:1], rho[here], ends[1:]])
+        label = f"{'bulk' if len(masses) == 1 else 'bulks'}, mass {masses.sum():.4g}"
+        ax.plot(x, y, color=BLUE, label=None if k else label, linewidth=1.4)
+        ax.fill_between(lam[here], bottom, rho[here], color=BLUE, alpha=0.18, linewidth=0)
+    rug = ax.get_xaxis_transform()
+    ax.vlines(edges.ravel(), 0.0, 0.025, colors="black", linewidth=0.8, transform=rug)
+    for k, (location, mass) in enumerate(spectrum.atoms[:12]):
+        name = f"atom at {location:.4g}, mass {mass:.4g}"
+        ax.plot(
+            [location, location], [0.0, 0.93], color=VERMILION, linestyle="--", linewidth=1.4,
+            transform=rug, label=name if len(spectrum.atoms) <= 3 else (None if k else "atoms"),
+        )  # fmt: skip
+    if wide:
+        ax.set_xscale("log")
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(bottom, 3.0 * top)
+        ax.set_ylabel(r"$\lambda\,\rho(\lambda)$, density per unit of $\ln\lambda$")
+    else:
+        ax.set_ylim(0.0, 1.08 * top)
+        ax.set_ylabel(r"density $\rho(\lambda)$")
+    ax.set_xlabel(r"$\lambda$")
+    ax.set_title(title, loc="left", pad=24.0)
+    legend_above(ax)
     return figure
 
 

@@ -36,13 +36,16 @@ if TYPE_CHECKING:
     from dmft_rf.dynamics import LearningCurves
     from dmft_rf.exponents import Scaling
     from dmft_rf.law import Spectrum
+    from dmft_rf.pencil.law import PencilSpectrum
     from dmft_rf.phases import PhaseDiagram
     from dmft_rf.relaxation import Timescales
     from dmft_rf.rules import Rule
     from dmft_rf.solution import Solution
     from dmft_rf.sweeps import Sweep
 
-    Result: TypeAlias = Spectrum | LearningCurves | Timescales | Scaling | Sweep | PhaseDiagram
+    Result: TypeAlias = (
+        Spectrum | LearningCurves | Timescales | Scaling | Sweep | PhaseDiagram | PencilSpectrum
+    )
 
 __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "save"]
 
@@ -71,7 +74,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """One of "spectrum", "curves", "timescales", "scaling", "sweep", "phase-diagram"."""
+        """Which result: spectrum, curves, timescales, scaling, sweep, phase-diagram or pencil."""
         return str(self.attributes["kind"])
 
     def model(self) -> ScoreModel:
@@ -81,8 +84,12 @@ class Run:
         ------
         ModelError
             If its activation was a function of the user's, which no file can hold.
+        DataError
+            If the run is of a pencil, which has no model.
         """
         a = self.attributes
+        if "t" not in a:
+            raise DataError(f"a run of kind {self.kind!r} has no score model")
         covariance = Covariance(
             self.arrays["eigenvalues"],
             self.arrays["weights"],
@@ -109,7 +116,7 @@ def save(
     ----------
     path : path
         In an existing folder.
-    result : Spectrum, LearningCurves, Timescales, Scaling, Sweep, PhaseDiagram, or names to those
+    result : a result of one of the kinds of `Run.kind`, or a mapping of names to those
         A single result becomes the group named after its kind; a mapping gives the groups' names.
     solution : Solution, optional
         What learning curves or timescales were computed from: gives their rtol and wall time, and
@@ -229,6 +236,7 @@ def kind_of(result: Any) -> str:
         "Scaling": "scaling",
         "Sweep": "sweep",
         "PhaseDiagram": "phase-diagram",
+        "PencilSpectrum": "pencil",
     }
     kind = kinds.get(type(result).__name__)
     if kind is None:
@@ -264,7 +272,7 @@ def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None
     kind = kind_of(result)
     solution = getattr(result, "solution", None) or solution
     model = getattr(result, "model", None) or getattr(solution, "model", None)
-    if model is None:
+    if model is None and kind != "pencil":
         raise TypeError(
             "a Timescales is stored with the solution it came from: save(..., solution=)"
         )
@@ -282,11 +290,13 @@ def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None
         "git_commit": git_commit(),
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    stated = {**describe_model(model), **attributes, **provenance}
+    described = {} if model is None else describe_model(model)
+    stated = {**described, **attributes, **provenance}
     more = {key: _checked(key, value) for key, value in (extra or {}).items()}
     if taken := sorted(stated.keys() & more.keys()):
         raise DataError(f"extra: {taken[0]} is stored already; choose another name")
-    law = {"eigenvalues": model.covariance.eigenvalues, "weights": model.covariance.weights}
+    covariance = result.system.covariance if model is None else model.covariance
+    law = {"eigenvalues": covariance.eigenvalues, "weights": covariance.weights}
     return Run({**stated, **more}, {**law, **arrays})
 
 
@@ -321,6 +331,22 @@ def _collect_spectrum(law: Spectrum) -> Collected:
     if bulks is not None:
         arrays["learning_bulks"] = bulks
     return {"error_estimate": law.mass_error, "mass": law.mass}, arrays
+
+
+def _collect_pencil(law: PencilSpectrum) -> Collected:
+    grid = law.grid()
+    arrays: dict[str, NDArray[Any]] = {
+        "edges": law.edges,
+        "bulk_masses": law.bulk_masses,
+        "atoms": law.atoms,
+        "grid": grid,
+        "density": law.density(grid),
+    }
+    attributes: dict[str, Any] = {"error_estimate": law.mass_error, "mass": law.mass}
+    attributes["pencil"] = law.system.pencil.describe()
+    for name, value in law.system.values.items():
+        attributes[f"parameter_{name}"] = float(value)
+    return attributes, arrays
 
 
 def _collect_curves(curves: LearningCurves) -> Collected:
@@ -391,6 +417,7 @@ _COLLECT: dict[str, Callable[[Any], Collected]] = {
     "scaling": _collect_scaling,
     "sweep": _collect_sweep,
     "phase-diagram": _collect_phases,
+    "pencil": _collect_pencil,
 }
 
 

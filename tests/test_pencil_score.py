@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from plain import REFERENCE, reference_model, two_point
 
 from dmft_rf import Covariance, ScoreModel, resolvent, spectrum
-from dmft_rf.contour import half_plane_contour
 from dmft_rf.pencil import zoo
+from dmft_rf.pencil.readings import NoiseDraws, score_values
 
 MODELS = {
     "two atoms": ScoreModel(0.1, 8.0, 4.0, covariance=Covariance([0.5, 1.5])),
@@ -36,7 +36,7 @@ def points_for(model: ScoreModel) -> np.ndarray:
 
 def test_one_point_functions(model: ScoreModel) -> None:
     z = points_for(model)
-    system = zoo.score_model().bind(model.covariance, **zoo.score_values(model))
+    system = zoo.score_model().bind(model.covariance, **score_values(model))
     points, exact = system.solve(z), resolvent(model, z)
     gamma = float(system.values["gamma"])
     assert_allclose(points.q, exact.q, rtol=1e-12)
@@ -46,7 +46,7 @@ def test_one_point_functions(model: ScoreModel) -> None:
 
 def test_two_point_function(model: ScoreModel) -> None:
     z = points_for(model)[:4]
-    system = zoo.score_model().bind(model.covariance, **zoo.score_values(model))
+    system = zoo.score_model().bind(model.covariance, **score_values(model))
     points, exact = system.solve(z), resolvent(model, z)
     gamma = float(system.values["gamma"])
     for Q in (np.ones_like(model.diffused), model.diffused):
@@ -58,37 +58,65 @@ def test_two_point_function(model: ScoreModel) -> None:
                 assert_allclose(T[i, j], expected, rtol=1e-12)
 
 
-# ends of a contour around the support, well inside which it lies
-SUPPORT = {"M1": (4e-5, 20.0), "M1r": (4e-5, 20.0), "M2": (3e-3, 12.0)}
+def test_spectrum(model: ScoreModel) -> None:
+    law = zoo.score_model().bind(model.covariance, **score_values(model)).spectrum()
+    exact = spectrum(model)
+    assert_allclose(law.edges, exact.edges, rtol=1e-13)
+    assert_allclose(law.bulk_masses, exact.bulk_masses, rtol=1e-13)
+    assert_allclose(law.atoms, exact.atoms, rtol=1e-12)
+    lam = exact.grid(24)
+    # within 1e-3 of a bulk's width from its edges the density forgets digits of lambda
+    assert_allclose(law.density(lam), exact.density(lam), rtol=1e-10)
+    assert_allclose(law.moment(1), model.coefficients.residual_variance + model.coefficients.mu1**2)
 
 
-@pytest.mark.parametrize("name", SUPPORT)
+def test_four_scalars_of_george_veiga_macris() -> None:
+    """For Sigma = I the pencil closes in the four scalars of arXiv:2502.00336 (infinite m)."""
+    model = ScoreModel(0.2, 3.0, 2.0)
+    c = model.coefficients
+    z = np.array([-0.5, 0.3 + 0.2j, 1.0, 2.0 + 1e-3j])
+    points = zoo.score_model().bind(**score_values(model)).solve(z)
+    one = points.q
+    two = points.trace("a", "a") / model.psi_n
+    three = points.trace("f", "f")
+    four = points.trace("e", "f") / math.sqrt(c.gamma2)
+    inner = 1.0 + model.psi_p * one * (c.b**2 + c.gamma2 * two)
+    ratio = model.psi_p / model.psi_n
+    equations = [
+        one * (c.s2 - z + c.v2 * two + c.b**2 * three + c.gamma2 * four),
+        two * (1.0 + ratio * one * (c.v2 + c.gamma2 * three)),
+        three * inner,
+        four * inner / two,
+    ]
+    assert_allclose(equations, np.ones((4, z.size)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["M1", "M1r", "M2"])
 def test_losses_with_m_noise_draws(name: str) -> None:
     """Sections 6 and 10 of the theory on a contour, for every time of reference.json."""
-    case = REFERENCE[name]
-    model, c = reference_model(name), reference_model(name).coefficients
-    pencil = zoo.NoiseDraws.of(model, case["noise_draws"])
-    contour = half_plane_contour(*SUPPORT[name], 96)
-    z, w = contour.z, contour.weights
-    points, mirrored = pencil.system.solve(z), pencil.system.solve(z.conj())
-    S_VV, S_VW = pencil.S_VV(points), pencil.S_VW(points)
-    same = pencil.T(points, points, model.diffused)
-    mixed = pencil.T(points, mirrored, model.diffused)
-    ridge = case["ridge"]
+    case, model = REFERENCE[name], reference_model(name)
+    tau = np.array([float(t) for t in case["tau"]])
+    draws = NoiseDraws.of(model, case["noise_draws"])
+    train, test = draws.losses(model, tau, case["ridge"])
+    assert_allclose(train, case["train"], rtol=1e-9)
+    assert_allclose(test, case["test"], rtol=1e-9)
 
-    def integral(f: np.ndarray, transform: np.ndarray) -> float:
-        return 2.0 * float(np.sum(w * f * transform).real)
 
-    noise = c.second_moment - c.mu0**2 - c.mu1**2
-    for k, tau in enumerate(float(t) for t in case["tau"]):
-        x = z + ridge
-        h = 1.0 / x if math.isinf(tau) else -np.expm1(-model.rate * x * tau) / x
-        u = w * h
-        T = 2.0 * float((u @ same @ u + u @ mixed @ u.conj()).real)
-        penalty = ridge * integral(h * h, S_VV)
-        train = 1.0 - integral(2.0 * h - z * h * h, S_VV)
-        test = 1.0 - 2.0 * c.b * integral(h, S_VW) + noise * integral(h * h, S_VV)
-        test += c.mu1**2 / c.Gamma_t**2 * T
-        assert_allclose(train, case["train"][k], rtol=1e-9)
-        assert_allclose(test, case["test"][k], rtol=1e-9)
-        assert_allclose(penalty, case["ridge_penalty"][k], rtol=1e-9, atol=1e-15)
+@pytest.mark.parametrize(
+    ("m", "psi_p", "published"), [(1, 8.0, 2.7979), (4, 16.0, 1.8322), (16, 8.0, 1.0348)]
+)
+def test_published_static_losses(m: int, psi_p: float, published: float) -> None:
+    """Ridge regression at tau = inf, printed with four decimals in arXiv:2609.26392."""
+    model = ScoreModel(0.1, psi_p, 8.0)
+    _, test = NoiseDraws.of(model, m).losses(model, math.inf, ridge=1e-3, rtol=1e-7)
+    assert abs(float(test) - published) < 6e-5
+
+
+def test_many_noise_draws_approach_the_average() -> None:
+    """The spectrum of U for m draws tends to that of the exact average like 1/m."""
+    model = ScoreModel(0.1, 3.0, 2.0)
+    z = np.array([0.5 + 0.3j])
+    exact = resolvent(model, z).q
+    error = [abs(NoiseDraws.of(model, m).system.solve(z).q - exact)[0] for m in (100, 1000, 10000)]
+    assert error[0] > error[1] > error[2]
+    assert_allclose(error[1] / error[2], 10.0, rtol=0.02)

@@ -16,6 +16,7 @@ from dmft_rf.cli._options import (
     MapModelOptions,
     ModelOptions,
     OutputOptions,
+    PencilOptions,
     PlaneOptions,
     RealRunOptions,
     RuleOptions,
@@ -131,6 +132,19 @@ def phase_diagram(
         from dmft_rf.cli import _phases
 
         _phases.phase_diagram(model, plane, run, output)
+
+
+@app.command(
+    help="Dyson equation, edges and density of a linear pencil: of a rational expression in "
+    "Gaussian matrices and functions of Sigma, stated in a TOML file (docs/pencils.md).",
+    epilog="Example: dmft-rf pencil docs/examples/score.toml --plot density.png. " + _EPILOG,
+)
+@grouped
+def pencil(source: PencilOptions, output: OutputOptions) -> None:
+    with reporting(None):
+        from dmft_rf.cli import _pencil
+
+        _pencil.pencil(source, output)
 
 
 def main() -> None:

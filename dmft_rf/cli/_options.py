@@ -316,6 +316,16 @@ class RuleOptions:
 
 
 @dataclass(frozen=True)
+class PencilOptions:
+    """The pencil."""
+
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="What states the pencil.")]
+    latex: Annotated[
+        bool, Option("--latex", help="Show the equations in LaTeX instead of plain text.")
+    ] = False
+
+
+@dataclass(frozen=True)
 class RealRunOptions:
     """A real run whose steps are to be compared."""
 

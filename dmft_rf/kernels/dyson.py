@@ -9,9 +9,7 @@ Sigma in the space that carries it; any other space is one cell) G is a small ma
 closed in the scalars g_u (arXiv:2110.11805; theory.md, section 9). sigma = 1 is the pencil, and
 sigma from 0 to 1 leads to it from A^{-1}. Newton's Jacobian is 1 - M(z, z) with
 
-    M_uv(z_1, z_2) = sum over t with u(t) = v, and over c, of r_uc h_tc G_c(z_1)_ki G_c(z_2)_jl,
-
-and the same matrix at two points gives every two-point function.
+    M_uv(z_1, z_2) = sum over t with u(t) = v, and over c, of r_uc h_tc G_c(z_1)_ki G_c(z_2)_jl .
 
 Branch. For a pencil that is self-adjoint up to a change of basis, Im G >= 0 in that basis holds if
 and only if the positive map X -> G S[X] G* has spectral radius at most 1 (its resolvent series is
@@ -37,6 +35,9 @@ WRONG_BRANCH = 2
 
 _MAX_NEWTON = 40
 _MAX_STEPS = 600
+# Newton steps after which one more is the last: at points of the path, and at its end
+_ON_THE_WAY = 1e-4
+_FINAL = 1e-9
 # what rounding leaves of a spectral radius of 1, the value inside the support
 _CERTAIN = 1e-6
 
@@ -165,11 +166,11 @@ def radius(G, sigma, cells, reads, r, terms, h):
 
 
 @njit
-def newton(z, sigma, g, A0, A1, cells, reads, r, terms, h):
+def newton(z, sigma, g, small, A0, A1, cells, reads, r, terms, h):
     """Newton's method at z from the guess g: (g, G, det, Jacobian, last step, iterations, status).
 
     A step counts relative to each scalar, or 1e-4 of the largest where one vanishes. The last one
-    is taken after the steps have passed below 1e-9, so that what remains is rounding.
+    is taken after the steps have passed below ``small``: 1e-9 leaves nothing but rounding.
     """
     n = reads.shape[0]
     C, K = A0.shape[0], A0.shape[1]
@@ -193,11 +194,11 @@ def newton(z, sigma, g, A0, A1, cells, reads, r, terms, h):
             size = max(size, abs(dg[u]) / (abs(g[u]) + 1e-4 * top))
         if not size < 1e300:
             return g, G, det, J, np.inf, iteration, NOT_CONVERGED
-        if step < 1e-9 and size >= 0.5 * step:
+        if step < small and size >= 0.5 * step:
             return g, G, det, J, step, iteration, CONVERGED
         damp = 1.0 if size < 0.5 else 0.5 / size
         g = g - damp * dg
-        if step < 1e-9:
+        if step < small:
             ok = green(z, sigma, g, A0, A1, cells, terms, h, G, det)
             return g, G, det, J, size, iteration + 1, CONVERGED if ok else NOT_CONVERGED
         step = size
@@ -256,21 +257,16 @@ def on_branch(z, G, A1, cells, reads, r, terms, h, mass):
 
 
 @njit
-def turned(det, before, mass):
-    """By how much the phase of det L has turned, in units of d, with the largest turn of a cell."""
-    total, most = 0.0, 0.0
-    for c in range(det.size):
-        angle = np.angle(det[c] / before[c])
-        total += mass[c] * angle
-        most = max(most, abs(angle))
-    return total, most
+def turned(det, before):
+    """By how much the phase of det L has turned in every cell."""
+    return np.angle(det / before)
 
 
 @njit
 def start(z, A0, A1, cells, reads, r, terms, h, mass):
     """Solve at z + iY, Y so large that Tr[A1 G] is that of A^{-1}, sigma from 0 to 1.
 
-    Returns (Y, g, G, det, Jacobian, phase turned since A, status).
+    Returns (Y, g, G, det, Jacobian, phases turned since A, status).
     """
     C, K = A0.shape[0], A0.shape[1]
     G = np.zeros((C, K, K), np.complex128)
@@ -278,7 +274,7 @@ def start(z, A0, A1, cells, reads, r, terms, h, mass):
     zero = np.zeros(reads.shape[0], np.complex128)
     J = np.eye(reads.shape[0]) + 0.0j
     y = 1.0 + abs(z)
-    phase = 0.0
+    phase = np.zeros(C)
     for _ in range(150):
         y *= 4.0
         here = complex(z.real, z.imag + y)
@@ -286,20 +282,21 @@ def start(z, A0, A1, cells, reads, r, terms, h, mass):
             continue
         bare = trace_slope(G, A1, cells, mass)
         g = read(G, cells, reads, r)
-        sigma, width, phase = 0.0, 1.0, 0.0
+        sigma, width = 0.0, 1.0
+        phase = np.zeros(C)
         good = False
         for _ in range(60):
             there = min(1.0, sigma + width)
             new, G_new, det_new, J_new, _, _, status = newton(
-                here, there, g, A0, A1, cells, reads, r, terms, h
+                here, there, g, _FINAL, A0, A1, cells, reads, r, terms, h
             )
             ok = status == CONVERGED
             if ok:
                 ok = radius(G_new, there, cells, reads, r, terms, h) < 1.0
-            turn = 0.0
+            turn = phase
             if ok:
-                turn, most = turned(det_new, det, mass)
-                ok = most < 1.0
+                turn = turned(det_new, det)
+                ok = np.abs(turn).max() < 1.0
             if ok:
                 sigma, g, phase = there, new, phase + turn
                 det = det_new
@@ -320,8 +317,8 @@ def continued(z, A0, A1, cells, reads, r, terms, h, mass):
 
     The predictor is the tangent; a step is accepted when Newton's correction of it is small and
     the certificate holds, and shortened otherwise. A real z outside the support ends on a real
-    solution, with a spectral radius below 1. Returns (g, phase of det L turned since A at
-    z + iY, Y, last step, iterations, status).
+    solution, with a spectral radius below 1. Returns (g, phase of det L in every cell turned since
+    A at z + iY, Y, last step, iterations, status).
     """
     target = z.imag
     y, g, G, det, J, phase, status = start(z, A0, A1, cells, reads, r, terms, h, mass)
@@ -338,18 +335,19 @@ def continued(z, A0, A1, cells, reads, r, terms, h, mass):
         y_new = 0.0 if last else y * shrink
         there = complex(z.real, target + y_new)
         tangent = g + slope(G, J, A1, cells, reads, r) * (there - here)
+        small = _FINAL if last else _ON_THE_WAY
         new, G_new, det_new, J_new, step, used, status = newton(
-            there, 1.0, tangent, A0, A1, cells, reads, r, terms, h
+            there, 1.0, tangent, small, A0, A1, cells, reads, r, terms, h
         )
         total += used
         good = status == CONVERGED
-        miss, turn, most = 0.0, 0.0, 0.0
+        miss, turn = 0.0, phase
         if good:
             largest = np.abs(new).max() if new.size > 0 else 1.0
             for u in range(new.size):
                 miss = max(miss, abs(new[u] - tangent[u]) / (abs(new[u]) + 1e-4 * largest))
-            turn, most = turned(det_new, det, mass)
-            good = miss < 0.3 and most < 1.5
+            turn = turned(det_new, det)
+            good = miss < 0.3 and np.abs(turn).max() < 1.5
         if good and not on_branch(there, G_new, A1, cells, reads, r, terms, h, mass):
             # a real point outside the support: imaginary parts have gone to zero with y
             good = target == 0.0 and last and miss < 1e-3
@@ -359,7 +357,7 @@ def continued(z, A0, A1, cells, reads, r, terms, h, mass):
                 good = good and radius(G_new, 1.0, cells, reads, r, terms, h) < 1.0
         if good:
             g, G, J, det, here = new, G_new, J_new, det_new, there
-            phase += turn
+            phase = phase + turn
             if last:
                 return g, phase, top, step, total, CONVERGED
             y = y_new
@@ -374,16 +372,16 @@ def continued(z, A0, A1, cells, reads, r, terms, h, mass):
             there = complex(z.real, target + target_scale)
             tangent = g + slope(G, J, A1, cells, reads, r) * (there - here)
             new, G_new, det_new, J_new, step, used, status = newton(
-                there, 1.0, tangent, A0, A1, cells, reads, r, terms, h
+                there, 1.0, tangent, _FINAL, A0, A1, cells, reads, r, terms, h
             )
             total += used
             if status != CONVERGED or not on_branch(
                 there, G_new, A1, cells, reads, r, terms, h, mass
             ):
                 break
-            turn, most = turned(det_new, det, mass)
+            turn = turned(det_new, det)
             g, G, J, det, here, y = new, G_new, J_new, det_new, there, target_scale
-            phase += turn
+            phase = phase + turn
         else:
             shrink = np.sqrt(shrink)
             if shrink > 0.999:
@@ -413,7 +411,7 @@ def solve_path(z, A0, A1, cells, reads, r, terms, h, mass):
             if not np.all(move <= 0.7 * np.abs(g[i - 1]) + 1e-300):
                 guess = g[i - 1].copy()
             new, G, _, J, residual[i], used, status[i] = newton(
-                z[i], 1.0, guess, A0, A1, cells, reads, r, terms, h
+                z[i], 1.0, guess, _FINAL, A0, A1, cells, reads, r, terms, h
             )
             total += used
             if status[i] == CONVERGED:
@@ -442,46 +440,6 @@ def greens(z, g, A0, A1, cells, terms, h):
     for i in range(z.size):
         green(z[i], 1.0, g[i], A0, A1, cells, terms, h, G[i], det)
     return G
-
-
-@njit
-def two_point(G1, G2, P, Q, cells, reads, r, terms, h):
-    """(1/d) Tr[Q L(z_1)^{-1} P L(z_2)^{-1}] for every pair of points, shape (n_1, n_2).
-
-    ``P`` and ``Q`` (n_cells, K, K) are deterministic, ``Q`` with the masses of the cells in it.
-    G_12 = G_1 (P + S[G_12]) G_2 is linear in its scalars x: (1 - M) x = scalars of G_1 P G_2.
-    """
-    out = np.empty((G1.shape[0], G2.shape[0]), np.complex128)
-    K = P.shape[1]
-    inner = np.zeros((P.shape[0], K, K), np.complex128)
-    for a in range(G1.shape[0]):
-        for b in range(G2.shape[0]):
-            x = sandwich(G1[a], P, G2[b], cells, reads, r)
-            M = coupling(G1[a], G2[b], 1.0, cells, reads, r, terms, h)
-            x = solve(np.eye(x.size) - M, x)
-            total = 0.0j
-            for s in range(cells.shape[0]):
-                n = cells[s, 2]
-                for c in range(cells[s, 0], cells[s, 1]):
-                    for i in range(n):
-                        for j in range(n):
-                            inner[c, i, j] = P[c, i, j]
-                    for t in range(cells[s, 3], cells[s, 4]):
-                        inner[c, terms[t, 0], terms[t, 1]] += h[t, c] * x[terms[t, 2]]
-                    for k in range(n):
-                        for m in range(n):
-                            if Q[c, m, k] != 0.0:
-                                for i in range(n):
-                                    for j in range(n):
-                                        if inner[c, i, j] != 0.0:
-                                            total += (
-                                                Q[c, m, k]
-                                                * G1[a, c, k, i]
-                                                * inner[c, i, j]
-                                                * G2[b, c, j, m]
-                                            )
-            out[a, b] = total
-    return out
 
 
 @njit

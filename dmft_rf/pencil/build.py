@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.matrices import Gaussian, Inverse, Leaf, Matrix, Product, Sum, Transposed
 from dmft_rf.pencil.scalars import Scalar, z
-from dmft_rf.pencil.statement import Entry, Pencil
+from dmft_rf.pencil.statement import MAX_BLOCKS, MAX_TERMS, Entry, Pencil
 
 # (left, X or None, right, block)
 _Piece = tuple[Scalar, Leaf | None, Scalar, str]
@@ -30,6 +30,8 @@ class _Builder:
         self._known: dict[object, str] = {}
 
     def block(self, name: str, space: str, meaning: str = "") -> str:
+        if len(self.blocks) >= MAX_BLOCKS:
+            raise ModelError(f"the expression needs more than {MAX_BLOCKS} blocks")
         self.blocks[name] = space
         self.rows[name] = {}
         if meaning:
@@ -51,7 +53,10 @@ class _Builder:
                 vector = self.apply(factor, vector)
             return vector
         if isinstance(expression, Sum):
-            return [piece for part in expression.terms for piece in self.apply(part, vector)]
+            pieces = [piece for part in expression.terms for piece in self.apply(part, vector)]
+            if len(pieces) > MAX_TERMS:
+                raise ModelError(f"the expression needs more than {MAX_TERMS} terms in a block")
+            return pieces
         if isinstance(expression, Inverse):
             key = (id(expression), _key(vector))
             if key not in self._known:

@@ -163,9 +163,9 @@ class _Draw:
         for space, row in members.items():
             self._check_regular(space, row)
 
-    def at(self, scalar: Scalar, lam: float) -> float:
-        """A coefficient at these values."""
-        return float(scalar.fold({**self.values, SIGMA: lam}.__getitem__, float))
+    def at(self, scalar: Scalar, lam: float) -> complex:
+        """A coefficient at these values; complex where a root of them is."""
+        return complex(scalar.fold({**self.values, SIGMA: lam}.__getitem__, complex))
 
     def _constant(self, space: str, lam: float, z: complex) -> NDArray[np.complex128]:
         row = self.members[space]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +16,9 @@ from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson
 from dmft_rf.law import Panels
 from dmft_rf.pencil.support import Support, find_support
-from dmft_rf.pencil.system import Arrays, System
+
+if TYPE_CHECKING:
+    from dmft_rf.pencil.system import Arrays, System
 
 Array = NDArray[np.float64]
 
@@ -148,7 +152,7 @@ class PencilSpectrum:
 
     @cached_property
     def _bulks(self) -> list[list[_Piece]]:
-        """Pieces of every bulk: cut where A is singular, since the density may be singular there."""
+        """Pieces of every bulk: cut where A is singular, and the density may be."""
         special = self.support.special
         bulks = []
         for low, high in self.edges:
@@ -156,7 +160,7 @@ class PencilSpectrum:
             bulks.append(
                 [
                     piece
-                    for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+                    for a, b in itertools.pairwise(cuts)
                     for piece in map(self._smoothed, _pieces(float(a), float(b), special))
                 ]
             )
@@ -235,7 +239,7 @@ class PencilSpectrum:
         return x.reshape(shape), (w * rho).reshape(shape)
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
-        """Integral of ``f(lambda)`` against the whole law, bulks and atoms; f smooth on each bulk."""
+        """Integral of ``f(lambda)``, smooth on each bulk, against the whole law."""
         x, w, _ = self._quadrature
         total = float(np.sum(w * f(x)))
         for location, mass in self.atoms:

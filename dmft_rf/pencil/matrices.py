@@ -68,7 +68,7 @@ class Matrix:
     def __truediv__(self, other: object) -> Matrix:
         if not _is_scalar(other):
             raise ModelError(f"{self} is divided by {other!r}; use inverse() for a matrix")
-        return _product(Scalar.of(1) / other, self)
+        return _product(Scalar.of(other) ** -1, self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,9 @@ T = TypeVar("T")
 _Factor = Union[str, "Scalar"]
 _Monomial = tuple[tuple[_Factor, Number], ...]
 
+# a sum with more terms is not a coefficient that anybody means
+MAX_TERMS = 1000
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}\Z")
 SIGMA, POINT = "Sigma", "z"
 
@@ -50,6 +53,10 @@ class Scalar:
 
     def __init__(self, terms: Mapping[_Monomial, Number]) -> None:
         kept = [(monomial, c) for monomial, c in terms.items() if c != 0]
+        if len(kept) > MAX_TERMS:
+            raise ModelError(
+                f"a coefficient has {len(kept)} terms; at most {MAX_TERMS} are allowed"
+            )
         kept.sort(key=lambda item: _order(item[0]))
         object.__setattr__(self, "terms", tuple(kept))
         object.__setattr__(self, "_hash", hash(self.terms))
@@ -74,7 +81,7 @@ class Scalar:
         """A parameter of this name."""
         return cls({((name, 1),): 1})
 
-    def __add__(self, other: object) -> Scalar:
+    def __add__(self, other: Scalar | Number) -> Scalar:
         if not _is_scalar(other):
             return NotImplemented
         total = dict(self.terms)
@@ -87,34 +94,39 @@ class Scalar:
     def __neg__(self) -> Scalar:
         return Scalar({monomial: -c for monomial, c in self.terms})
 
-    def __sub__(self, other: object) -> Scalar:
+    def __sub__(self, other: Scalar | Number) -> Scalar:
         return self + -Scalar.of(other) if _is_scalar(other) else NotImplemented
 
-    def __rsub__(self, other: object) -> Scalar:
+    def __rsub__(self, other: Scalar | Number) -> Scalar:
         return Scalar.of(other) + -self if _is_scalar(other) else NotImplemented
 
-    def __mul__(self, other: object) -> Scalar:
+    def __mul__(self, other: Scalar | Number) -> Scalar:
         if not _is_scalar(other):
             return NotImplemented
+        factor = Scalar.of(other)
+        if len(self.terms) * len(factor.terms) > 10 * MAX_TERMS:
+            raise ModelError(f"a product of coefficients has more than {10 * MAX_TERMS} terms")
         total: dict[_Monomial, Number] = {}
         for left, a in self.terms:
-            for right, b in Scalar.of(other).terms:
+            for right, b in factor.terms:
                 monomial = _times(left, right)
                 total[monomial] = total.get(monomial, 0) + a * b
         return Scalar(total)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: object) -> Scalar:
+    def __truediv__(self, other: Scalar | Number) -> Scalar:
         return self * Scalar.of(other) ** -1 if _is_scalar(other) else NotImplemented
 
-    def __rtruediv__(self, other: object) -> Scalar:
+    def __rtruediv__(self, other: Scalar | Number) -> Scalar:
         return Scalar.of(other) * self**-1 if _is_scalar(other) else NotImplemented
 
     def __pow__(self, exponent: object) -> Scalar:
         e = _number(exponent)
         if e is None:
             raise ModelError(f"a power is {exponent!r}; it must be a finite number")
+        if not -100 <= e <= 100:
+            raise ModelError(f"a power is {exponent!r}; it must be at most 100 in size")
         if e == int(e):
             e = int(e)
         if e == 0:
@@ -259,7 +271,7 @@ def _number(value: object) -> Number | None:
         return None
     if isinstance(value, str | bytes) or not math.isfinite(number):
         return None
-    return number
+    return int(number) if number == int(number) and abs(number) < 1e15 else number
 
 
 def _is_scalar(value: object) -> bool:

@@ -318,6 +318,8 @@ def linear_terms(entry: Entry, here: str) -> list[tuple[Scalar, Leaf | None, Sca
                             f"{here} holds the product of {leaf} and {leaf_2}; each needs a block "
                             "of its own (linearize() makes them)"
                         )
+            if len(new) > MAX_TERMS:
+                raise ModelError(f"{here} has more than {MAX_TERMS} terms")
             total = new
         return total
     if isinstance(entry, Matrix):

@@ -1,6 +1,6 @@
 r"""Support of the law of a pencil: edges as roots, masses as exact counts, atoms.
 
-Counting. Phi(z) = (1/d) E log det L = sum over cells of mass_c log det(A - S)_c + (1/2)(1/d) Tr S[G] G
+Counting. (1/d) E log det L ~ Phi(z) = sum over cells of mass_c log det(A - S)_c + Tr(S[G] G)/(2 d)
 is stationary in G, so Phi' = (1/d) Tr[A1 G]. At a real point outside the support G is real, every
 determinant is a real number, and the phase that log det has turned on the way from infinity is an
 integer multiple of pi in every cell: the number of eigenvalues below the point, in units of d, is
@@ -21,7 +21,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,16 @@ from scipy.linalg import eigvals
 
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import dyson
-from dmft_rf.pencil.system import Arrays
+
+if TYPE_CHECKING:
+    from dmft_rf.pencil.system import Arrays
 
 Array = NDArray[np.float64]
 
 # the logit of a place between two special points is followed this far; then rounding meets the end
 _FAR = 30.0
-# divisions of the scale between special points that are looked at in any case
-_FIRST = 24
+# halvings of the scale between special points, wherever it may hold a part of the support
+_DEPTH = 5
 _MOST_PROBES = 6000
 # imaginary parts of the scalars, relative to the largest, below which a point is outside
 _REAL = 1e-10
@@ -80,8 +82,9 @@ class Search:
     def __init__(self, arrays: Arrays) -> None:
         self.arrays = arrays
         self._poles = _poles(arrays)
-        self.special = _distinct(np.concatenate([p for _, p in self._poles] or [np.zeros(0)]).real)
-        self.total = sum(mass * p.size for mass, p in self._poles)
+        places = [p.real for _, p in self._poles]
+        self.special = _distinct(np.concatenate(places) if places else np.zeros(0))
+        self.total = float(sum(arrays.mass[c] * p.size for c, p in self._poles))
         self._known: dict[float, Probe] = {}
 
     # -- single points --------------------------------------------------------------------------
@@ -108,14 +111,26 @@ class Search:
         inside = bool(np.abs(g.imag).max(initial=0.0) > _REAL * np.abs(g).max(initial=1e-300))
         count = math.nan
         if not inside:
-            here = complex(x, top)
-            bare = sum(mass * np.angle(p - here).sum() for mass, p in self._poles)
-            count = float(-(bare + phase) / math.pi)
+            count = self._count(complex(x, top), phase)
         self._known[x] = Probe(x, inside, count, g)
         return self._known[x]
 
+    def _count(self, top: complex, turned: Array) -> float:
+        """Eigenvalues below a real point, from the phases turned since A at ``top`` above it."""
+        phase = turned.copy()
+        for c, poles in self._poles:
+            phase[c] += np.angle(poles - top).sum()
+        counts = -phase / math.pi
+        whole = np.rint(counts)
+        if np.abs(counts - whole).max() > 1e-3:
+            raise ConvergenceError(
+                f"the phase of det L at {top.real!r} is not a multiple of pi",
+                residual=float(np.abs(counts - whole).max()),
+            )
+        return float(whole @ self.arrays.mass)
+
     def near(self, x: float, low: float, high: float) -> Probe:
-        """The solution at x, or at a point beside it in (low, high) if x is too close to an edge."""
+        """The solution at x, or beside it in (low, high) if x is too close to an edge."""
         for shift in (0.0, 1e-3, -1e-3, 1e-2, -1e-2, 0.1, -0.1):
             try:
                 return self.probe(x + shift * min(high - x, x - low))
@@ -286,8 +301,8 @@ def _tiny(search: Search) -> float:
     return 1e-9 * min(search.total, float(search.arrays.mass.min()))
 
 
-def _poles(arrays: Arrays) -> list[tuple[float, NDArray[np.complex128]]]:
-    """Mass of each cell with the z at which its A0 + z A1 is singular."""
+def _poles(arrays: Arrays) -> list[tuple[int, NDArray[np.complex128]]]:
+    """Each cell that holds z, with the z at which its A0 + z A1 is singular."""
     found = []
     for first, end, size, *_ in arrays.cells:
         for c in range(first, end):
@@ -296,7 +311,7 @@ def _poles(arrays: Arrays) -> list[tuple[float, NDArray[np.complex128]]]:
                 continue
             top, bottom = eigvals(A0, -A1, homogeneous_eigvals=True)
             finite = np.abs(bottom) > 1e-12 * np.abs(top)
-            found.append((float(arrays.mass[c]), top[finite] / bottom[finite]))
+            found.append((int(c), top[finite] / bottom[finite]))
     return found
 
 
@@ -339,7 +354,11 @@ def _scale(
 
     def place(t: float) -> float:
         if from_left and from_right:
-            return left + width / (1.0 + math.exp(-t)) if t < 0 else right - width / (1.0 + math.exp(t))
+            return (
+                left + width / (1.0 + math.exp(-t))
+                if t < 0
+                else right - width / (1.0 + math.exp(t))
+            )
         if from_left:
             return left + width * math.exp(t)
         if from_right:
@@ -356,12 +375,21 @@ def _scale(
 def _divided(
     search: Search, scale: tuple[Callable[[float], float], float, float], breaks: list[float]
 ) -> list[Probe]:
-    """Probes in order, divided until neighbours outside with different counts are rounding apart."""
+    """Probes in order; neighbours outside with different counts are rounding apart."""
     place, start, end = scale
     low, high = place(start), place(end)
-    ts = np.linspace(start, end, _FIRST + 1)
-    probes = [search.near(place(float(t)), 2 * low - high, 2 * high - low) for t in ts[[0, -1]]]
-    probes[1:1] = [search.near(place(float(t)), low, high) for t in ts[1:-1]]
+    first = search.near(low, 2 * low - high, 2 * high - low)
+    last = search.near(high, 2 * low - high, 2 * high - low)
+
+    def between(t: float, a: Probe, u: float, b: Probe, depth: int) -> list[Probe]:
+        if depth == _DEPTH or not (a.inside or b.inside or b.count - a.count > _tiny(search)):
+            return []
+        middle = 0.5 * (t + u)
+        probe = search.near(place(middle), low, high)
+        left = between(t, a, middle, probe, depth + 1)
+        return [*left, probe, *between(middle, probe, u, b, depth + 1)]
+
+    probes = [first, *between(start, first, end, last, 0), last]
     probes += [search.probe(b) for b in breaks]
     probes = sorted({p.x: p for p in probes}.values(), key=lambda p: p.x)
     position = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dmft_rf.pencil.statement import Pencil
 
 # determinants of larger cells fill pages
-MAX_SYMBOLIC = 12
+MAX_SYMBOLIC = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,12 +149,13 @@ def equations(pencil: Pencil) -> Equations:
 
 
 def _exact(value: Number) -> Any:
-    """A sympy number; nothing is parsed."""
+    """A sympy number, rational where that is short; nothing is parsed."""
     import sympy
 
-    if isinstance(value, Fraction):
-        return sympy.Rational(value.numerator, value.denominator)
-    return sympy.Integer(value) if isinstance(value, int) else sympy.Float(value)
+    fraction = Fraction(value)
+    if isinstance(value, float) and fraction.denominator > 1024:
+        return sympy.Float(value)
+    return sympy.Rational(fraction.numerator, fraction.denominator)
 
 
 def _latex(expression: Any) -> str:

@@ -83,7 +83,7 @@ class System:
 
     def _evaluate(self, scalar: Scalar, values: Mapping[str, float], space: str) -> Array:
         """A coefficient on the cells of a space."""
-        known: dict[str, Any] = dict(values)
+        known: dict[str, Any] = {name: np.float64(value) for name, value in values.items()}
         cells = self._spaces[space]
         known[SIGMA] = self.covariance.eigenvalues
         with np.errstate(all="ignore"):
@@ -93,7 +93,9 @@ class System:
         return np.broadcast_to(result, (cells.stop - cells.start,))
 
     def _number(self, scalar: Scalar, values: Mapping[str, float]) -> float:
-        return float(scalar.fold(values.__getitem__, float))
+        known = {name: np.float64(value) for name, value in values.items()}
+        with np.errstate(all="ignore"):  # the caller says what is wrong with a number
+            return float(scalar.fold(known.__getitem__, np.float64))
 
     def _arrays(self, values: Mapping[str, float]) -> Arrays:
         pencil, dyson = self.pencil, self.pencil.dyson
@@ -210,32 +212,33 @@ class System:
         values = ", ".join(f"{name} = {v.ravel()[k]:g}" for name, v in self.values.items())
         return f" ({values})" if values else ""
 
-    def elements(self, wanted: Elements, values: Mapping[str, float], *, sized: bool) -> Array:
-        """Matrices per cell with the given elements; ``sized`` multiplies by the cells' masses."""
-        dyson = self.pencil.dyson
-        K = max(len(row) for row in dyson.members.values())
-        out = np.zeros((max(s.stop for s in self._spaces.values()), K, K))
+    def elements(self, wanted: Elements, values: Mapping[str, float], *, sized: bool) -> list[Any]:
+        """Elements of a deterministic matrix; ``sized`` multiplies by the masses of the cells."""
+        from dmft_rf.pencil.two_point import Element
+
+        found = []
         for (i, j), weight in wanted.items():
-            space, row = dyson.place(i)
-            other, column = dyson.place(j)
+            space, row = self.pencil.dyson.place(i)
+            other, column = self.pencil.dyson.place(j)
             if other != space:
                 raise ModelError(f"({i}, {j}): blocks of the spaces {space} and {other}")
             cells = self._spaces[space]
+            count = cells.stop - cells.start
             value = np.asarray(
                 self._evaluate(weight, values, space) if isinstance(weight, Scalar) else weight,
                 dtype=float,
             )
-            if value.shape not in ((), (cells.stop - cells.start,)):
+            if value.shape not in ((), (count,)):
                 raise ModelError(
                     f"({i}, {j}): the weight has shape {value.shape}; it must be one number, or "
-                    f"one for each of the {cells.stop - cells.start} eigenvalues"
+                    f"one for each of the {count} eigenvalues"
                 )
             if sized:
                 size = self._number(self.pencil.spaces[space], values)
                 atoms = self.covariance.weights if space == self.pencil.sigma else 1.0
                 value = value * size * atoms
-            out[cells, row, column] += value
-        return out
+            found.append(Element(cells, row, column, np.broadcast_to(value, (count,))))
+        return found
 
     def set_values(self, k: int) -> dict[str, float]:
         """Parameters of set ``k``."""
@@ -291,8 +294,8 @@ class Points:
         """
         out = []
         for k, G in enumerate(self._greens):
-            Q = self.system.elements({(i, j): weight}, self.system.set_values(k), sized=True)
-            out.append(np.einsum("nckl,ckl->n", G, Q))
+            (e,) = self.system.elements({(i, j): weight}, self.system.set_values(k), sized=True)
+            out.append(G[:, e.cells, e.i, e.j] @ e.values)
         return np.array(out).reshape(self.system.shape + self.z.shape)
 
     def observable(self, name: str, weight: Weight = 1.0) -> Complex:
@@ -333,7 +336,7 @@ class Points:
         ModelError
             If the systems differ, or an element is not of one space.
         """
-        from dmft_rf.kernels import dyson
+        from dmft_rf.pencil.two_point import two_point
 
         system = self.system
         if other.system is not system:
@@ -342,13 +345,8 @@ class Points:
         for k, arrays in enumerate(system.sets):
             values = system.set_values(k)
             P = system.elements(inner, values, sized=False)
-            Q = system.elements(outer, values, sized=True).transpose(0, 2, 1).copy()
-            out.append(
-                dyson.two_point(
-                    self._greens[k], other._greens[k], P, Q, arrays.cells, arrays.reads,
-                    arrays.r, arrays.terms, arrays.h,
-                )
-            )  # fmt: skip
+            Q = system.elements(outer, values, sized=True)
+            out.append(two_point(arrays, self._greens[k], other._greens[k], P, Q))
         return np.array(out).reshape(system.shape + self.z.shape + other.z.shape)
 
 

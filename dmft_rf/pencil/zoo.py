@@ -1,31 +1,83 @@
 r"""Pencils of known models, each in a few lines, to use and to learn from.
 
-Every function returns a `Pencil`; where a quantity of the model is read off it, something beside
-it says how.
+Every function returns a `Pencil`. What the losses of the random-features models need is read off
+theirs in `dmft_rf.pencil.readings`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf.errors import ModelError
-from dmft_rf.model import ScoreModel
-from dmft_rf.pencil.matrices import Gaussian
+from dmft_rf.pencil.build import gram, linearize
+from dmft_rf.pencil.matrices import Gaussian, wigner
 from dmft_rf.pencil.scalars import Scalar, Sigma, parameters, sqrt, z
 from dmft_rf.pencil.statement import Entry, Pencil
-from dmft_rf.pencil.system import Points, System, Weight
 
-Complex = NDArray[np.complex128]
+
+def semicircle() -> Pencil:
+    """Wigner's symmetric matrix X with entries of variance 1/n: density on [-2, 2]."""
+    return linearize(1 * wigner("X", "n"), {"n": 1})
+
+
+def anticommutator() -> Pencil:
+    """X Y + Y X of two independent Wigner matrices.
+
+    It is a^2 - b^2 for the free a = (X + Y)/sqrt(2), b = (X - Y)/sqrt(2); the edges are
+    +-sqrt((11 + 5 sqrt(5))/2) (Nica and Speicher, Duke Math. J. 92, 553 (1998)).
+    """
+    X, Y = wigner("X", "n"), wigner("Y", "n")
+    return linearize(X * Y + Y * X, {"n": 1})
+
+
+def sample_covariance() -> Pencil:
+    """(1/n) sum of x x^T for n = psi_n d samples x of covariance Sigma (Marchenko and Pastur).
+
+    Parameter ``psi_n``.
+    """
+    (psi_n,) = parameters("psi_n")
+    Z = Gaussian("Z", "d", "n", per="n")
+    return gram(sqrt(Sigma) * Z, {"d": 1, "n": psi_n}, sigma="d")
+
+
+def deformed_covariance() -> Pencil:
+    """Sigma + noise times a Wishart matrix of n = psi_n d samples: free additive convolution.
+
+    Parameters ``psi_n, noise``.
+    """
+    psi_n, noise = parameters("psi_n noise")
+    Z = Gaussian("Z", "d", "n", per="n")
+    return linearize(noise * Z * Z.T + Sigma, {"d": 1, "n": psi_n}, sigma="d")
+
+
+def wishart_sum() -> Pencil:
+    """A A^T + B B^T, A of size d x n_1 and B of size d x n_2, entries of variance 1/n_i.
+
+    Parameters ``psi_1, psi_2`` (n_i/d).
+    """
+    psi_1, psi_2 = parameters("psi_1 psi_2")
+    A = Gaussian("A", "d", "n1", per="n1")
+    B = Gaussian("B", "d", "n2", per="n2")
+    return linearize(A * A.T + B * B.T, {"d": 1, "n1": psi_1, "n2": psi_2})
+
+
+def wishart_product() -> Pencil:
+    """A B B^T A^T, A of size d x n_1 and B of size n_1 x n_2: free multiplicative convolution.
+
+    Entries of A and B have variances 1/n_1 and 1/n_2. Parameters ``psi_1, psi_2`` (n_i/d).
+    """
+    psi_1, psi_2 = parameters("psi_1 psi_2")
+    A = Gaussian("A", "d", "n1", per="n1")
+    B = Gaussian("B", "n1", "n2", per="n2")
+    return gram(A * B, {"d": 1, "n1": psi_1, "n2": psi_2})
 
 
 def score_model() -> Pencil:
     r"""Feature matrix U of the random-features score model (theory.md, sections 3 and 9).
 
-    Parameters ``psi_p, psi_n, b2, v, s2, gamma`` (`score_values`). q is that of U, and
+    Parameters ``psi_p, psi_n, b2, v, s2, gamma`` (`readings.score_values`). q is that of U, and
 
         S(z) = -(1/d) Tr (L^{-1})_fe/gamma,
         T_Q = (1/d) Tr[L^{-1} P L^{-1}]_fe/gamma^2 with P = Q at (e, f).
@@ -48,24 +100,11 @@ def score_model() -> Pencil:
     )
 
 
-def score_values(model: ScoreModel) -> dict[str, float]:
-    """Parameters of `score_model` for a model; gamma = e^{-t} a_t, with the sign of mu_1."""
-    c = model.coefficients
-    return {
-        "psi_p": model.psi_p,
-        "psi_n": model.psi_n,
-        "b2": c.b**2,
-        "v": math.sqrt(c.v2),
-        "s2": c.s2,
-        "gamma": math.copysign(math.sqrt(c.gamma2), c.mu1),
-    }
-
-
 def noise_draws(m: int) -> Pencil:
     r"""Feature matrix with m fixed noise draws per sample (theory.md, section 10).
 
     Parameters ``psi_p, psi_n, b, v, s, gamma``. Blocks u (p), a (n), c (n (m - 1), none for
-    m = 1), f, g, y, x (d); `NoiseDraws` reads off it what the losses need.
+    m = 1), f, g, y, x (d); `readings.NoiseDraws` reads off it what the losses need.
 
     Raises
     ------
@@ -116,40 +155,32 @@ def noise_draws(m: int) -> Pencil:
     return Pencil(spaces=spaces, blocks=blocks, rows=rows, sigma="d", resolvent="u")
 
 
-@dataclass(frozen=True)
-class NoiseDraws:
-    """One- and two-point functions of the losses with m noise draws, from the pencil.
+def regression() -> Pencil:
+    r"""Random-features regression (arXiv:2110.11805; ridge: arXiv:1908.05355).
 
-    Attributes
-    ----------
-    system : System
-        `noise_draws` with values.
+    Samples x of covariance Sigma, labels y = beta.x/sqrt(d) + noise, features
+    phi = mu W x/sqrt(d) + nu omega, predictor B.phi. With M = mu W' Sigma^{1/2} Z' + nu O' (p x n),
+
+        U = M M^T,    B = h(U) M y/sqrt(n),    y/sqrt(n) = Z'^T Sigma^{1/2} beta/sqrt(d) + noise .
+
+    Parameters ``psi_p, psi_n, mu, nu``. Blocks u (p), a (n), f, g, y, x (d);
+    `readings.Regression` has the losses.
     """
-
-    system: System
-
-    @classmethod
-    def of(cls, model: ScoreModel, draws: int) -> NoiseDraws:
-        """Return the pencil with the coefficients of ``model`` and ``draws`` noise draws."""
-        c = model.coefficients
-        values = {
-            "psi_p": model.psi_p,
-            "psi_n": model.psi_n,
-            "b": c.b,
-            "v": math.sqrt(c.v2),
-            "s": math.sqrt(c.s2),
-            "gamma": math.copysign(math.sqrt(c.gamma2), c.mu1),
-        }
-        return cls(noise_draws(draws).bind(model.covariance, **values))
-
-    def S_VV(self, points: Points) -> Complex:
-        """(1/d) Tr V^T (U - z)^{-1} V at points solved by ``system.solve``."""
-        return 1.0 - points.trace("y", "x")
-
-    def S_VW(self, points: Points) -> Complex:
-        """(1/d) Tr V^T (U - z)^{-1} W/sqrt(d)."""
-        return -points.trace("y", "g")
-
-    def T(self, first: Points, second: Points, Q: Weight = 1.0) -> Complex:
-        """(1/d) Tr V^T (U - z_1)^{-1} W Q W^T (U - z_2)^{-1} V/d for all pairs of points."""
-        return first.two_point(second, {("g", "f"): Q}, {("y", "x"): 1.0})
+    psi_p, psi_n, mu, nu = parameters("psi_p psi_n mu nu")
+    W = Gaussian("W", "p", "d", per="d")
+    Z = Gaussian("Z", "d", "n", per="n")
+    O = Gaussian("O", "p", "n", per="n")  # noqa: E741 - the letter of the theory
+    X = sqrt(Sigma) * Z
+    return Pencil(
+        spaces={"p": psi_p, "n": psi_n, "d": 1},
+        blocks={"u": "p", "a": "n", "f": "d", "g": "d", "y": "d", "x": "d"},
+        rows={
+            "u": {"u": -z, "a": nu * O, "g": W},
+            "a": {"a": 1, "u": -nu * O.T, "f": -mu * X.T, "x": -X.T},
+            "f": {"f": 1, "u": -W.T},
+            "g": {"g": 1, "a": -mu * X},
+            "y": {"y": 1, "a": -X},
+            "x": {"x": 1},
+        },
+        sigma="d",
+    )
