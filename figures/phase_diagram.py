@@ -1,55 +1,42 @@
-"""Where a network overfits, where stopping saves it, and where it need not be stopped."""
+"""Where a network memorizes, where stopping saves it, and where it need not be stopped."""
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from dmft_rf import ScoreModel, solve, timescales
+from dmft_rf import ScoreModel, phase_diagram, solve
+from dmft_rf.relaxation import Course
+from dmft_rf.thresholds import n_star, n_window, relative_gap
 from figures import style
 from figures.catalogue import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
 
-T, TIMES, DAMAGE, LEARNED = 0.1, (1e3, 1e4, math.inf), 0.1, 0.1
-LOW, HIGH = 0.3, 300.0
-POINTS = {"quick": 23, "paper": 41}
-# where borders are looked for
-_FIRST, _LAST = 0.03, 3e3
-_RTOL = 1e-7
-
-
-@lru_cache(maxsize=4096)
-def _solved(psi_p: float, psi_n: float) -> tuple[float, float, Any]:
-    solution = solve(ScoreModel(T, psi_p, psi_n), rtol=_RTOL)
-    times = timescales(solution)
-    return times.tau_opt, times.test_min, solution
-
-
-def damage(psi_p: float, psi_n: float, tau: float) -> float:
-    """What training to tau costs: (L_test(tau) - L_min)/(1 - L_min); 0 before tau_opt."""
-    best, least, solution = _solved(psi_p, psi_n)
-    if tau <= best:
-        return 0.0
-    return float((solution.learning_curves([tau]).test[0] - least) / (1.0 - least))
+T, LEVEL, MULTIPLE, LEARNED = 0.1, 0.1, 3.0, 0.1
+TIMES = (1e3,)
+LOW, HIGH, HIGHEST = 0.3, 300.0, 3e3
+PSI_P_WINDOW, EARLY, LATE = 64.0, 2.0, 1e5
+POINTS = {"quick": 19, "paper": 41}
+# where the borders at a given time are looked for
+_FIRST, _LAST = 0.01, 3e4
+_RTOL = 1e-6
 
 
 def border(psi_p: float, tau: float) -> float:
-    """psi_n at which the damage is DAMAGE; 0 or inf if it is below _FIRST or above _LAST."""
+    """psi_n at which the relative gap at ``tau`` is LEVEL; 0 if it is below _FIRST."""
     from scipy.optimize import brentq
 
     def excess(u: float) -> float:
-        return damage(psi_p, math.exp(u), tau) - DAMAGE
+        solution = solve(ScoreModel(T, psi_p, math.exp(u)), _RTOL)
+        return math.log(max(relative_gap(solution, tau), 1e-300) / LEVEL)
 
     low, high = math.log(_FIRST), math.log(_LAST)
     if excess(low) <= 0.0:
         return 0.0
-    if excess(high) >= 0.0:
-        return math.inf
-    return math.exp(brentq(excess, low, high, xtol=1e-4))
+    return math.exp(brentq(excess, low, high, xtol=1e-5))
 
 
 def smallest_width(psi_n: float) -> float:
@@ -60,72 +47,127 @@ def smallest_width(psi_n: float) -> float:
     from scipy.optimize import brentq
 
     def excess(u: float) -> float:
-        tau, _, solution = _solved(math.exp(u), psi_n)
-        score = solution.learning_curves([tau]).score_error[0]
-        return float(math.log(score / (LEARNED * solution.model.initial_score_error)))
+        solution = solve(ScoreModel(T, math.exp(u), psi_n), _RTOL)
+        best = Course(solution, 0.1).score_error_min
+        return math.log(best / (LEARNED * solution.model.initial_score_error))
 
     low, high = math.log(LOW), math.log(HIGH)
     if excess(high) >= 0.0:
         return math.inf
-    return math.exp(brentq(excess, low, high, xtol=1e-4))
+    return math.exp(brentq(excess, low, high, xtol=1e-5))
 
 
 def compute(profile: str, simulations: Simulations) -> Numbers:
-    """The borders, by root finding."""
-    numbers = Numbers(remarks={"t": T, "damage": DAMAGE, "learned": LEARNED})
+    """The borders, each a root, in the planes (n, p) and (n, tau)."""
+    numbers = Numbers(
+        remarks={"t": T, "level": LEVEL, "multiple": MULTIPLE, "psi_p_window": PSI_P_WINDOW}
+    )
     grid = np.geomspace(LOW, HIGH, POINTS[profile])
     numbers["psi"] = grid
+    models = [ScoreModel(T, float(psi_p), 1.0) for psi_p in grid]
+    numbers["n_star"] = [n_star(model, LEVEL, rtol=_RTOL) for model in models]
+    numbers["n_window"] = [n_window(model, LEVEL, MULTIPLE, rtol=_RTOL) for model in models]
     numbers["times"] = TIMES
-    numbers["borders"] = [[border(float(p), tau) for p in grid] for tau in TIMES]
-    numbers["smallest_width"] = [smallest_width(float(n)) for n in grid]
-    _solved.cache_clear()
+    numbers["borders"] = [[border(float(psi_p), tau) for psi_p in grid] for tau in TIMES]
+    numbers["smallest_width"] = [smallest_width(float(psi_n)) for psi_n in grid]
+    fine = np.geomspace(LOW, HIGHEST, 2 * POINTS[profile])
+    window = phase_diagram(
+        ScoreModel(T, PSI_P_WINDOW, 1.0), {"psi_n": fine, "tau": [1.0]}, level=LEVEL, rtol=_RTOL
+    )
+    numbers["window/psi_n"] = fine
+    for name in ("tau_gen", "tau_opt", "tau_overfit", "n_star"):
+        numbers[f"window/{name}"] = window.boundaries[name]
     return numbers
 
 
 def draw(numbers: Numbers) -> Any:
-    """Regions in the plane of samples and features."""
-    figure, axes = style.canvas(1, 1, 3.6, 4.6)
-    ax = axes[0, 0]
-    style.log(ax)
-    psi = numbers["psi"]
-    borders = numbers["borders"]
-    first, last = (np.clip(row, LOW, HIGH) for row in (borders[0], borders[-1]))
-    ax.fill_betweenx(psi, LOW, first, color=style.VERMILION, alpha=0.30, linewidth=0)
-    ax.fill_betweenx(psi, first, last, color=style.ORANGE, alpha=0.20, linewidth=0)
-    ax.fill_betweenx(psi, last, HIGH, color=style.SKY, alpha=0.30, linewidth=0)
-    for x, y, text in (
-        (0.42, 25.0, "overfits\nby $\\tau = 10^3$"),
-        (28.0, 200.0, "dynamical\nregularisation"),
-        (45.0, 4.0, "architectural\nregularisation"),
-    ):
-        ax.text(x, y, text, fontsize=7.5, linespacing=1.3, va="center")
-    for row, tau, line in zip(borders, numbers["times"], style.LINES[::-1][2:], strict=False):
-        text = r"$\infty$" if math.isinf(tau) else rf"$10^{round(math.log10(tau))}$"
-        shown = (row > 0.0) & np.isfinite(row)
-        line = "-" if math.isinf(tau) else line
-        ax.plot(row[shown], psi[shown], color=style.BLACK, linestyle=line,
-                label=rf"border at $\tau$ = {text}")  # fmt: skip
-    ax.plot([LOW, HIGH], [LOW, HIGH], color=style.GREY, linewidth=0.8, linestyle=(0, (1, 1.5)),
-            label="$p = n$")  # fmt: skip
+    """Regions in the planes of samples and features, and of samples and training time."""
+    figure, axes = style.canvas(1, 2, 3.7)
+    plane, window = axes[0]
+    for ax in (plane, window):
+        style.log(ax)
+        ax.set_xlabel(style.PSI_N)
+    _draw_plane(plane, numbers)
+    _draw_window(window, numbers)
+    style.letters([plane, window])
+    dashes = (0, (4, 1.3))
+    handles = [
+        style.handle(r"$n^*$: $g(\infty) = 0.1$", style.BLACK, "-"),
+        style.handle(r"$g(3\,\tau_{\rm gen}) = 0.1$", style.BLACK, dashes),
+        style.handle(r"$g(10^3) = 0.1$", style.GREY, "-"),
+        style.handle(r"score learned to 10 %", style.PURPLE, "-"),
+        style.handle(r"$p = n$", style.GREY, (0, (1, 1.5))),
+        style.handle(r"$\tau_{\rm gen}$", style.BLUE, (0, (1, 1))),
+        style.handle(r"$\tau_{\rm opt}$", style.GREEN, (0, (3, 1.2, 1, 1.2))),
+        style.handle(r"$g(\tau) = 0.1$", style.VERMILION, "-"),
+    ]
+    style.legend_over(figure, handles, 4)
+    return figure
+
+
+def _draw_plane(ax: Any, numbers: Numbers) -> None:
+    psi, star, window = (numbers[name] for name in ("psi", "n_star", "n_window"))
+    first, last = np.clip(window, LOW, HIGH), np.clip(star, LOW, HIGH)
+    ax.fill_betweenx(psi, LOW, np.minimum(first, last), color=style.VERMILION, alpha=0.30, lw=0)
+    ax.fill_betweenx(psi, np.minimum(first, last), last, color=style.ORANGE, alpha=0.20, lw=0)
+    ax.fill_betweenx(psi, last, HIGH, color=style.SKY, alpha=0.30, lw=0)
+    ax.plot(star, psi, color=style.BLACK)
+    between = window < star
+    ax.plot(window[between], psi[between], color=style.BLACK, linestyle=(0, (4, 1.3)))
+    for row in numbers["borders"]:
+        shown = (row > 0.0) & (row < 0.97 * star)
+        ax.plot(row[shown], psi[shown], color=style.GREY, linewidth=0.9)
+    ax.plot([LOW, HIGH], [LOW, HIGH], color=style.GREY, linewidth=0.8, linestyle=(0, (1, 1.5)))
     width = numbers["smallest_width"]
     shown = np.isfinite(width)
-    ax.plot(psi[shown], width[shown], color=style.PURPLE, linewidth=1.6,
-            label="score learned to 10 %")  # fmt: skip
+    ax.plot(psi[shown], width[shown], color=style.PURPLE)
+    for place, text in (
+        ((0.36, 17.0), "memorization"), ((16.0, 190.0), "dynamical\nregularization"),
+        ((32.0, 0.7), "architectural\nregularization"),
+    ):  # fmt: skip
+        ax.text(*place, text, fontsize=7.5, va="center")
     ax.set_xlim(LOW, HIGH)
     ax.set_ylim(LOW, HIGH)
-    ax.set_xlabel(style.PSI_N)
     ax.set_ylabel(style.PSI_P)
-    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, fontsize=7.0)
-    return figure
+
+
+def _draw_window(ax: Any, numbers: Numbers) -> None:
+    x = numbers["window/psi_n"]
+    gen, best, end = (numbers[f"window/{name}"] for name in ("tau_gen", "tau_opt", "tau_overfit"))
+    # at n* the gap reaches the level at tau = infinity only
+    star = numbers.number("window/n_star")
+    i = int(np.searchsorted(x, star))
+    x = np.insert(x, i, star)
+    gen, best = (np.insert(row, i, 0.5 * (row[i - 1] + row[i])) for row in (gen, best))
+    end = np.insert(end, i, math.inf)
+    top = np.where(np.isfinite(end), np.minimum(end, LATE), LATE)
+    ax.fill_between(x, EARLY, np.minimum(gen, top), color=style.GREY, alpha=0.18, lw=0)
+    ax.fill_between(x, np.minimum(gen, top), top, color=style.ORANGE, alpha=0.20, lw=0)
+    ax.fill_between(x, top, LATE, color=style.VERMILION, alpha=0.30, lw=0)
+    ax.plot(x, gen, color=style.BLUE, linestyle=(0, (1, 1)))
+    ax.plot(x, best, color=style.GREEN, linestyle=(0, (3, 1.2, 1, 1.2)))
+    ax.plot(x[: i + 1], top[: i + 1], color=style.VERMILION)
+    ax.axvline(star, color=style.BLACK)
+    for place, text in (
+        ((0.6, 3e3), "memorization"), ((40.0, 80.0), "generalization"), ((60.0, 4.0), "learning"),
+    ):  # fmt: skip
+        ax.text(*place, text, fontsize=7.5, va="center")
+    ax.set_xlim(LOW, HIGHEST)
+    ax.set_ylim(EARLY, LATE)
+    ax.set_ylabel(style.TAU)
+    ax.set_title(rf"$\psi_p = {numbers.remarks['psi_p_window']:g}$", loc="left", x=0.04)
 
 
 FIGURE = Figure(
     "Phase diagram of training at t = 0.1, Sigma = I",
-    "What training to tau costs is measured by damage = (L_test(tau) - L_min)/(1 - L_min); the "
-    "black lines are where it is 10 %, found as roots. Left of the line of a training time the "
-    "network overfits by then; between it and the line of tau = infinity the score is good "
-    "because training has stopped (dynamical regularisation); right of the last line it is good "
-    "however long training goes on (architectural regularisation). Below the purple line no "
-    "stopping time brings the score error under a tenth of the untrained network's.",
+    "Overfitting is measured by g(tau) = (L_test - L_train)/(1 - L_floor), the gap in units of "
+    "what there is to learn; every line is a root of exact curves. (a) Memorization (red): g "
+    "has passed 0.1 by the time 3 tau_gen at which the score is learned. Dynamical "
+    "regularization (yellow): the score is good if training stops in time; grey line: how far "
+    "one gets by stopping at tau = 10^3. Architectural regularization (blue), n > n*: g stays "
+    "below 0.1 for ever. Below the purple line no stopping time brings the score error under a "
+    "tenth of the untrained network's. (b) The window in training time at psi_p = 64: learning "
+    "(grey), generalization (yellow), memorization (red). The paper's Fig. 1 sketches both; the "
+    "levels are ours.",
     compute, draw,
 )  # fmt: skip

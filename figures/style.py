@@ -54,8 +54,8 @@ _SETTINGS: dict[str, Any] = {
     "legend.borderaxespad": 0.4,
     "legend.labelspacing": 0.35,
     "lines.linewidth": 1.3,
-    "lines.markersize": 3.4,
-    "errorbar.capsize": 1.5,
+    "lines.markersize": 3.8,
+    "errorbar.capsize": 0.0,
     "mathtext.fontset": "dejavusans",
     "pdf.fonttype": 42,
     "figure.constrained_layout.use": True,
@@ -117,7 +117,8 @@ def points(
                     zorder=4)  # fmt: skip
     ax.plot(
         x[good], mean[good], linestyle="none", marker=marker, color=colour, label=label,
-        markeredgewidth=0.7, markerfacecolor="none" if hollow else colour, zorder=5,
+        markeredgewidth=0.7 if hollow else 0.4, zorder=5,
+        markerfacecolor="none" if hollow else colour,
         markeredgecolor=colour if hollow else "white",
     )  # fmt: skip
 
@@ -147,7 +148,7 @@ def handle(
 
     return Line2D(
         [], [], color=colour, linestyle=line or "none", marker=marker or None, label=label,
-        markerfacecolor="none" if hollow else colour, markeredgewidth=0.7,
+        markerfacecolor="none" if hollow else colour, markeredgewidth=0.7 if hollow else 0.4,
         markeredgecolor=colour if hollow else "white",
     )  # fmt: skip
 
