@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dmft_rf.dynamics import LearningCurves
     from dmft_rf.exponents import PowerLaw, Scaling, scaling
     from dmft_rf.law import Spectrum, spectrum
+    from dmft_rf.mixture import Mixture
     from dmft_rf.model import ScoreModel
     from dmft_rf.phases import PhaseDiagram, phase_diagram
     from dmft_rf.relaxation import Timescales, timescales
@@ -36,6 +37,7 @@ _HOME = {
     "GradientFlow": "rules",
     "HeavyBall": "descent",
     "LearningCurves": "dynamics",
+    "Mixture": "mixture",
     "PhaseDiagram": "phases",
     "PowerLaw": "exponents",
     "Ridge": "rules",
@@ -67,6 +69,7 @@ __all__ = [
     "GradientFlow",
     "HeavyBall",
     "LearningCurves",
+    "Mixture",
     "ModelError",
     "PhaseDiagram",
     "PowerLaw",

@@ -3,12 +3,12 @@ r"""What each bulk of the spectrum has learned.
 The training loss is an integral over the eigenvalues x of U, so that it splits exactly into what
 the bulks carry,
 
-    1 - L_train(tau) = sum_bulks b^2 S_bulk[(1 - (1 - x h)^2)/x],
+    1 - L_train(tau) = sum_bulks S_bulk[(1 - (1 - x h)^2)/x],
 
-with the filter h of the rule and S_bulk the integral over one bulk against the measure nu of
-docs/theory.md, section 4. Test loss and score error are quadratic in h and do not split; what
-is well defined is the network that has learned one bulk only: its filter is h on the bulk and 0 on
-the others, again a function of U.
+with the filter h of the rule and S_bulk the integral over one bulk against the measure of S_VV (b^2
+nu of docs/theory.md, section 4, if the noise is averaged exactly). Test loss and score error are
+quadratic in h and do not split; what is well defined is the network that has learned one bulk only:
+its filter is h on the bulk and 0 on the others, again a function of U.
 
 The functions of U that live on one bulk are integrated on a contour around this bulk alone: inside
 the disc whose diameter is the gap-free interval from the bulk below to the bulk above (for the
@@ -29,9 +29,10 @@ from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS, ROUNDING, Estimate
+from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.law import Spectrum
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes
+from dmft_rf.nodes import ContourNodes, Nodes
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
 from dmft_rf.solution import Solution, probe_times
@@ -53,12 +54,12 @@ class BulkSplit:
     masses : (n_bulks,) array
         Fraction of the p eigenvalues in each bulk.
     removable : (n_bulks,) array
-        b^2 S_bulk[1/x], the train loss that a bulk carries at most (least squares); their sum is
+        S_bulk[1/x], the train loss that a bulk carries at most (least squares); their sum is
         1 - L_train(inf) without weight decay.
     share : (n_bulks,) array
         ``removable`` over its sum.
     removed : (n_bulks, ...) array
-        b^2 S_bulk[(1 - (1 - x h)^2)/x], the train loss that a bulk has removed at tau; the sum over
+        S_bulk[(1 - (1 - x h)^2)/x], the train loss that a bulk has removed at tau; the sum over
         bulks is 1 - L_train(tau).
     test, score_error : (n_bulks, ...) arrays
         Of the network that has learned only this bulk. Not additive.
@@ -81,25 +82,21 @@ class BulkSplit:
     model: ScoreModel
 
 
-class BulkNodes(ContourNodes):
+class _OneBulk(Nodes):
     """One- and two-point functions on a contour around one bulk.
 
     Everything that `curves_on` takes from it then belongs to the network that has learned
     this bulk only.
     """
 
-    def __init__(self, law: Spectrum, bulk: int, contour: Contour):
-        super().__init__(law, contour)
-        self.bulk = bulk
+    bulk: int
 
     @cached_property
     def removable(self) -> Estimate:
-        """b^2 S_bulk[1/x], one value."""
-        found = self.integral(1.0 / self.points[None, :], self.S)
-        b2 = self.model.coefficients.b**2
-        return Estimate(b2 * found.value, b2 * found.error)
+        """S_VV of this bulk, [1/x], one value."""
+        return self.integral(1.0 / self.points[None, :], self.S_VV)
 
-    @cached_property
+    @property
     def train_limit(self) -> float:
         """Train loss of the network that has learned all of this bulk."""
         return 1.0 - float(self.removable.value[0])
@@ -114,6 +111,20 @@ class BulkNodes(ContourNodes):
     def _rounding(self) -> float:
         low, high = self.law.edges[self.bulk]
         return ROUNDING * (1.0 + 0.5 * math.log(float(high / low)))
+
+
+class _ClosedFormBulk(_OneBulk, ContourNodes):
+    """Of the closed form."""
+
+
+class _GroupedBulk(_OneBulk, GroupedNodes):
+    """Of samples in groups."""
+
+
+def _on_one_bulk(law: Spectrum, bulk: int, contour: Contour) -> _OneBulk:
+    nodes = (_ClosedFormBulk if law.model.closed_form else _GroupedBulk)(law, contour)
+    nodes.bulk = bulk
+    return nodes
 
 
 def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> BulkSplit:
@@ -157,12 +168,12 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
         h = rule.filter(nodes.points, flat, model.rate)
         left = rule.residual(nodes.points, flat, model.rate)
         # (1 - (1 - x h)^2)/x = h (1 + (1 - x h)): no difference of large numbers
-        carried = nodes.integral(h * (1.0 + left), nodes.S)
-        b2, shape = model.coefficients.b**2, curves.tau.shape
+        carried = nodes.integral(h * (1.0 + left), nodes.S_VV)
+        shape = curves.tau.shape
         # the filter's own truncation estimate is too small at late times, 1/x bounds it
         late = nodes.removable.error[0]
         removed.append(
-            Estimate(b2 * carried.value.reshape(shape), (b2 * carried.error + late).reshape(shape))
+            Estimate(carried.value.reshape(shape), (carried.error + late).reshape(shape))
         )
         removable.append(nodes.removable)
     full = np.concatenate([part.value for part in removable])
@@ -196,7 +207,7 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     )
 
 
-def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> BulkNodes:
+def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> _OneBulk:
     """Nodes around one bulk, inside ``region``, that carry gradient flow to ``rtol``/2.
 
     The contour of the lowest bulk may enclose the atom at s^2, which carries nothing.
@@ -205,18 +216,18 @@ def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> Bulk
     low, high = (float(edge) for edge in edges[bulk])
     left = float(edges[bulk - 1, 1]) if bulk > 0 else 0.0
     right = float(edges[bulk + 1, 0]) if bulk + 1 < len(edges) else math.inf
-    disc = Region(min(right, region.end) - left)
-    ends = low - left, high - left
+    if not low > 0.0:
+        raise ConvergenceError("the lowest bulk reaches down to 0: nothing lies left of it")
+    disc = Region(min(right, region.end), start=left)
     probes = probe_times(law.model, float(edges[0, 0]), float(edges[-1, 1]))
-    n = nodes_for(*flattened(disc, *ends), rtol)
+    n = nodes_for(*flattened(disc, low, high), rtol)
     if not n <= _MOST_NODES:
         raise ConvergenceError(
             f"the bulk [{low}, {high}] is too close to its neighbours for a contour of its own"
         )
 
-    def attempt(count: int) -> tuple[BulkNodes, float]:
-        flat = contour_in(disc, *ends, count)
-        nodes = BulkNodes(law, bulk, Contour(left + flat.z, flat.weights, flat.harmonics))
+    def attempt(count: int) -> tuple[_OneBulk, float]:
+        nodes = _on_one_bulk(law, bulk, contour_in(disc, low, high, count))
         return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
 
     count = int(n)

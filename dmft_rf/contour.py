@@ -52,11 +52,14 @@ class Contour:
         and R the outer radius of the annulus. The sums of the terms of an integral against them are
         the Fourier coefficients c_l of its integrand around the contour, carried on to |l| = 2N
         by their decay R^{-|l|}: the error of the rule is c_{2N} + c_{-2N}.
+    start : float
+        Left end of the region that holds the contour, <= 0.
     """
 
     z: Complex
     weights: Complex
     harmonics: Complex
+    start: float = 0.0
 
 
 def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
@@ -99,9 +102,10 @@ def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
 
 
 def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
-    r"""Contour inside ``region`` around [m, M], 0 < m < M < end, with ``nodes`` nodes in Im z > 0.
+    r"""Contour inside ``region`` around [m, M], start < m < M < end, with ``nodes`` upper nodes.
 
-    The disc with diameter (0, end) is the half-plane of u under z = u/(1 + u/end). The ellipse
+    With z measured from the left end of the region: the disc with diameter (0, end) is the
+    half-plane of u under z = u/(1 + u/end). The ellipse
 
         y = 1 + beta - w - beta/w,    |w| < 1,    z = y end/(2 (1 + beta)),
 
@@ -111,13 +115,13 @@ def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
 
     a rectangle on either side of the real axis (Schwarz's map, through Carlson's R_F).
     """
-    end, beta = region.end, region.beta
+    start, end, beta = region.start, region.end - region.start, region.beta
     flat = half_plane_contour(*flattened(region, m, M), nodes)
     if math.isinf(end):
-        return flat
+        return Contour(flat.z + start, flat.weights, flat.harmonics, start)
     if beta == 0.0:
         bend = 1.0 + flat.z / end
-        return Contour(flat.z / bend, flat.weights / bend**2, flat.harmonics)
+        return Contour(flat.z / bend + start, flat.weights / bend**2, flat.harmonics, start)
     K, k_prime = _modulus(beta)
     u = flat.z
     one, two = 1.0 - u * u, 1.0 - (k_prime * u) ** 2
@@ -128,16 +132,17 @@ def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
     y = -np.expm1(1j * zeta) * (1.0 - beta / w)
     dy = 1j * (beta / w - w) * slope
     scale = end / (2.0 * (1.0 + beta))
-    return Contour(scale * y, scale * dy * flat.weights, flat.harmonics)
+    return Contour(scale * y + start, scale * dy * flat.weights, flat.harmonics, start)
 
 
 def flattened(region: Region, m: float, M: float) -> tuple[float, float]:
     """The interval [m, M] as seen in the half-plane of u; inf where it exceeds the floats."""
-    if math.isinf(region.end):
+    m, M, end = m - region.start, M - region.start, region.end - region.start
+    if math.isinf(end):
         return m, M
     if region.beta == 0.0:
-        return m / (1.0 - m / region.end), M / (1.0 - M / region.end)
-    scale = 2.0 * (1.0 + region.beta) / region.end
+        return m / (1.0 - m / end), M / (1.0 - M / end)
+    scale = 2.0 * (1.0 + region.beta) / end
     return _seen(scale * m, region.beta), _seen(scale * M, region.beta)
 
 

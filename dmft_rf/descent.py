@@ -17,7 +17,7 @@ from scipy.special import log1p
 
 from dmft_rf.errors import ModelError
 from dmft_rf.region import Region
-from dmft_rf.rules import Array, Rule, require
+from dmft_rf.rules import Array, Rule, require, slack
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,10 @@ class GradientDescent(_Steps):
         exponent = k * log1p(-np.where(early, z, 0.0))
         value = np.where(early, -np.expm1(exponent), 1.0 - self.memory(x, tau, rate))
         return np.where(np.isinf(count)[:, None], 1.0, value)
+
+    def margin(self, tau: float, rate: float) -> float:
+        """omega + 1/(alpha tau): (1 - eta' y)^k stays below e."""
+        return self.weight_decay + slack(tau, rate)
 
     def region(self, rate: float) -> Region:
         """The disc from 0 to 2/eta' - omega: |1 - eta' y| < 1 inside."""

@@ -1,23 +1,24 @@
 r"""Learning curves: train loss, test loss and score error of a training rule at every time.
 
-With S[f] the integral of f against nu (transform S of (1/d) Tr W^T (U - z)^{-1} W/d), M[f] the
-deterministic equivalent of W^T f(U) W/d as a function of Sigma, V[f, g] the variance part of the
-two-point function with Q = Sigma_t, < . > the average over the atoms of Sigma, and the filter h:
+With M = W/sqrt(d), S_VV[f] the integral of f against the measure of (1/d) Tr V^T (U - z)^{-1} V,
+F[f] the deterministic equivalent of V^T f(U) M as a function of Sigma, var[f, f] the variance of
+V^T f(U) M weighted by the covariance of the test loss, < . > the average over the atoms of Sigma,
+and the filter h:
 
-    L_train = 1 - b^2 S[2 h - x h^2] = L_train(inf) + b^2 S[(1 - x h)^2/x]
-    E_score = <Sigma_t^{-1}> - 2 a^2 S[h] + a^2 N S[h^2] + a^4 (<Sigma_t M[h]^2> + V[h, h])
-            = <Sigma_t (a^2 M[h] - Sigma_t^{-1})^2> + a^4 V[h, h] + a^2 N S[h^2]
+    L_train = 1 - S_VV[2 h - x h^2] = L_train(inf) + S_VV[(1 - x h)^2/x]
+    Delta_t E_score = sum_classes share <Sigma_t (a F[h] - sqrt(Delta_t) Sigma_t^{-1})^2>
+                      + var[h, h] + N S_VV[h^2]
     L_test  = L_floor + Delta_t E_score,
-    N = E sigma^2 - mu_0^2 - mu_1^2,    a^2 = mu_1^2/Gamma_t^2
+    N = E sigma^2 - mu_0^2 - mu_1^2 (averaged over classes),    a = mu_1/Gamma_t
 
-The second forms are sums of positive terms: a small training loss or score error keeps its digits.
-Those of E_score are the bias (what the average network has not learned), the variance over sample
-and features, and the noise of the features beyond their linear part. Independent
-Gaussian initial weights of variance kappa^2 add, with the memory g of the rule and the law rho
-of U,
+These are sums of positive terms: a small training loss or score error keeps its digits. Those of
+E_score are the bias (what the average network has not learned), the variance over sample
+and features, and the noise of the features beyond their linear part. For noise that is averaged
+exactly V is equivalent to b M. Independent Gaussian initial weights of variance kappa^2 add, with
+the memory g of the rule, the law rho of U, and S_test of (1/d) Tr a^2 Sigma_t M^T (U - z)^{-1} M,
 
     kappa^2 Delta_t integral x g^2 d rho                                to L_train,
-    kappa^2 { N integral g^2 d rho + (a^2/psi_p) S_{Sigma_t}[g^2] }     to E_score.
+    kappa^2 { N integral g^2 d rho + S_test[g^2]/psi_p }                to E_score.
 
 Source: Bonnaire et al., arXiv:2505.17638, sections 4 and B for the losses; the closed form at
 every time and for any covariance is derived in docs/theory.md.
@@ -25,6 +26,7 @@ every time and for any covariance is derived in docs/theory.md.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,14 +37,15 @@ from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS, Estimate
 from dmft_rf.measure import SpectralNodes
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes
+from dmft_rf.nodes import Nodes
 from dmft_rf.rules import GradientFlow, Rule
 
 Array = NDArray[np.float64]
-Nodes = ContourNodes | SpectralNodes
+AnyNodes = Nodes | SpectralNodes
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
 _SMALL = 1e-3
+_NAMES = ("train", "score_error", "test", "empirical_error", "weight_norm")
 # times handled at once, times nodes or atoms: bounds the memory of a call
 _BLOCK = 2_000_000
 
@@ -61,8 +64,16 @@ class LearningCurves:
         L_test, on fresh samples.
     score_error
         (1/d) E|s_A - s*|^2 against the exact score -Sigma_t^{-1} x of Gaussian data.
+    empirical_error
+        (1/d) E|s_A - s_emp|^2 against the score of the diffused training set, on its own points
+        under fresh noise: the loss on the training samples under fresh noise over Delta_t, which
+        is train/Delta_t if the noise is averaged exactly. NaN with random initial weights and a
+        finite number of noise draws.
     error
         Estimated absolute errors of train, test, generalization_gap and score_error, by name.
+    weight_norm
+        Delta_t ||A||^2/(p d), the size of the trained weights; with weight decay omega the
+        objective of training is train + omega weight_norm (``penalty``).
     rule, model
         What was trained, on what.
     """
@@ -71,6 +82,8 @@ class LearningCurves:
     train: Array
     test: Array
     score_error: Array
+    empirical_error: Array
+    weight_norm: Array
     error: dict[str, Array]
     rule: Rule
     model: ScoreModel
@@ -79,6 +92,11 @@ class LearningCurves:
     def generalization_gap(self) -> Array:
         """L_test - L_train."""
         return self.test - self.train
+
+    @property
+    def penalty(self) -> Array:
+        """omega Delta_t ||A||^2/(p d), what weight decay omega adds to the training loss."""
+        return self.rule.decay * self.weight_norm
 
     @property
     def relative_error(self) -> float:
@@ -93,7 +111,8 @@ class LearningCurves:
         untrained = (("train", 1.0), ("test", 1.0), ("score_error", self.model.initial_score_error))
         for name, start in untrained:
             scale = np.maximum(np.abs(getattr(self, name)), _SMALL * start)
-            worst = max(worst, float(np.max(self.error[name] / scale)))
+            finite = np.isfinite(scale)  # a loss that diverges has no error
+            worst = max(worst, float(np.max(self.error[name][finite] / scale[finite], initial=0.0)))
         return worst
 
     def require(self, rtol: float) -> LearningCurves:
@@ -108,118 +127,178 @@ class LearningCurves:
         return self
 
 
-def curves_on(nodes: Nodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
+def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
 
     Raises ModelError if a time is negative or NaN, not one of the rule's, or the rule diverges on
     this spectrum.
     """
-    times = _times(tau)
+    times = checked_times(tau)
     flat = times.ravel()
     rule.check(float(nodes.law.edges[-1, 1]), nodes.model.rate)
     rule.check_times(flat)
-    size = max(16, _BLOCK // max(nodes.points.size, nodes.model.covariance.n_atoms))
+    size = max(16, _BLOCK // max(nodes.points.size, nodes.model.weights.size))
     blocks = [flat[i : i + size] for i in range(0, max(flat.size, 1), size)]
     parts = [_losses(nodes, block, rule) for block in blocks]
-    train, score, test = (_joined([part[i] for part in parts], times.shape) for i in range(3))
+    found = [_joined([part[i] for part in parts], times.shape) for i in range(5)]
+    return _curves(times, found, rule, nodes.model)
+
+
+def diverged(nodes: Nodes, tau: Array, rule: Rule) -> LearningCurves:
+    """Curves at tau = inf where the spectrum touches 0: the test loss has no limit."""
+    never = np.full(tau.shape, math.inf)
+    train = np.full(tau.shape, nodes.train_limit)
+    known, unknown = Estimate(train, EPS * train), Estimate(never, 0.0 * train)
+    return _curves(tau, [known, unknown, unknown, unknown, unknown], rule, nodes.model)
+
+
+def merged(parts: list[tuple[NDArray[np.bool_], LearningCurves]], tau: Array) -> LearningCurves:
+    """Curves at the times ``tau`` from those at tau[where], for masks that cover it."""
+    found = []
+    for name in _NAMES:
+        value, error = np.empty(tau.shape), np.empty(tau.shape)
+        for where, part in parts:
+            value[where], error[where] = getattr(part, name), part.error[name]
+        found.append(Estimate(value, error))
+    return _curves(tau, found, parts[0][1].rule, parts[0][1].model)
+
+
+def _curves(tau: Array, found: list[Estimate], rule: Rule, model: ScoreModel) -> LearningCurves:
+    train, score, test, empirical, norm = found
     return LearningCurves(
-        tau=times,
+        tau=tau,
         train=train.value,
         test=test.value,
         score_error=score.value,
+        empirical_error=empirical.value,
+        weight_norm=norm.value,
         error={
             "train": train.error,
             "test": test.error,
             "generalization_gap": train.error + test.error,
             "score_error": score.error,
+            "empirical_error": empirical.error,
+            "weight_norm": norm.error,
         },
         rule=rule,
-        model=nodes.model,
+        model=model,
     )
 
 
-def score_error_slope(nodes: ContourNodes, tau: Array, rule: GradientFlow) -> Array:
+def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Array:
     """d E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
     model = nodes.model
-    c = model.coefficients
-    a2 = (c.mu1 / c.Gamma_t) ** 2
     h = rule.filter(nodes.points, tau, model.rate)
     v = rule.velocity(nodes.points, tau, model.rate)
-    missing = a2 * nodes.mean(h) * model.diffused - 1.0
-    bias = (missing * nodes.mean(v)) @ model.covariance.weights
-    noise = c.residual_variance * nodes.integral(h * v, nodes.S).value
-    return 2.0 * a2 * (bias + a2 * nodes.bilinear(h, v) + noise)
+    learned, gained = nodes.mean(h), nodes.mean(v)
+    bias = np.zeros(tau.size)
+    for one in model.classes:
+        missing = one.linear * learned * one.diffused - math.sqrt(model.Delta_t)
+        bias += one.share * one.linear * ((missing * gained) @ model.weights)
+    noise = model.residual_variance * nodes.integral(h * v, nodes.S_VV).value
+    return 2.0 * (bias + nodes.bilinear(h, v) + noise) / model.Delta_t
 
 
-def _losses(nodes: Nodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate, Estimate]:
-    """Train loss, score error and test loss at the times ``tau``, shape (n_tau,)."""
+def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
+    """What ``_NAMES`` lists, at the times ``tau``, each of shape (n_tau,)."""
     model = nodes.model
-    c = model.coefficients
-    a2 = (c.mu1 / c.Gamma_t) ** 2
     x = nodes.points
     h = rule.filter(x, tau, model.rate)
-    left = rule.residual(x, tau, model.rate)
-    train = _sum(
-        Estimate(np.full(tau.size, nodes.train_limit), _late_error(nodes, tau.size)),
-        (c.b**2, nodes.integral(left * left / x, nodes.S)),
-    )
-    score = _sum(
+    train = _train(nodes, h, rule.residual(x, tau, model.rate))
+    norm = nodes.integral(h * h, nodes.S_VV)
+    scaled = _sum(
         _bias(nodes, h),
-        (a2 * c.residual_variance, nodes.integral(h * h, nodes.S)),
-        (a2 * a2, nodes.quadratic(h)),
+        (model.residual_variance, norm),
+        (1.0, nodes.quadratic(h)),
     )
+    score = _over(scaled, model.Delta_t)
+    fresh = nodes.empirical(h)
     if rule.initial_scale > 0.0:
         kappa2 = rule.initial_scale**2
         g2 = rule.memory(x, tau, model.rate) ** 2
-        atom_loss, atom_norm = _atom_terms(nodes, tau, rule)
+        atom = _atom_terms(nodes, tau, rule)
         train = _sum(
             train,
-            (kappa2 * c.Delta_t, nodes.integral(x * g2, nodes.q_bulk)),
-            (kappa2 * c.Delta_t, atom_loss),
+            (kappa2 * model.Delta_t, nodes.integral(x * g2, nodes.q_bulk)),
+            (kappa2 * model.Delta_t, atom[0]),
         )
+        kept = _sum(nodes.integral(g2, nodes.q_bulk), (1.0, atom[1]))
+        norm = _sum(norm, (kappa2 * model.Delta_t, kept))
         score = _sum(
             score,
-            (kappa2 * c.residual_variance, nodes.integral(g2, nodes.q_bulk)),
-            (kappa2 * c.residual_variance, atom_norm),
-            (kappa2 * a2 / model.psi_p, nodes.integral(g2, nodes.S_diffused)),
+            (kappa2 * model.residual_variance, kept),
+            (kappa2 / model.psi_p, nodes.integral(g2, nodes.S_test)),
+            (kappa2 / model.psi_p, atom[2]),
         )
-    test = model.floor + c.Delta_t * score.value
-    return train, score, Estimate(test, c.Delta_t * score.error + EPS * test)
+        if fresh is not None:
+            fresh = Estimate(np.full(tau.size, math.nan), np.zeros(tau.size))
+    test = model.floor + model.Delta_t * score.value
+    return (
+        train,
+        score,
+        Estimate(test, model.Delta_t * score.error + EPS * test),
+        _over(train if fresh is None else fresh, model.Delta_t),
+        norm,
+    )
 
 
-def _bias(nodes: Nodes, h: NDArray[Any]) -> Estimate:
-    """<Sigma_t (a^2 M[h] - Sigma_t^{-1})^2>."""
+def _over(estimate: Estimate, divisor: float) -> Estimate:
+    return Estimate(estimate.value / divisor, estimate.error / divisor)
+
+
+def _train(nodes: AnyNodes, h: NDArray[Any], left: NDArray[Any]) -> Estimate:
+    """L_train for the filter h with left = 1 - x h."""
+    x, n_tau = nodes.points, h.shape[0]
+    if nodes.encloses_zero:  # the filter must have no pole there
+        late = nodes.truncation(1.0 / x[None, :], nodes.S_VV)[0]
+        start = Estimate(np.ones(n_tau), np.full(n_tau, late))
+        return _sum(start, (-1.0, nodes.integral(h * (1.0 + left), nodes.S_VV)))
+    return _sum(
+        Estimate(np.full(n_tau, nodes.train_limit), _late_error(nodes, n_tau)),
+        (1.0, nodes.integral(left * left / x, nodes.S_VV)),
+    )
+
+
+def _bias(nodes: AnyNodes, h: NDArray[Any]) -> Estimate:
+    """Sum over the classes of share <Sigma_t (a F[h] - sqrt(Delta_t) Sigma_t^{-1})^2>."""
     model = nodes.model
-    a2 = (model.coefficients.mu1 / model.coefficients.Gamma_t) ** 2
     learned = nodes.mean(h)
-    missing = a2 * learned * model.diffused - 1.0
-    value = (missing * missing) @ (model.covariance.weights / model.diffused)
-    # relative to its size, M[h] is off by about as much as its average over Sigma
-    mean = nodes.integral(h, nodes.S)
+    value, slope = np.zeros(h.shape[0]), np.zeros(h.shape[0])
+    for one in model.classes:
+        missing = one.linear * learned * one.diffused - math.sqrt(model.Delta_t)
+        value += one.share * ((missing * missing) @ (model.weights / one.diffused))
+        slope += 2.0 * one.share * abs(one.linear) * (np.abs(missing * learned) @ model.weights)
+    # relative to its size, F[h] is off by about as much as its average over Sigma
+    mean = nodes.integral(h, nodes.S_VW)
     relative = mean.error / np.where(mean.value != 0.0, np.abs(mean.value), 1.0)
-    slope = 2.0 * a2 * np.abs(missing * learned) @ model.covariance.weights
     return Estimate(value, slope * relative)
 
 
-def _late_error(nodes: Nodes, n_tau: int) -> Array:
-    """Truncation error of b^2 S[1/x], which the decaying part of the train loss never exceeds.
+def _late_error(nodes: AnyNodes, n_tau: int) -> Array:
+    """Truncation error of S_VV[1/x], which the decaying part of the train loss never exceeds.
 
     Its own estimate becomes too small at late times, when e^{-2 alpha x tau} is sharper than the
     nodes resolve; but it stays smaller than at tau = 0 in the whole half-plane.
     """
-    error = nodes.truncation(1.0 / nodes.points[None, :], nodes.S)[0]
-    return np.full(n_tau, nodes.model.coefficients.b**2 * error)
+    return np.full(n_tau, nodes.truncation(1.0 / nodes.points[None, :], nodes.S_VV)[0])
 
 
-def _atom_terms(nodes: Nodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate]:
-    """Contributions of the atom of U at s^2 to integral x g^2 d rho and integral g^2 d rho."""
-    norm = np.zeros(tau.size)
-    loss = np.zeros(tau.size)
-    for location, mass in nodes.law.atoms:
-        g2 = rule.memory(np.array([location]), tau, nodes.model.rate)[:, 0] ** 2
-        norm += mass * g2
-        loss += mass * location * g2
-    return Estimate(loss, np.zeros(tau.size)), Estimate(norm, np.zeros(tau.size))
+def _atom_terms(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate, Estimate]:
+    """What an atom outside the contour adds to the integrals of x g^2 and g^2, and to S_test[g^2].
+
+    Above 0 an atom is orthogonal to W; at 0 (fewer columns than features) it is not.
+    """
+    loss, norm, test = np.zeros(tau.size), np.zeros(tau.size), np.zeros(tau.size)
+    if not nodes.encloses_zero:
+        for location, mass in nodes.law.atoms:
+            g2 = rule.memory(np.array([location]), tau, nodes.model.rate)[:, 0] ** 2
+            if location == 0.0 and rule.decay == 0.0:
+                g2 = np.ones(tau.size)  # at tau = inf as well
+            norm += mass * g2
+            loss += mass * location * g2
+            test += nodes.untouched * g2 if location == 0.0 else 0.0
+    zero = np.zeros(tau.size)
+    return Estimate(loss, zero), Estimate(norm, zero), Estimate(test, zero)
 
 
 def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
@@ -238,7 +317,8 @@ def _sum(start: Estimate, *terms: tuple[float, Estimate]) -> Estimate:
     return Estimate(value, error + EPS * np.abs(value))
 
 
-def _times(tau: ArrayLike) -> Array:
+def checked_times(tau: ArrayLike) -> Array:
+    """``tau`` as an array of times >= 0, inf included; ModelError otherwise."""
     try:
         times = np.asarray(tau, dtype=float)
     except (TypeError, ValueError):

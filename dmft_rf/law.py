@@ -10,12 +10,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.kernels import fixed_point
+from dmft_rf.estimate import EPS
+from dmft_rf.grouped_support import RealPoint, find_grouped_support, solve_at_zero
+from dmft_rf.kernels import fixed_point, grouped
 from dmft_rf.model import ScoreModel
 from dmft_rf.support import Support, find_support, solve_below
 
 Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 
 # Gauss-Legendre nodes of a panel
 _NODES = 16
@@ -24,9 +28,6 @@ _MOST_PANELS = 4000
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-11
-# a bulk whose ends, measured from s^2, differ by more than this factor is integrated in
-# log(lambda - s^2)
-_WIDE = 8.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Panels:
         nodes, weights = np.polynomial.legendre.leggauss(n)
         half = 0.5 * (self.right - self.left)[:, None]
         theta = 0.5 * (self.right + self.left)[:, None] + half * nodes
-        x, slope = _edge_map(self.low[:, None], self.high[:, None], theta)
+        x, slope = edge_map(self.low[:, None], self.high[:, None], theta)
         return x.ravel(), (half * weights * slope).ravel()
 
     def halved(self) -> Panels:
@@ -72,9 +73,14 @@ class Spectrum:
     support: Support
 
     @property
+    def floor(self) -> float:
+        """Where an atom can be: s_t^2 if the noise is averaged exactly, else 0."""
+        return float(self.model.groups.par[3])
+
+    @property
     def edges(self) -> Array:
         """Edges of the bulks, ascending, shape (n_bulks, 2)."""
-        return self.support.offsets + self.model.coefficients.s2
+        return self.support.offsets + self.floor
 
     @property
     def bulk_masses(self) -> Array:
@@ -86,7 +92,7 @@ class Spectrum:
         """(location, mass) of each atom, shape (n_atoms, 2); there is at most one, at s_t^2."""
         if self.support.atom == 0.0:
             return np.empty((0, 2))
-        return np.array([[self.model.coefficients.s2, self.support.atom]])
+        return np.array([[self.floor, self.support.atom]])
 
     @property
     def learning_bulks(self) -> NDArray[np.bool_] | None:
@@ -108,7 +114,7 @@ class Spectrum:
         points = np.asarray(lam, dtype=float)
         if not np.all(np.isfinite(points)):
             raise ModelError("lam holds NaN or infinity; the density needs finite points")
-        return self._density_at(points - self.model.coefficients.s2)
+        return self._density_at(points - self.floor)
 
     def _density_at(self, offset: Array) -> Array:
         """Density at lambda - s^2 = ``offset`` (the kernels need no more than this difference)."""
@@ -121,12 +127,7 @@ class Spectrum:
             inside |= (flat > low) & (flat < high)
         where = np.flatnonzero(inside)
         where = where[np.argsort(flat[where], kind="stable")]
-        par = self.model.parameters.copy()
-        par[4] = 0.0
-        cov = self.model.covariance
-        k, _, _, _, residual, status, _ = fixed_point.solve_path(
-            flat[where] + 0j, par, cov.eigenvalues, cov.weights
-        )
+        k, residual, status = _on_axis(self.model, flat[where])
         rho = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
         # within rounding of a soft edge the solution is real and the density is zero
         failed = np.flatnonzero(status != fixed_point.CONVERGED)
@@ -145,8 +146,8 @@ class Spectrum:
         """About ``points`` values inside the bulks, dense towards every edge, ascending."""
         each = max(8, points // len(self.bulk_masses))
         theta = math.pi * (np.arange(each) + 0.5) / each
-        parts = [_edge_map(low, high, theta)[0] for low, high in self.support.offsets]
-        return np.concatenate(parts) + self.model.coefficients.s2
+        parts = [edge_map(low, high, theta)[0] for low, high in self.support.offsets]
+        return np.concatenate(parts) + self.floor
 
     @cached_property
     def panels(self) -> Panels:
@@ -177,6 +178,8 @@ class Spectrum:
         masses = self._panel_masses(low, high, left, right)
         kept: list[tuple[Array, Array]] = []
         total, count = 0.0, 0
+        # the density of a narrow bulk carries the rounding of its place
+        rounding = 5.0 * EPS * high / (high - low)
         while left.size and count < _MOST_PANELS:
             middle = 0.5 * (left + right)
             left = np.stack([left, middle], axis=1).ravel()
@@ -184,12 +187,12 @@ class Spectrum:
             whole = masses
             masses = self._panel_masses(low, high, left, right)
             miss = np.abs(masses.reshape(-1, 2).sum(axis=1) - whole)
-            done = np.repeat(miss <= _MASS_TOLERANCE * mass, 2)
+            done = np.repeat(miss <= (_MASS_TOLERANCE + rounding) * mass, 2)
             kept.append((left[done], right[done]))
             total += float(masses[done].sum())
             count += left.size
             left, right, masses = left[~done], right[~done], masses[~done]
-        if left.size or abs(total - mass) > _MASS_ERROR * max(mass, 1e-3):
+        if left.size or abs(total - mass) > (_MASS_ERROR + 20.0 * rounding) * max(mass, 1e-3):
             raise ConvergenceError(
                 f"the density between {low} and {high} above s^2 integrates to {total!r}; its "
                 f"exact mass is {mass!r}",
@@ -207,11 +210,24 @@ class Spectrum:
         return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
 
     @cached_property
-    def at_zero(self) -> tuple[float, float]:
-        """k and E at z = 0, below the support: where least squares takes its resolvent."""
-        cov = self.model.covariance
-        offset = -self.model.coefficients.s2
-        return solve_below(self.model.parameters, cov.eigenvalues, cov.weights, offset)
+    def at_zero(self) -> tuple[float, Array]:
+        """k and the E_j at z = 0, on or below the support, where least squares has its resolvent.
+
+        E is infinite where every column is interpolated (k = 0).
+        """
+        model = self.model
+        if model.closed_form:
+            cov = model.covariance
+            k, E = solve_below(model.parameters, cov.eigenvalues, cov.weights, -self.floor)
+            return k, np.array([E])
+        point = self.zero_point
+        with np.errstate(divide="ignore"):
+            return point.k, -point.e / point.k if point.k else np.full(point.e.size, math.inf)
+
+    @cached_property
+    def zero_point(self) -> RealPoint:
+        """The solution at z = 0 for samples in groups."""
+        return solve_at_zero(self.model.groups)
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
         """Integral of ``f(lambda)`` against the whole law, bulks and atom.
@@ -219,8 +235,7 @@ class Spectrum:
         ``f`` must be smooth on each bulk; the rule is refined until it carries the exact masses.
         """
         x, w, _ = self._quadrature
-        s2 = self.model.coefficients.s2
-        total = float(np.sum(w * f(x + s2)))
+        total = float(np.sum(w * f(x + self.floor)))
         for location, mass in self.atoms:
             total += float(mass) * float(f(np.array([location]))[0])
         return total
@@ -242,34 +257,31 @@ class Spectrum:
         return self.integrate(lambda lam: lam ** int(k))
 
 
-def _edge_map(low: Array, high: Array, theta: Array) -> tuple[Array, Array]:
-    """lambda - s^2 and its derivative for theta in (0, pi), from the lower edge to the upper one.
-
-    lambda - s^2, or its logarithm where it spans a wide range, is middle - half cos theta: square
-    roots (and inverse square roots) of the density at the edges become analytic in theta.
-    """
-    sin, cos = np.sin(theta), np.cos(theta)
-    wide = (low > 0.0) & (high > _WIDE * low)
-    safe = np.where(wide, low, 1.0)
-    half_log = 0.5 * np.log(np.where(wide, high, 1.0) / safe)
-    logarithmic = np.sqrt(safe * high) * np.exp(-half_log * cos)
-    half = 0.5 * (high - low)
-    # from the lower end where that is nearer, so that points at a hard edge keep their digits
-    near = low + 2.0 * half * np.sin(0.5 * theta) ** 2
-    linear = np.where(cos > 0.0, near, 0.5 * (low + high) - half * cos)
-    return (
-        np.where(wide, logarithmic, linear),
-        np.where(wide, logarithmic * half_log * sin, half * sin),
-    )
-
-
 def spectrum(model: ScoreModel) -> Spectrum:
     """Spectral law of U for ``model``: exact edges, bulks, masses and atom; density on demand.
 
     Raises
     ------
     ConvergenceError
-        (from ``density``, ``mass`` and ``moment``) if the density cannot be resolved.
+        If an edge is not found, or (from ``density``, ``mass`` and ``moment``) the density cannot
+        be resolved.
     """
-    cov = model.covariance
-    return Spectrum(model, find_support(model.parameters, cov.eigenvalues, cov.weights))
+    if model.closed_form:
+        cov = model.covariance
+        return Spectrum(model, find_support(model.parameters, cov.eigenvalues, cov.weights))
+    return Spectrum(model, find_grouped_support(model.groups))
+
+
+def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[np.int64]]:
+    """k at real lambda - floor (ascending), the last Newton steps and the status."""
+    if model.closed_form:
+        par = model.parameters.copy()
+        par[4] = 0.0
+        cov = model.covariance
+        out = fixed_point.solve_path(offset + 0j, par, cov.eigenvalues, cov.weights)
+        return out[0], out[4], out[5]
+    par, *rest = model.groups.one_point
+    par = par.copy()
+    par[3] = 0.0
+    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, par, *rest)
+    return k, residual, status

@@ -52,6 +52,8 @@ class SpectralNodes:
     """
 
     def __init__(self, law: Spectrum, panels: Panels, contour: ContourNodes, times: Array):
+        if not law.model.closed_form:
+            raise ValueError(f"there is no closed form for {law.model}")
         self.model = law.model
         self.law = law
         self.panels = panels
@@ -61,6 +63,7 @@ class SpectralNodes:
         self._offsets = np.concatenate([x, y])
         self._weights = np.concatenate([wx, wy])
         cov = self.model.covariance
+        self._b = self.model.coefficients.b
         self._par = self.model.parameters.copy()
         self._par[4] = 0.0  # eigenvalues are measured from s^2
         order = np.argsort(self._offsets)
@@ -92,13 +95,26 @@ class SpectralNodes:
         return float(np.max(np.abs(here - there) / (self._mean_square(h) + np.abs(there))))
 
     def _mean_square(self, f: NDArray[Any]) -> Array:
-        """<Sigma_t M[f]^2>, the part of T_Q[f, f] that is not variance."""
-        return self.mean(f) ** 2 @ (self.model.covariance.weights * self.model.diffused)
+        """a^2 b^2 <Sigma_t M[f]^2>, the part of the two-point function that is not variance."""
+        return self.mean(f) ** 2 @ (self.model.covariance.weights * self._test)
 
     @property
     def points(self) -> Array:
         """Eigenvalues of U: fine nodes, then coarse ones; shape (n_points,)."""
         return self._offsets + self.model.coefficients.s2
+
+    @property
+    def encloses_zero(self) -> bool:
+        """No: the spectrum lies above 0."""
+        return False
+
+    def empirical(self, h: NDArray[Any]) -> None:
+        """The loss on the training samples under fresh noise is L_train itself."""
+
+    @property
+    def untouched(self) -> float:
+        """An atom above 0 is orthogonal to W."""
+        return 0.0
 
     @cached_property
     def train_limit(self) -> float:
@@ -106,15 +122,30 @@ class SpectralNodes:
         return limits(self.law)[0]
 
     @cached_property
+    def _test(self) -> Array:
+        """a^2 Sigma_t at the atoms."""
+        (one,) = self.model.classes
+        return one.linear**2 * one.diffused
+
+    @cached_property
     def S(self) -> Array:
         """Density of nu at the points."""
         return (self._r @ self.model.covariance.weights).imag / math.pi
 
+    @property
+    def S_VV(self) -> Array:
+        """Density of b^2 nu."""
+        return self._b**2 * self.S
+
+    @property
+    def S_VW(self) -> Array:
+        """Density of b nu."""
+        return self._b * self.S
+
     @cached_property
-    def S_diffused(self) -> Array:
-        """Density of the measure of (1/d) Tr Sigma_t W^T (U - z)^{-1} W/d at the points."""
-        weights = self.model.covariance.weights * self.model.diffused
-        return (self._r @ weights).imag / math.pi
+    def S_test(self) -> Array:
+        """Density of the measure of (1/d) Tr a^2 Sigma_t W^T (U - z)^{-1} W/d at the points."""
+        return (self._r @ (self.model.covariance.weights * self._test)).imag / math.pi
 
     @cached_property
     def q_bulk(self) -> Array:
@@ -126,7 +157,9 @@ class SpectralNodes:
         """Weighted K on (fine, coarse) nodes and weighted D on the fine ones."""
         cov, n = self.model.covariance, self.size
         lam, w = cov.eigenvalues, cov.weights
-        q0, q1 = self.model.coefficients.Delta_t, math.exp(-2.0 * self.model.t)
+        (one,) = self.model.classes
+        scale = (self._b * one.linear) ** 2
+        q0, q1 = scale * one.coefficients.Delta_t, scale * math.exp(-2.0 * self.model.t)
         rx, ry = self._r[:n], self._r[n:]
         kx, ky, Ex, Ey = self._k[:n], self._k[n:], self._E[:n], self._E[n:]
         x, y = self._offsets[:n], self._offsets[n:]
@@ -145,9 +178,9 @@ class SpectralNodes:
         return wx[:, None] * K * wy, wx * D
 
     def mean(self, f: NDArray[Any]) -> Array:
-        """Equivalent of W^T f(U) W/d, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
+        """Equivalent of b W^T f(U) W/d, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
         n = self.size
-        return (f[:, :n] * self._weights[:n]) @ (self._r[:n].imag / math.pi)
+        return (f[:, :n] * self._weights[:n]) @ (self._b * self._r[:n].imag / math.pi)
 
     def integral(self, f: NDArray[Any], density: NDArray[Any]) -> Estimate:
         """Integral of f against the measure with this density; f is (n_tau, n_points)."""
@@ -162,12 +195,12 @@ class SpectralNodes:
         return np.abs(terms[:, : self.size].sum(axis=1) - terms[:, self.size :].sum(axis=1))
 
     def quadratic(self, f: NDArray[Any]) -> Estimate:
-        """V_Q[f, f] for Q = Sigma_t."""
+        """a^2 b^2 V_Q[f, f] for Q = Sigma_t."""
         K, D = self._variance
         fx, fy = f[:, : self.size], f[:, self.size :]
         regular = np.einsum("ti,ti->t", fx @ K, fy)
         local = (fx * fx) @ D
-        resolution = self.integral(f * f, self.S_diffused)
+        resolution = self.integral(f * f, self.S_test)
         scale = np.where(resolution.value > 0.0, resolution.value, 1.0)
         value = regular + local
         error = self._kernel_error * (self._mean_square(f) + np.abs(value))

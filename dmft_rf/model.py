@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from dmft_rf.activation import Activation
 from dmft_rf.coefficients import Coefficients, coefficients
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ModelError
+from dmft_rf.groups import SampleClass, SampleGroups, sample_groups
+from dmft_rf.mixture import Mixture
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,11 @@ class ScoreModel:
     activation : str, callable or Activation
         "tanh", "relu", "erf", "sigmoid", "softplus", "gelu", "linear", or a function on float
         arrays.
-    covariance : Covariance
-        Law of the eigenvalues of Sigma; the identity by default.
+    covariance : Covariance or Mixture
+        Law of the eigenvalues of Sigma, the identity by default; or those of several classes.
     noise_draws : float
-        Noise draws per sample in the training loss; only ``math.inf`` (the exact average over
-        the noise) is solved.
+        Noise draws m per sample in the training loss, fixed once and for all: an integer >= 1, or
+        ``math.inf`` for the exact average over the noise.
 
     Raises
     ------
@@ -52,66 +56,120 @@ class ScoreModel:
     psi_p: float
     psi_n: float
     activation: Activation | str | Callable[..., Any] = "tanh"
-    covariance: Covariance = field(default_factory=Covariance.isotropic)
+    covariance: Covariance | Mixture = field(default_factory=Covariance.isotropic)
     noise_draws: float = math.inf
 
     def __post_init__(self) -> None:
         for name in ("t", "psi_p", "psi_n"):
             object.__setattr__(self, name, _positive(name, getattr(self, name)))
         object.__setattr__(self, "activation", Activation.of(self.activation))
-        if not isinstance(self.covariance, Covariance):
+        if not isinstance(self.covariance, Covariance | Mixture):
             raise ModelError(
                 f"covariance is {self.covariance!r}; it must be a Covariance, "
-                "for instance Covariance([0.5, 1.5])"
+                "for instance Covariance([0.5, 1.5]), or a Mixture"
             )
-        if isinstance(self.noise_draws, bool) or not self.noise_draws == math.inf:
-            raise ModelError(
-                f"noise_draws is {self.noise_draws!r}; only math.inf, the exact average over the "
-                "noise, is solved"
-            )
-        if not self.coefficients.gamma2 > 1e-280:
+        object.__setattr__(self, "noise_draws", checked_draws(self.noise_draws))
+        if not min(one.coefficients.gamma2 for one in self.classes) > 1e-280:
             raise ModelError(f"t is {self.t!r}; at this time no trace of the data is left")
 
     @cached_property
     def coefficients(self) -> Coefficients:
-        """Gaussian-equivalent coefficients of the activation at this t and this Tr Sigma/d."""
+        """Gaussian-equivalent coefficients of the activation at this t and this Tr Sigma/d.
+
+        Raises ModelError for a Mixture: each of its ``classes`` has its own.
+        """
+        if isinstance(self.covariance, Mixture):
+            raise ModelError("a mixture has coefficients for every class: see model.classes")
         assert isinstance(self.activation, Activation)
         return coefficients(self.activation, self.t, self.covariance.mean)
 
     @cached_property
-    def parameters(self) -> NDArray[np.float64]:
+    def parameters(self) -> Array:
         """psi_p, psi_n, b^2, v^2, s^2, gamma^2: what the kernels need, shape (6,)."""
         c = self.coefficients
         values = np.array([self.psi_p, self.psi_n, c.b**2, c.v2, c.s2, c.gamma2])
         values.setflags(write=False)
         return values
 
+    @cached_property
+    def classes(self) -> tuple[SampleClass, ...]:
+        """Classes of the data: their shares, coefficients and spectra; one for a Covariance."""
+        assert isinstance(self.activation, Activation)
+        cov = self.covariance
+        if isinstance(cov, Covariance):
+            return (SampleClass(1.0, self.coefficients, cov.eigenvalues, self.t),)
+        return tuple(
+            SampleClass(float(share), coefficients(self.activation, self.t, mean), lam, self.t)
+            for share, lam in zip(cov.shares, cov.eigenvalues, strict=True)
+            for mean in (float(cov.weights @ lam),)
+        )
+
+    @property
+    def weights(self) -> Array:
+        """Weights of the atoms of Sigma, shape (n_atoms,)."""
+        return self.covariance.weights
+
+    @property
+    def diffused(self) -> Array:
+        """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shaped like those of Sigma."""
+        return math.exp(-2.0 * self.t) * self.covariance.eigenvalues + self.Delta_t
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the two-unknown closed form applies: one class, noise averaged exactly."""
+        return len(self.classes) == 1 and math.isinf(self.noise_draws)
+
+    @cached_property
+    def groups(self) -> SampleGroups:
+        """The groups of columns that U and V are made of."""
+        return sample_groups(self.psi_p, self.psi_n, self.noise_draws, self.classes, self.weights)
+
+    @property
+    def Delta_t(self) -> float:
+        """1 - e^{-2t}."""
+        return self.classes[0].coefficients.Delta_t
+
     @property
     def rate(self) -> float:
         """alpha = 2 Delta_t/psi_p: an eigenvalue lambda of U relaxes at the rate alpha lambda."""
-        return 2.0 * self.coefficients.Delta_t / self.psi_p
+        return 2.0 * self.Delta_t / self.psi_p
 
     @property
-    def diffused(self) -> NDArray[np.float64]:
-        """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shape (n_atoms,)."""
-        return math.exp(-2.0 * self.t) * self.covariance.eigenvalues + self.coefficients.Delta_t
+    def residual_variance(self) -> float:
+        """N = E sigma^2 - mu_0^2 - mu_1^2, averaged over the classes."""
+        return sum(one.share * one.coefficients.residual_variance for one in self.classes)
 
     @property
     def initial_score_error(self) -> float:
         """Score error of the zero network, E|s*|^2/d = Tr Sigma_t^{-1}/d."""
-        return float(np.sum(self.covariance.weights / self.diffused))
+        return sum(one.share * float(np.sum(self.weights / one.diffused)) for one in self.classes)
 
     @property
     def floor(self) -> float:
         """Test loss of the exact score, 1 - Delta_t Tr Sigma_t^{-1}/d, without cancellation."""
-        signal = math.exp(-2.0 * self.t) * self.covariance.eigenvalues
-        return float(np.sum(self.covariance.weights * signal / self.diffused))
+        signal = math.exp(-2.0 * self.t)
+        return sum(
+            one.share * float(np.sum(self.weights * signal * one.eigenvalues / one.diffused))
+            for one in self.classes
+        )
 
-    def replace(self, **changes: Any) -> ScoreModel:
+    def replace(self, **changes: Any) -> Self:
         """A copy with some parameters changed, validated again."""
         from dataclasses import replace
 
         return replace(self, **changes)
+
+
+def checked_draws(value: Any) -> float:
+    """``value`` as an integer >= 1 (as a float) or infinity; ModelError otherwise."""
+    allowed = "it must be an integer >= 1, or math.inf for the exact average over the noise"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ModelError(f"noise_draws is {value!r}; {allowed}") from None
+    if isinstance(value, bool) or not number >= 1.0 or (number != math.inf and number % 1.0):
+        raise ModelError(f"noise_draws is {value!r}; {allowed}")
+    return number
 
 
 def _positive(name: str, value: Any) -> float:

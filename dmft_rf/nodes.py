@@ -10,6 +10,8 @@ resolve, and the rounding of the sum is added.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,45 +23,230 @@ from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels.two_point import assemble
 from dmft_rf.law import Spectrum
 from dmft_rf.model import ScoreModel
-from dmft_rf.stieltjes import Resolvent, fixed_point_weights, resolvent
+from dmft_rf.stieltjes import (
+    GroupedResolvent,
+    Resolvent,
+    closed_form_resolvent,
+    fixed_point_weights,
+)
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
-class ContourNodes:
-    """One- and two-point functions on a contour around the support of U.
+@dataclass(frozen=True)
+class Exact:
+    """Integrals against the measure of S_VV that need no contour.
 
-    The functions of U to be integrated are given by their values at ``points``, one row per
-    time, and must be real on the real axis and analytic inside the contour.
+    Attributes
+    ----------
+    mass, inverse : float
+        Integrals of 1 and 1/x.
+    train_limit : float
+        1 - inverse, without cancellation.
     """
 
-    def __init__(self, law: Spectrum, contour: Contour):
-        self.model: ScoreModel = law.model
-        self.law = law
-        self.contour = contour
-        self.resolvent: Resolvent = resolvent(self.model, contour.z)
-        cov, par = self.model.covariance, self.model.parameters
-        self._r = fixed_point_weights(
-            self.resolvent.k, self.resolvent.E, par, cov.eigenvalues
-        )  # (N, n_atoms)
-        self._q1 = math.exp(-2.0 * self.model.t)
-        self._q0 = self.model.coefficients.Delta_t
+    mass: float
+    inverse: float
+    train_limit: float
+
+
+class Nodes(ABC):
+    """Integrals against the spectral measures of U and V, from values on a contour.
+
+    The functions of U to be integrated are given by their values at ``points``, one row per
+    time, and must be real on the real axis and analytic inside the contour. A subclass supplies
+    the transforms, with M = W/sqrt(d) and Q the covariance of the test loss, sum over the classes
+    of share a^2 Sigma_t; ``variance`` is that of V^T (U - z_1)^{-1} M Q M^T (U - z_2)^{-1} V; atoms
+    that the contour may enclose are left out of ``q_bulk``.
+    """
+
+    law: Spectrum
+    contour: Contour
+    resolvent: Resolvent | GroupedResolvent
+
+    @property
+    def model(self) -> ScoreModel:
+        """The model that was solved."""
+        return self.law.model
 
     @property
     def points(self) -> Complex:
         """Nodes in the upper half-plane, shape (N,)."""
         return self.contour.z
 
-    @cached_property
-    def S(self) -> Complex:
-        """(1/d) Tr W^T (U - z)^{-1} W/d at the nodes."""
-        return self._r @ self.model.covariance.weights
+    @property
+    def encloses_zero(self) -> bool:
+        """Whether z = 0 lies inside the contour (at a hard edge)."""
+        return self.contour.start < 0.0
+
+    @property
+    @abstractmethod
+    def S_VV(self) -> Complex:
+        """(1/d) Tr V^T (U - z)^{-1} V."""
+
+    @property
+    @abstractmethod
+    def S_VW(self) -> Complex:
+        """(1/d) Tr V^T (U - z)^{-1} M."""
+
+    @property
+    @abstractmethod
+    def S_test(self) -> Complex:
+        """(1/d) Tr Q M^T (U - z)^{-1} M."""
+
+    @property
+    @abstractmethod
+    def q_bulk(self) -> Complex:
+        """(1/p) Tr (U - z)^{-1} of the bulks."""
+
+    @property
+    @abstractmethod
+    def signal(self) -> Complex:
+        """V^T (U - z)^{-1} M at the eigenvalues of Sigma, shape (N, n_atoms)."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> tuple[Complex, Complex]:
+        """At (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
+
+    @property
+    @abstractmethod
+    def exact(self) -> Exact:
+        """Integrals that are known without a contour."""
+
+    def mean(self, f: NDArray[Any]) -> Array:
+        """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
+        u = f * self.contour.weights
+        # the real part of a complex product, as one real product
+        left = np.concatenate([u.real, -u.imag], axis=1)
+        return 2.0 * (left @ self._real_parts)
 
     @cached_property
-    def S_diffused(self) -> Complex:
-        """(1/d) Tr Sigma_t W^T (U - z)^{-1} W/d at the nodes."""
-        return self._r @ (self.model.covariance.weights * self.model.diffused)
+    def _real_parts(self) -> Array:
+        return np.concatenate([self.signal.real, self.signal.imag])
+
+    def integral(self, f: NDArray[Any], transform: NDArray[Any]) -> Estimate:
+        """Integral of f against the measure with this Stieltjes transform; f is (n_tau, N)."""
+        terms = f * (self.contour.weights * transform)
+        value = 2.0 * terms.sum(axis=1).real
+        rounding = self._rounding * np.abs(terms).sum(axis=1) + 2.0 * self.defect * np.abs(value)
+        return Estimate(value, self._truncation(terms) + rounding)
+
+    def quadratic(self, f: NDArray[Any]) -> Estimate:
+        """The variance [f, f]."""
+        return self.form(f, *self.variance)
+
+    def form(self, f: NDArray[Any], plain: Complex, mixed: Complex) -> Estimate:
+        """Double integral of f(x) f(y) from a two-point function at (z_i, z_j), (z_i, conj z_j)."""
+        u = f * self.contour.weights
+        terms = u * (u @ plain + u.conj() @ mixed.T)
+        size = np.abs(u)
+        value = 2.0 * terms.sum(axis=1).real
+        whole = np.abs(plain) + np.abs(mixed)
+        rounding = self._rounding * np.einsum("ti,ti->t", size, size @ whole)
+        rounding += 4.0 * self.defect * np.abs(value)
+        return Estimate(value, 2.0 * self._truncation(terms) + rounding)
+
+    def bilinear(self, f: Complex, g: Complex) -> Array:
+        """The variance [f, g], row by row."""
+        plain, mixed = self.variance
+        u, v = f * self.contour.weights, g * self.contour.weights
+        return 2.0 * np.einsum("ti,ti->t", v, u @ plain + u.conj() @ mixed.T).real
+
+    def empirical(self, h: NDArray[Any]) -> Estimate | None:
+        """Loss of the filter h on the training samples under fresh noise; None: L_train itself."""
+        return None
+
+    @property
+    def untouched(self) -> float:
+        """S_test's weight on an atom at 0."""
+        return 0.0
+
+    def truncation(self, f: NDArray[Any], transform: NDArray[Any]) -> Array:
+        """Error of ``integral`` that is not rounding."""
+        return self._truncation(f * (self.contour.weights * transform))
+
+    def _truncation(self, terms: Complex) -> Array:
+        """Error of the trapezoidal rule, from the last Fourier coefficients of the integrand."""
+        coefficients = np.abs((terms @ self.contour.harmonics).real)
+        half = coefficients.shape[1] // 2
+        return 4.0 * (coefficients[:, :half].max(axis=1) + coefficients[:, half:].max(axis=1))
+
+    @property
+    def train_limit(self) -> float:
+        """Training loss of minimum-norm least squares, 1 - S_VV[1/x]."""
+        return self.exact.train_limit
+
+    @cached_property
+    def defect(self) -> float:
+        """Relative error of exact integrals against the measure of S_VV, [1] and [1/x].
+
+        The first sees the upper end of the spectrum, the second the lower one; what is wrong with
+        nodes, weights and solutions, rounding included, shows in them. A contour around z = 0
+        knows the first only.
+        """
+        f = np.stack([np.ones_like(self.points), 1.0 / self.points])
+        found = 2.0 * (f @ (self.contour.weights * self.S_VV)).real
+        exact = np.array([self.exact.mass, self.exact.inverse])
+        error = np.abs(found / exact - 1.0)
+        return float(error[0] if self.encloses_zero else np.max(error))
+
+    @cached_property
+    def _rounding(self) -> float:
+        """Rounding of a sum over the nodes, relative to the sum of the sizes of its terms.
+
+        The nodes are exponentials of numbers up to ln(M/m)/2, which they lose digits to.
+        """
+        start = self.contour.start
+        ratio = float(self.law.edges[-1, 1] - start) / float(self.law.edges[0, 0] - start)
+        return ROUNDING * (1.0 + 0.5 * math.log(ratio))
+
+
+class ContourNodes(Nodes):
+    """The closed form for noise that is averaged exactly (kernels.fixed_point, two_point).
+
+    V is equivalent to b M there, so that every transform is one of S(z) = (1/d) Tr M^T (U - z)^{-1}
+    M times a power of b.
+    """
+
+    def __init__(self, law: Spectrum, contour: Contour):
+        if not law.model.closed_form:
+            raise ValueError(f"there is no closed form for {law.model}")
+        self.law = law
+        self.contour = contour
+        self.resolvent: Resolvent = closed_form_resolvent(law.model, contour.z)
+        cov, par = self.model.covariance, self.model.parameters
+        self._r = fixed_point_weights(
+            self.resolvent.k, self.resolvent.E, par, cov.eigenvalues
+        )  # (N, n_atoms)
+        self._b = self.model.coefficients.b
+
+    @cached_property
+    def S(self) -> Complex:
+        """(1/d) Tr M^T (U - z)^{-1} M at the nodes."""
+        return self._r @ self.model.covariance.weights
+
+    @property
+    def S_VV(self) -> Complex:
+        """b^2 S."""
+        return self._b**2 * self.S
+
+    @property
+    def S_VW(self) -> Complex:
+        """b S."""
+        return self._b * self.S
+
+    @property
+    def signal(self) -> Complex:
+        """b r_k, shape (N, n_atoms)."""
+        return self._b * self._r
+
+    @cached_property
+    def S_test(self) -> Complex:
+        """(1/d) Tr a^2 Sigma_t M^T (U - z)^{-1} M at the nodes."""
+        (one,) = self.model.classes
+        return self._r @ (self.model.covariance.weights * one.linear**2 * one.diffused)
 
     @cached_property
     def q_bulk(self) -> Complex:
@@ -81,14 +268,17 @@ class ContourNodes:
 
     @cached_property
     def variance(self) -> tuple[Complex, Complex]:
-        """V_Q(z_i, z_j) and V_Q(z_i, conj z_j) for Q = Sigma_t, each (N, N)."""
+        """a^2 b^2 V_Q(z_i, z_j) and at (z_i, conj z_j) for Q = Sigma_t, each (N, N)."""
         cov, par = self.model.covariance, self.model.parameters
         lam, w, r, s = cov.eigenvalues, cov.weights, self._r, self.resolvent
         n = s.z.size
         left = np.concatenate([r * w, r * (w * lam), r * (w * lam**2)])
         both = (left @ np.concatenate([r, r.conj()]).T).reshape(3, n, 2 * n)
         plain, mixed = both[..., :n], both[..., n:]
-        q0, q1 = self._q0, self._q1
+        (one,) = self.model.classes
+        scale = (self._b * one.linear) ** 2
+        q0 = scale * one.coefficients.Delta_t
+        q1 = scale * math.exp(-2.0 * self.model.t)
         first = (s.z, s.k, s.E)
         second = (s.z.conj(), s.k.conj(), s.E.conj())
         return (
@@ -97,79 +287,10 @@ class ContourNodes:
         )
 
     @cached_property
-    def _variance_size(self) -> Array:
-        return np.abs(self.variance[0]) + np.abs(self.variance[1])
-
-    def mean(self, f: NDArray[Any]) -> Array:
-        """Equivalent of W^T f(U) W/d, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
-        u = f * self.contour.weights
-        # the real part of a complex product, as one real product
-        left = np.concatenate([u.real, -u.imag], axis=1)
-        return 2.0 * (left @ self._real_parts)
-
-    @cached_property
-    def _real_parts(self) -> Array:
-        return np.concatenate([self._r.real, self._r.imag])
-
-    def integral(self, f: NDArray[Any], transform: NDArray[Any]) -> Estimate:
-        """Integral of f against the measure with this Stieltjes transform; f is (n_tau, N)."""
-        terms = f * (self.contour.weights * transform)
-        value = 2.0 * terms.sum(axis=1).real
-        rounding = self._rounding * np.abs(terms).sum(axis=1) + 2.0 * self.defect * np.abs(value)
-        return Estimate(value, self._truncation(terms) + rounding)
-
-    def quadratic(self, f: NDArray[Any]) -> Estimate:
-        """V_Q[f, f] for Q = Sigma_t."""
-        plain, mixed = self.variance
-        u = f * self.contour.weights
-        terms = u * (u @ plain + u.conj() @ mixed.T)
-        size = np.abs(u)
-        value = 2.0 * terms.sum(axis=1).real
-        rounding = self._rounding * np.einsum("ti,ti->t", size, size @ self._variance_size)
-        rounding += 4.0 * self.defect * np.abs(value)
-        return Estimate(value, 2.0 * self._truncation(terms) + rounding)
-
-    def truncation(self, f: NDArray[Any], transform: NDArray[Any]) -> Array:
-        """Error of ``integral`` that is not rounding."""
-        return self._truncation(f * (self.contour.weights * transform))
-
-    def _truncation(self, terms: Complex) -> Array:
-        """Error of the trapezoidal rule, from the last Fourier coefficients of the integrand."""
-        coefficients = np.abs((terms @ self.contour.harmonics).real)
-        half = coefficients.shape[1] // 2
-        return 4.0 * (coefficients[:, :half].max(axis=1) + coefficients[:, half:].max(axis=1))
-
-    @cached_property
-    def train_limit(self) -> float:
-        """Training loss of minimum-norm least squares, 1 - b^2 S[1/x]."""
-        return limits(self.law)[0]
-
-    @cached_property
-    def defect(self) -> float:
-        """Relative error of two exact integrals against nu, S[1] = psi_p and S[1/x] = S(0).
-
-        The first sees the upper end of the spectrum, the second the lower one; what is wrong with
-        nodes, weights and solutions, rounding included, shows in them.
-        """
-        f = np.stack([np.ones_like(self.points), 1.0 / self.points])
-        found = 2.0 * (f @ (self.contour.weights * self.S)).real
-        exact = np.array([self.model.psi_p, limits(self.law)[1]])
-        return float(np.max(np.abs(found / exact - 1.0)))
-
-    @cached_property
-    def _rounding(self) -> float:
-        """Rounding of a sum over the nodes, relative to the sum of the sizes of its terms.
-
-        The nodes are exponentials of numbers up to ln(M/m)/2, which they lose digits to.
-        """
-        ratio = float(self.law.edges[-1, 1] / self.law.edges[0, 0])
-        return ROUNDING * (1.0 + 0.5 * math.log(ratio))
-
-    def bilinear(self, f: Complex, g: Complex) -> Array:
-        """V_Q[f, g] for Q = Sigma_t, row by row."""
-        plain, mixed = self.variance
-        u, v = f * self.contour.weights, g * self.contour.weights
-        return 2.0 * np.einsum("ti,ti->t", v, u @ plain + u.conj() @ mixed.T).real
+    def exact(self) -> Exact:
+        """Mass b^2 psi_p, and the solution at z = 0."""
+        train_limit, S0 = limits(self.law)
+        return Exact(self._b**2 * self.model.psi_p, self._b**2 * S0, train_limit)
 
 
 def limits(law: Spectrum) -> tuple[float, float]:
@@ -178,7 +299,7 @@ def limits(law: Spectrum) -> tuple[float, float]:
     L_train(inf) = 1 - b^2 S(0) = sum_k w_k (-k + y~ lambda_k) r_k without cancellation, r_k =
     1/(b^2 - k + y~ lambda_k) and y~ = gamma^2/E.
     """
-    k, E = law.at_zero
+    k, (E,) = law.at_zero
     par, cov = law.model.parameters, law.model.covariance
     signal = par[5] / E * cov.eigenvalues
     r = 1.0 / (par[2] - k + signal)

@@ -307,7 +307,8 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     marks = {name: getattr(timescales, name) for name in _TIMES}
     known = [value for value in marks.values() if math.isfinite(value) and value > 0.0]
     first = min([0.03 / (rate * high), *(0.3 * v for v in known)])
-    last = max([30.0 / (rate * low), *(3.0 * v for v in known)])
+    slowest = 1e-6 * high if solution.hard_edge else low
+    last = max([30.0 / (rate * slowest), *(3.0 * v for v in known)])
     curves = solution.learning_curves(np.geomspace(first, last, 301))
     figure, (ax, below) = figure_of(2)
     for name, label, colour, line in (

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 class Region:
     """A region of the complex plane in which a filter is bounded at every time.
 
-    Its left end is 0. It is the half-plane Re z > 0 (``end`` = inf), the disc with diameter
-    (0, end) of gradient descent, or the ellipse with major axis (0, end) of momentum ``beta`` > 0,
-    whose minor axis is (1 - beta)/(1 + beta) of it.
+    Its left end is ``start`` <= 0. It is the half-plane Re z > start (``end`` = inf), the disc
+    with diameter (start, end) of gradient descent, or the ellipse with major axis (start, end) of
+    momentum ``beta`` > 0, whose minor axis is (1 - beta)/(1 + beta) of it.
     """
 
     end: float = math.inf
     beta: float = 0.0
+    start: float = 0.0

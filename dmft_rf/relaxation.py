@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dmft_rf.dynamics import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.rules import GradientFlow
-from dmft_rf.solution import Solution
+from dmft_rf.solution import Solution, horizon
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ DEFINITIONS = {
     "tau_opt": "time of the global minimum of the test loss (early stopping); inf if the loss "
     "never rises again",
     "tau_mem": "first time at which the generalization gap, test minus train loss, reaches half "
-    "its final value",
+    "its final value; inf if the gap diverges (spectrum down to 0)",
     "window": "tau_mem/tau_gen",
     "tau_gen_spectrum": "psi_p/(2 Delta_t lambda), lambda the lower edge of the bulks of the data "
     "directions; nan while they are merged with the others",
@@ -113,7 +113,7 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
         tau_mem=course.tau_mem,
         window=course.tau_mem / course.tau_gen,
         tau_gen_spectrum=upper,
-        tau_mem_spectrum=1.0 / (rate * float(edges[0])),
+        tau_mem_spectrum=1.0 / (rate * float(edges[0])) if edges[0] > 0.0 else math.inf,
         test_min=course.test_min,
         score_error_min=course.score_error_min,
         final_gap=course.final_gap,
@@ -191,6 +191,8 @@ class Course:
     def tau_mem(self) -> float:
         """First time at which the generalization gap reaches half its final value."""
         half = 0.5 * self.final_gap
+        if math.isinf(half):
+            return math.inf
         return self._first_crossing(lambda curves: curves.generalization_gap - half, "tau_mem")
 
     def first_gap(self, gap: float) -> float:
@@ -223,7 +225,8 @@ class Course:
         """Times from before the fastest mode moves to after the slowest has stopped."""
         m, M = self.solution.diagnostics["support"]
         rate = self.solution.model.rate
-        first, last = _EARLY / (rate * M), _LATE / (rate * m)
+        first = _EARLY / (rate * M)
+        last = horizon(self.solution.model, M) if self.solution.hard_edge else _LATE / (rate * m)
         return np.geomspace(first, last, 2 + int(_PER_DECADE * math.log10(last / first)))
 
     @cached_property

@@ -43,9 +43,21 @@ class Rule(ABC):
         """Standard deviation kappa of the initial entries of A."""
         return 0.0
 
+    @property
+    def decay(self) -> float:
+        """Weight decay omega, in units of the eigenvalues of U."""
+        return float(getattr(self, "weight_decay", 0.0))
+
     def region(self, rate: float) -> Region:
         """Where the filter is bounded at every tau: the half-plane Re x > 0 unless overridden."""
         return Region()
+
+    def margin(self, tau: float, rate: float) -> float:
+        """How far left of its region the filter stays of order one at all times up to ``tau``.
+
+        0 unless overridden: at a hard edge at 0 such a rule has no contour.
+        """
+        return 0.0
 
     @abstractmethod
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
@@ -115,6 +127,10 @@ class GradientFlow(Rule):
         """Standard deviation of the initial entries of A."""
         return self.initial_std
 
+    def margin(self, tau: float, rate: float) -> float:
+        """omega + 1/(alpha tau): e^{-alpha (x + omega) tau} stays below e."""
+        return self.weight_decay + slack(tau, rate)
+
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
         """(1 - e^{-alpha (x + omega) tau})/(x + omega); alpha tau where x + omega = 0."""
         y = x + self.weight_decay
@@ -149,6 +165,15 @@ class Ridge(Rule):
 
     def __post_init__(self) -> None:
         require("weight", self.weight)
+
+    @property
+    def decay(self) -> float:
+        """omega."""
+        return self.weight
+
+    def margin(self, tau: float, rate: float) -> float:
+        """omega, where the pole is."""
+        return self.weight
 
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
         """1/(x + omega) at every tau."""
@@ -192,6 +217,10 @@ class WeightAverage(Rule):
     def initial_scale(self) -> float:
         """Standard deviation of the initial entries of A."""
         return self.initial_std
+
+    def margin(self, tau: float, rate: float) -> float:
+        """omega + 1/(alpha tau), as for gradient flow."""
+        return self.weight_decay + slack(tau, rate)
 
     def _clocks(self, y: Array, tau: Array, rate: float) -> tuple[Array, Array]:
         """a = alpha y tau and b = tau/T, each (n_tau, n); 0 at tau = inf."""
@@ -262,6 +291,11 @@ def _learned_early(a: Array, b: Array) -> Array:
         factorial *= n + 1
         total = total + quotient / factorial
     return a * b * np.exp(-b) * total
+
+
+def slack(tau: float, rate: float) -> float:
+    """1/(alpha tau), where e^{-alpha x tau} has grown to e; 0 at tau = inf."""
+    return 1.0 / (rate * tau) if tau > 0.0 else math.inf
 
 
 def require(name: str, value: Any, *, positive: bool = False) -> None:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf.contour import contour_in, flattened, nodes_for
-from dmft_rf.dynamics import LearningCurves, curves_on
+from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
+from dmft_rf.dynamics import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.law import Spectrum, spectrum
 from dmft_rf.measure import SpectralNodes, nodes_on
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes
+from dmft_rf.nodes import ContourNodes, Nodes
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
 
 Array = NDArray[np.float64]
 
 _REGIONS_KEPT = 4
+# lower over upper end of the spectrum below which contours lead around 0
+_HARD_EDGE = 1e-10
+# the same for the nodes of the solution itself, which carry times up to its inverse
+_NEAREST = 1e-8
 # beyond these a solution would not fit a laptop's memory
 _MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
@@ -41,7 +46,7 @@ class Solution:
         Relative accuracy that was asked for.
     spectrum : Spectrum
         The spectral law of U.
-    nodes : ContourNodes
+    nodes : Nodes
         One- and two-point functions on the contour.
     error_estimate : float
         Estimated relative error of train loss, test loss and score error under gradient flow, the
@@ -55,7 +60,7 @@ class Solution:
     model: ScoreModel
     rtol: float
     spectrum: Spectrum
-    nodes: ContourNodes
+    nodes: Nodes
     error_estimate: float
     diagnostics: dict[str, Any] = field(compare=False)
 
@@ -83,12 +88,54 @@ class Solution:
         """
         rule = GradientFlow() if rule is None else rule
         rule.check(self.diagnostics["support"][1], self.model.rate)
+        if self.hard_edge:
+            return self._at_hard_edge(tau, rule).require(self.rtol)
         region = rule.region(self.model.rate)
-        support = self.diagnostics["support"]
-        if nodes_for(*flattened(region, *support), self.rtol) <= _MOST_NODES:
+        if self._fits(region):
             return self._on_contour(tau, rule, region).require(self.rtol)
         # momentum close to 1: the region is too thin for a contour
         return self._on_spectrum(tau, rule).require(self.rtol)
+
+    @property
+    def hard_edge(self) -> bool:
+        """Whether the spectrum reaches down to 0 (p = n m), where the test loss diverges."""
+        m, M = self.diagnostics["support"]
+        return not self.model.closed_form and bool(m <= _HARD_EDGE * M)
+
+    def _fits(self, region: Region) -> bool:
+        m, M = self.diagnostics["support"]
+        return region.start < m and nodes_for(*flattened(region, m, M), self.rtol) <= _MOST_NODES
+
+    def _at_hard_edge(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
+        """Curves from contours around 0, as far to the left as the latest finite time allows."""
+        times = checked_times(tau)
+        rate, M = self.model.rate, self.diagnostics["support"][1]
+        region = rule.region(rate)
+        late = np.isinf(times)
+        finite = times[~late]
+        latest = max(float(finite.max(initial=0.0)), 1.0 / (rate * M))
+        latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
+        start = region.start - rule.margin(latest, rate)
+        parts = [(~late, self._around_zero(finite, rule, replace(region, start=start)))]
+        if late.any():
+            start = region.start - rule.margin(math.inf, rate)
+            if start < 0.0:
+                forever = self._around_zero(times[late], rule, replace(region, start=start))
+            elif self._fits(region):
+                forever = self._on_contour(times[late], rule, region)
+            else:
+                forever = diverged(self.nodes, times[late], rule)
+            parts.append((late, forever))
+        return merged(parts, times)
+
+    def _around_zero(self, times: Array, rule: Rule, region: Region) -> LearningCurves:
+        if times.size and not self._fits(region):
+            raise ConvergenceError(
+                f"the spectrum of U reaches down to {self.diagnostics['support'][0]!r} and no "
+                f"contour carries {rule} around it",
+                partial=self,
+            )
+        return self._on_contour(times, rule, region)
 
     def _on_contour(self, tau: ArrayLike, rule: Rule, region: Region) -> LearningCurves:
         """Curves from a contour inside ``region``, refined as the rule needs.
@@ -100,11 +147,15 @@ class Solution:
         if region not in kept:
             for old in list(kept)[1 : 1 - _REGIONS_KEPT]:
                 del kept[old]
-            kept[region] = _accurate_nodes(self.spectrum, m, M, region, self.rtol)[0]
+            if region.start < 0.0:
+                n = int(nodes_for(*flattened(region, m, M), self.rtol))
+                kept[region] = nodes_on_contour(self.spectrum, contour_in(region, m, M, n))
+            else:
+                kept[region] = _accurate_nodes(self.spectrum, m, M, region, self.rtol)[0]
         curves = curves_on(kept[region], tau, rule)
         while not curves.relative_error <= self.rtol:
             size = math.ceil(1.25 * kept[region].points.size)
-            more = ContourNodes(self.spectrum, contour_in(region, m, M, size))
+            more = nodes_on_contour(self.spectrum, contour_in(region, m, M, size))
             better = curves_on(more, tau, rule)
             if size > _MOST_NODES or better.relative_error > 0.7 * curves.relative_error:
                 break  # what is left is rounding
@@ -122,8 +173,8 @@ class Solution:
             level += 1
 
     @cached_property
-    def _regions(self) -> dict[Region, ContourNodes]:
-        return {Region(): self.nodes}
+    def _regions(self) -> dict[Region, Nodes]:
+        return {Region(start=self.nodes.contour.start): self.nodes}
 
     @cached_property
     def _spectral_levels(self) -> list[SpectralNodes]:
@@ -132,6 +183,12 @@ class Solution:
     def _spectral_nodes(self, level: int) -> SpectralNodes:
         """Nodes on the spectrum; each level halves the panels of the one before."""
         levels = self._spectral_levels
+        if not isinstance(self.nodes, ContourNodes):
+            raise ConvergenceError(
+                "a momentum this close to 1 is solved for one class of data and noise that is "
+                "averaged exactly only: its filter grows too fast for a contour",
+                partial=self,
+            )
         while len(levels) <= level:
             panels = levels[-1].panels.halved() if levels else self.spectrum.panels
             size = nodes_on(panels)
@@ -164,21 +221,26 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
     ModelError
         If ``rtol`` is outside its range.
     ConvergenceError
-        If the one-point equations fail at a node, if the support of U touches 0, or if ``rtol`` is
-        not reached; ``partial`` is then the Solution with its error estimate.
+        If the one-point equations fail at a node, if a linear activation makes the support of U
+        touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
+        estimate.
     """
     if not _SMALLEST_RTOL <= rtol <= 1e-2:
         raise ModelError(f"rtol is {rtol!r}; it must be between {_SMALLEST_RTOL:g} and 0.01")
     start = time.perf_counter()
     law = spectrum(model)
     m, M = float(law.edges[0, 0]), float(law.edges[-1, 1])
-    if not m > 0.0:
+    closed_form = model.closed_form
+    if not m > 0.0 and closed_form:
         raise ConvergenceError(
             f"the support of U begins at {m!r}: at psi_p = {model.psi_p} this activation has a "
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    nodes, error, tries = _accurate_nodes(law, m, M, Region(), rtol)
+    region = Region()
+    if m <= _HARD_EDGE * M and not closed_form:
+        region = Region(start=-1.0 / (model.rate * horizon(model, M)))
+    nodes, error, tries = _accurate_nodes(law, m, M, region, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.resolvent.iterations,
@@ -202,19 +264,21 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
 
 def _accurate_nodes(
     law: Spectrum, m: float, M: float, region: Region, rtol: float
-) -> tuple[ContourNodes, float, int]:
+) -> tuple[Nodes, float, int]:
     """Nodes inside ``region`` that carry gradient flow to ``rtol``/2.
 
     Returns them with the relative error that they reached and the number of tries.
     """
     probes = probe_times(law.model, m, M)
+    if region.start < 0.0:
+        probes = np.geomspace(probes[0], horizon(law.model, M), 25)
     n = int(nodes_for(*flattened(region, m, M), rtol))
-    nodes = ContourNodes(law, contour_in(region, m, M, n))
+    nodes = nodes_on_contour(law, contour_in(region, m, M, n))
     error = curves_on(nodes, probes, GradientFlow()).relative_error
     tries = 1
     while error > 0.5 * rtol and 1.25 * n <= _MOST_NODES:
         n = math.ceil(1.25 * n)
-        more = ContourNodes(law, contour_in(region, m, M, n))
+        more = nodes_on_contour(law, contour_in(region, m, M, n))
         better = curves_on(more, probes, GradientFlow()).relative_error
         tries += 1
         if better > 0.7 * error:
@@ -223,6 +287,17 @@ def _accurate_nodes(
     return nodes, error, tries
 
 
+def nodes_on_contour(law: Spectrum, contour: Contour) -> Nodes:
+    """One- and two-point functions on a contour: the closed form where there is one."""
+    return (ContourNodes if law.model.closed_form else GroupedNodes)(law, contour)
+
+
 def probe_times(model: ScoreModel, m: float, M: float) -> Array:
     """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
-    return np.append(np.geomspace(0.03 / (model.rate * M), 30.0 / (model.rate * m), 25), np.inf)
+    late = 30.0 / (model.rate * max(m, _HARD_EDGE * M))
+    return np.append(np.geomspace(0.03 / (model.rate * M), late, 25), np.inf)
+
+
+def horizon(model: ScoreModel, M: float) -> float:
+    """The time up to which a solution at a hard edge carries gradient flow on its own nodes."""
+    return 1.0 / (model.rate * _NEAREST * M)

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.kernels import fixed_point
+from dmft_rf.groups import SampleGroups
+from dmft_rf.kernels import fixed_point, grouped
 from dmft_rf.model import ScoreModel
 
+Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
@@ -70,7 +72,51 @@ def fixed_point_weights(
     return 1.0 / ((par[2] - k)[:, None] + np.multiply.outer(par[5] / E, lam))
 
 
-def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent:
+@dataclass(frozen=True)
+class GroupedResolvent:
+    r"""Solution of the one-point equations for samples in groups at an array of points z.
+
+    Attributes
+    ----------
+    z, k, dk : complex arrays shaped like z
+        The points, k = -1/(psi_p q) and dk/dz.
+    E, excess : (..., J) complex arrays
+        E_j = 1 + f^T (U_{-f} - z)^{-1} f/n for a column f of each group; E_j - 1 with its digits.
+    weights : (..., n_atoms) complex array
+        r = 1/(beta - k) at the atoms of Sigma.
+    residual : float array
+        Relative size of Newton's last step.
+    iterations : int
+        Newton steps in total.
+    """
+
+    model: ScoreModel
+    groups: SampleGroups
+    z: Complex
+    k: Complex
+    dk: Complex
+    E: Complex
+    excess: Complex
+    weights: Complex
+    residual: Array
+    iterations: int
+
+    @property
+    def q(self) -> Complex:
+        """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
+        return -1.0 / (self.model.psi_p * self.k)
+
+    @property
+    def dq(self) -> Complex:
+        """dq/dz = (1/p) Tr (U - z)^{-2}."""
+        return self.dk / (self.model.psi_p * self.k**2)
+
+    def S(self, Q: ArrayLike = 1.0) -> Complex:
+        """(1/d) Tr[Q W^T (U - z)^{-1} W]/d for a function Q of Sigma, given at its atoms."""
+        return self.weights @ (self.groups.weights * np.asarray(Q, dtype=float))
+
+
+def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent | GroupedResolvent:
     """Solve the one-point equations at the points ``z``.
 
     Parameters
@@ -84,18 +130,20 @@ def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent:
     ModelError
         If a point is not finite.
     ConvergenceError
-        If no solution on the physical branch was found at some point; ``partial`` is the
-        Resolvent with what was found.
+        If no solution on the physical branch was found at some point; ``partial`` holds what was
+        found.
     """
-    points = np.asarray(z, dtype=np.complex128)
-    if not np.all(np.isfinite(points)):
-        raise ModelError("z holds NaN or infinity; the points must be finite")
-    flat = points.ravel()
-    lower = flat.imag < 0.0
-    upper = np.where(lower, flat.conj(), flat)
+    if model.closed_form:
+        return closed_form_resolvent(model, z)
+    return grouped_resolvent(model, z)
+
+
+def closed_form_resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent:
+    """``resolvent`` for one class of data and noise that is averaged exactly."""
+    points, upper, lower = _upper(z)
     cov, par = model.covariance, model.parameters
     k, E, dk, dE, residual, status, total = fixed_point.solve_path(
-        np.ascontiguousarray(upper), par, cov.eigenvalues, cov.weights
+        upper, par, cov.eigenvalues, cov.weights
     )
 
     def shaped(values: Complex) -> Complex:
@@ -111,12 +159,65 @@ def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent:
         residual.reshape(points.shape),
         int(total),
     )
+    _require(status, residual, points, result)
+    return result
+
+
+def grouped_resolvent(model: ScoreModel, z: ArrayLike) -> GroupedResolvent:
+    """``resolvent`` for samples in groups."""
+    points, upper, lower = _upper(z)
+    groups = model.groups
+    k, e, dk, _, residual, status, total = grouped.solve_path(upper, *groups.one_point)
+
+    def shaped(values: Complex) -> Complex:
+        flip = lower.reshape(lower.shape + (1,) * (values.ndim - 1))
+        return np.where(flip, values.conj(), values).reshape(points.shape + values.shape[1:])
+
+    inverse = groups.count / (-e / k[:, None])
+    weights = 1.0 / ((groups.par[2] - k)[:, None] + inverse @ groups.covariances)
+    # E - 1 = (<C r> - o^2/k)/psi_n
+    excess = (weights @ (groups.covariances * groups.weights).T - groups.noise / k[:, None]) / (
+        groups.par[1]
+    )
+    result = GroupedResolvent(
+        model,
+        groups,
+        points,
+        shaped(k),
+        shaped(dk),
+        shaped(-e / k[:, None]),
+        shaped(excess),
+        shaped(weights),
+        residual.reshape(points.shape),
+        int(total),
+    )
+    _require(status, residual, points, result)
+    return result
+
+
+def _upper(z: ArrayLike) -> tuple[Complex, Complex, NDArray[np.bool_]]:
+    """The points, their mirror images in the upper half-plane (flat), and which were mirrored."""
+    points = np.asarray(z, dtype=np.complex128)
+    if not np.all(np.isfinite(points)):
+        raise ModelError("z holds NaN or infinity; the points must be finite")
+    flat = points.ravel()
+    lower = flat.imag < 0.0
+    return points, np.ascontiguousarray(np.where(lower, flat.conj(), flat)), lower
+
+
+def _require(
+    status: NDArray[np.int64],
+    residual: Array,
+    points: Complex,
+    result: Resolvent | GroupedResolvent,
+) -> None:
     if np.any(status != fixed_point.CONVERGED):
         bad = int(np.flatnonzero(status != fixed_point.CONVERGED)[0])
+        model = result.model
         raise ConvergenceError(
-            f"no solution of the one-point equations on the physical branch at z = {flat[bad]} "
-            f"(t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n})",
+            "no solution of the one-point equations on the physical branch at "
+            f"z = {points.ravel()[bad]} (t = {model.t}, psi_p = {model.psi_p}, "
+            f"psi_n = {model.psi_n}, noise_draws = {model.noise_draws:g})",
             partial=result,
             residual=float(residual[bad]),
         )
-    return result

@@ -30,6 +30,7 @@ from dmft_rf._output import replacing
 from dmft_rf._version import __version__
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import DataError
+from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
 
 if TYPE_CHECKING:
@@ -90,13 +91,13 @@ class Run:
         a = self.attributes
         if "t" not in a:
             raise DataError(f"a run of kind {self.kind!r} has no score model")
-        covariance = Covariance(
-            self.arrays["eigenvalues"],
-            self.arrays["weights"],
-            label=a["covariance_label"],
-            dimension=a["dimension"],
-            samples=a["samples"],
-        )
+        lam, w = self.arrays["eigenvalues"], self.arrays["weights"]
+        about = {"label": a["covariance_label"], "dimension": a["dimension"]}
+        covariance: Covariance | Mixture
+        if "shares" in self.arrays:
+            covariance = Mixture(self.arrays["shares"], lam, w, **about)
+        else:
+            covariance = Covariance(lam, w, samples=a["samples"], **about)
         return ScoreModel(
             a["t"], a["psi_p"], a["psi_n"], a["activation"], covariance, a["noise_draws"]
         )
@@ -297,6 +298,8 @@ def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None
         raise DataError(f"extra: {taken[0]} is stored already; choose another name")
     covariance = result.system.covariance if model is None else model.covariance
     law = {"eigenvalues": covariance.eigenvalues, "weights": covariance.weights}
+    if isinstance(covariance, Mixture):
+        law["shares"] = covariance.shares
     return Run({**stated, **more}, {**law, **arrays})
 
 
@@ -350,7 +353,15 @@ def _collect_pencil(law: PencilSpectrum) -> Collected:
 
 
 def _collect_curves(curves: LearningCurves) -> Collected:
-    names = ("tau", "train", "test", "generalization_gap", "score_error")
+    names = (
+        "tau",
+        "train",
+        "test",
+        "generalization_gap",
+        "score_error",
+        "empirical_error",
+        "weight_norm",
+    )
     arrays = {name: getattr(curves, name) for name in names}
     arrays |= {f"{name}_error": error for name, error in curves.error.items()}
     return {"error_estimate": curves.relative_error, **describe_rule(curves.rule)}, arrays

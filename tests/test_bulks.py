@@ -1,5 +1,6 @@
 """What each bulk has learned: sum rules, a second route, finite networks, refusals."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -101,9 +102,9 @@ def test_against_the_measures_on_the_spectrum(solution: Solution) -> None:
         on = h * ((nodes.points >= low) & (nodes.points <= high))
         carried = c.b**2 * nodes.integral(on * (1.0 + left), nodes.S).value
         np.testing.assert_allclose(split.removed[bulk], carried, rtol=1e-9, atol=1e-12)
-        bias = (a2 * nodes.mean(on) * diffused - 1.0) ** 2 @ (w / diffused)
+        bias = (a2 / c.b * nodes.mean(on) * diffused - 1.0) ** 2 @ (w / diffused)
         noise = c.residual_variance * nodes.integral(on * on, nodes.S).value
-        score = bias + a2 * noise + a2**2 * nodes.quadratic(on).value
+        score = bias + a2 * noise + nodes.quadratic(on).value / c.Delta_t
         np.testing.assert_allclose(split.score_error[bulk], score, rtol=1e-7)
         test = model.floor + c.Delta_t * score
         np.testing.assert_allclose(split.test[bulk], test, rtol=1e-7)
@@ -178,6 +179,23 @@ def test_a_bulk_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_bulks_that_do_not_add_up_are_noticed() -> None:
     solution = solve(MODELS["two_bulks"])
-    solution.nodes.__dict__["train_limit"] = 0.5
+    exact = solution.nodes.exact
+    solution.nodes.__dict__["exact"] = dataclasses.replace(exact, train_limit=0.5)
     with pytest.raises(ConvergenceError, match="together they must carry"):
+        bulk_split(solution, 1.0)
+
+
+@pytest.mark.parametrize("m", [2, 40])
+def test_with_noise_draws(m: int) -> None:
+    """What the bulks carry adds up to the train loss; few draws are memorised bulk by bulk."""
+    solution = solve(ScoreModel(0.01, 64, 8, noise_draws=m))
+    split, whole = bulk_split(solution, TAU), solution.learning_curves(TAU)
+    np.testing.assert_allclose(split.removed.sum(axis=0), 1.0 - whole.train, rtol=1e-9, atol=1e-12)
+    assert split.share.sum() == pytest.approx(1.0, abs=1e-10)
+    assert np.all(split.share > 0.0)
+
+
+def test_a_bulk_that_reaches_zero_has_no_contour() -> None:
+    solution = solve(ScoreModel(0.1, 8, 4, noise_draws=2))
+    with pytest.raises(ConvergenceError, match="down to 0"):
         bulk_split(solution, 1.0)

@@ -316,7 +316,7 @@ BAD_VALUES = [
     (("--rtol", "0"), ("rtol is 0.0", "between")),
     (("--rtol", "nan"), ("rtol is nan", "between")),
     (("--activation", "swish"), ("'swish'", "tanh")),
-    (("--noise-draws", "4"), ("noise_draws is 4.0", "inf")),
+    (("--noise-draws", "2.5"), ("noise_draws is 2.5", "integer")),
     (("--eigenvalues", "1,2", "--weights", "0.5,0.4"), ("sum to 1", "0.9")),
     (("--eigenvalues", "1,2", "--weights", "1"), ("2 eigenvalues", "1 weights")),
     (("--eigenvalues", "-1,2"), (">= 0", "-1.0")),

@@ -471,7 +471,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"t": 0.0}, {"psi_p": -1.0}, {"psi_n": math.nan}, {"psi_n": INF}, {"noise_draws": 3}],
+        [{"t": 0.0}, {"psi_p": -1.0}, {"psi_n": math.nan}, {"psi_n": INF}, {"noise_draws": 2.5}],
     )
     def test_models(self, changes: dict[str, float]) -> None:
         with pytest.raises(ModelError, match=next(iter(changes))):

@@ -144,9 +144,10 @@ def test_diagonal_is_the_limit_of_close_points(model: ScoreModel) -> None:
 
 
 def test_nodes_of_a_solution(model: ScoreModel) -> None:
-    """The matrix a solution holds is T_{Sigma_t} - <Sigma_t r_i r_j>, symmetric / Hermitian."""
+    """What a solution holds is a^2 b^2 (T_{Sigma_t} - <Sigma_t r_i r_j>), symmetric / Hermitian."""
     nodes = solve(model).nodes
-    plain, mixed = nodes.variance
+    c = model.coefficients
+    plain, mixed = (v / (c.a * c.b) ** 2 for v in nodes.variance)
     # rounding: T is of the order of |S_i S_j|, its variance part may be smaller
     size = np.abs(np.multiply.outer(nodes.S, nodes.S)) * model.diffused.max()
     assert np.all(np.abs(plain - plain.T) <= 1e-10 * (np.abs(plain) + size))

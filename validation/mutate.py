@@ -92,8 +92,9 @@ def _coefficient(name: str) -> Callable[[ScoreModel, float], ScoreModel]:
         power = math.sqrt(factor) if name == "b" else factor
         value = getattr(model.coefficients, name) * power
         wrong = dataclasses.replace(model.coefficients, **{name: value})
-        mutant.__dict__["coefficients"] = wrong  # the cached property
-        mutant.__dict__.pop("parameters", None)
+        mutant.__dict__["coefficients"] = wrong  # the cached property, and what is made of it
+        for derived in ("parameters", "classes", "groups"):
+            mutant.__dict__.pop(derived, None)
         return mutant
 
     return change

@@ -127,7 +127,7 @@ def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) 
         f"Gaussian data, whose test loss is {model.floor:.8g}."
     )
     report.document["results"] = {
-        **{name: getattr(result, name) for name in columns},
+        **{name: getattr(result, name) for name in (*columns, "empirical_error", "weight_norm")},
         "error": result.error,
         "floor": model.floor,
     }
@@ -154,7 +154,9 @@ def automatic_times(solution: Solution, rule: Rule) -> NDArray[np.float64]:
     if isinstance(rule, rules.Ridge):  # the same at every time
         return np.array([math.inf])
     low, high = solution.diagnostics["support"]
-    if rule.initial_scale > 0.0 and len(solution.spectrum.atoms):
+    if solution.hard_edge:  # there is no longest time
+        low = 1e-6 * high
+    elif rule.initial_scale > 0.0 and np.any(solution.spectrum.atoms[:, 0] > 0.0):
         low = float(solution.spectrum.atoms[0, 0])  # initial weights also decay there
     rate = solution.model.rate
     last = 30.0 / (rate * low) + 30.0 * getattr(rule, "decay_time", 0.0)

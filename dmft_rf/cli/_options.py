@@ -142,8 +142,8 @@ class ModelOptions:
         float,
         Option(
             "--noise-draws",
-            help="Noise draws per sample in the training loss; only inf, the exact average, is "
-            "solved.",
+            help="Noise draws per sample in the training loss, drawn once: an integer >= 1, or inf "
+            "for the exact average.",
             **_FLOAT,
         ),
     ] = math.inf

@@ -105,7 +105,7 @@ def begin(
         for name in ("t", "psi_p", "psi_n")
         if name not in swept
     ]
-    text = ", ".join([*parameters, model.activation.name, "noise averaged exactly"])  # type: ignore[union-attr]
+    text = ", ".join([*parameters, model.activation.name, _noise(model)])  # type: ignore[union-attr]
     report = Report(
         {
             "command": command,
@@ -143,13 +143,20 @@ def begin(
     return report
 
 
+def _noise(model: ScoreModel) -> str:
+    """How the training loss sees the noise."""
+    if model.noise_draws == math.inf:
+        return "noise averaged exactly"
+    return f"{model.noise_draws:g} noise draw{'s' * (model.noise_draws > 1)} per sample"
+
+
 def _covariance_text(model: ScoreModel, divisor: float | None) -> str:
     c = model.covariance
     if c.dimension is None:
         if c.is_isotropic:
             return f"isotropic, eigenvalue {c.mean:g}"
         return (
-            f"{c.n_atoms} eigenvalues from {c.eigenvalues[0]:g} to {c.eigenvalues[-1]:g}, "
+            f"{c.n_atoms} eigenvalues from {c.eigenvalues.min():g} to {c.eigenvalues.max():g}, "
             f"mean {c.mean:g}"
         )
     scale = "as in the file" if divisor is None else f"divided by their mean {divisor:.6g}"

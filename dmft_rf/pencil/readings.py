@@ -155,6 +155,7 @@ class NoiseDraws:
     def of(cls, model: ScoreModel, draws: int) -> NoiseDraws:
         """Return the pencil with the coefficients of ``model`` and ``draws`` noise draws."""
         c = model.coefficients
+        assert isinstance(model.covariance, Covariance)  # a mixture has no coefficients
         values = {
             "psi_p": model.psi_p,
             "psi_n": model.psi_n,
