@@ -27,10 +27,10 @@ def put_theory(numbers: Numbers, path: str, solution: Solution, tau: Array) -> N
         numbers[f"{path}/{name}"] = getattr(curves, name)
         numbers[f"{path}/{name}_error"] = curves.error[name]
     numbers[f"{path}/tau"] = tau
-    numbers[f"{path}/tau_mem"] = memorisation_time(solution)
+    numbers[f"{path}/tau_mem"] = memorization_time(solution)
 
 
-def memorisation_time(solution: Solution) -> float:
+def memorization_time(solution: Solution) -> float:
     """psi_p/(Delta_t lambda_min), the paper's tau_mem (without the factor 2), at the exact edge."""
     model = solution.model
     lowest = float(solution.spectrum.edges[0, 0])

@@ -112,11 +112,12 @@ def compute(profile: str, simulations: Simulations) -> Numbers:
 
 
 def draw(numbers: Numbers) -> Any:
-    """Shares learned along training, and half times against the eigenvalue."""
-    figure, axes = style.canvas(1, 2, 2.9)
-    along, times = axes[0]
+    """Shares learned along training; half times against the eigenvalue, and over the population's."""
+    figure, axes = style.canvas(1, 3, 2.9, width_ratios=[1.35, 1.0, 1.0])
+    along, times, ratio = axes[0]
     along.set_xscale("log")
     style.log(times)
+    ratio.set_xscale("log")
     lam = numbers["eigenvalues"]
     shown = [lam.size - 1 - k for k in SHOWN]
     colours = style.ordered(len(SHOWN))
@@ -140,12 +141,17 @@ def draw(numbers: Numbers) -> Any:
     ):
         times.plot(lam, numbers[f"psi_n={psi_n:g}/half_time"], color=colour, linestyle=line,
                    label=rf"$\psi_n = {psi_n:g}$")  # fmt: skip
+        ratio.plot(lam, numbers[f"psi_n={psi_n:g}/half_time"] / numbers["population"],
+                   color=colour, linestyle=line)  # fmt: skip
     times.plot(lam, numbers["population"], color=style.VERMILION, linestyle=(0, (1, 1)),
-               label=r"population, $\ln 2/(2\Delta_t a^2\lambda_t)$")  # fmt: skip
+               label=r"population")  # fmt: skip
     times.set_xlabel(r"eigenvalue $\lambda_k$ of $\Sigma$")
     times.set_ylabel(r"time to learn half of mode $k$")
     times.legend(loc="lower left")
-    style.letters([along, times])
+    ratio.axhline(1.0, color=style.VERMILION, linestyle=(0, (1, 1)))
+    ratio.set_xlabel(r"eigenvalue $\lambda_k$ of $\Sigma$")
+    ratio.set_ylabel("the same / population")
+    style.letters([along, times, ratio])
     return figure
 
 
@@ -154,8 +160,8 @@ FIGURE = Figure(
     "Eigenvalues lambda_k proportional to 1/k, k = 1 to 64. (a) The share of mode k of the "
     "exact score that the average network has learned; large eigenvalues first. All modes "
     "overshoot 1 when the sample is fitted. (b) The time to learn half a mode, a root for each "
-    "mode, against its eigenvalue: it follows the population law at large eigenvalues and "
-    "saturates below lambda = e^{2t} - 1, where the noise is larger than the signal. Markers: "
-    "finite networks of d = 64. The sample size hardly matters for it.",
+    "mode, against its eigenvalue, and (c) over the population's, ln 2/(2 Delta_t a^2 "
+    "lambda_t): within 9 % of it for every sample size. It saturates below lambda = e^{2t} - 1, "
+    "where the noise exceeds the signal. Markers: finite networks of d = 64.",
     compute, draw,
 )  # fmt: skip

@@ -80,7 +80,7 @@ FIGURE = Figure(
     "The whole spectrum of the feature matrix on a logarithmic axis (left) and each group of "
     "bulks on linear axes. Besides the atom at s_t^2 (dashed) and the two bulks of the leading- "
     "order picture, the exact law has a third, thin bulk of mass 1/64 just above the atom: it "
-    "is what the training sample is memorised with (see bulk-learning). The leading-order laws "
+    "is what the training sample is memorized with (see bulk-learning). The leading-order laws "
     "(dashed) are close for the middle bulk; the upper bulk is much wider than the population "
     "law, because at psi_n = 8 the sample covariance is. Outlines: Gaussian-equivalent "
     "matrices, which follow the exact law; filled: exact nonlinear networks, whose atom is "

@@ -61,7 +61,7 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Spectrum of U for psi_n = 8 and 32 (t = 0.01, psi_p = 64)",
     "More samples move the lower bulks towards the atom, like the sample's noise they stand "
-    "for: memorising slows down in proportion to n. The upper bulk narrows towards the "
+    "for: memorizing slows down in proportion to n. The upper bulk narrows towards the "
     "population law. Lines: exact law; dashed: leading order; outlines: Gaussian equivalent; "
     "filled: finite networks.",
     compute, draw, cases,

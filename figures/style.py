@@ -59,7 +59,7 @@ _SETTINGS: dict[str, Any] = {
     "mathtext.fontset": "dejavusans",
     "pdf.fonttype": 42,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 220,
+    "savefig.dpi": 180,
 }
 
 

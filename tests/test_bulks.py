@@ -121,7 +121,7 @@ def test_a_single_bulk_is_everything() -> None:
     assert split.share[0] == pytest.approx(1.0, abs=1e-11)
 
 
-def test_memorisation_is_carried_by_the_thin_bulk() -> None:
+def test_memorization_is_carried_by_the_thin_bulk() -> None:
     """At the paper's parameters one eigenvalue in 64 carries almost all of the train loss.
 
     Finite networks of d = 16 hold their eigenvalues in the same three groups; they differ from the

@@ -241,6 +241,16 @@ def test_a_figure_that_fails_is_reported(
     assert (tmp_path / "spectrum.png").exists()
 
 
+def test_the_gallery_has_them_all() -> None:
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    size = 0
+    for name in MODULES:
+        assert f"(images/gallery/{name}.png)" in page
+        assert figure(name).title in page
+        size += (ROOT / "docs" / "images" / "gallery" / f"{name}.png").stat().st_size
+    assert size < 3_000_000
+
+
 def test_every_figure_is_listed_and_described() -> None:
     modules = {path.stem for path in (ROOT / "figures").glob("*.py")}
     helpers = {"__init__", "__main__", "catalogue", "numbers", "simulations", "style", "sheet"}
