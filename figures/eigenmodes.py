@@ -112,7 +112,7 @@ def compute(profile: str, simulations: Simulations) -> Numbers:
 
 
 def draw(numbers: Numbers) -> Any:
-    """Shares learned along training; half times against the eigenvalue, and over the population's."""
+    """Shares learned along training; half times, and their ratio to the population's."""
     figure, axes = style.canvas(1, 3, 2.9, width_ratios=[1.35, 1.0, 1.0])
     along, times, ratio = axes[0]
     along.set_xscale("log")

@@ -78,12 +78,12 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Spectrum of U at t = 0.01, psi_p = 64, psi_n = 8 (tanh)",
     "The whole spectrum of the feature matrix on a logarithmic axis (left) and each group of "
-    "bulks on linear axes. Besides the atom at s_t^2 (dashed) and the two bulks of the leading- "
-    "order picture, the exact law has a third, thin bulk of mass 1/64 just above the atom: it "
-    "is what the training sample is memorized with (see bulk-learning). The leading-order laws "
-    "(dashed) are close for the middle bulk; the upper bulk is much wider than the population "
-    "law, because at psi_n = 8 the sample covariance is. Outlines: Gaussian-equivalent "
-    "matrices, which follow the exact law; filled: exact nonlinear networks, whose atom is "
-    "smeared out at small d and reaches into the thin bulk.",
+    "bulks on linear axes. Besides the atom at s_t^2 (dashed) and the two bulks of the "
+    "leading-order picture, the exact law has a third, thin bulk of mass 1/64 just above the "
+    "atom: it is what the training sample is memorized with (see bulk-learning). The "
+    "leading-order laws (dashed) are close for the middle bulk; the upper bulk is much wider "
+    "than the population law, because at psi_n = 8 the sample covariance is. Outlines: "
+    "Gaussian-equivalent matrices, which follow the exact law; filled: exact nonlinear "
+    "networks, whose atom is smeared out at small d and reaches into the thin bulk.",
     compute, draw, cases,
 )  # fmt: skip
