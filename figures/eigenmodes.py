@@ -33,13 +33,14 @@ def model_of(psi_n: float) -> ScoreModel:
 def learned(solution: Solution, tau: Array) -> Array:
     r"""Share of each mode of the exact score that the average network has learned.
 
-    a^2 lambda_{t,k} M[h](lambda_k), shape (n_tau, n_modes): 1 when the mode is learned.
+    a lambda_{t,k} F[h](lambda_k)/sqrt(Delta_t) with F the equivalent of V^T h(U) W/sqrt(d), shape
+    (n_tau, n_modes): 1 when the mode is learned.
     """
     model, nodes = solution.model, solution.nodes
     c = model.coefficients
     h = GradientFlow().filter(nodes.points, np.asarray(tau), model.rate)
-    a2 = (c.mu1 / c.Gamma_t) ** 2
-    return np.asarray(a2 * nodes.mean(h) * model.diffused)
+    scale = c.mu1 / (c.Gamma_t * math.sqrt(c.Delta_t))
+    return np.asarray(scale * nodes.mean(h) * model.diffused)
 
 
 def half_times(solution: Solution) -> Array:
