@@ -18,7 +18,7 @@ from validation.training import Protocol, Training
 
 T, PSI_P, PSI_N = 0.01, 64, (4, 8, 16, 32)
 # d, seeds, steps, step of Adam in the entries of A
-PLAN = {"quick": (8, 2, 4000, 5e-3), "paper": (50, 4, 200_000, 1e-3)}
+PLAN = {"quick": (8, 2, 4000, 5e-3), "paper": (24, 3, 30_000, 2e-3)}
 RECORDS = 26
 
 

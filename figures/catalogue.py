@@ -32,6 +32,7 @@ MODULES: dict[str, str] = {
     "bulk-learning": "bulk_learning",
     "eigenmodes": "eigenmodes",
     "real-data": "real_data",
+    "noise-draws": "noise_draws",
 }
 
 

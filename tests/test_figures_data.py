@@ -13,7 +13,7 @@ import pytest
 
 from dmft_rf import Covariance, Ridge, ScoreModel, solve
 from dmft_rf.activation import Activation
-from figures import early_stopping, eigenmodes, phase_diagram, style
+from figures import early_stopping, eigenmodes, noise_draws, phase_diagram, style
 from figures.catalogue import MODULES, figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
@@ -40,6 +40,15 @@ TINY: dict[str, dict[str, Any]] = {
     "bulk-learning": {"NETWORKS": {"quick": (4, 2)}, "WIDTHS": {"quick": 2}},
     "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
     "real-data": {"SEEDS": {"quick": 2}},
+    "noise-draws": {
+        "SHOWN": (16, math.inf),
+        "CUTS": (16,),
+        "DRAWS": {"quick": 2},
+        "WIDTHS": {"quick": 3},
+        "LOW": 8.0,
+        "HIGH": 32.0,
+        "NETWORKS": {"quick": (8, 3)},
+    },
 }
 
 
@@ -390,6 +399,22 @@ def test_real_data(numbers: Callable[[str], Numbers]) -> None:
     for name in ("digits", "patches"):
         assert data[f"{name}/rows/test"][-1] < data[f"{name}/theory/test"][-1]
     assert data.number("digits/d_eff") == pytest.approx(13.2, abs=0.05)
+
+
+def test_noise_draws(numbers: Callable[[str], Numbers]) -> None:
+    """Static losses published for other m and p (arXiv:2609.26392), and networks that are drawn."""
+    data = numbers("noise-draws")
+    for (m, psi_p), value in {(1, 8): 2.7979, (4, 16): 1.8322, (16, 8): 1.0348}.items():
+        assert noise_draws.final(m, psi_p) == pytest.approx(value, abs=6e-5)
+    np.testing.assert_array_equal(data["draws"], [1.0, 64.0])
+    assert data["over_width"][0, 0] == pytest.approx(2.7979, abs=6e-5)  # m = 1, psi_p = 8
+    # one draw: the peak is at p = n, at the left end of these widths
+    assert np.all(np.diff(data["over_width"][0]) < 0.0)
+    tau = data["networks/tau"]
+    early = tau < 200.0
+    line = np.interp(np.log(tau[early]), np.log(data["tau"]), data["m=16/test"])
+    found, error = (data[f"m=16/networks/{k}"][early] for k in ("test", "test_error"))
+    assert np.all(np.abs(found - line) < 3.0 * error + 1.0 / 8**2)
 
 
 def test_cases_of_validation_are_used_where_there_are_any() -> None:
