@@ -10,12 +10,20 @@ from numpy.testing import assert_allclose
 
 from dmft_rf import Covariance
 from dmft_rf.errors import ModelError
-from dmft_rf.pencil import Gaussian, linearize, wigner, zoo
+from dmft_rf.pencil import Gaussian, inverse, linearize, wigner, zoo
 from dmft_rf.pencil.law import PencilSpectrum
 from dmft_rf.pencil.readings import Regression
 from dmft_rf.pencil.system import System
 
 WIDE = Covariance([0.1, 1.0, 4.0], [0.5, 0.3, 0.2])
+
+
+def ridge_hat() -> System:
+    """B^T (B B^T + 1/10)^{-1} B: rational, and with scalars that are equal only at one point."""
+    B = Gaussian("B", "p", "n", per="n")
+    return linearize(B.T * inverse(B * B.T + 0.1) * B, {"n": 1.0, "p": 0.4}).bind()
+
+
 SYSTEMS = {
     "semicircle": lambda: zoo.semicircle().bind(),
     "anticommutator": lambda: zoo.anticommutator().bind(),
@@ -23,6 +31,7 @@ SYSTEMS = {
     "deformed": lambda: zoo.deformed_covariance().bind(WIDE, psi_n=0.3, noise=0.2),
     "sum": lambda: zoo.wishart_sum().bind(psi_1=0.4, psi_2=3.0),
     "product": lambda: zoo.wishart_product().bind(psi_1=2.0, psi_2=0.7),
+    "ridge hat": ridge_hat,
     "regression": lambda: zoo.regression().bind(WIDE, psi_p=2.0, psi_n=0.8, mu=0.9, nu=0.3),
 }
 Z = np.array([0.3 + 0.5j, -1.0 + 0.01j, 2.0 - 0.3j, 0.7, 40.0, -30.0])
@@ -185,6 +194,22 @@ def test_square_products_have_fuss_catalan_moments() -> None:
     law = zoo.wishart_product().bind(psi_1=1.0, psi_2=1.0).spectrum()
     assert_allclose(law.edges, [[0.0, 27.0 / 4.0]], rtol=1e-13, atol=1e-14)
     assert_allclose([law.moment(k) for k in (1, 2, 3, 4)], [1, 3, 12, 55], rtol=1e-11)
+
+
+def test_ridge_hat() -> None:
+    """x/(x + 1/10) of Marchenko and Pastur's law."""
+    law = ridge_hat().spectrum()
+    assert_allclose(law.atoms, [[0.0, 0.6]], atol=1e-14)
+    x = np.array([(1.0 - math.sqrt(0.4)) ** 2, (1.0 + math.sqrt(0.4)) ** 2])
+    assert_allclose(law.edges, [x / (x + 0.1)], rtol=1e-12)
+
+
+def test_hard_edge_of_a_rational_expression() -> None:
+    """1/(1 + a^2) of the semicircle law has its hard edge at 1; its mean is the golden section."""
+    A = wigner("A", "n")
+    law = linearize(inverse(A * A + 1), {"n": 1.0}).bind().spectrum()
+    assert_allclose(law.edges, [[0.2, 1.0]], rtol=1e-13)
+    assert_allclose(law.moment(1), (math.sqrt(5.0) - 1.0) / 2.0, rtol=1e-11)
 
 
 def test_narrow_gap() -> None:

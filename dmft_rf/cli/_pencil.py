@@ -54,7 +54,7 @@ def _begin(options: PencilOptions, stated: PencilFile, law: PencilSpectrum) -> R
             "file": str(options.file),
             "parameters": stated.values,
             "blocks": pencil.blocks,
-            "unknowns": [str(u) for u in pencil.dyson.unknowns],
+            "unknowns": [str(pencil.dyson.unknowns[n]) for n in pencil.dyson.minimal],
             "covariance": {
                 **c.summary(),
                 "divided_by": None,

@@ -38,6 +38,8 @@ _MAX_STEPS = 600
 # Newton steps after which one more is the last: at points of the path, and at its end
 _ON_THE_WAY = 1e-4
 _FINAL = 1e-9
+# steps below this that do not shrink any more are rounding
+_ROUNDING = 1e-6
 # what rounding leaves of a spectral radius of 1, the value inside the support
 _CERTAIN = 1e-6
 
@@ -170,7 +172,8 @@ def newton(z, sigma, g, small, A0, A1, cells, reads, r, terms, h):
     """Newton's method at z from the guess g: (g, G, det, Jacobian, last step, iterations, status).
 
     A step counts relative to each scalar, or 1e-4 of the largest where one vanishes. The last one
-    is taken after the steps have passed below ``small``: 1e-9 leaves nothing but rounding.
+    is taken after the steps have passed below ``small``: 1e-9 leaves nothing but rounding. Next to
+    a hard edge rounding is larger: there steps that no longer shrink are the end.
     """
     n = reads.shape[0]
     C, K = A0.shape[0], A0.shape[1]
@@ -194,7 +197,7 @@ def newton(z, sigma, g, small, A0, A1, cells, reads, r, terms, h):
             size = max(size, abs(dg[u]) / (abs(g[u]) + 1e-4 * top))
         if not size < 1e300:
             return g, G, det, J, np.inf, iteration, NOT_CONVERGED
-        if step < small and size >= 0.5 * step:
+        if step < max(small, _ROUNDING) and size >= 0.5 * step:
             return g, G, det, J, step, iteration, CONVERGED
         damp = 1.0 if size < 0.5 else 0.5 / size
         g = g - damp * dg
@@ -248,12 +251,12 @@ def slope(G, J, A1, cells, reads, r):
 
 
 @njit
-def on_branch(z, G, A1, cells, reads, r, terms, h, mass):
-    """The certificate of the module's docstring, for Im z >= 0."""
+def on_branch(G, step, A1, cells, reads, r, terms, h, mass):
+    """The certificate of the module's docstring, for a solution known within ``step``."""
     t = trace_slope(G, A1, cells, mass)
     if not t.imag < 0.0:
         return False
-    return radius(G, 1.0, cells, reads, r, terms, h) <= 1.0 + _CERTAIN
+    return radius(G, 1.0, cells, reads, r, terms, h) <= 1.0 + _CERTAIN + 10.0 * step
 
 
 @njit
@@ -348,12 +351,13 @@ def continued(z, A0, A1, cells, reads, r, terms, h, mass):
                 miss = max(miss, abs(new[u] - tangent[u]) / (abs(new[u]) + 1e-4 * largest))
             turn = turned(det_new, det)
             good = miss < 0.3 and np.abs(turn).max() < 1.5
-        if good and not on_branch(there, G_new, A1, cells, reads, r, terms, h, mass):
+        if good and not on_branch(G_new, step, A1, cells, reads, r, terms, h, mass):
             # a real point outside the support: imaginary parts have gone to zero with y
             good = target == 0.0 and last and miss < 1e-3
             if good:
                 for u in range(new.size):
-                    good = good and abs(new[u].imag) < 1e-9 * (abs(new[u]) + 1e-4 * largest)
+                    size = abs(new[u]) + 1e-4 * largest
+                    good = good and abs(new[u].imag) < (1e-9 + 10.0 * step) * size
                 good = good and radius(G_new, 1.0, cells, reads, r, terms, h) < 1.0
         if good:
             g, G, J, det, here = new, G_new, J_new, det_new, there
@@ -376,7 +380,7 @@ def continued(z, A0, A1, cells, reads, r, terms, h, mass):
             )
             total += used
             if status != CONVERGED or not on_branch(
-                there, G_new, A1, cells, reads, r, terms, h, mass
+                G_new, step, A1, cells, reads, r, terms, h, mass
             ):
                 break
             turn = turned(det_new, det)
@@ -415,7 +419,7 @@ def solve_path(z, A0, A1, cells, reads, r, terms, h, mass):
             )
             total += used
             if status[i] == CONVERGED:
-                done = on_branch(z[i], G, A1, cells, reads, r, terms, h, mass)
+                done = on_branch(G, residual[i], A1, cells, reads, r, terms, h, mass)
                 # on the real axis a solution with a vanishing imaginary part proves nothing
                 t = trace_slope(G, A1, cells, mass)
                 done = done and (z[i].imag > 0.0 or -t.imag > 1e-9 * abs(t))

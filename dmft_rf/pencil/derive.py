@@ -63,16 +63,30 @@ class Dyson:
     members : dict of str to tuple of str
         Blocks of each space.
     unknowns : tuple of Unknown
+        All that S[G] needs at one point.
     contractions : tuple of Contraction
+    merged : tuple of (int, int)
+        For each unknown the first one that is equal to it by symmetry, and the sign.
     pattern : dict of str to boolean array
         Which elements of G are not identically zero, per space.
+    pair_unknowns, pair_contractions
+        All that S[G_12] needs at two points, where nothing vanishes and nothing is equal because it
+        is so at one.
     """
 
     spaces: tuple[str, ...]
     members: dict[str, tuple[str, ...]]
     unknowns: tuple[Unknown, ...]
     contractions: tuple[Contraction, ...]
+    merged: tuple[tuple[int, int], ...]
     pattern: dict[str, NDArray[np.bool_]]
+    pair_unknowns: tuple[Unknown, ...]
+    pair_contractions: tuple[Contraction, ...]
+
+    @property
+    def minimal(self) -> tuple[int, ...]:
+        """Numbers of the unknowns in which the equation at one point closes."""
+        return tuple(n for n, (first, _) in enumerate(self.merged) if first == n)
 
     def place(self, block: str) -> tuple[str, int]:
         """Space of a block and its position there."""
@@ -102,21 +116,27 @@ def derive(pencil: Pencil) -> Dyson:
         row = members[space]
         return bool(pattern[space][row.index(unknown.k), row.index(unknown.l)])
 
-    kept = [(i, j, f, u) for (i, j, u), f in contractions.items() if alive(u) and not f.is_zero]
-    unknowns = sorted(
-        {u for _, _, _, u in kept}, key=lambda u: (places[u.k], places[u.l], str(u.weight))
+    everything = [(i, j, f, u) for (i, j, u), f in contractions.items() if not f.is_zero]
+    kept = [term for term in everything if alive(term[3])]
+    unknowns, terms = _closed(kept, places)
+    same = draw.equal(list(unknowns), kept)
+    merged = tuple((unknowns.index(same[u][0]), same[u][1]) for u in unknowns)
+    return Dyson(
+        tuple(used), members, unknowns, terms, merged, pattern, *_closed(everything, places)
     )
-    same = draw.equal(unknowns, kept)
-    distinct = [u for u in unknowns if same[u][0] == u]
-    index = {u: n for n, u in enumerate(distinct)}
-    merged: dict[tuple[str, str, int], Scalar] = {}
-    for i, j, f, u in kept:
-        key = (i, j, index[same[u][0]])
-        factor = f * same[u][1]
-        merged[key] = merged[key] + factor if key in merged else factor
-    terms = [Contraction(i, j, f, n) for (i, j, n), f in merged.items() if not f.is_zero]
-    terms.sort(key=lambda c: (places[c.i], places[c.j], c.unknown))
-    return Dyson(tuple(used), members, tuple(distinct), tuple(terms), pattern)
+
+
+def _closed(
+    terms: list[tuple[str, str, Scalar, Unknown]], places: dict[str, int]
+) -> tuple[tuple[Unknown, ...], tuple[Contraction, ...]]:
+    """The unknowns of these terms, and the terms with their numbers; both space by space."""
+    unknowns = sorted(
+        {u for _, _, _, u in terms}, key=lambda u: (places[u.k], places[u.l], str(u.weight))
+    )
+    index = {u: n for n, u in enumerate(unknowns)}
+    numbered = [Contraction(i, j, f, index[u]) for i, j, f, u in terms]
+    numbered.sort(key=lambda c: (places[c.i], places[c.j], c.unknown))
+    return tuple(unknowns), tuple(numbered)
 
 
 def _contract(pencil: Pencil) -> dict[tuple[str, str, Unknown], Scalar]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson
 from dmft_rf.law import Panels
-from dmft_rf.pencil.support import Support, find_support
+from dmft_rf.pencil.support import Place, Support, find_support
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import Arrays, System
@@ -55,21 +55,25 @@ class _Piece:
     high: float
     power: int = 2
 
+    @property
+    def start(self) -> float:
+        return self.origin + (self.low if self.sign > 0.0 else -self.high)
+
     def points(self, offset: Array) -> Array:
         return self.origin + self.sign * offset
 
     def rule(self, left: Array, right: Array, n: int) -> tuple[Array, Array]:
-        """Nodes x and weights of panels in the variable theta in (0, pi) of the edge map."""
+        """Offsets and weights of panels in the variable theta in (0, pi) of the edge map."""
         if self.low > 0.0:
             size = np.ones(left.size)
             offset, weight = Panels(self.low * size, self.high * size, left, right).rule(n)
-            return self.points(offset), weight
+            return offset, weight
         nodes, weights = np.polynomial.legendre.leggauss(n)
         half = 0.5 * (right - left)[:, None]
         theta = (0.5 * (right + left)[:, None] + half * nodes).ravel()
         sin, cos = np.sin(0.5 * theta), np.cos(0.5 * theta)
         slope = 0.5 * self.power * self.high * sin ** (self.power - 1) * cos
-        return self.points(self.high * sin**self.power), (half * weights).ravel() * slope
+        return self.high * sin**self.power, (half * weights).ravel() * slope
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,30 +120,34 @@ class PencilSpectrum:
             raise ModelError("lam holds NaN or infinity; the density needs finite points")
         flat = points.ravel()
         out = np.zeros(flat.size)
-        special = self.support.special
-        for low, high in self.edges:
-            inside = np.flatnonzero((flat > low) & (flat < high))
-            inside = inside[np.argsort(flat[inside], kind="stable")]
-            out[inside] = self._inside(flat[inside])
-            for end in (low, high):
-                if end in special:
-                    out[flat == end] = math.inf
+        for piece in (piece for bulk in self._bulks for piece in bulk):
+            offset = piece.sign * (flat - piece.origin)
+            inside = np.flatnonzero((offset >= piece.low) & (offset <= piece.high))
+            out[inside] = self._inside(piece, offset[inside])
+        for edge in self.edges.ravel():
+            out[flat == edge] = math.inf if edge in self.support.special else 0.0
         return out.reshape(points.shape)
 
-    def _inside(self, x: Array) -> Array:
-        """Density at ascending points inside one bulk."""
-        a = self.arrays
-        g, residual, status, _ = dyson.solve_path(x + 0j, *a.all)
-        values = dyson.charges(x + 0j, g, a.A0, a.A1, a.cells, a.terms, a.h, a.mass)
+    def _inside(self, piece: _Piece, offset: Array) -> Array:
+        """Density at offsets in a piece."""
+        a = self.arrays.shifted(piece.origin)
+        order = np.argsort(offset, kind="stable")
+        x = piece.sign * offset[order] + 0j
+        g, residual, status, _ = dyson.solve_path(x, *a.all)
+        values = dyson.charges(x, g, a.A0, a.A1, a.cells, a.terms, a.h, a.mass)
         rho = np.maximum(values.imag, 0.0) / (math.pi * self.support.total)
         for i in np.flatnonzero(status != dyson.CONVERGED):
-            gap = np.min(np.abs(self.edges - x[i]))
-            if gap > _AT_EDGE * max(abs(x[i]), gap):
+            at = offset[order[i]]
+            if min(abs(piece.low - at), abs(piece.high - at)) > _AT_EDGE * at:
                 raise ConvergenceError(
-                    f"density at lambda = {x[i]!r} did not converge", residual=float(residual[i])
+                    f"density at lambda = {piece.origin + x[i].real!r} did not converge",
+                    residual=float(residual[i]),
                 )
-            rho[i] = 0.0
-        return rho
+            # there is none on an edge, and none where the density is infinite
+            rho[i] = math.inf if at == 0.0 else 0.0
+        out = np.empty(offset.size)
+        out[order] = rho
+        return out
 
     def grid(self, points: int = 400) -> Array:
         """About ``points`` values inside the bulks, dense towards every edge, ascending."""
@@ -147,7 +155,7 @@ class PencilSpectrum:
         each = max(8, points // max(1, len(pieces)))
         theta = math.pi * (np.arange(each) + 0.5) / each
         half = 0.5 * math.pi / each
-        parts = [piece.rule(theta - half, theta + half, 1)[0] for piece in pieces]
+        parts = [piece.points(piece.rule(theta - half, theta + half, 1)[0]) for piece in pieces]
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
 
     @cached_property
@@ -155,15 +163,11 @@ class PencilSpectrum:
         """Pieces of every bulk: cut where A is singular, and the density may be."""
         special = self.support.special
         bulks = []
-        for low, high in self.edges:
-            cuts = [low, *special[(special > low) & (special < high)], high]
-            bulks.append(
-                [
-                    piece
-                    for a, b in itertools.pairwise(cuts)
-                    for piece in map(self._smoothed, _pieces(float(a), float(b), special))
-                ]
-            )
+        for low, high in self.support.places:
+            inner = special[(special > sum(low)) & (special < sum(high))]
+            cuts = [low, *((float(s), 0.0) for s in inner), high]
+            pieces = [piece for a, b in itertools.pairwise(cuts) for piece in _pieces(a, b)]
+            bulks.append([self._smoothed(piece) for piece in pieces])
         return bulks
 
     def _smoothed(self, piece: _Piece) -> _Piece:
@@ -171,9 +175,7 @@ class PencilSpectrum:
         if piece.low > 0.0:
             return piece
         offset = piece.high * np.array([1e-10, 1e-9])
-        order = np.argsort(piece.points(offset), kind="stable")
-        rho = np.empty(2)
-        rho[order] = self._inside(piece.points(offset)[order])
+        rho = self._inside(piece, offset)
         if not np.all(rho > 0.0):
             return piece
         share = 1.0 + math.log(rho[1] / rho[0]) / math.log(10.0)  # 1 - a
@@ -196,9 +198,8 @@ class PencilSpectrum:
             error += abs(total - float(mass))
             if abs(total - mass) > _MASS_ERROR * max(float(mass), 1e-3):
                 raise ConvergenceError(
-                    f"the density between {bulk[0].points(np.array(bulk[0].low))} and "
-                    f"{bulk[-1].points(np.array(bulk[-1].high))} integrates to {total!r}; its "
-                    f"exact mass is {mass!r}",
+                    f"the density of the bulk that begins at {bulk[0].start!r} integrates to "
+                    f"{total!r}; its exact mass is {float(mass)!r}",
                     residual=abs(total - float(mass)),
                 )
         if not nodes:
@@ -228,15 +229,13 @@ class PencilSpectrum:
         return np.concatenate(nodes), np.concatenate(weights)
 
     def _weights(self, piece: _Piece, left: Array, right: Array) -> tuple[Array, Array]:
-        x, w = piece.rule(left, right, _NODES)
-        order = np.argsort(x, kind="stable")
-        rho = np.empty(x.size)
-        rho[order] = self._inside(x[order])
-        for i in np.flatnonzero(rho <= 0.0):
-            if np.min(np.abs(self.edges - x[i])) > 1e-6 * max(abs(x[i]), piece.high - piece.low):
-                raise _GapError(float(x[i]))
+        offset, w = piece.rule(left, right, _NODES)
+        rho = self._inside(piece, offset)
+        for at in offset[rho <= 0.0]:
+            if min(at - piece.low, piece.high - at) > 1e-6 * (piece.high - piece.low):
+                raise _GapError(float(piece.points(at)))
         shape = (left.size, _NODES)
-        return x.reshape(shape), (w * rho).reshape(shape)
+        return piece.points(offset).reshape(shape), (w * rho).reshape(shape)
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
         """Integral of ``f(lambda)``, smooth on each bulk, against the whole law."""
@@ -263,21 +262,16 @@ class PencilSpectrum:
         return self.integrate(lambda lam: lam ** int(k))
 
 
-def _pieces(a: float, b: float, special: Array) -> list[_Piece]:
-    """One piece (a, b), or two if both ends are special; measured from where digits are needed."""
-    if a in special and b in special:
-        middle = 0.5 * (a + b)
-        return [*_pieces(a, middle, special), *_pieces(middle, b, special)]
-    if b in special:
-        return [_Piece(b, -1.0, 0.0, b - a)]
-    below, above = special[special <= a], special[special >= b]
-    if below.size:
-        origin = float(below[-1])
-        return [_Piece(origin, 1.0, a - origin, b - origin)]
-    if above.size:
-        origin = float(above[0])
-        return [_Piece(origin, -1.0, origin - b, origin - a)]
-    return [_Piece(a, 1.0, 0.0, b - a)]
+def _pieces(a: Place, b: Place) -> list[_Piece]:
+    """One piece between places with the same singular point, else one on either side."""
+    if a[0] == b[0]:
+        sign = 1.0 if b[1] > 0.0 else -1.0
+        low, high = sorted((abs(a[1]), abs(b[1])))
+        return [_Piece(a[0], sign, low, high)]
+    middle = 0.5 * (a[0] + b[0])
+    middle = min(max(middle, sum(a)), sum(b))
+    ends = [_Piece(a[0], 1.0, a[1], middle - a[0]), _Piece(b[0], -1.0, -b[1], b[0] - middle)]
+    return [piece for piece in ends if piece.high > piece.low]
 
 
 def pencil_spectrum(system: System) -> PencilSpectrum:

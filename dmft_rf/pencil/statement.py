@@ -274,7 +274,8 @@ class Pencil:
         Raises
         ------
         ModelError
-            If a parameter is missing, unknown, not finite, or makes a size or variance negative.
+            If a parameter is missing, unknown, not finite, or makes a size or variance negative; if
+            the eigenvalues are not real (the branch is certified by positivity).
         """
         from dmft_rf.pencil.system import bind
 

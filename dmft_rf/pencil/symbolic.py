@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dmft_rf.errors import ModelError
-from dmft_rf.pencil.derive import Dyson
+from dmft_rf.pencil.derive import Unknown
 from dmft_rf.pencil.scalars import POINT, SIGMA, Number, Scalar
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ class Equations:
     ----------
     pencil : Pencil
     symbols : tuple of sympy.Symbol
-        g_1, g_2, ...: the unknowns, as `Pencil.dyson.unknowns` defines them.
+        g_1, g_2, ...: the minimal set, `unknowns`.
+    unknowns : tuple of Unknown
+        What they are.
     matrices : dict of str to sympy.Matrix
         A - S[G] of every space; lambda is an eigenvalue of Sigma.
     right : tuple of sympy.Expr
@@ -38,15 +40,11 @@ class Equations:
 
     pencil: Pencil
     symbols: tuple[Any, ...]
+    unknowns: tuple[Unknown, ...]
     matrices: dict[str, Any]
     right: tuple[Any, ...]
     averaged: tuple[bool, ...]
     names: dict[str, Any]
-
-    @property
-    def dyson(self) -> Dyson:
-        """What the symbols stand for."""
-        return self.pencil.dyson
 
     @cached_property
     def jacobian(self) -> Any:
@@ -59,7 +57,7 @@ class Equations:
     def definitions(self) -> list[str]:
         """What every unknown is, in LaTeX."""
         lines = []
-        for symbol, u in zip(self.symbols, self.dyson.unknowns, strict=True):
+        for symbol, u in zip(self.symbols, self.unknowns, strict=True):
             weight = "" if u.weight == 1 else _latex(self._matrix_form(u.weight)) + r"\, "
             lines.append(
                 rf"{_latex(symbol)} = \tfrac{{1}}{{d}} \mathrm{{Tr}}\, {weight}"
@@ -90,7 +88,7 @@ class Equations:
 
     def __str__(self) -> str:
         lines = []
-        for symbol, u in zip(self.symbols, self.dyson.unknowns, strict=True):
+        for symbol, u in zip(self.symbols, self.unknowns, strict=True):
             lines.append(f"{symbol} = {u}")
         for symbol, right, averaged in zip(self.symbols, self.right, self.averaged, strict=True):
             lines.append(f"{symbol} = " + (f"< {right} >" if averaged else f"{right}"))
@@ -114,7 +112,10 @@ def equations(pencil: Pencil) -> Equations:
     names: dict[str, Any] = {name: sympy.Symbol(name, real=True) for name in pencil.parameters}
     names[SIGMA] = sympy.Symbol("lambda", nonnegative=True)
     names[POINT] = sympy.Symbol("z")
-    symbols = tuple(sympy.Symbol(f"g_{n + 1}") for n in range(len(dyson.unknowns)))
+    minimal = dyson.minimal
+    unknowns = tuple(dyson.unknowns[n] for n in minimal)
+    symbols = tuple(sympy.Symbol(f"g_{n + 1}") for n in range(len(minimal)))
+    scalars = [sign * symbols[minimal.index(first)] for first, sign in dyson.merged]
 
     def symbolic(scalar: Scalar) -> Any:
         return sympy.sympify(scalar.fold(names.__getitem__, _exact))
@@ -132,10 +133,10 @@ def equations(pencil: Pencil) -> Equations:
         matrices[space][row_i, dyson.place(j)[1]] += symbolic(a) + symbolic(b) * names[POINT]
     for c in dyson.contractions:
         space, row_i = dyson.place(c.i)
-        matrices[space][row_i, dyson.place(c.j)[1]] -= symbolic(c.factor) * symbols[c.unknown]
+        matrices[space][row_i, dyson.place(c.j)[1]] -= symbolic(c.factor) * scalars[c.unknown]
     right, averaged = [], []
     determinants = {space: M.det(method="berkowitz") for space, M in matrices.items()}
-    for u in dyson.unknowns:
+    for u in unknowns:
         space, k = dyson.place(u.k)
         column = dyson.place(u.l)[1]
         M = matrices[space]
@@ -145,7 +146,7 @@ def equations(pencil: Pencil) -> Equations:
             sympy.factor_terms(symbolic(pencil.spaces[space]) * symbolic(u.weight) * element)
         )
         averaged.append(space == pencil.sigma)
-    return Equations(pencil, symbols, matrices, tuple(right), tuple(averaged), names)
+    return Equations(pencil, symbols, unknowns, matrices, tuple(right), tuple(averaged), names)
 
 
 def _exact(value: Number) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.pencil.adjoint import check_self_adjoint
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
 if TYPE_CHECKING:
+    from dmft_rf.pencil.derive import Contraction, Unknown
     from dmft_rf.pencil.law import PencilSpectrum
     from dmft_rf.pencil.statement import Pencil
 
@@ -24,6 +26,10 @@ Integers = NDArray[np.int64]
 # what multiplies an element: a number, a function of Sigma, or its values at the eigenvalues
 Weight = Scalar | float | ArrayLike
 Elements = Mapping[tuple[str, str], Weight]
+
+
+# of the last Newton step, relative: next to a hard edge rounding can be larger
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class Arrays:
     def all(self) -> tuple[Any, ...]:
         """In the order of the kernels."""
         return self.A0, self.A1, self.cells, self.reads, self.r, self.terms, self.h, self.mass
+
+    def shifted(self, origin: float) -> Arrays:
+        """The pencil seen from ``origin``: what it is at z is what this one is at z - origin."""
+        return replace(self, A0=self.A0 + origin * self.A1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +87,20 @@ class System:
     @cached_property
     def sets(self) -> tuple[Arrays, ...]:
         """Arrays of every set of parameters, in C order."""
-        count = int(np.prod(self.shape, dtype=int))
-        flat = {name: value.ravel() for name, value in self.values.items()}
-        return tuple(self._arrays({k: float(v[n]) for k, v in flat.items()}) for n in range(count))
+        dyson = self.pencil.dyson
+        return tuple(
+            self._arrays(self.set_values(k), dyson.unknowns, dyson.contractions)
+            for k in range(int(np.prod(self.shape, dtype=int)))
+        )
+
+    @cached_property
+    def pair_sets(self) -> tuple[Arrays, ...]:
+        """The same with all that two-point functions need."""
+        dyson = self.pencil.dyson
+        return tuple(
+            self._arrays(self.set_values(k), dyson.pair_unknowns, dyson.pair_contractions)
+            for k in range(len(self.sets))
+        )
 
     def _evaluate(self, scalar: Scalar, values: Mapping[str, float], space: str) -> Array:
         """A coefficient on the cells of a space."""
@@ -97,7 +118,12 @@ class System:
         with np.errstate(all="ignore"):  # the caller says what is wrong with a number
             return float(scalar.fold(known.__getitem__, np.float64))
 
-    def _arrays(self, values: Mapping[str, float]) -> Arrays:
+    def _arrays(
+        self,
+        values: Mapping[str, float],
+        unknowns: tuple[Unknown, ...],
+        contractions: tuple[Contraction, ...],
+    ) -> Arrays:
         pencil, dyson = self.pencil, self.pencil.dyson
         n_cells = max(s.stop for s in self._spaces.values())
         K = max(len(row) for row in dyson.members.values())
@@ -119,18 +145,18 @@ class System:
             column = dyson.place(j)[1]
             A0[self._spaces[space], row, column] = self._evaluate(a, values, space)
             A1[self._spaces[space], row, column] = self._evaluate(b, values, space)
-        reads = np.zeros((len(dyson.unknowns), 2), np.int64)
-        r = np.zeros((len(dyson.unknowns), n_cells))
+        reads = np.zeros((len(unknowns), 2), np.int64)
+        r = np.zeros((len(unknowns), n_cells))
         of_space = {s: np.zeros(4, np.int64) for s in dyson.spaces}
-        for n, u in enumerate(dyson.unknowns):
+        for n, u in enumerate(unknowns):
             space, reads[n, 0] = dyson.place(u.k)
             reads[n, 1] = dyson.place(u.l)[1]
             cells = self._spaces[space]
             r[n, cells] = mass[cells] * self._evaluate(u.weight, values, space)
             of_space[space][3] += 1
-        terms = np.zeros((len(dyson.contractions), 3), np.int64)
-        h = np.zeros((len(dyson.contractions), n_cells))
-        for n, c in enumerate(dyson.contractions):
+        terms = np.zeros((len(contractions), 3), np.int64)
+        h = np.zeros((len(contractions), n_cells))
+        for n, c in enumerate(contractions):
             space, terms[n, 0] = dyson.place(c.i)
             terms[n, 1], terms[n, 2] = dyson.place(c.j)[1], c.unknown
             h[n, self._spaces[space]] = self._evaluate(c.factor, values, space)
@@ -183,11 +209,12 @@ class System:
         for k, arrays in enumerate(self.sets):
             g[k], residual[k], status[k], _ = dyson.solve_path(upper, *arrays.all)
         result = Points(self, points, g, residual)
-        if np.any(status != dyson.CONVERGED):
-            k, i = (int(x[0]) for x in np.nonzero(status != dyson.CONVERGED))
+        missed = (status != dyson.CONVERGED) | (residual > _TOLERANCE)
+        if np.any(missed):
+            k, i = (int(x[0]) for x in np.nonzero(missed))
             raise ConvergenceError(
-                f"no solution of the Dyson equation on the physical branch at z = {flat[i]}"
-                + self._which(k),
+                "no solution of the Dyson equation on the physical branch, to nine digits, at z = "
+                f"{flat[i]}{self._which(k)}",
                 partial=result,
                 residual=float(residual[k, i]),
             )
@@ -342,7 +369,7 @@ class Points:
         if other.system is not system:
             raise ModelError("the two sets of points must be solutions of the same system")
         out = []
-        for k, arrays in enumerate(system.sets):
+        for k, arrays in enumerate(system.pair_sets):
             values = system.set_values(k)
             P = system.elements(inner, values, sized=False)
             Q = system.elements(outer, values, sized=True)
@@ -382,4 +409,6 @@ def bind(
     values = {name: np.broadcast_to(a, shape) for name, a in arrays.items()}
     system = System(pencil, covariance, values, shape)
     _ = system.sets  # what is wrong is found now
+    if system.sets:
+        check_self_adjoint(pencil, covariance, system.set_values(0))
     return system
