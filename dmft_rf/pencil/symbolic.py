@@ -118,7 +118,7 @@ def equations(pencil: Pencil) -> Equations:
     scalars = [sign * symbols[minimal.index(first)] for first, sign in dyson.merged]
 
     def symbolic(scalar: Scalar) -> Any:
-        return sympy.sympify(scalar.fold(names.__getitem__, _exact))
+        return scalar.fold(names.__getitem__, _exact)
 
     matrices: dict[str, Any] = {}
     for space, row in dyson.members.items():
