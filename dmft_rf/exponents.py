@@ -1,4 +1,4 @@
-r"""Scaling laws: how the timescales move with the sample size, the width and the diffusion time.
+r"""Scaling laws: how the timescales move with sample size, width, diffusion time and spectrum.
 
 The local exponent d log Q/d log P is a property of one point, taken from two exact solutions on
 either side of it, whatever the grid. A power law is then fitted over the widest range of the
@@ -9,16 +9,25 @@ law does not hold, and the result says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf.campaign import Campaign, Progress, Table
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model import ScoreModel
-from dmft_rf.relaxation import timescales
-from dmft_rf.solution import solve
+from dmft_rf.plans import Plan
+from dmft_rf.points import Request
+from dmft_rf.rules import GradientFlow
+from dmft_rf.sweeps import in_file, of_table
+
+if TYPE_CHECKING:
+    import xarray
 
 Array = NDArray[np.float64]
 
@@ -33,7 +42,7 @@ QUANTITIES = (
     "score_error_min",
     "final_gap",
 )
-PARAMETERS = ("psi_n", "psi_p", "t")
+PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
 
 # half the step in log P of a local exponent: its error is of second order in it, 1e-6
 _STEP = 1e-3
@@ -75,11 +84,12 @@ class Scaling:
     model : ScoreModel
         The model whose parameter was varied.
     parameter : str
-        "psi_n", "psi_p" or "t".
+        "psi_n", "psi_p", "t" or "power_law.exponent".
     values : array (n,)
         Its values, ascending.
     abscissa : array (n,)
-        What exponents refer to: the values, or Delta_t = 1 - e^{-2t} for "t".
+        What exponents refer to: the values, or Delta_t = 1 - e^{-2t} for "t", or e^alpha for the
+        exponent alpha of a power law (exponents are then d log Q/d alpha).
     quantities : dict of arrays (n,)
         The fields of Timescales by name; nan where a point failed.
     local_exponents : dict of arrays (n,)
@@ -91,6 +101,8 @@ class Scaling:
     tolerance : float
     failures : dict
         Message by value for the points that could not be solved.
+    rtol : float
+        Relative accuracy of every solution.
     """
 
     model: ScoreModel
@@ -103,6 +115,32 @@ class Scaling:
     global_fits: dict[str, PowerLaw]
     tolerance: float
     failures: dict[float, str]
+    rtol: float
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an xarray.Dataset over the swept parameter: quantities and local exponents.
+
+        Raises
+        ------
+        ModelError
+            If the extra ``xarray`` is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise ModelError(
+                "to_xarray needs the extra 'xarray': pip install 'dmft_rf[xarray]'"
+            ) from None
+        along = self.parameter
+        variables = {name: (along, array) for name, array in self.quantities.items()}
+        variables |= {f"{name}_exponent": (along, v) for name, v in self.local_exponents.items()}
+        attributes = {
+            f"{name}_{part}": getattr(fit, part)
+            for name, fit in self.fits.items()
+            for part in ("exponent", "exponent_error", "prefactor", "low", "high")
+        }
+        coordinates = {along: self.values, "abscissa": (along, self.abscissa)}
+        return xarray.Dataset(variables, coordinates, attributes)
 
 
 def scaling(
@@ -113,7 +151,12 @@ def scaling(
     rtol: float = 1e-10,
     level: float = 0.1,
     tolerance: float = 0.05,
-    progress: Callable[[], None] | None = None,
+    path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Scaling:
     """Timescales, local exponents and power laws along a sweep.
 
@@ -121,15 +164,19 @@ def scaling(
     ----------
     model : ScoreModel
         All parameters but the swept one.
-    parameter : {"psi_n", "psi_p", "t"}
+    parameter : {"psi_n", "psi_p", "t", "power_law.exponent"}
+        The last one sweeps the covariance: eigenvalues proportional to k^-alpha, as many as the
+        model's covariance has, with its mean.
     values : array (n,)
-        At least 3 different values > 0, in any order.
+        At least 3 different values > 0 (of alpha: >= 0), in any order.
     rtol, level
         As in ``solve`` and ``timescales``.
     tolerance : float
         How far the local exponent may be from one value for a power law to hold.
-    progress : callable, optional
-        Called after every point.
+    path, overwrite, executor, workers, progress
+        As in ``sweep``; there are three points per value.
+    extra : mapping, optional
+        Further attributes of the file, as in ``store.save``.
 
     Raises
     ------
@@ -137,46 +184,107 @@ def scaling(
         If a parameter is outside its domain.
     ConvergenceError
         If no point could be solved; single failures are recorded in ``failures``.
+    DataError, WorkerError
+        As ``sweep``.
     """
     if parameter not in PARAMETERS:
         raise ModelError(f"parameter is {parameter!r}; it must be one of {', '.join(PARAMETERS)}")
     if not 0.0 < tolerance < 1.0:
         raise ModelError(f"tolerance is {tolerance!r}; it must be between 0 and 1")
     points = np.unique(np.asarray(values, dtype=float))
-    if points.size < 3 or not np.all(np.isfinite(points)) or points[0] <= 0.0:
+    lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
+    if points.size < 3 or not np.all(np.isfinite(points)) or points[0] < lowest:
         raise ModelError(
             f"values of {parameter} are {points.tolist()}; a scaling law needs at least 3 "
-            "different finite values > 0"
+            f"different finite values {'>= 0' if lowest == 0.0 else '> 0'}"
         )
+    constants = _constants(model, parameter)
+    over = [
+        {parameter: place, **constants}
+        for value in points.tolist()
+        for place in (value, *_beside(parameter, value))
+    ]
+    plan = Plan(model, GradientFlow(), over, Request(QUANTITIES, rtol=rtol, level=level))
+    campaign = Campaign({"points": plan})
 
-    def times(value: float) -> dict[str, float]:
-        found = timescales(solve(model.replace(**{parameter: value}), rtol), level)
-        return {name: getattr(found, name) for name in QUANTITIES}
+    def result(tables: dict[str, Table]) -> Scaling:
+        return _scaling(model, parameter, points, tables["points"], tolerance)
 
-    rows: list[dict[str, float]] = []
-    slopes: list[dict[str, float]] = []
-    failures: dict[float, str] = {}
-    nothing = dict.fromkeys(QUANTITIES, math.nan)
-    for value in points.tolist():
-        below, above = value * math.exp(-_STEP), value * math.exp(_STEP)
-        run = math.log(_abscissa(parameter, above) / _abscissa(parameter, below))
-        try:
-            rows.append(times(value))
-            low, high = times(below), times(above)
-            slopes.append({name: _log_ratio(high[name], low[name]) / run for name in QUANTITIES})
-        except ConvergenceError as error:
-            failures[value] = str(error)
-            rows[len(slopes) :] = [nothing]
-            slopes.append(nothing)
-        if progress is not None:
-            progress()
-    if len(failures) == points.size:
+    if path is None:
+        tables = campaign.tables()
+        campaign.run(tables, executor=executor, workers=workers, progress=progress)
+        found = result(tables)
+    else:
+        # the sweep is stored beside its fits, which are made of it again when the file is read
+        swept: dict[str, Table] = {}
+
+        def keep(tables: dict[str, Table]) -> dict[str, Table]:
+            swept.update(tables)
+            return tables
+
+        def stored(tables: dict[str, Table]) -> dict[str, Any]:
+            runs = {"points": of_table(tables["points"])}
+            return runs if tables["points"].missing else {"scaling": result(tables), **runs}
+
+        in_file(
+            path, campaign, keep, stored, overwrite=overwrite, executor=executor,
+            workers=workers, progress=progress, extra=extra,
+        )  # fmt: skip
+        found = result(swept)
+    if len(found.failures) == points.size:
         raise ConvergenceError(
-            f"no point of the sweep over {parameter} could be solved: {failures[points[0]]}"
+            f"no point of the sweep over {parameter} could be solved: {found.failures[points[0]]}"
         )
+    return found
+
+
+def _constants(model: ScoreModel, parameter: str) -> dict[str, Any]:
+    """What a power law has in common with the model's covariance."""
+    if parameter != "power_law.exponent":
+        return {}
+    law = model.covariance
+    atoms = law.dimension if law.dimension is not None else law.n_atoms
+    if atoms < 2:
+        raise ModelError(
+            "the model's covariance has one eigenvalue; a sweep over power laws takes their number "
+            "from it, as that of Covariance.power_law(1.0, atoms=256)"
+        )
+    return {"power_law.atoms": atoms, "power_law.mean": law.mean}
+
+
+def _beside(parameter: str, value: float) -> tuple[float, float]:
+    """The two places whose difference gives the local exponent."""
+    if parameter == "power_law.exponent":
+        low = max(0.0, value - _STEP)
+        return low, low + 2.0 * _STEP
+    return value * math.exp(-_STEP), value * math.exp(_STEP)
+
+
+def _scaling(
+    model: ScoreModel, parameter: str, points: Array, table: Table, tolerance: float
+) -> Scaling:
+    """Exponents and fits of the quantities at each value and on either side of it."""
+    n = points.size
+    columns = {name: array.reshape(n, 3).copy() for name, array in table.quantities().items()}
+    failures: dict[float, str] = {}
+    for index, reason in sorted(table.reasons.items()):
+        message = reason.removeprefix("ConvergenceError: ")
+        failures.setdefault(float(points[index // 3]), message)
+    lost = np.isin(points, list(failures))
+    run = np.array(
+        [
+            math.log(_abscissa(parameter, high) / _abscissa(parameter, low))
+            for low, high in (_beside(parameter, value) for value in points.tolist())
+        ]
+    )
     abscissa = np.array([_abscissa(parameter, value) for value in points.tolist()])
-    quantities = {name: np.array([row[name] for row in rows]) for name in QUANTITIES}
-    exponents = {name: np.array([row[name] for row in slopes]) for name in QUANTITIES}
+    quantities: dict[str, Array] = {}
+    exponents: dict[str, Array] = {}
+    for name, array in columns.items():
+        array[lost] = math.nan
+        quantities[name] = array[:, 0]
+        steps = [_log_ratio(high, low) for _, low, high in array.tolist()]
+        exponents[name] = np.array(steps) / run
     fits, global_fits = {}, {}
     for name in QUANTITIES:
         usable = np.isfinite(exponents[name]) & np.isfinite(quantities[name])
@@ -197,10 +305,13 @@ def scaling(
         global_fits=global_fits,
         tolerance=tolerance,
         failures=failures,
+        rtol=table.plan.request.rtol,
     )
 
 
 def _abscissa(parameter: str, value: float) -> float:
+    if parameter == "power_law.exponent":
+        return math.exp(value)
     return -math.expm1(-2.0 * value) if parameter == "t" else value
 
 

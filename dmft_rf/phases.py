@@ -131,6 +131,7 @@ def phase_diagram(
     executor: Executor | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> PhaseDiagram:
     """Phase diagram over (psi_n, psi_p), (psi_n, t) or (psi_n, tau).
 
@@ -149,6 +150,8 @@ def phase_diagram(
         As in ``solve``. Maps need less than a curve: 1e-6 by default.
     path, overwrite, executor, workers, progress
         As in ``sweep``.
+    extra : mapping, optional
+        Further attributes of the file, as in ``store.save``.
 
     Returns
     -------
@@ -192,6 +195,7 @@ def phase_diagram(
     found: PhaseDiagram = in_file(
         path, campaign, result, lambda diagram: {"phases": diagram, **diagram.sweeps},
         overwrite=overwrite, executor=executor, workers=workers, progress=progress,
+        extra=extra,
     )  # fmt: skip
     return found
 

@@ -61,8 +61,14 @@ ENDINGS = (".png", ".pdf")
 """Formats of `save_figure`."""
 
 _TAU = r"training time $\tau$ (gradient flow, $dA/d\tau = -d^2\,\nabla_{\!A} L_{\rm train}$)"
-_SYMBOLS = {"psi_n": r"\psi_n", "psi_p": r"\psi_p", "t": r"\Delta_t"}
+_SYMBOLS = {
+    "psi_n": r"\psi_n",
+    "psi_p": r"\psi_p",
+    "t": r"\Delta_t",
+    "power_law.exponent": r"e^\alpha",
+}
 _PARAMETERS = {
+    "power_law.exponent": r"exponent $\alpha$ of the eigenvalues $\lambda_k \propto k^{-\alpha}$",
     "psi_n": r"samples per dimension $\psi_n = n/d$",
     "psi_p": r"features per dimension $\psi_p = p/d$",
     "t": r"variance of the noise $\Delta_t = 1 - e^{-2t}$",
@@ -356,7 +362,8 @@ def plot_scaling(scaling: Scaling) -> Figure:
         Markers are computed values; a line is a fitted power law over the range where it holds.
     """
     figure, (ax, below) = figure_of(2, heights=(1.7, 1.0))
-    x = np.asarray(scaling.abscissa, dtype=float)
+    steep = scaling.parameter == "power_law.exponent"
+    x = np.asarray(scaling.values if steep else scaling.abscissa, dtype=float)
     symbol = _SYMBOLS[scaling.parameter]
     for name, (label, colour, line, marker) in _TIMES.items():
         if name not in scaling.quantities:
@@ -365,8 +372,14 @@ def plot_scaling(scaling: Scaling) -> Figure:
         text = label
         if fit is not None:
             span = np.geomspace(fit.low, fit.high, 50)
-            ax.plot(span, fit.prefactor * span**fit.exponent, color=colour, linestyle=line)
-            text += rf" $\propto {symbol}^{{\,{fit.exponent:.3f} \pm {fit.exponent_error:.3f}}}$"
+            at = np.log(span) if steep else span
+            ax.plot(at, fit.prefactor * span**fit.exponent, color=colour, linestyle=line)
+            power = rf"{fit.exponent:.3f} \pm {fit.exponent_error:.3f}"
+            text += (
+                rf" $\propto e^{{({power})\alpha}}$"
+                if steep
+                else (rf" $\propto {symbol}^{{\,{power}}}$")
+            )
         style: dict[str, Any] = {
             "color": colour,
             "marker": marker,
@@ -380,14 +393,16 @@ def plot_scaling(scaling: Scaling) -> Figure:
         below.axhline(level, color=GREY, linewidth=0.8, linestyle=":")
     ax.set_ylabel(r"training time $\tau$ (gradient flow)")
     ax.set_yscale("log")
-    below.set_xscale("log")
-    label_decades(below.xaxis, x)
+    if not steep:
+        below.set_xscale("log")
+        label_decades(below.xaxis, x)
     below.set_xlabel(_PARAMETERS[scaling.parameter])
-    below.set_ylabel(f"local exponent\n" rf"$d\ln\tau\,/\,d\ln {symbol}$")
+    slope = r"\alpha" if steep else rf"\ln {symbol}"
+    below.set_ylabel(f"local exponent\n" rf"$d\ln\tau\,/\,d{slope}$")
     low, high = below.get_ylim()
     below.set_ylim(max(low, -3.0), min(high, 3.0))  # a jump would hide the rest
     d = scaling.model.covariance.dimension
-    if d is not None and scaling.parameter != "t":
+    if d is not None and scaling.parameter in ("psi_n", "psi_p"):
         letter = scaling.parameter[-1]
         upper = ax.secondary_xaxis("top", functions=(_times(d), _times(1.0 / d)))
         what = "samples" if letter == "n" else "features"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.law import Spectrum, spectrum
 from dmft_rf.model import ScoreModel
-from dmft_rf.relaxation import DEFINITIONS, Course, Timescales, timescales
+from dmft_rf.relaxation import DEFINITIONS, Course
 from dmft_rf.rules import GradientFlow, Rule
 from dmft_rf.solution import Solution, solve
 from dmft_rf.thresholds import n_star, n_window, relative_gap, unit_gap
@@ -50,10 +50,10 @@ PHASES = {
     "n_star": "n*/d: beyond this psi_n the gap in these units stays below gap_level for ever",
     "n_window": "beyond this psi_n it is below gap_level at tau = c tau_gen",
 }
-TIMES = tuple(f.name for f in fields(Timescales) if f.name != "definitions")
+TIMES = tuple(DEFINITIONS)
 DESCRIPTIONS: dict[str, str] = {
     **CURVES,
-    **{name: DEFINITIONS[name] for name in TIMES},
+    **DEFINITIONS,
     **SPECTRAL,
     **LIMITS,
     **PHASES,
@@ -172,22 +172,15 @@ class _Point:
             return self._curves[name]
         if name in SPECTRAL:
             return _SPECTRUM[name](self._law)
-        return self._numbers[name]() if name in self._numbers else getattr(self._times, name)
+        if name in self._phases:
+            return self._phases[name]()
+        value: float = getattr(self._course, name)
+        return value
 
     @cached_property
-    def _numbers(self) -> dict[str, Callable[[], float]]:
+    def _phases(self) -> dict[str, Callable[[], float]]:
         request, model = self.request, self.model
         return {
-            "tau_gen": lambda: self._course.tau_gen,
-            "tau_opt": lambda: self._course.tau_opt,
-            "tau_mem": lambda: self._course.tau_mem,
-            "window": lambda: self._course.tau_mem / self._course.tau_gen,
-            "test_min": lambda: self._course.test_min,
-            "score_error_min": lambda: self._course.score_error_min,
-            "final_gap": lambda: self._course.final_gap,
-            "final_score_error": lambda: self._course.final_score_error,
-            "final_test": lambda: self._course.final_test,
-            "final_train": lambda: self._solution.train_limit,
             "gap_final": lambda: self._course.final_gap / unit_gap(model),
             "gap_window": lambda: relative_gap(
                 self._solution, request.multiple * self._course.tau_gen
@@ -217,10 +210,6 @@ class _Point:
         return Course(self._solution, self.request.level)
 
     @cached_property
-    def _times(self) -> Timescales:
-        return timescales(self._solution, self.request.level)
-
-    @cached_property
     def _curves(self) -> dict[str, Array]:
         curves = self._solution.learning_curves(np.array(self.request.tau), self.rule)
         return {name: getattr(curves, name) for name in CURVES}
@@ -241,7 +230,8 @@ def attempt(
     """The packed values of a point, or None and the reason why there are none."""
     try:
         return packed(compute(model, rule, request), shapes), ""
-    except (ModelError, ConvergenceError) as error:
+    except (ConvergenceError, ValueError, ArithmeticError) as error:
+        # ModelError is a ValueError; others come from far outside the usual range
         return None, f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

@@ -103,20 +103,8 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
         If a root cannot be bracketed or the curves are not accurate to the solution's rtol.
     """
     course = Course(solution, level)
-    edges = solution.spectrum.edges[:, 0]
-    learning = solution.spectrum.learning_bulks
-    rate = solution.model.rate
-    upper = math.nan if learning is None else 1.0 / (rate * float(edges[learning][0]))
     return Timescales(
-        tau_gen=course.tau_gen,
-        tau_opt=course.tau_opt,
-        tau_mem=course.tau_mem,
-        window=course.tau_mem / course.tau_gen,
-        tau_gen_spectrum=upper,
-        tau_mem_spectrum=1.0 / (rate * float(edges[0])) if edges[0] > 0.0 else math.inf,
-        test_min=course.test_min,
-        score_error_min=course.score_error_min,
-        final_gap=course.final_gap,
+        **{name: getattr(course, name) for name in DEFINITIONS},
         definitions={name: text.format(level=level) for name, text in DEFINITIONS.items()},
     )
 
@@ -195,6 +183,28 @@ class Course:
             return math.inf
         return self._first_crossing(lambda curves: curves.generalization_gap - half, "tau_mem")
 
+    @property
+    def window(self) -> float:
+        """tau_mem/tau_gen."""
+        return self.tau_mem / self.tau_gen
+
+    @property
+    def tau_gen_spectrum(self) -> float:
+        """Relaxation time of the slowest data direction; nan while the bulks are merged."""
+        law = self.solution.spectrum
+        if law.learning_bulks is None:
+            return math.nan
+        return self._relaxation(float(law.edges[law.learning_bulks][0, 0]))
+
+    @property
+    def tau_mem_spectrum(self) -> float:
+        """Relaxation time of the slowest mode that is trained."""
+        return self._relaxation(float(self.solution.spectrum.edges[0, 0]))
+
+    def _relaxation(self, eigenvalue: float) -> float:
+        rate = self.solution.model.rate
+        return 1.0 / (rate * eigenvalue) if eigenvalue > 0.0 else math.inf
+
     def first_gap(self, gap: float) -> float:
         """First time at which the generalization gap reaches the value ``gap``; inf if never."""
         if max(float(np.max(self._curves.generalization_gap)), self.final_gap) < gap:
@@ -205,6 +215,11 @@ class Course:
     def final_gap(self) -> float:
         """Generalization gap at tau = inf."""
         return float(self._end.generalization_gap)
+
+    @property
+    def final_train(self) -> float:
+        """Training loss at tau = inf, of minimum-norm least squares."""
+        return self.solution.train_limit
 
     @property
     def final_test(self) -> float:

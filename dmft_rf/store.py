@@ -380,7 +380,8 @@ def _collect_scaling(scaling: Scaling) -> Collected:
     arrays = {"values": np.asarray(scaling.values), "abscissa": np.asarray(scaling.abscissa)}
     arrays |= {name: np.asarray(values) for name, values in scaling.quantities.items()}
     arrays |= {f"{name}_exponent": np.asarray(v) for name, v in scaling.local_exponents.items()}
-    attributes: dict[str, Any] = {"parameter": scaling.parameter}
+    attributes: dict[str, Any] = {"parameter": scaling.parameter, "rtol": scaling.rtol}
+    attributes["error_estimate"] = scaling.rtol  # every solution has reached it
     attributes["tolerance"] = scaling.tolerance
     for prefix, fits in (("fit", scaling.fits), ("global_fit", scaling.global_fits)):
         for name, fit in fits.items():

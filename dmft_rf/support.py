@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.fixed_point import outside
 from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order
 
@@ -88,6 +89,11 @@ def find_support(par: Array, lam: Array, w: Array) -> Support:
         psi_p, psi_n, b^2, v^2, s^2, gamma^2.
     lam, w : (n_atoms,) arrays
         Eigenvalues (ascending, distinct) and weights of Sigma.
+
+    Raises
+    ------
+    ConvergenceError
+        If an edge cannot be resolved (psi_p/psi_n beyond about 1e7).
     """
     return _Finder(par, lam, w).support()
 
@@ -263,7 +269,14 @@ class _Finder:
         def clipped(u: float) -> float:
             return max(slope(u)[1], -1e300)
 
-        return float(slope(brentq(clipped, a, b, xtol=1e-15, rtol=1e-14))[0])
+        try:
+            root = brentq(clipped, a, b, xtol=1e-15, rtol=1e-14)
+        except ValueError:  # no change of sign
+            raise ConvergenceError(
+                f"an edge of the spectrum of U is too close to an eigenvalue of its kernel to be "
+                f"resolved (psi_p = {self.psi_p:g}, psi_n = {self.psi_n:g})"
+            ) from None
+        return float(slope(root)[0])
 
     def _range_below_zero(self) -> tuple[float, float]:
         """log(-k) on both sides of the root of dz/dk on k < 0."""

@@ -211,11 +211,13 @@ def in_file(
     executor: Executor | None,
     workers: int | None,
     progress: Progress | None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Any:
     """Run a campaign into the HDF5 file ``path``, or complete it, and return its result.
 
     ``result`` is made of the tables. ``stored`` of a result are the runs of the file; those with
-    the name of a plan are sweeps, from which an unfinished file is taken up again.
+    the name of a plan are sweeps, from which an unfinished file is taken up again; ``extra`` are
+    further attributes of each.
     """
     tables = campaign.tables()
     begun = _begun(path, campaign, tables, overwrite)
@@ -225,9 +227,14 @@ def in_file(
             progress(size, size)
         return result(tables)
     start = time.perf_counter()
+
+    def store(found: Any) -> None:
+        more = {"wall_time_seconds": time.perf_counter() - start, **(extra or {})}
+        save(path, stored(found), overwrite=True, extra=more)
+
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(path, campaign, replace=overwrite and not begun))
-        renewal = _Renewal(lambda: _store(path, stored(result(tables)), start))
+        renewal = _Renewal(lambda: store(result(tables)))
         try:
             campaign.run(
                 tables, journal=journal, executor=executor, workers=workers, progress=progress,
@@ -237,7 +244,7 @@ def in_file(
             journal.sync()
             raise
         final = result(tables)
-        _store(path, stored(final), start)
+        store(final)
         journal.remove()
     return final
 
@@ -321,10 +328,6 @@ def _fill(table: Table, run: Run) -> None:
     reasons = run.arrays["failure_reasons"]
     for index, reason in zip(run.arrays["failures"].tolist(), reasons.tolist(), strict=True):
         table.reasons[index] = reason.decode()
-
-
-def _store(path: str | os.PathLike[str], runs: dict[str, Any], start: float) -> None:
-    save(path, runs, overwrite=True, extra={"wall_time_seconds": time.perf_counter() - start})
 
 
 def _axis(values: tuple[Any, ...]) -> Array:

@@ -262,7 +262,9 @@ def test_out_and_plot_hold_the_printed_result(tmp_path, command):
     few = ("--points", "3") if command == "scaling" else ()
     out, plot = tmp_path / "a.h5", tmp_path / "a.pdf"
     found = result(command, *SMALL, *few, "--out", out, "--plot", plot)
-    (stored,) = load(out).values()
+    runs = load(out)
+    assert set(runs) == ({"scaling", "points"} if command == "scaling" else {command})
+    stored = runs[command]
     assert stored.kind == command
     assert stored.attributes["wall_time_seconds"] > 0.0
     assert stored.attributes["eigenvalues_divided_by"] is None
@@ -445,16 +447,16 @@ def test_an_unconverged_solution_is_exit_code_1(tmp_path, monkeypatch):
 
 
 def test_points_that_fail_are_left_out_of_a_sweep(monkeypatch):
-    import dmft_rf.exponents as exponents
+    import dmft_rf.points as points
 
-    solve = exponents.solve
+    solve = points.solve
 
     def sometimes(model: ScoreModel, *args: Any) -> Any:
         if 1.4 < model.psi_n < 1.5:
             raise ConvergenceError("stuck")
         return solve(model, *args)
 
-    monkeypatch.setattr(exponents, "solve", sometimes)
+    monkeypatch.setattr(points, "solve", sometimes)
     options = ("--from", "1", "--to", "4", "--points", "5")
     answer = run("scaling", *SMALL, *options)
     assert answer.exit_code == 0, answer.output

@@ -104,16 +104,19 @@ def timescales(model: ModelOptions, run: RealRunOptions, output: OutputOptions) 
 
 
 @app.command(
-    help="How these times grow with samples, features or diffusion time. " + _MODEL,
+    help="How these times grow with samples, features, diffusion time or the power law of the "
+    "covariance. " + _MODEL + " With --out an interrupted run is completed by the same command.",
     epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
     "--from 0.001 --to 0.3. " + _EPILOG,
 )
 @grouped
-def scaling(model: ModelOptions, sweep: SweepOptions, output: OutputOptions) -> None:
+def scaling(
+    model: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _sweep
 
-        _sweep.scaling(model, sweep, output)
+        _sweep.scaling(model, sweep, run, output)
 
 
 @app.command(

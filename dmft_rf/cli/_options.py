@@ -108,6 +108,18 @@ class ModelOptions:
             help="Their fractions, summing to 1; equal by default.",
         ),
     ] = None
+    power_law: Annotated[
+        float | None,
+        Option(
+            "--power-law",
+            help="Eigenvalues proportional to k^-NUMBER instead, with mean 1.",
+            **_FLOAT,
+        ),
+    ] = None
+    atoms: Annotated[
+        int | None,
+        Option("--atoms", help="How many of them, k = 1 to d; by default 256.", **_INT),
+    ] = None
     data: Annotated[
         str | None,
         Option(
@@ -176,6 +188,13 @@ class ModelOptions:
             for name in ("dataset", "normalize", "center"):
                 if getattr(self, name) is not None:
                     raise ModelError(f"--{name} is an option of --data, which is not given")
+            if self.power_law is not None:
+                if self.eigenvalues is not None or self.weights is not None:
+                    raise ModelError("--power-law and --eigenvalues exclude one another")
+                atoms = 256 if self.atoms is None else self.atoms
+                return Covariance.power_law(self.power_law, atoms), None
+            if self.atoms is not None:
+                raise ModelError(f"--atoms is {self.atoms!r}, but --power-law is not given")
             if self.eigenvalues is None:
                 if self.weights is not None:
                     raise ModelError(
@@ -184,9 +203,11 @@ class ModelOptions:
                 return None, None
             weights = None if self.weights is None else numbers("--weights", self.weights)
             return Covariance(numbers("--eigenvalues", self.eigenvalues), weights), None
-        for name in ("eigenvalues", "weights"):
+        for name in ("eigenvalues", "weights", "power_law", "atoms"):
             if (value := getattr(self, name)) is not None:
-                raise ModelError(f"--{name} is {value!r}, but --data gives the eigenvalues")
+                raise ModelError(
+                    f"--{name.replace('_', '-')} is {value!r}, but --data gives the eigenvalues"
+                )
         from dmft_rf.data import read_covariance
 
         law = read_covariance(self.data, center=self.center is not False, dataset=self.dataset)
@@ -213,7 +234,7 @@ class OutputOptions:
     def check(self, data: str | None, *, resumed: bool = False) -> None:
         """Raise DataError for a file that could not be written; called before the work.
 
-        A file of --out that is ``resumed`` may exist: who reads it finds out what it is.
+        A file of --out that is ``resumed`` may be that of a sweep: which one is found out later.
         """
         from dmft_rf._output import check_output
         from dmft_rf.plotting import ENDINGS
@@ -221,10 +242,19 @@ class OutputOptions:
         for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
             if path is None:
                 continue
-            there = resumed and path == self.out
-            check_output(path, overwrite=self.overwrite or there, endings=endings)
+            begun = resumed and path == self.out and _is_sweep(path)
+            check_output(path, overwrite=self.overwrite or begun, endings=endings)
             if data is not None and path.resolve() == Path(data).resolve():
                 raise DataError(f"{path}: is the file of --data and is not overwritten")
+
+
+def _is_sweep(path: Path) -> bool:
+    from dmft_rf.store import load
+
+    try:
+        return any(run.kind == "sweep" for run in load(path).values())
+    except DataError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -414,24 +444,30 @@ class PlaneOptions:
 class SweepOptions:
     """What is swept."""
 
-    over: Annotated[str, Option("--over", help="psi_n, psi_p or t.")] = "psi_n"
+    over: Annotated[str, Option("--over", help="psi_n, psi_p, t or power-law.")] = "psi_n"
     start: Annotated[
         float | None,
         Option(
             "--from",
-            help="First value; by default psi_n: psi_p/64, psi_p: 2 psi_n, t: 0.001.",
+            help="First value; by default psi_n: psi_p/64, psi_p: 2 psi_n, t: 0.001, power-law: 0.",
             **_FLOAT,
         ),
     ] = None
     stop: Annotated[
         float | None,
         Option(
-            "--to", help="Last value; by default psi_n: psi_p/2, psi_p: 64 psi_n, t: 0.3.", **_FLOAT
+            "--to",
+            help="Last value; by default psi_n: psi_p/2, psi_p: 64 psi_n, t: 0.3, power-law: 2.",
+            **_FLOAT,
         ),
     ] = None
     points: Annotated[
         int,
-        Option("--points", help="Values, evenly spaced in the logarithm, 3 to 1000.", **_INT),
+        Option(
+            "--points",
+            help="Values, evenly spaced in the logarithm (power-law: evenly), 3 to 1000.",
+            **_INT,
+        ),
     ] = 11
 
 

@@ -41,6 +41,7 @@ def phase_diagram(
             path=output.out,
             overwrite=output.overwrite,
             progress=advance,
+            extra={"eigenvalues_divided_by": divisor},
             **where,
         )
     for what, message in list(diagram.failures.items())[:5]:

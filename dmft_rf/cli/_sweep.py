@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
-from dmft_rf.cli._finish import MEANING, REAL_DATA, finish
+from dmft_rf.cli._finish import MEANING, REAL_DATA, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._options import ModelOptions, OutputOptions, SweepOptions
+from dmft_rf.cli._options import ModelOptions, OutputOptions, RunOptions, SweepOptions
+from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
 
@@ -24,15 +22,33 @@ if TYPE_CHECKING:
     from dmft_rf.exponents import Scaling
 
 
-def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -> None:
-    """How the times grow with samples, features or diffusion time."""
-    output.check(options.data)
+_PARAMETERS = {"psi_n": "psi_n", "psi_p": "psi_p", "t": "t", "power-law": "power_law.exponent"}
+
+
+def scaling(
+    options: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+) -> None:
+    """How the times grow with samples, features, diffusion time or the covariance's power law."""
+    output.check(options.data, resumed=True)
     start = time.perf_counter()
     options.check()
+    given = (options.data, options.eigenvalues, options.power_law)
+    if sweep.over == "power-law" and given == (None, None, None):
+        options = replace(options, power_law=1.0)  # its exponent is swept; --atoms counts
     values = _sweep_values(options, sweep)
     model, divisor = options.build()
-    with _progress(f"scaling over {sweep.over}", values.size) as advance:
-        result = dmft_rf.scaling(model, sweep.over, values, rtol=options.rtol, progress=advance)
+    with computing(run) as where, progress("scaling") as advance, keeping(output.out):
+        result = dmft_rf.scaling(
+            model,
+            _PARAMETERS[sweep.over],
+            values,
+            rtol=options.rtol,
+            path=output.out,
+            overwrite=output.overwrite,
+            progress=advance,
+            extra={"eigenvalues_divided_by": divisor},
+            **where,
+        )
     for value, message in result.failures.items():
         say("warning", f"{sweep.over} = {value:g} is left out: {message}")
     report = begin("scaling", model, divisor, swept=(sweep.over,))
@@ -40,7 +56,11 @@ def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -
     report.header[-1] = ("accuracy", f"every solution reached a relative error of {options.rtol:g}")
     d = model.covariance.dimension
     report.tables += [_sweep_table(result, d), _fit_table(result)]
-    subject = "Delta_t = 1 - e^{-2t}" if sweep.over == "t" else sweep.over
+    subjects = {
+        "t": "Delta_t = 1 - e^{-2t}",
+        "power-law": "e^alpha, alpha the power law's exponent",
+    }
+    subject = subjects.get(sweep.over, sweep.over)
     report.notes.append(_summary(result, d))
     report.notes.append(
         f"In brackets and in the second table: exponents d ln Q/d ln P with P = {subject}. The "
@@ -65,8 +85,7 @@ def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -
     }
     from dmft_rf.plotting import plot_scaling
 
-    extra = {"rtol": options.rtol, "error_estimate": options.rtol}
-    finish(report, output, start, lambda: plot_scaling(result), {"scaling": result}, None, extra)
+    show(report, output, start, lambda: plot_scaling(result))
 
 
 def _sweep_values(options: ModelOptions, sweep: SweepOptions) -> NDArray[np.float64]:
@@ -74,18 +93,23 @@ def _sweep_values(options: ModelOptions, sweep: SweepOptions) -> NDArray[np.floa
         "psi_n": (options.psi_p / 64.0, options.psi_p / 2.0),
         "psi_p": (2.0 * options.psi_n, 64.0 * options.psi_n),
         "t": (1e-3, 0.3),
+        "power-law": (0.0, 2.0),
     }
     if sweep.over not in defaults:
         raise ModelError(f"--over is {sweep.over!r}; it must be one of {', '.join(defaults)}")
     low = defaults[sweep.over][0] if sweep.start is None else sweep.start
     high = defaults[sweep.over][1] if sweep.stop is None else sweep.stop
+    linear = sweep.over == "power-law"
     for name, value in (("--from", low), ("--to", high)):
-        if not (math.isfinite(value) and value > 0.0):
-            raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
+        if not (math.isfinite(value) and (value > 0.0 or (value == 0.0 and linear))):
+            allowed = ">= 0" if linear else "> 0"
+            raise ModelError(f"{name} is {value!r}; it must be finite and {allowed}")
     if not low < high:
         raise ModelError(f"--from is {low!r}; it must be below --to, {high!r}")
     if not 3 <= sweep.points <= 1000:
         raise ModelError(f"--points is {sweep.points!r}; it must be from 3 to 1000")
+    if linear:
+        return np.linspace(low, high, sweep.points)
     values = np.geomspace(low, high, sweep.points)
     # powers of 2 and the like come out exact in tables
     near = np.rint(values)
@@ -130,7 +154,8 @@ def _slope(result: Scaling, name: str, i: int) -> str:
 
 def _fit_table(result: Scaling) -> Table:
     """The power laws and where they hold."""
-    subject = "Delta_t" if result.parameter == "t" else result.parameter
+    subjects = {"t": "Delta_t", "power_law.exponent": "e^alpha"}
+    subject = subjects.get(result.parameter, result.parameter)
     rows = []
     for name in result.quantities:
         whole = result.global_fits.get(name)
@@ -143,17 +168,3 @@ def _fit_table(result: Scaling) -> Table:
             rows.append([name, exponent, fit.holds, over_all])
     columns = ["quantity", "exponent", f"holds for {subject}", "over all points"]
     return Table(columns, rows, "Power laws", frozenset({0, 2}))
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr if it is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
