@@ -44,13 +44,18 @@ DEFINITIONS = {
 
 # Points per decade on which sign changes are looked for; roots are then refined. Curves are sums
 # of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns
-# between neighbouring points would be smaller than 1e-11 of the curve.
-_PER_DECADE = 12
+# between neighbouring points would be smaller than 1e-11 of the curve, or 1e-7 with the fewer
+# points that are enough where curves are only known to _ROUGH.
+_PER_DECADE, _FEW_PER_DECADE = 12, 8
+_ROUGH = 1e-7
 # from and to these multiples of the shortest and the longest relaxation time of U; the test loss
 # falls until the fastest modes have moved, and cannot turn before
 _EARLY = 1e-6
 _FIRST_TURN = 1e-3
 _LATE = 60.0
+# for a root: places in the interval of the search, and half the width of the last one in log tau
+_PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))
+_CLOSE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -153,16 +158,15 @@ class Course:
         tau = self._tau[self._tau >= _FIRST_TURN / _EARLY * self._tau[0]]
         values = self._slope(tau)
         turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
+        # beyond the point where the slope is lost in rounding its sign means nothing
+        ends = np.stack([turns, turns + 1])
+        lost = 1e-13 * self.solution.learning_curves(tau[ends]).score_error
+        turns = turns[np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)]
         roots = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
         candidates = np.array([*roots, math.inf])
-        ends = np.stack([turns, turns + 1])
-        curves = self.solution.learning_curves(np.append(candidates, tau[ends]))
-        score = curves.score_error[: candidates.size]
-        # beyond the point where the slope is lost in rounding its sign means nothing
-        lost = 1e-13 * curves.score_error[candidates.size :].reshape(ends.shape)
-        known = np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)
-        best = int(np.argmin(np.where(np.append(known, True), score, math.inf)))
-        return float(candidates[best]), float(score[best]), float(curves.test[best])
+        curves = self.solution.learning_curves(candidates)
+        best = int(np.argmin(curves.score_error))
+        return float(candidates[best]), float(curves.score_error[best]), float(curves.test[best])
 
     @cached_property
     def tau_gen(self) -> float:
@@ -242,7 +246,9 @@ class Course:
         rate = self.solution.model.rate
         first = _EARLY / (rate * M)
         last = horizon(self.solution.model, M) if self.solution.hard_edge else _LATE / (rate * m)
-        return np.geomspace(first, last, 2 + int(_PER_DECADE * math.log10(last / first)))
+        a, b = math.log(first), math.log(last)
+        density = _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
+        return np.exp(np.linspace(a, b, 2 + int(density * (b - a) / math.log(10.0))))
 
     @cached_property
     def _curves(self) -> LearningCurves:
@@ -270,17 +276,35 @@ class Course:
         return self._refined(lambda u: f(self.solution.learning_curves(u)), tau[i - 1], tau[i])
 
     def _refined(self, f: Callable[[Array], Array], low: float, high: float) -> float:
-        """Root of ``f`` between two times, in log tau.
+        """First root of ``f`` between two times of the search, in log tau, to rounding.
 
-        To a relative 1e-13, or a thousandth of the accuracy of the curves if that is more.
+        A call with many times costs little more than one with a single time: the root is
+        interpolated between values in the whole interval, and once more between values that
+        enclose it closely. Where that fails, Brent's method takes over.
         """
+        a, b = math.log(low), math.log(high)
+        u = a + (b - a) * _PLACES
+        v = f(np.exp(u))
+        changes = np.flatnonzero((v[:-1] < 0.0) != (v[1:] < 0.0))
+        if changes.size == 0:  # the root is at an end, up to rounding
+            return low if abs(v[0]) < abs(v[-1]) else high
+        i = int(changes[0])
+        steps = np.diff(v)
+        if np.all(steps > 0.0) or np.all(steps < 0.0):
+            near = min(max(_inverse(u, v), a), b) + _CLOSE * np.array([-1.0, 0.0, 1.0])
+            w = f(np.exp(near))
+            if w[0] * w[2] < 0.0 and (w[0] < w[1] < w[2] or w[0] > w[1] > w[2]):
+                return math.exp(_inverse(near, w))
         from scipy.optimize import brentq
 
         root = brentq(
-            lambda u: float(f(np.array([math.exp(u)]))[0]),
-            math.log(low),
-            math.log(high),
-            xtol=max(1e-13, 1e-3 * self.solution.rtol),
-            rtol=1e-13,
+            lambda u: float(f(np.array([math.exp(u)]))[0]), u[i], u[i + 1], xtol=1e-13, rtol=1e-13
         )
         return math.exp(root)
+
+
+def _inverse(u: Array, v: Array) -> float:
+    """Where the polynomial u(v) through all points has v = 0."""
+    n = v.size
+    factors = np.where(np.eye(n, dtype=bool), 1.0, -v / (v[:, None] - v + np.eye(n)))
+    return float(u @ factors.prod(axis=1))

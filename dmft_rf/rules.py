@@ -78,6 +78,10 @@ class Rule(ABC):
         """Raise ModelError if the rule does not exist at these times."""
 
 
+# e^{-u} is 0 beyond the first, and 1 - e^{-u} is 1 to rounding beyond the second
+_GONE, _SATURATED = 746.0, 40.0
+
+
 def _exponent(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
     """-rate x tau, 0 in the rows of tau = inf, and which rows those are."""
     forever = np.isinf(tau)
@@ -88,7 +92,8 @@ def _exponent(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
 def _left(x: Array, tau: Array, rate: float) -> Array:
     """exp(-rate x tau), 0 at tau = inf."""
     exponent, forever = _exponent(x, tau, rate)
-    value = np.exp(exponent)
+    value = np.zeros_like(exponent)
+    np.exp(exponent, out=value, where=exponent.real > -_GONE)
     value[forever] = 0.0
     return value
 
@@ -96,9 +101,10 @@ def _left(x: Array, tau: Array, rate: float) -> Array:
 def _gone(x: Array, tau: Array, rate: float) -> Array:
     """1 - exp(-rate x tau) without cancellation, 1 at tau = inf."""
     exponent, forever = _exponent(x, tau, rate)
-    value = -np.expm1(exponent)
-    value[forever] = 1.0
-    return value
+    value = np.full_like(exponent, -1.0)
+    np.expm1(exponent, out=value, where=exponent.real > -_SATURATED)
+    value[forever] = -1.0
+    return np.negative(value, out=value)
 
 
 @dataclass(frozen=True)
