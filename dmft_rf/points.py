@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf.dynamics import LearningCurves
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.law import Spectrum, spectrum
 from dmft_rf.model import ScoreModel
@@ -31,6 +32,7 @@ CURVES = {
     "generalization_gap": "test minus training loss at each tau",
     "score_error": "score error at each tau",
 }
+_CURVE_NAMES = frozenset(CURVES)
 SPECTRAL = {
     "edges": "edges of the bulks of U from below, padded with nan",
     "edge_low": "lowest edge of the bulks of U",
@@ -169,7 +171,8 @@ class _Point:
 
     def value(self, name: str) -> Array | float:
         if name in CURVES:
-            return self._curves[name]
+            values: Array = getattr(self._curves, name)
+            return values
         if name in SPECTRAL:
             return _SPECTRUM[name](self._law)
         if name in self._phases:
@@ -207,12 +210,12 @@ class _Point:
 
     @cached_property
     def _course(self) -> Course:
-        return Course(self._solution, self.request.level)
+        plain = self.rule == GradientFlow() and not _CURVE_NAMES.isdisjoint(self.request.quantities)
+        return Course(self._solution, self.request.level, self._curves if plain else None)
 
     @cached_property
-    def _curves(self) -> dict[str, Array]:
-        curves = self._solution.learning_curves(np.array(self.request.tau), self.rule)
-        return {name: getattr(curves, name) for name in CURVES}
+    def _curves(self) -> LearningCurves:
+        return self._solution.learning_curves(np.array(self.request.tau), self.rule)
 
 
 _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {

@@ -48,11 +48,11 @@ DEFINITIONS = {
 # points that are enough where curves are only known to _ROUGH.
 _PER_DECADE, _FEW_PER_DECADE = 12, 8
 _ROUGH = 1e-7
-# from and to these multiples of the shortest and the longest relaxation time of U; the test loss
-# falls until the fastest modes have moved, and cannot turn before
-_EARLY = 1e-6
-_FIRST_TURN = 1e-3
-_LATE = 60.0
+# from and to these multiples of the shortest and the longest relaxation time of U
+_EARLY, _LATE = 1e-6, 60.0
+# The test loss falls until the fastest modes have moved: over the whole range of parameters no
+# minimum was found before 3.7. After the second multiple nothing moves by more than rounding.
+_FIRST_TURN, _LAST_TURN = 0.03, 30.0
 # for a root: places in the interval of the search, and half the width of the last one in log tau
 _PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))
 _CLOSE = 1e-5
@@ -122,6 +122,9 @@ class Course:
     solution : Solution
     level : float
         As in ``timescales``.
+    known : LearningCurves, optional
+        Curves of gradient flow on this solution; where their times are many and wide enough the
+        minimum is looked for between them.
 
     Raises
     ------
@@ -131,11 +134,12 @@ class Course:
         By every number, as ``timescales``.
     """
 
-    def __init__(self, solution: Solution, level: float = 0.1):
+    def __init__(self, solution: Solution, level: float = 0.1, known: LearningCurves | None = None):
         if not 0.0 < level < 1.0:
             raise ModelError(f"level is {level!r}; it must be between 0 and 1")
         self.solution = solution
         self.level = level
+        self._known = known
 
     @property
     def tau_opt(self) -> float:
@@ -155,6 +159,17 @@ class Course:
     @cached_property
     def _minimum(self) -> tuple[float, float, float]:
         """tau_opt, score error and test loss there: roots of the slope, and the limit tau = inf."""
+        brackets = self._turns_of_known()
+        if brackets is None:
+            brackets = self._turns()
+        roots = [self._refined(self._slope, low, high) for low, high in brackets]
+        candidates = np.array([*roots, math.inf])
+        curves = self.solution.learning_curves(candidates)
+        best = int(np.argmin(curves.score_error))
+        return float(candidates[best]), float(curves.score_error[best]), float(curves.test[best])
+
+    def _turns(self) -> list[tuple[float, float]]:
+        """Intervals in which the slope of the test loss changes from negative to positive."""
         tau = self._tau[self._tau >= _FIRST_TURN / _EARLY * self._tau[0]]
         values = self._slope(tau)
         turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
@@ -162,11 +177,30 @@ class Course:
         ends = np.stack([turns, turns + 1])
         lost = 1e-13 * self.solution.learning_curves(tau[ends]).score_error
         turns = turns[np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)]
-        roots = [self._refined(self._slope, tau[i], tau[i + 1]) for i in turns]
-        candidates = np.array([*roots, math.inf])
-        curves = self.solution.learning_curves(candidates)
-        best = int(np.argmin(curves.score_error))
-        return float(candidates[best]), float(curves.score_error[best]), float(curves.test[best])
+        return [(float(tau[i]), float(tau[i + 1])) for i in turns]
+
+    def _turns_of_known(self) -> list[tuple[float, float]] | None:
+        """The same from the known curves; None if they have too few times."""
+        if self._known is None:
+            return None
+        used = np.isfinite(self._known.tau) & (self._known.tau > 0.0)
+        tau, score = self._known.tau[used], self._known.score_error[used]
+        m, M = self.solution.diagnostics["support"]
+        rate = self.solution.model.rate
+        if tau.size < 3 or tau[0] * rate * M > _FIRST_TURN or tau[-1] * rate * m < _LAST_TURN:
+            return None
+        steps = np.diff(tau)
+        if np.any(steps <= 0.0) or np.any(tau[1:] > tau[:-1] * 10.0 ** (1.0 / self._density)):
+            return None
+        low = (score[1:-1] < score[:-2]) & (score[1:-1] <= score[2:])
+        # a minimum shallower than rounding is none
+        depth = np.minimum(score[:-2], score[2:]) - score[1:-1]
+        turns = np.flatnonzero(low & (depth > 1e-13 * score[1:-1]))
+        brackets = [(float(tau[i]), float(tau[i + 2])) for i in turns]
+        ends = self._slope(np.array(brackets).ravel()).reshape(-1, 2)
+        if np.any(ends[:, 0] >= 0.0) or np.any(ends[:, 1] <= 0.0):
+            return None  # the interval does not enclose the root
+        return brackets
 
     @cached_property
     def tau_gen(self) -> float:
@@ -247,8 +281,11 @@ class Course:
         first = _EARLY / (rate * M)
         last = horizon(self.solution.model, M) if self.solution.hard_edge else _LATE / (rate * m)
         a, b = math.log(first), math.log(last)
-        density = _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
-        return np.exp(np.linspace(a, b, 2 + int(density * (b - a) / math.log(10.0))))
+        return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
+
+    @property
+    def _density(self) -> int:
+        return _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
 
     @cached_property
     def _curves(self) -> LearningCurves:
