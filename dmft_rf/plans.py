@@ -139,15 +139,15 @@ class Plan:
 
     @property
     def most_atoms(self) -> int:
-        """Largest number of eigenvalues of a covariance in the sweep."""
+        """Largest number of eigenvalues of a covariance in the sweep, over all of its classes."""
         together = {**{name: (value,) for name, value in self.fixed.items()}, **self.axes}
         if "power_law.atoms" in together:
             return max(int(value) for value in together["power_law.atoms"])
         if any(name.startswith("power_law.") for name in together):
             return 256
         if "covariance" in together:
-            return max(value.n_atoms for value in together["covariance"])
-        return self.model.covariance.n_atoms
+            return max(value.eigenvalues.size for value in together["covariance"])
+        return self.model.covariance.eigenvalues.size
 
     @cached_property
     def fingerprint(self) -> str:
@@ -234,6 +234,8 @@ def _described(value: Any) -> Any:
     if isinstance(value, Covariance):
         law = value.eigenvalues.tobytes() + value.weights.tobytes()
         return ["covariance", hashlib.sha256(law).hexdigest(), value.dimension]
+    if isinstance(value, np.ndarray):
+        return ["array", list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]
     if is_dataclass(value):
         return [
             type(value).__name__,

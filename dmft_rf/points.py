@@ -118,8 +118,8 @@ class Request:
     def shapes(self, most_atoms: int) -> dict[str, tuple[int, ...]]:
         """Shape of each quantity at one point, for covariances of at most so many eigenvalues."""
         special: dict[str, tuple[int, ...]] = {name: (len(self.tau),) for name in CURVES}
-        # K has 2 n_atoms pieces of spectrum and two poles: no more bulks than that
-        special["edges"] = (2 * most_atoms + 2, 2)
+        # two bulks per eigenvalue, and some that belong to none
+        special["edges"] = (2 * most_atoms + 4, 2)
         return {name: special.get(name, ()) for name in self.quantities}
 
     def check_rule(self, rule: Rule) -> None:

@@ -19,6 +19,7 @@ from dmft_rf._version import __version__
 from dmft_rf.campaign import Campaign, Progress, Table, journal_path
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import DataError, ModelError
+from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
 from dmft_rf.plans import Plan
 from dmft_rf.points import DESCRIPTIONS, Request, names_of
@@ -339,10 +340,10 @@ def _axis(values: tuple[Any, ...]) -> Array:
 
 def _stored(value: Any) -> Any:
     """A number or a name that stands for a value."""
-    if isinstance(value, Covariance):
-        return value.label
     if isinstance(value, int | float | str):
         return value
+    if isinstance(value, Covariance | Mixture):
+        return value.label
     return str(getattr(value, "name", getattr(value, "__name__", value)))
 
 

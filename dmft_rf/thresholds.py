@@ -32,7 +32,7 @@ _SHORTEST, _LONGEST = 0.1, 3.0
 
 def unit_gap(model: ScoreModel) -> float:
     """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
-    return model.coefficients.Delta_t * model.initial_score_error
+    return model.Delta_t * model.initial_score_error
 
 
 def relative_gap(solution: Solution, tau: float) -> float:
@@ -108,8 +108,8 @@ def _largest_root(
 
     def excess(u: float) -> float:
         if u not in known:
-            # the gap may vanish in rounding where there is nothing to overfit
-            known[u] = math.log(max(gap(math.exp(u)), 1e-300) / level)
+            # it may vanish in rounding where nothing overfits, and is infinite at p = n m
+            known[u] = math.log(min(max(gap(math.exp(u)), 1e-300), 1e300) / level)
         return known[u]
 
     here = math.log(start)

@@ -14,6 +14,7 @@ from dmft_rf import (
     DataError,
     GradientDescent,
     GradientFlow,
+    Mixture,
     ModelError,
     ScoreModel,
     WorkerError,
@@ -27,6 +28,7 @@ from dmft_rf.store import load
 from tests.sweeping import contents, deadly
 
 MODEL = ScoreModel(0.1, 8.0, 4.0)
+MIXTURE = Mixture([0.4, 0.6], [[0.5, 0.5], [1.0, 3.0]])
 TAU = (0.0, 1.0, 30.0, 1e3, math.inf)
 GRID = {"psi_n": [1.0, 4.0, 9.0], "t": [0.05, 0.3]}
 
@@ -92,11 +94,18 @@ def test_a_list_is_its_points_in_any_order():
             {"isotropic.scale": [0.5, 2.0], "psi_n": 7},
             [MODEL.replace(covariance=Covariance.isotropic(s), psi_n=7) for s in (0.5, 2.0)],
         ),
-        ({"noise_draws": [math.inf]}, [MODEL]),
+        (
+            {"noise_draws": [1, 4.0, math.inf]},
+            [MODEL.replace(noise_draws=m) for m in (1, 4, math.inf)],
+        ),
+        (
+            {"covariance": [Covariance([1.0, 2.0]), MIXTURE]},
+            [MODEL.replace(covariance=c) for c in (Covariance([1.0, 2.0]), MIXTURE)],
+        ),
     ],
 )
 def test_any_parameter_of_the_model_can_be_swept(over, expected):
-    found = sweep(MODEL, over, "final_gap")
+    found = sweep(MODEL, over, ["final_gap", "edges"])
     values = [timescales(solve(model)).final_gap for model in expected]
     np.testing.assert_array_equal(found.quantities["final_gap"], values)
 

@@ -173,8 +173,8 @@ def test_full_disk_keeps_what_was_finished(tmp_path, limit):
     journal = tmp_path / "full.h5.points"
     assert {p.name for p in tmp_path.iterdir()} == {journal.name}
     header = sum(len(line) for line in journal.read_bytes().splitlines(keepends=True)[:2])
-    # (length, checksum, plan, index, length of the reason), tau_mem and at most 4 bulks
-    record = 8 + 14 + 8 * (1 + 2 * 4)
+    # (length, checksum, plan, index, length of the reason), tau_mem and at most 6 bulks
+    record = 8 + 14 + 8 * (1 + 2 * 6)
     whole = min(32, max(0, (limit - header) // record))
     assert journal.stat().st_size == (header + whole * record if limit else 0)
     counts = []
