@@ -27,6 +27,7 @@ from ._checks import (
 )
 from .accumulator import CovarianceAccumulator, real_rows
 from .errors import ModelError
+from .quadrature import JacobiMatrix
 
 __all__ = ["MAX_ATOMS", "Covariance", "SampleSizeWarning"]
 
@@ -355,6 +356,37 @@ class Covariance:
         return Covariance(
             self.eigenvalues / self.mean,
             self.weights,
+            label=self.label,
+            dimension=self.dimension,
+            samples=self.samples,
+        )
+
+    def gauss(self, nodes: int) -> Covariance:
+        """Return the Gauss quadrature of the law: fewer atoms, the same moments.
+
+        Averages of polynomials in lambda up to the degree 2 nodes - 1 stay what they are; those of
+        functions that are analytic around the spectrum converge geometrically in ``nodes``.
+
+        Parameters
+        ----------
+        nodes : int
+            Number of atoms, >= 1; a law that has no more is returned as it is.
+
+        Returns
+        -------
+        Covariance
+            Of the same label, dimension and sample count.
+        """
+        n = count(nodes, "nodes")
+        if n >= self.n_atoms:
+            return self
+        return self.from_rule(*JacobiMatrix(self.eigenvalues, self.weights).rule(n))
+
+    def from_rule(self, nodes: NDArray[np.float64], weights: NDArray[np.float64]) -> Covariance:
+        """Return the law with these atoms instead, of the same label, dimension and samples."""
+        return Covariance(
+            np.maximum(nodes, 0.0),
+            weights,
             label=self.label,
             dimension=self.dimension,
             samples=self.samples,

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ class LearningCurves:
         """omega Delta_t ||A||^2/(p d), what weight decay omega adds to the training loss."""
         return self.rule.decay * self.weight_norm
 
-    @property
+    @cached_property
     def relative_error(self) -> float:
         """Largest estimated relative error of train, test and score_error.
 
@@ -113,6 +114,18 @@ class LearningCurves:
             scale = np.maximum(np.abs(getattr(self, name)), _SMALL * start)
             finite = np.isfinite(scale)  # a loss that diverges has no error
             worst = max(worst, float(np.max(self.error[name][finite] / scale[finite], initial=0.0)))
+        return worst
+
+    def difference(self, other: LearningCurves) -> float:
+        """Largest relative difference from curves at the same times, as in relative_error."""
+        if self.tau.size == 0:
+            return 0.0
+        worst = 0.0
+        untrained = (("train", 1.0), ("test", 1.0), ("score_error", self.model.initial_score_error))
+        for name, start in untrained:
+            here, there = getattr(self, name), getattr(other, name)
+            scale = np.maximum(np.abs(here), _SMALL * start)
+            worst = max(worst, float(np.max(np.abs(here - there) / scale)))
         return worst
 
     def require(self, rtol: float) -> LearningCurves:
@@ -135,7 +148,7 @@ def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """
     times = checked_times(tau)
     flat = times.ravel()
-    rule.check(float(nodes.law.edges[-1, 1]), nodes.model.rate)
+    rule.check(nodes.law.ends[1], nodes.model.rate)
     rule.check_times(flat)
     size = max(16, _BLOCK // max(nodes.points.size, nodes.model.weights.size))
     blocks = [flat[i : i + size] for i in range(0, max(flat.size, 1), size)]
@@ -203,8 +216,8 @@ def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
     """What ``_NAMES`` lists, at the times ``tau``, each of shape (n_tau,)."""
     model = nodes.model
     x = nodes.points
-    h = rule.filter(x, tau, model.rate)
-    train = _train(nodes, h, rule.residual(x, tau, model.rate))
+    h, left = rule.filter_and_residual(x, tau, model.rate)
+    train = _train(nodes, h, left)
     norm = nodes.integral(h * h, nodes.S_VV)
     scaled = _sum(
         _bias(nodes, h),

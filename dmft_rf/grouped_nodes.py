@@ -21,7 +21,7 @@ from dmft_rf.contour import Contour
 from dmft_rf.estimate import Estimate
 from dmft_rf.kernels import grouped_pairs
 from dmft_rf.law import Spectrum
-from dmft_rf.nodes import Exact, Nodes
+from dmft_rf.nodes import Exact, Form, Nodes
 from dmft_rf.stieltjes import GroupedResolvent, grouped_resolvent
 
 Array = NDArray[np.float64]
@@ -146,7 +146,7 @@ class GroupedNodes(Nodes):
         return rest * float(g.weights @ (R * (g.test @ g.basis)))
 
     @cached_property
-    def _empirical(self) -> tuple[Complex, Complex]:
+    def _empirical(self) -> Form:
         """(1/d) Tr V^T (U - z_1)^{-1} U' (U - z_2)^{-1} V, U' the same samples under fresh noise.
 
         U' = (1/n) sum D D^T + b^2 M M^T + s^2 with D = gamma W x/sqrt(d) + v omega, the part of the
@@ -156,7 +156,7 @@ class GroupedNodes(Nodes):
             D^T (U - z)^{-1} V = (D - g f)^T (U_{-f} - z)^{-1} V_{-f} + g x^T.
         """
         V, P, V_mixed, P_mixed = self.pairs
-        return self._fresh(V, P, False), self._fresh(V_mixed, P_mixed, True)
+        return Form.of(self._fresh(V, P, False), self._fresh(V_mixed, P_mixed, True))
 
     def _fresh(self, V: Complex, P: Complex, mixed: bool) -> Complex:
         g, s, model = self.groups, self.resolvent, self.model
@@ -197,6 +197,6 @@ class GroupedNodes(Nodes):
         if math.isinf(self.model.noise_draws):
             return None
         b = sum(one.share * one.coefficients.b for one in self.model.classes)
-        first, second = self.integral(h, self.S_VW), self.form(h, *self._empirical)
+        first, second = self.integral(h, self.S_VW), self.form(h, self._empirical)
         value = 1.0 - 2.0 * b * first.value + second.value
         return Estimate(value, 2.0 * abs(b) * first.error + second.error)

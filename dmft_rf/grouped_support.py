@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,29 +60,11 @@ class _Gap:
     above: float
 
 
-def find_grouped_support(groups: SampleGroups) -> Support:
-    """Edges, masses and the atom at s_0^2; raises ConvergenceError if an edge is not found."""
-    walk = _Walk(groups)
-    bottom, atom = walk.bottom()
-    top = walk.top()
-    gaps = [bottom, *walk.inside(bottom.high, top.low), top]
-    psi_p = walk.psi_p
-    above = np.array([gap.above for gap in gaps]) / psi_p
-    above[0] = 1.0 - atom
-    offsets = np.array([(a.high, b.low) for a, b in itertools.pairwise(gaps)])
-    # the d directions of the data lie above the gap with that mass above it
-    centre = [i for i, gap in enumerate(gaps) if abs(gap.above - 1.0) < 1e-12]
-    learning = np.arange(len(offsets)) >= centre[0] if centre else None
-    return Support(offsets, above[:-1] - above[1:], atom, learning)
+class GroupedSupportFinder:
+    """Edges, masses and the atom at s_0^2, by moving along real k.
 
-
-def solve_at_zero(groups: SampleGroups) -> RealPoint:
-    """The solution at z = 0, on or below the support."""
-    return _Walk(groups).at_zero()
-
-
-class _Walk:
-    """Moves along real k."""
+    Its properties raise ConvergenceError where an edge is not found.
+    """
 
     def __init__(self, groups: SampleGroups):
         self.groups = groups
@@ -93,6 +76,28 @@ class _Walk:
         self.upper = (groups.noise + mean) / float(groups.par[1])  # bound of e_j + k
         self.rank = groups.columns + (1.0 if groups.par[2] > 0.0 else 0.0)
         self.bound = float(grouped.spectral_bound(self.par, *groups.one_point[1:4]))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest edge, measured from s_0^2; the inner gaps are not looked for."""
+        return self._bottom[0].high, self._top.low
+
+    @property
+    def atom(self) -> float:
+        """Mass of the atom at s_0^2."""
+        return self._bottom[1]
+
+    def support(self) -> Support:
+        """The whole support."""
+        bottom, atom = self._bottom
+        gaps = [bottom, *self.inside(*self.ends), self._top]
+        above = np.array([gap.above for gap in gaps]) / self.psi_p
+        above[0] = 1.0 - atom
+        offsets = np.array([(a.high, b.low) for a, b in itertools.pairwise(gaps)])
+        # the d directions of the data lie above the gap with that mass above it
+        centre = [i for i, gap in enumerate(gaps) if abs(gap.above - 1.0) < 1e-12]
+        learning = np.arange(len(offsets)) >= centre[0] if centre else None
+        return Support(offsets, above[:-1] - above[1:], atom, learning)
 
     def settle(self, k: float, guess: Array) -> tuple[float, float, Array | None]:
         """z - s_0^2, dz/dk and e at k; e is None where no stable solution was found."""
@@ -109,7 +114,8 @@ class _Walk:
 
     # -- the outer edges ---------------------------------------------------------------------
 
-    def bottom(self) -> tuple[_Gap, float]:
+    @cached_property
+    def _bottom(self) -> tuple[_Gap, float]:
         """The gap below all bulks, and the mass of the atom at s_0^2 that it may contain."""
         excess = self.psi_p - self.rank
         if abs(excess) <= 4e-15 * self.psi_p:  # hard edge: the support begins at s_0^2 itself
@@ -137,7 +143,8 @@ class _Walk:
         z, _, e = self.below(k)
         return z, k, e
 
-    def top(self) -> _Gap:
+    @cached_property
+    def _top(self) -> _Gap:
         """The gap above all bulks."""
         k = 4.0 * (self.bound + float(self.upper.max())) * max(1.0, 1.0 / self.psi_p)
         e = np.full(self.groups.count.size, -k)
@@ -250,7 +257,7 @@ class _Walk:
     # -- below the support -------------------------------------------------------------------
 
     def at_zero(self) -> RealPoint:
-        """See solve_at_zero."""
+        """The solution at z = 0, on or below the support."""
         target = -float(self.groups.par[3])
         if target == 0.0 and self.psi_p >= self.rank * (1.0 - 4e-15):
             _, _, e = self.below(0.0)

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS
-from dmft_rf.grouped_support import RealPoint, find_grouped_support, solve_at_zero
+from dmft_rf.grouped_support import GroupedSupportFinder, RealPoint
 from dmft_rf.kernels import fixed_point, grouped
 from dmft_rf.model import ScoreModel
-from dmft_rf.support import Support, find_support, solve_below
+from dmft_rf.support import Support, SupportFinder
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -70,7 +70,25 @@ class Spectrum:
     """
 
     model: ScoreModel
-    support: Support
+
+    @cached_property
+    def support(self) -> Support:
+        """Edges and masses, measured from ``floor``."""
+        return self._finder.support()
+
+    @cached_property
+    def _finder(self) -> SupportFinder | GroupedSupportFinder:
+        model = self.model
+        if model.closed_form:
+            cov = model.covariance
+            return SupportFinder(model.parameters, cov.eigenvalues, cov.weights)
+        return GroupedSupportFinder(model.groups)
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest edge, without the search for inner gaps."""
+        low, high = self._finder.ends
+        return low + self.floor, high + self.floor
 
     @property
     def floor(self) -> float:
@@ -90,9 +108,8 @@ class Spectrum:
     @property
     def atoms(self) -> Array:
         """(location, mass) of each atom, shape (n_atoms, 2); there is at most one, at s_t^2."""
-        if self.support.atom == 0.0:
-            return np.empty((0, 2))
-        return np.array([[self.floor, self.support.atom]])
+        mass = self._finder.atom
+        return np.array([[self.floor, mass]]) if mass > 0.0 else np.empty((0, 2))
 
     @property
     def learning_bulks(self) -> NDArray[np.bool_] | None:
@@ -217,8 +234,8 @@ class Spectrum:
         """
         model = self.model
         if model.closed_form:
-            cov = model.covariance
-            k, E = solve_below(model.parameters, cov.eigenvalues, cov.weights, -self.floor)
+            assert isinstance(self._finder, SupportFinder)
+            k, E = self._finder.below(-self.floor)
             return k, np.array([E])
         point = self.zero_point
         with np.errstate(divide="ignore"):
@@ -227,7 +244,8 @@ class Spectrum:
     @cached_property
     def zero_point(self) -> RealPoint:
         """The solution at z = 0 for samples in groups."""
-        return solve_at_zero(self.model.groups)
+        assert isinstance(self._finder, GroupedSupportFinder)
+        return self._finder.at_zero()
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
         """Integral of ``f(lambda)`` against the whole law, bulks and atom.
@@ -258,18 +276,14 @@ class Spectrum:
 
 
 def spectrum(model: ScoreModel) -> Spectrum:
-    """Spectral law of U for ``model``: exact edges, bulks, masses and atom; density on demand.
+    """Spectral law of U for ``model``: exact edges, bulks, masses, atom and density, on demand.
 
     Raises
     ------
     ConvergenceError
-        If an edge is not found, or (from ``density``, ``mass`` and ``moment``) the density cannot
-        be resolved.
+        (from its properties) if an edge is not found or the density cannot be resolved.
     """
-    if model.closed_form:
-        cov = model.covariance
-        return Spectrum(model, find_support(model.parameters, cov.eigenvalues, cov.weights))
-    return Spectrum(model, find_grouped_support(model.groups))
+    return Spectrum(model)
 
 
 def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[np.int64]]:

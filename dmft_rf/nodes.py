@@ -34,6 +34,10 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
+# atoms beyond which pairs are formed by partial fractions
+_MANY_ATOMS = 48
+
+
 @dataclass(frozen=True)
 class Exact:
     """Integrals against the measure of S_VV that need no contour.
@@ -49,6 +53,35 @@ class Exact:
     mass: float
     inverse: float
     train_limit: float
+
+
+@dataclass(frozen=True)
+class Form:
+    """A two-point function on pairs of nodes, ready to be applied to rows u.
+
+    Attributes
+    ----------
+    real : (2 N, 2 N) array
+        u P + conj(u) M^T for P at (z_i, z_j) and M at (z_i, conj z_j), as one real product.
+    size : (N, N) array
+        |P| + |M|.
+    """
+
+    real: Array
+    size: Array
+
+    @classmethod
+    def of(cls, plain: Complex, mixed: Complex) -> Form:
+        """From the values at (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
+        even, odd = plain + mixed.T, plain - mixed.T
+        real = np.block([[even.real, even.imag], [-odd.imag, odd.real]])
+        return cls(real, np.abs(plain) + np.abs(mixed))
+
+    def applied(self, u: Complex) -> Complex:
+        """The rows u P + conj(u) M^T, shape (n, N)."""
+        product = np.concatenate([u.real, u.imag], axis=1) @ self.real
+        n = u.shape[1]
+        return product[:, :n] + 1j * product[:, n:]
 
 
 class Nodes(ABC):
@@ -135,24 +168,26 @@ class Nodes(ABC):
 
     def quadratic(self, f: NDArray[Any]) -> Estimate:
         """The variance [f, f]."""
-        return self.form(f, *self.variance)
+        return self.form(f, self._variance_form)
 
-    def form(self, f: NDArray[Any], plain: Complex, mixed: Complex) -> Estimate:
-        """Double integral of f(x) f(y) from a two-point function at (z_i, z_j), (z_i, conj z_j)."""
+    @cached_property
+    def _variance_form(self) -> Form:
+        return Form.of(*self.variance)
+
+    def form(self, f: NDArray[Any], form: Form) -> Estimate:
+        """Double integral of f(x) f(y) against a two-point function."""
         u = f * self.contour.weights
-        terms = u * (u @ plain + u.conj() @ mixed.T)
+        terms = u * form.applied(u)
         size = np.abs(u)
         value = 2.0 * terms.sum(axis=1).real
-        whole = np.abs(plain) + np.abs(mixed)
-        rounding = self._rounding * np.einsum("ti,ti->t", size, size @ whole)
+        rounding = self._rounding * np.einsum("ti,ti->t", size, size @ form.size)
         rounding += 4.0 * self.defect * np.abs(value)
         return Estimate(value, 2.0 * self._truncation(terms) + rounding)
 
     def bilinear(self, f: Complex, g: Complex) -> Array:
         """The variance [f, g], row by row."""
-        plain, mixed = self.variance
         u, v = f * self.contour.weights, g * self.contour.weights
-        return 2.0 * np.einsum("ti,ti->t", v, u @ plain + u.conj() @ mixed.T).real
+        return 2.0 * np.einsum("ti,ti->t", v, self._variance_form.applied(u)).real
 
     def empirical(self, h: NDArray[Any]) -> Estimate | None:
         """Loss of the filter h on the training samples under fresh noise; None: L_train itself."""
@@ -199,7 +234,8 @@ class Nodes(ABC):
         The nodes are exponentials of numbers up to ln(M/m)/2, which they lose digits to.
         """
         start = self.contour.start
-        ratio = float(self.law.edges[-1, 1] - start) / float(self.law.edges[0, 0] - start)
+        low, high = self.law.ends
+        ratio = (high - start) / (low - start)
         return ROUNDING * (1.0 + 0.5 * math.log(ratio))
 
 
@@ -237,7 +273,7 @@ class ContourNodes(Nodes):
         """b S."""
         return self._b * self.S
 
-    @property
+    @cached_property
     def signal(self) -> Complex:
         """b r_k, shape (N, n_atoms)."""
         return self._b * self._r
@@ -269,12 +305,9 @@ class ContourNodes(Nodes):
     @cached_property
     def variance(self) -> tuple[Complex, Complex]:
         """a^2 b^2 V_Q(z_i, z_j) and at (z_i, conj z_j) for Q = Sigma_t, each (N, N)."""
-        cov, par = self.model.covariance, self.model.parameters
-        lam, w, r, s = cov.eigenvalues, cov.weights, self._r, self.resolvent
-        n = s.z.size
-        left = np.concatenate([r * w, r * (w * lam), r * (w * lam**2)])
-        both = (left @ np.concatenate([r, r.conj()]).T).reshape(3, n, 2 * n)
-        plain, mixed = both[..., :n], both[..., n:]
+        par, s = self.model.parameters, self.resolvent
+        many = self.model.weights.size > _MANY_ATOMS
+        plain, mixed = self._pairs_from_points() if many else self._pairs_from_atoms()
         (one,) = self.model.classes
         scale = (self._b * one.linear) ** 2
         q0 = scale * one.coefficients.Delta_t
@@ -285,6 +318,45 @@ class ContourNodes(Nodes):
             assemble(*first, *first, s.dk, True, plain[0], plain[1], plain[2], q0, q1, par),
             assemble(*first, *second, s.dk, False, mixed[0], mixed[1], mixed[2], q0, q1, par),
         )
+
+    def _pairs_from_atoms(self) -> tuple[Complex, Complex]:
+        """<lambda^j r_1 r_2> for j = 0, 1, 2, at (z_i, z_j) and (z_i, conj z_j), each (3, N, N)."""
+        cov, r = self.model.covariance, self._r
+        lam, w, n = cov.eigenvalues, cov.weights, r.shape[0]
+        left = np.concatenate([r * w, r * (w * lam), r * (w * lam**2)])
+        both = (left @ np.concatenate([r, r.conj()]).T).reshape(3, n, 2 * n)
+        return both[..., :n], both[..., n:]
+
+    def _pairs_from_points(self) -> tuple[Complex, Complex]:
+        """The same from sums over the atoms at single points, by partial fractions.
+
+        With r = 1/(y (kappa + lambda)), s = <1/(kappa + lambda)> and l = <lambda/(kappa + lambda)>,
+
+            y_1 y_2 (kappa_1 - kappa_2) <lambda^j r_1 r_2>
+                = s_2 - s_1,  l_2 - l_1,  kappa_1 l_1 - kappa_2 l_2,
+
+        so that the cost is that of the pairs, whatever the number of atoms.
+        """
+        cov, s, r = self.model.covariance, self.resolvent, self._r
+        lam, w = cov.eigenvalues, cov.weights
+        y = self.model.coefficients.gamma2 / s.E
+        kappa = (self.model.coefficients.b**2 - s.k) / y
+        single = y[:, None] * (r @ np.stack([w, w * lam], axis=1))
+        parts = np.stack([-single[:, 0], -single[:, 1], kappa * single[:, 1]])
+        same = (r * r) @ np.stack([w, w * lam, w * lam**2], axis=1)
+
+        def divided(other: Complex, point: Complex, scale: Complex) -> Complex:
+            gap = np.subtract.outer(kappa, point)
+            np.fill_diagonal(gap, 1.0)
+            return (parts[:, :, None] - other[:, None, :]) / (gap * np.multiply.outer(y, scale))
+
+        plain = divided(parts, kappa, y)
+        diagonal = np.arange(y.size)
+        plain[:, diagonal, diagonal] = same.T
+        mixed = divided(parts.conj(), kappa.conj(), y.conj())
+        size = np.abs(r) ** 2 @ np.stack([w, w * lam, w * lam**2], axis=1)
+        mixed[:, diagonal, diagonal] = size.T
+        return plain, mixed
 
     @cached_property
     def exact(self) -> Exact:

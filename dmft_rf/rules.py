@@ -67,6 +67,10 @@ class Rule(ABC):
     def residual(self, x: Array, tau: Array, rate: float) -> Array:
         """1 - x h_tau(x)."""
 
+    def filter_and_residual(self, x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
+        """``filter`` and ``residual`` together."""
+        return self.filter(x, tau, rate), self.residual(x, tau, rate)
+
     @abstractmethod
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """g_tau(x), the factor by which the initial weights have decayed."""
@@ -147,6 +151,18 @@ class GradientFlow(Rule):
         y = x + self.weight_decay
         left = _left(y, tau, rate)
         return left if self.weight_decay == 0.0 else (self.weight_decay + x * left) / y
+
+    def filter_and_residual(self, x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
+        """Both from one exponential, and expm1 where 1 - e^{-alpha (x + omega) tau} is small."""
+        y = x + self.weight_decay
+        exponent, forever = _exponent(y, tau, rate)
+        left = np.exp(exponent)
+        gone = 1.0 - left
+        early = np.abs(exponent) < 0.5
+        gone[early] = -np.expm1(exponent[early])
+        left[forever], gone[forever] = 0.0, 1.0
+        h = gone / y
+        return h, left if self.weight_decay == 0.0 else (self.weight_decay + x * left) / y
 
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """e^{-alpha (x + omega) tau}."""

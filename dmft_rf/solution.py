@@ -17,8 +17,10 @@ from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.law import Spectrum, spectrum
 from dmft_rf.measure import SpectralNodes, nodes_on
+from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
 from dmft_rf.nodes import ContourNodes, Nodes
+from dmft_rf.quadrature import JacobiMatrix
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
 
@@ -32,7 +34,34 @@ _NEAREST = 1e-8
 # beyond these a solution would not fit a laptop's memory
 _MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
+# atoms that a compression begins with
+_FEWEST_ATOMS = 24
 _MOST_SPECTRAL_NODES = 2500
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A covariance that was replaced by a Gauss quadrature of its law.
+
+    Attributes
+    ----------
+    atoms : int
+        Atoms that are left.
+    error : float
+        Largest relative difference of train loss, test loss and score error under gradient flow,
+        over all times, from those with a quarter fewer atoms.
+    """
+
+    atoms: int
+    error: float
+
+    def applied(self, curves: LearningCurves, model: ScoreModel) -> LearningCurves:
+        """The curves as those of ``model``, with this error added to their own."""
+        error = {
+            name: values + self.error * np.abs(getattr(curves, name))
+            for name, values in curves.error.items()
+        }
+        return replace(curves, model=model, error=error)
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,8 @@ class Solution:
     error_estimate : float
         Estimated relative error of train loss, test loss and score error under gradient flow, the
         largest over all times (LearningCurves.relative_error).
+    compression : Compression or None
+        What ``compress`` made of the covariance.
     diagnostics : dict
         nodes, newton_steps, residual (relative size of the last Newton step), support
         (lowest and highest edge), defect (of the quadrature, against two exact integrals), tries,
@@ -63,6 +94,7 @@ class Solution:
     nodes: Nodes
     error_estimate: float
     diagnostics: dict[str, Any] = field(compare=False)
+    compression: Compression | None = None
 
     @property
     def train_limit(self) -> float:
@@ -87,14 +119,20 @@ class Solution:
             If ``rtol`` cannot be reached for this rule.
         """
         rule = GradientFlow() if rule is None else rule
-        rule.check(self.diagnostics["support"][1], self.model.rate)
+        rule.check(self.spectrum.ends[1], self.model.rate)
+        curves = self._curves(tau, rule)
+        if self.compression is not None:
+            curves = self.compression.applied(curves, self.model)
+        return curves.require(self.rtol)
+
+    def _curves(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         if self.hard_edge:
-            return self._at_hard_edge(tau, rule).require(self.rtol)
+            return self._at_hard_edge(tau, rule)
         region = rule.region(self.model.rate)
         if self._fits(region):
-            return self._on_contour(tau, rule, region).require(self.rtol)
+            return self._on_contour(tau, rule, region)
         # momentum close to 1: the region is too thin for a contour
-        return self._on_spectrum(tau, rule).require(self.rtol)
+        return self._on_spectrum(tau, rule)
 
     @property
     def hard_edge(self) -> bool:
@@ -149,13 +187,13 @@ class Solution:
                 del kept[old]
             if region.start < 0.0:
                 n = int(nodes_for(*flattened(region, m, M), self.rtol))
-                kept[region] = nodes_on_contour(self.spectrum, contour_in(region, m, M, n))
+                kept[region] = nodes_on_contour(self.nodes.law, contour_in(region, m, M, n))
             else:
-                kept[region] = _accurate_nodes(self.spectrum, m, M, region, self.rtol)[0]
+                kept[region] = _accurate_nodes(self.nodes.law, m, M, region, self.rtol)[0]
         curves = curves_on(kept[region], tau, rule)
         while not curves.relative_error <= self.rtol:
             size = math.ceil(1.25 * kept[region].points.size)
-            more = nodes_on_contour(self.spectrum, contour_in(region, m, M, size))
+            more = nodes_on_contour(self.nodes.law, contour_in(region, m, M, size))
             better = curves_on(more, tau, rule)
             if size > _MOST_NODES or better.relative_error > 0.7 * curves.relative_error:
                 break  # what is left is rounding
@@ -182,7 +220,7 @@ class Solution:
 
     def _spectral_nodes(self, level: int) -> SpectralNodes:
         """Nodes on the spectrum; each level halves the panels of the one before."""
-        levels = self._spectral_levels
+        levels, law = self._spectral_levels, self.nodes.law
         if not isinstance(self.nodes, ContourNodes):
             raise ConvergenceError(
                 "a momentum this close to 1 is solved for one class of data and noise that is "
@@ -190,15 +228,15 @@ class Solution:
                 partial=self,
             )
         while len(levels) <= level:
-            panels = levels[-1].panels.halved() if levels else self.spectrum.panels
+            panels = levels[-1].panels.halved() if levels else law.panels
             size = nodes_on(panels)
             if size > _MOST_SPECTRAL_NODES:
                 raise ConvergenceError(
                     f"a rule that no contour carries needs {size} nodes on this spectrum of "
-                    f"{len(self.spectrum.edges)} bulks; {_MOST_SPECTRAL_NODES} are the most",
+                    f"{len(law.edges)} bulks; {_MOST_SPECTRAL_NODES} are the most",
                     partial=self,
                 )
-            levels.append(SpectralNodes(self.spectrum, panels, self.nodes, self._probes))
+            levels.append(SpectralNodes(law, panels, self.nodes, self._probes))
         return levels[level]
 
     @cached_property
@@ -206,7 +244,7 @@ class Solution:
         return probe_times(self.model, *self.diagnostics["support"])
 
 
-def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
+def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> Solution:
     """Solve ``model`` once, for all training rules and times.
 
     Parameters
@@ -215,11 +253,15 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
     rtol : float
         Relative accuracy of train loss, test loss and score error, between 1e-13 and 1e-2; values
         below 1e-3 of the untrained network's are accurate to rtol times that.
+    compress : bool
+        Solve with a Gauss quadrature of the covariance's law (``Covariance.gauss``), of as many
+        nodes as ``rtol`` needs: for thousands of eigenvalues. The curves are those of the model as
+        stated, and so is ``spectrum``.
 
     Raises
     ------
     ModelError
-        If ``rtol`` is outside its range.
+        If ``rtol`` is outside its range, or a Mixture is to be compressed.
     ConvergenceError
         If the one-point equations fail at a node, if a linear activation makes the support of U
         touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
@@ -227,9 +269,11 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
     """
     if not _SMALLEST_RTOL <= rtol <= 1e-2:
         raise ModelError(f"rtol is {rtol!r}; it must be between {_SMALLEST_RTOL:g} and 0.01")
+    if compress:
+        return _compressed(model, rtol)
     start = time.perf_counter()
     law = spectrum(model)
-    m, M = float(law.edges[0, 0]), float(law.edges[-1, 1])
+    m, M = law.ends
     closed_form = model.closed_form
     if not m > 0.0 and closed_form:
         raise ConvergenceError(
@@ -260,6 +304,34 @@ def solve(model: ScoreModel, rtol: float = 1e-10) -> Solution:
             residual=error,
         )
     return solution
+
+
+def _compressed(model: ScoreModel, rtol: float) -> Solution:
+    """``solve`` on Gauss quadratures of a third more nodes each time, until two agree."""
+    start = time.perf_counter()
+    cov = model.covariance
+    if isinstance(cov, Mixture):
+        raise ModelError("compress is True; the covariances of a mixture cannot be compressed")
+    atoms, before = _FEWEST_ATOMS, None
+    jacobi = JacobiMatrix(cov.eigenvalues, cov.weights)
+    while 4 * atoms < cov.n_atoms:
+        fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
+        found = solve(fewer, rtol)
+        probes = probe_times(fewer, *found.diagnostics["support"])
+        if before is not None:
+            error = found.learning_curves(probes).difference(before.learning_curves(probes))
+            if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
+                diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
+                return replace(
+                    found,
+                    model=model,
+                    spectrum=spectrum(model),
+                    error_estimate=found.error_estimate + error,
+                    diagnostics=diagnostics,
+                    compression=Compression(fewer.covariance.n_atoms, error),
+                )
+        atoms, before = math.ceil(4 * atoms / 3), found
+    return solve(model, rtol)  # nothing to be gained
 
 
 def _accurate_nodes(

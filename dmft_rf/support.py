@@ -21,6 +21,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,13 +81,13 @@ class _DataGap:
     above: float
 
 
-def find_support(par: Array, lam: Array, w: Array) -> Support:
-    """Edges, masses and atom of U for the parameters ``par`` of kernels.fixed_point.
+class SupportFinder:
+    """Edges, masses and atom of U: walks through the pieces between the eigenvalues of K.
 
     Parameters
     ----------
     par : (6,) array
-        psi_p, psi_n, b^2, v^2, s^2, gamma^2.
+        psi_p, psi_n, b^2, v^2, s^2, gamma^2, as in kernels.fixed_point.
     lam, w : (n_atoms,) arrays
         Eigenvalues (ascending, distinct) and weights of Sigma.
 
@@ -95,20 +96,6 @@ def find_support(par: Array, lam: Array, w: Array) -> Support:
     ConvergenceError
         If an edge cannot be resolved (psi_p/psi_n beyond about 1e7).
     """
-    return _Finder(par, lam, w).support()
-
-
-def solve_below(par: Array, lam: Array, w: Array, offset: float) -> tuple[float, float]:
-    """k and E at the real point z = s^2 + ``offset``, offset <= 0, below the support of U.
-
-    On this side z(k) is increasing on k < 0 up to the lowest edge, so that k is one root. At
-    offset = 0 with an atom there (a linear activation with psi_p > 1) the limit is k = 0.
-    """
-    return _Finder(par, lam, w).below(offset)
-
-
-class _Finder:
-    """Walks through the pieces between the eigenvalues of K, in ascending order."""
 
     def __init__(self, par: Array, lam: Array, w: Array):
         self.par, self.lam, self.w = par, lam, w
@@ -131,9 +118,20 @@ class _Finder:
 
     # -- the walk ----------------------------------------------------------------------------
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest edge, measured from s^2; the inner gaps are not looked for."""
+        return self._bottom[0].high, self._top.low
+
+    @property
+    def atom(self) -> float:
+        """Mass of the atom at s^2."""
+        return self._bottom[1]
+
     def support(self) -> Support:
-        bottom, atom = self._bottom()
-        gaps = [bottom, *self._middle(), self._top()]
+        """The whole support."""
+        bottom, atom = self._bottom
+        gaps = [bottom, *self._middle(), self._top]
         offsets = np.array([(g.high, h.low) for g, h in itertools.pairwise(gaps)])
         above = np.array([g.above for g in gaps]) / self.psi_p
         if atom == 0.0:
@@ -147,6 +145,7 @@ class _Finder:
             learning = np.arange(len(masses)) >= centre
         return Support(offsets, masses, atom, learning)
 
+    @cached_property
     def _bottom(self) -> tuple[_Gap, float]:
         """The gap below all bulks, and the atom at s^2 (k = 0) that it may contain."""
         excess = self.psi_p - self.total
@@ -158,7 +157,7 @@ class _Finder:
         if self.vn > 0.0:
             edge = self._outer_edge(-1)
         else:
-            first = self.poles[0][0] if self.poles else self._k(self._c(self._data_gaps[0].low), 1)
+            first = self.poles[0][0] if self.poles else self._k(self._c(self._data_ends[1]), 1)
             edge = self._one_sided(lambda k: self._at_k(k, False), 0.0, first)
         return _Gap(-math.inf, edge, self.total), excess / self.psi_p
 
@@ -173,12 +172,13 @@ class _Finder:
             gaps += self._between_data(gap, 1, gap.above)
         return gaps
 
+    @cached_property
     def _top(self) -> _Gap:
         return _Gap(self._outer_edge(1), math.inf, 0.0)
 
     def _centre(self) -> list[_Gap]:
         """Between the two families, c below the support of C; poles at c = 0 split it."""
-        c_min = self._c(self._data_gaps[0].low)
+        c_min = self._c(self._data_ends[1])
         k_high = self._k(c_min, 1)
         k_low = self._k(c_min, -1) if self.vn > 0.0 else None
         nodes = [k for k, _ in self.poles]
@@ -206,7 +206,11 @@ class _Finder:
         return self._concave(lambda kappa: self._at_kappa(kappa, sign), gap.low, gap.high, above)
 
     def below(self, offset: float) -> tuple[float, float]:
-        """See solve_below."""
+        """k and E at the real point z = s^2 + ``offset``, offset <= 0, below the support of U.
+
+        On this side z(k) is increasing on k < 0 up to the lowest edge, so that k is one root. At
+        offset = 0 with an atom there (a linear activation with psi_p > 1) the limit is k = 0.
+        """
         if offset == 0.0 and self.psi_p >= self.total:
             return 0.0, self._E_at(0.0)
 
@@ -293,7 +297,7 @@ class _Finder:
 
     def _outer_edge(self, sign: int) -> float:
         """The edge in the piece beyond the largest eigenvalue of C: top (+) or bottom (-)."""
-        start = self._data_gaps[-1].high
+        start = self._data_ends[0]
 
         def slope(u: float) -> tuple[float, float]:
             return self._at_kappa(start - math.exp(u), sign)
@@ -330,14 +334,9 @@ class _Finder:
 
     # -- gaps of the sample covariance ------------------------------------------------------------
 
-    @property
-    def _data_gaps(self) -> list[_DataGap]:
-        """Gaps of C in ascending c: below its support, between its bulks, above them."""
-        if not hasattr(self, "_found"):
-            self._found = self._find_data_gaps()
-        return self._found
-
-    def _find_data_gaps(self) -> list[_DataGap]:
+    @cached_property
+    def _data_ends(self) -> tuple[float, float]:
+        """kappa at the highest and at the lowest edge of C."""
         lam, w, psi_n = self.data_lam, self.data_w, self.psi_n
         spread = math.log(math.sqrt(float(np.sum(w * lam * lam)) / psi_n))
 
@@ -349,6 +348,13 @@ class _Finder:
 
         right = outer(-float(lam[0]), 1.0, float(w[0]))
         left = outer(-float(lam[-1]), -1.0, float(w[-1]))
+        return left, right
+
+    @cached_property
+    def _data_gaps(self) -> list[_DataGap]:
+        """Gaps of C in ascending c: below its support, between its bulks, above them."""
+        lam, w, psi_n = self.data_lam, self.data_w, self.psi_n
+        left, right = self._data_ends
         gaps = [_DataGap(right, math.inf, self.data_mass)]
         above = np.cumsum(w[::-1])[::-1]
         # a gap needs f < psi_n somewhere; the two neighbours alone bound f from below

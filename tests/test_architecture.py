@@ -35,6 +35,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "descent",
             "groups",
             "mixture",
+            "quadrature",
             "units",
         },
         {"base"},

@@ -154,7 +154,7 @@ def newton(z, k, E, par, lam, w):
         damp = 1.0 if size < 0.5 else 0.5 / size
         k = k + damp * dk
         E = E + damp * dE
-        if step < 1e-9:
+        if step < 1e-9 or size < 1e-13:
             return k, E, dk_dz, dE_dz, size, iteration + 1, CONVERGED
         step = size
     return k, E, dk_dz, dE_dz, step, _MAX_NEWTON, NOT_CONVERGED
@@ -235,8 +235,23 @@ def continued(z, par, lam, w):
 
 
 @njit
+def hermite(s, here, slope, before, slope_before):
+    """Cubic through two points and their slopes, a step s beyond the last one.
+
+    s and the slopes are in units of the distance between the two points.
+    """
+    t = 1.0 + s  # from the point before
+    return (
+        before * ((1.0 + 2.0 * t) * s * s)
+        + here * (t * t * (3.0 - 2.0 * t))
+        + slope_before * (t * s * s)
+        + slope * (t * t * s)
+    )
+
+
+@njit
 def solve_path(z, par, lam, w):
-    """Solve at the points of a path z, shape (n,), each warm-started from the one before it.
+    """Solve at the points of a path z, shape (n,), each warm-started from the two before it.
 
     A warm start that Newton's method or condition (4) refuses is replaced by continuation from
     infinity, so that the result does not depend on the order of the points. Returns arrays
@@ -254,8 +269,13 @@ def solve_path(z, par, lam, w):
         done = False
         if i > 0 and status[i - 1] == CONVERGED:
             dz = z[i] - z[i - 1]
-            k_0 = k[i - 1] + dk[i - 1] * dz
-            E_0 = E[i - 1] + dE[i - 1] * dz
+            if i > 1 and status[i - 2] == CONVERGED and abs(dz) < 2.0 * abs(z[i - 1] - z[i - 2]):
+                h = z[i - 1] - z[i - 2]
+                k_0 = hermite(dz / h, k[i - 1], h * dk[i - 1], k[i - 2], h * dk[i - 2])
+                E_0 = hermite(dz / h, E[i - 1], h * dE[i - 1], E[i - 2], h * dE[i - 2])
+            else:
+                k_0 = k[i - 1] + dk[i - 1] * dz
+                E_0 = E[i - 1] + dE[i - 1] * dz
             if not k_0.imag > 0.0 or abs(k_0 - k[i - 1]) > 0.7 * abs(k[i - 1]):
                 k_0, E_0 = k[i - 1], E[i - 1]
             k[i], E[i], dk[i], dE[i], residual[i], used, status[i] = newton(

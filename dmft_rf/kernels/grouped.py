@@ -218,7 +218,7 @@ def newton(z, k, e, par, c, C, o2, w):
         k = k - damp * f[0]
         for j in range(J):
             e[j] -= damp * f[j + 1]
-        if step < 1e-9:
+        if step < 1e-9 or size < 1e-13:
             return k, slope[0], slope[1:], size, iteration + 1, CONVERGED
         step = size
     return k, slope[0], slope[1:], step, _MAX_NEWTON, NOT_CONVERGED
@@ -328,8 +328,23 @@ def continued(z, par, c, C, o2, w, e):
 
 
 @njit
+def hermite(s, here, slope, before, slope_before):
+    """Cubic through two points and their slopes, a step s beyond the last one.
+
+    s and the slopes are in units of the distance between the two points.
+    """
+    t = 1.0 + s  # from the point before
+    return (
+        before * ((1.0 + 2.0 * t) * s * s)
+        + here * (t * t * (3.0 - 2.0 * t))
+        + slope_before * (t * s * s)
+        + slope * (t * t * s)
+    )
+
+
+@njit
 def solve_path(z, par, c, C, o2, w):
-    """Solve at the points of a path z, shape (n,), each warm-started from the one before it.
+    """Solve at the points of a path z, shape (n,), each warm-started from the two before it.
 
     A warm start that Newton's method or the certificate refuses is replaced by continuation from
     infinity, so that the result does not depend on the order of the points. Returns arrays
@@ -348,8 +363,16 @@ def solve_path(z, par, c, C, o2, w):
         done = False
         if i > 0 and status[i - 1] == CONVERGED:
             dz = z[i] - z[i - 1]
-            k_0 = k[i - 1] + dk[i - 1] * dz
-            e[i] = e[i - 1] + de[i - 1] * dz
+            if i > 1 and status[i - 2] == CONVERGED and abs(dz) < 2.0 * abs(z[i - 1] - z[i - 2]):
+                h = z[i - 1] - z[i - 2]
+                k_0 = hermite(dz / h, k[i - 1], h * dk[i - 1], k[i - 2], h * dk[i - 2])
+                for j in range(J):
+                    e[i, j] = hermite(
+                        dz / h, e[i - 1, j], h * de[i - 1, j], e[i - 2, j], h * de[i - 2, j]
+                    )
+            else:
+                k_0 = k[i - 1] + dk[i - 1] * dz
+                e[i] = e[i - 1] + de[i - 1] * dz
             if not k_0.imag > 0.0 or abs(k_0 - k[i - 1]) > 0.7 * abs(k[i - 1]):
                 k_0 = k[i - 1]
                 e[i] = e[i - 1]
