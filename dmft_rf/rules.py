@@ -156,7 +156,8 @@ class GradientFlow(Rule):
         """Both from one exponential, and expm1 where 1 - e^{-alpha (x + omega) tau} is small."""
         y = x + self.weight_decay
         exponent, forever = _exponent(y, tau, rate)
-        left = np.exp(exponent)
+        left = np.zeros_like(exponent)
+        np.exp(exponent, out=left, where=exponent.real > -_GONE)
         gone = 1.0 - left
         early = np.abs(exponent) < 0.5
         gone[early] = -np.expm1(exponent[early])
