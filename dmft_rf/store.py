@@ -443,13 +443,24 @@ def git_commit() -> str:
     # not any folder above: an installed package may lie inside somebody else's repository
     if not (root / ".git").exists():
         return "unknown"
-    command = ["git", "--no-optional-locks", "-C", str(root), "describe"]
-    command += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=True, env=clean
-        )
+        commit = _git(root, "rev-parse", "HEAD")
+        # unlike describe --dirty, status leaves the index of the repository alone
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError, UnicodeError):
         return "unknown"
-    return answer.stdout.strip() or "unknown"
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(root: Path, *command: str) -> str:
+    """What a git command says that must not change anything."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    answer = subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(root), *command],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+        env=clean,
+    )
+    return answer.stdout.strip()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -331,6 +332,35 @@ def test_the_commit_is_unknown_outside_a_checkout_or_without_git(tmp_path, monke
             patch.setattr(subprocess, "run", missing)
             assert store_module.git_commit() == "unknown"
             store_module.git_commit.cache_clear()
+
+
+def test_the_commit_is_read_without_writing_to_the_repository(tmp_path, monkeypatch):
+    def git(*command):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        run = ["git", *who, "-C", str(tmp_path), *command]
+        subprocess.run(run, check=True, capture_output=True)
+            ["git", *who, "-C", str(tmp_path), *command], check=True, capture_output=True
+        )
+
+    package = tmp_path / "dmft_rf"
+    package.mkdir()
+    (package / "store.py").write_text("one")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "one")
+    monkeypatch.setattr(store_module, "__file__", str(package / "store.py"))
+    index = tmp_path / ".git" / "index"
+    os.utime(package / "store.py", (1.0, 1.0))  # the index would be refreshed
+    before = index.read_bytes()
+    store_module.git_commit.cache_clear()
+    clean = store_module.git_commit()
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    assert index.read_bytes() == before
+    (package / "store.py").write_text("two")
+    store_module.git_commit.cache_clear()
+    assert store_module.git_commit() == clean + "-dirty"
+    assert index.read_bytes() == before
+    store_module.git_commit.cache_clear()
 
 
 def test_a_run_knows_its_kind():
