@@ -339,8 +339,6 @@ def test_the_commit_is_read_without_writing_to_the_repository(tmp_path, monkeypa
         who = ["-c", "user.name=a", "-c", "user.email=a@b"]
         run = ["git", *who, "-C", str(tmp_path), *command]
         subprocess.run(run, check=True, capture_output=True)
-            ["git", *who, "-C", str(tmp_path), *command], check=True, capture_output=True
-        )
 
     package = tmp_path / "dmft_rf"
     package.mkdir()
