@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dmft_rf import Solution, solve
 from figures import style
 from figures.numbers import Numbers
-from figures.simulations import LOSSES, Simulations, means
+from figures.simulations import LOSSES, Simulations, largest, means
 from validation.cases import FLOW, Case
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ def put_curves(
     if simulations is not None:
         cells = simulations.cells(networks)
         flow = networks.tau(networks.rules[FLOW])
-        numbers.put(f"{path}/networks", means(cells, flow))
+        found = means(cells, flow)
+        numbers.put(f"{path}/networks", found)
+        most = largest(cells, flow)
+        if most["d"] > found["d"]:  # one seed, without an error
+            numbers.put(f"{path}/largest", most)
 
 
 def draw_curve(
@@ -67,6 +71,9 @@ def draw_curve(
     mean = numbers[f"{path}/networks/{name}"][kept]
     error = numbers[f"{path}/networks/{name}_error"][kept]
     style.points(ax, at[kept] / unit, mean, error, colour=colour, marker=marker, hollow=hollow)
+    if f"{path}/largest/tau" in numbers:
+        at, mean = (numbers[f"{path}/largest/{key}"][kept] for key in ("tau", name))
+        style.points(ax, at / unit, mean, colour=colour, marker="+")
 
 
 def limits(ax: Axes, numbers: Numbers, paths: Sequence[str], names: Sequence[str]) -> None:
@@ -75,7 +82,11 @@ def limits(ax: Axes, numbers: Numbers, paths: Sequence[str], names: Sequence[str
     style.limits(ax, float(values.min()), float(values.max()))
 
 
-def size_label(numbers: Numbers, path: str) -> str:
-    """What the markers are."""
+def size_handles(numbers: Numbers, path: str) -> list[Any]:
+    """What the markers are, for a legend."""
     d, seeds = (numbers.number(f"{path}/networks/{name}") for name in ("d", "seeds"))
-    return f"networks, d = {d:g}, {seeds:g} seeds"
+    handles = [style.handle(f"networks, d = {d:g}, {seeds:g} seeds", style.GREY, "", "o")]
+    if f"{path}/largest/d" in numbers:
+        d, seeds = (numbers.number(f"{path}/largest/{name}") for name in ("d", "seeds"))
+        handles.append(style.handle(f"d = {d:g}, {seeds:g} seed", style.GREY, "", "+"))
+    return handles

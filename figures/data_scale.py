@@ -75,7 +75,7 @@ def draw(numbers: Numbers) -> Any:
     handles += [
         style.handle("test loss", style.BLACK, "-"),
         style.handle("train loss", style.BLACK, (0, (4, 1.3))),
-        style.handle(curves.size_label(numbers, paths[0]), style.BLACK, "", "o"),
+        *curves.size_handles(numbers, paths[0]),
     ]
     style.legend_over(figure, handles, 4)
     return figure

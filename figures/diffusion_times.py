@@ -67,7 +67,7 @@ def draw(numbers: Numbers) -> Any:
         style.handle(rf"$t = {t:g}$", colour, line, marker)
         for t, colour, marker, line in zip(TIMES, colours, style.MARKERS, style.LINES, strict=False)
     ]
-    handles.append(style.handle(curves.size_label(numbers, paths[0]), style.GREY, "", "o"))
+    handles += curves.size_handles(numbers, paths[0])
     style.legend_over(figure, handles, 5)
     return figure
 

@@ -117,9 +117,9 @@ def points(
                     zorder=4)  # fmt: skip
     ax.plot(
         x[good], mean[good], linestyle="none", marker=marker, color=colour, label=label,
-        markeredgewidth=0.7 if hollow else 0.4, zorder=5,
+        markeredgewidth=0.8 if hollow or marker == "+" else 0.4, zorder=5,
         markerfacecolor="none" if hollow else colour,
-        markeredgecolor=colour if hollow else "white",
+        markeredgecolor=colour if hollow or marker == "+" else "white",
     )  # fmt: skip
 
 
@@ -148,8 +148,9 @@ def handle(
 
     return Line2D(
         [], [], color=colour, linestyle=line or "none", marker=marker or None, label=label,
-        markerfacecolor="none" if hollow else colour, markeredgewidth=0.7 if hollow else 0.4,
-        markeredgecolor=colour if hollow else "white",
+        markerfacecolor="none" if hollow else colour,
+        markeredgewidth=0.8 if hollow or marker == "+" else 0.4,
+        markeredgecolor=colour if hollow or marker == "+" else "white",
     )  # fmt: skip
 
 
