@@ -25,7 +25,7 @@ from validation.network import draw_network
 TINY: dict[str, dict[str, Any]] = {
     "spectrum": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (12, 2)}},
     "spectrum-samples": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (6, 2)}},
-    "learning-curves": {"QUICK": ((8, 2), (10, 1))},
+    "learning-curves": {"QUICK": ((6, 2), (7, 1))},
     "gap-maps": {"GRID": {"quick": 5}, "NETWORKS": (1, 4), "SIZES": {"quick": ((24, 4),)}},
     "diffusion-times": {"QUICK": ((6, 2),)},
     "data-scale": {"QUICK": ((7, 2),)},
@@ -47,7 +47,7 @@ TINY: dict[str, dict[str, Any]] = {
         "WIDTHS": {"quick": 3},
         "LOW": 8.0,
         "HIGH": 32.0,
-        "NETWORKS": {"quick": (8, 3)},
+        "NETWORKS": {"quick": (8, 2)},
     },
 }
 
@@ -195,7 +195,7 @@ def test_networks_lie_on_the_lines_while_size_does_not_matter(
         )
         miss = np.abs(data[f"{path}/networks/test"][early] - line)
         d = data.number(f"{path}/networks/d")
-        assert (d, data.number(f"{path}/largest/d")) == (8.0, 10.0)
+        assert (d, data.number(f"{path}/largest/d")) == (6.0, 7.0)
         assert np.all(miss < 3.0 * data[f"{path}/networks/test_error"][early] + 1.0 / d**2)
 
 
