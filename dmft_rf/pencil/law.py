@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson
 from dmft_rf.law import Panels
-from dmft_rf.pencil.support import Place, Support, find_support
+from dmft_rf.pencil.support import Place, Search, Support, find_support
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import Arrays, System
@@ -28,17 +28,17 @@ _MOST_PANELS = 3000
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-10
-_MOST_GAPS = 60
+_MOST_ROUNDS = 40
 # a point this close to an edge, relative to where it is, may have no solution in floats
 _AT_EDGE = 1e-9
 
 
 class _GapError(Exception):
-    """A bulk turns out to have a gap at ``x``."""
+    """Bulks turn out to have gaps at these points."""
 
-    def __init__(self, x: float) -> None:
-        super().__init__(x)
-        self.x = x
+    def __init__(self, *points: float) -> None:
+        super().__init__(*points)
+        self.points = points
 
 
 @dataclass(frozen=True)
@@ -188,20 +188,29 @@ class PencilSpectrum:
     def _quadrature(self) -> tuple[Array, Array, float]:
         """Nodes, weights with the density in them, and the error of the mass."""
         nodes, weights, error = [], [], 0.0
+        gaps: list[float] = []
         for bulk, mass in zip(self._bulks, self.bulk_masses, strict=True):
             total = 0.0
             for piece in bulk:
-                x, w = self._resolved(piece, float(mass))
+                try:
+                    x, w = self._resolved(piece, float(mass))
+                except _GapError as gap:
+                    gaps += gap.points
+                    continue
                 nodes.append(x)
                 weights.append(w)
                 total += float(w.sum())
             error += abs(total - float(mass))
+            if gaps:
+                continue
             if abs(total - mass) > _MASS_ERROR * max(float(mass), 1e-3):
                 raise ConvergenceError(
                     f"the density of the bulk that begins at {bulk[0].start!r} integrates to "
                     f"{total!r}; its exact mass is {float(mass)!r}",
                     residual=abs(total - float(mass)),
                 )
+        if gaps:
+            raise _GapError(*gaps)
         if not nodes:
             return np.zeros(0), np.zeros(0), 0.0
         return np.concatenate(nodes), np.concatenate(weights), error
@@ -282,12 +291,13 @@ def pencil_spectrum(system: System) -> PencilSpectrum:
         )
     arrays = system.sets[0]
     breaks: tuple[float, ...] = ()
-    for _ in range(_MOST_GAPS):
-        law = PencilSpectrum(system, arrays, find_support(arrays, breaks))
+    searches: dict[float, Search] = {}
+    for _ in range(_MOST_ROUNDS):
+        law = PencilSpectrum(system, arrays, find_support(arrays, breaks, searches))
         try:
             _ = law._quadrature
-        except _GapError as gap:  # so narrow that the search has stepped over it
-            breaks = (*breaks, gap.x)
+        except _GapError as gap:  # so narrow that the search has stepped over them
+            breaks = (*breaks, *gap.points)
             continue
         return law
-    raise ConvergenceError(f"more than {_MOST_GAPS} narrow gaps in the support")
+    raise ConvergenceError(f"new gaps in the support after {_MOST_ROUNDS} rounds")

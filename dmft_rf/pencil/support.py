@@ -102,6 +102,7 @@ class Search:
         # a smaller difference of counts is rounding: cells weigh more
         self.tiny = 1e-9 * min(self.total, float(arrays.mass.min()))
         self._known: dict[float, Probe] = {}
+        self.edges: dict[tuple[float, float], float] = {}  # by the probes on either side
 
     def probe(self, x: float) -> Probe:
         """The solution at the distance x.
@@ -172,27 +173,34 @@ class _Found:
         self.begun, self.count = None, count
 
 
-def find_support(arrays: Arrays, breaks: tuple[float, ...] = ()) -> Support:
+def find_support(
+    arrays: Arrays,
+    breaks: tuple[float, ...] = (),
+    searches: dict[float, Search] | None = None,
+) -> Support:
     """Support of the law of a pencil with these arrays.
 
     Parameters
     ----------
     arrays : Arrays
     breaks : tuple of float
-        Points known to lie in a gap that is narrow.
+        Points known to lie in gaps that are narrow.
+    searches : dict, optional
+        What earlier calls for these arrays have found out, by origin; continued.
 
     Raises
     ------
     ConvergenceError
         If a part of the support cannot be resolved.
     """
+    known = {} if searches is None else searches
     poles = singular_points(arrays)
     if not any(p.size for _, p in poles):
         raise ConvergenceError(
             "A0 + z A1 is singular at no z: without its Gaussian matrices H does not exist"
         )
     special = _distinct(np.concatenate([p for _, p in poles]))
-    whole = Search(arrays)
+    whole = known.setdefault(0.0, Search(arrays))
     lowest, highest = _bounds(whole, special)
     found = _Found([], [], [])
     # every interval has one end where A is singular; between two such points it is halved
@@ -202,7 +210,7 @@ def find_support(arrays: Arrays, breaks: tuple[float, ...] = ()) -> Support:
         ends += [(a, middle, a), (middle, b, b)]
     ends.append((float(special[-1]), highest, float(special[-1])))
     for left, right, origin in ends:
-        search = Search(arrays, origin)
+        search = known.setdefault(origin, Search(arrays, origin))
         low, high = left - origin, right - origin
         inner = [b - origin for b in breaks if left < b < right]
         probes = _divided(search, low, high, inner)
@@ -216,10 +224,10 @@ def find_support(arrays: Arrays, breaks: tuple[float, ...] = ()) -> Support:
                     found.atoms.append((origin + 0.5 * (a.x + b.x), b.count - a.count))
                 found.count = b.count
             elif b.inside:
-                found.begun = (origin, _polished(search, a, b, low, high))
+                found.begun = (origin, _polished(search, a, b))
                 found.count = a.count
             else:
-                found.end_bulk((origin, _polished(search, b, a, low, high)), b.count)
+                found.end_bulk((origin, _polished(search, b, a)), b.count)
     if abs(found.count - whole.total) > 1e-9 * whole.total or found.begun is not None:
         raise ConvergenceError(
             f"the support found carries {found.count!r} of {whole.total!r}",
@@ -356,8 +364,15 @@ def _middle(a: float, b: float) -> float:
     return 0.5 * (a + b)
 
 
-def _polished(search: Search, outside: Probe, inside: Probe, low: float, high: float) -> float:
+def _polished(search: Search, outside: Probe, inside: Probe) -> float:
     """The edge between two probes: bracketed by halving until the root finder takes over."""
+    key = (outside.x, inside.x)
+    if key not in search.edges:
+        search.edges[key] = _root(search, outside, inside)
+    return search.edges[key]
+
+
+def _root(search: Search, outside: Probe, inside: Probe) -> float:
     out, within = outside, inside.x
     last: ConvergenceError | None = None
     for halvings in range(60):
