@@ -79,6 +79,29 @@ def test_all_other_roots_of_a_wishart_sum_are_refused() -> None:
         assert dyson.on_branch(G, 0.0, *rest) == (abs(q - right) < 1e-9)
 
 
+@pytest.mark.parametrize("name", ["score model", "product"])
+def test_wrong_roots_with_the_right_sign_are_refused(name: str) -> None:
+    """Newton's method from anywhere finds roots with Im q > 0 that only the radius tells apart."""
+    if name == "product":
+        system, z = zoo.wishart_product().bind(psi_1=2.0, psi_2=0.7), -0.5 + 0.1j
+    else:
+        system, z = zoo.score_model().bind(TWO, **VALUES), 0.3 + 0.5j
+    a = system.sets[0]
+    right = system.solve(z).g[0, 0]
+    rest = (a.A1, a.cells, a.reads, a.r, a.terms, a.h, a.mass)
+    rng = np.random.default_rng(1)
+    tempting = 0
+    for _ in range(150):
+        g = right * (1.0 + 1.5 * (rng.normal(size=right.size) + 1j * rng.normal(size=right.size)))
+        found, G, _, _, step, _, status = dyson.newton(z, 1.0, g, 1e-9, *a.all[:-1])
+        if status != dyson.CONVERGED or step > 1e-8:
+            continue
+        wrong = np.abs(found - right).max() > 1e-6 * np.abs(right).max()
+        assert dyson.on_branch(G, step, *rest) != wrong
+        tempting += wrong and -dyson.trace_slope(G, a.A1, a.cells, a.mass).imag > 0.0
+    assert tempting > 0
+
+
 def test_the_order_of_points_does_not_matter() -> None:
     """Warm starts from far away either lead to the solution or are replaced."""
     system = zoo.score_model().bind(TWO, **VALUES)
