@@ -128,9 +128,10 @@ def _report(
             wrong = [
                 compare(case, cells[case.name], mutation.predict(case), shape=False)
                 for case in gaussian
-                if case.verdict
+                if case.verdict and mutation.concerns(case)
             ]
-            mutants.append((f"{mutation.name}: {mutation.about}", judge(wrong)))
+            if wrong:
+                mutants.append((f"{mutation.name}: {mutation.about}", judge(wrong)))
     by_name = {case.name: case for case in cases}
     data = [
         data_run(by_name[other], case, cells[other], cells[case.name])

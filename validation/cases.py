@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from dmft_rf import (
     GradientDescent,
     GradientFlow,
     HeavyBall,
+    Mixture,
     ModelError,
     ScoreModel,
     WeightAverage,
@@ -95,12 +97,21 @@ class Case:
     @property
     def resolvent_points(self) -> Array:
         """z > 0 at which (1/p) Tr z/(U + z) is compared: they scan the spectrum; shape (5,)."""
-        c = self.model.coefficients
-        top = self.model.psi_p * c.mu1**2
-        return np.geomspace(c.s2, top, 5)
+        classes = self.model.classes
+        low = sum(one.share * one.coefficients.s2 for one in classes)
+        top = sum(one.share * one.coefficients.mu1**2 for one in classes)
+        return np.geomspace(low, self.model.psi_p * top, 5)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What is compared of every rule; the loss under fresh noise where the noise is drawn."""
+        drawn = () if math.isinf(self.model.noise_draws) else ("fresh",)
+        return ("train", "test", *drawn, "score_error")
 
     def eigenvalues(self, d: int) -> Array:
         """Eigenvalues of Sigma with their multiplicity at dimension ``d``, shape (d,).
+
+        One row for each class of a mixture, shape (G, d).
 
         Raises
         ------
@@ -112,7 +123,20 @@ class Case:
         counts = np.rint(exact).astype(int)
         if np.max(np.abs(exact - counts)) > 1e-6 or counts.sum() != d:
             raise ModelError(f"case {self.name}: d = {d} does not carry the weights of Sigma")
-        return np.repeat(law.eigenvalues, counts)
+        return np.repeat(law.eigenvalues, counts, axis=-1)
+
+    def class_sizes(self, d: int) -> list[int]:
+        """Samples of each class at dimension ``d``: their shares exactly, not in the mean.
+
+        Random numbers of samples would make the losses fluctuate like d^{-1/2}; the limit is the
+        same.
+        """
+        n = self.shape(d)[1]
+        exact = np.array([one.share * n for one in self.model.classes])
+        sizes = np.rint(exact).astype(int)
+        if np.max(np.abs(exact - sizes)) > 1e-6 or sizes.sum() != n:
+            raise ModelError(f"case {self.name}: n = {n} does not carry the shares of the classes")
+        return [int(size) for size in sizes]
 
     def shape(self, d: int) -> tuple[int, int]:
         """p and n at dimension ``d``."""
@@ -126,7 +150,7 @@ class Case:
     def fingerprint(self) -> str:
         """Digest of everything that decides what a cell of this case holds, but d and seed."""
         m = self.model
-        content = {
+        content: dict[str, Any] = {
             "simulation": SIMULATION,
             "model": [m.t, m.psi_p, m.psi_n, m.activation.name],  # type: ignore[union-attr]
             "covariance": [m.covariance.eigenvalues.tolist(), m.covariance.weights.tolist()],
@@ -136,6 +160,11 @@ class Case:
             },
             "data": self.data,
         }
+        # named only where there are any, so that older cells keep their digest
+        if math.isfinite(m.noise_draws):
+            content["noise_draws"] = m.noise_draws
+        if isinstance(m.covariance, Mixture):
+            content["shares"] = m.covariance.shares.tolist()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -222,6 +251,56 @@ def _synthetic(quick: bool) -> list[Case]:
     ]  # fmt: skip
 
 
+def _grouped(quick: bool) -> list[Case]:
+    """Finite noise draws and mixtures: away from p = n m on either side, and at it.
+
+    The training loss of an interpolating network vanishes like the slowest mode; late times stop
+    where it is 3 % of the first loss, above what fluctuates by as much as itself.
+    """
+    two = Covariance([0.5, 1.5], label="two eigenvalues")
+    even = Mixture(
+        np.array([0.5, 0.5]), np.array([[0.5, 0.5], [0.5, 2.5]]), label="strong directions in one"
+    )
+    uneven = Mixture(
+        np.array([0.25, 0.75]), np.array([[2.5, 1.5], [0.2, 1.0]]), label="a rare, strong class"
+    )
+    late = (10.0, 100.0, 1.0, 1e3)  # other rules than gradient flow are judged at the first two
+    decay = {FLOW: GradientFlow(), "weight decay": GradientFlow(weight_decay=0.02)}
+    narrow: Sizes = ((24, 128), (48, 256), (96, 256), (240, 48))
+    wide: Sizes = ((20, 96), (40, 192), (80, 160), (192, 32))
+
+    def drawn(m: int, t: float, p: float, n: float, sigma: str, cov: Any = two) -> ScoreModel:
+        return ScoreModel(t, p, n, sigma, cov, noise_draws=m)
+
+    chosen = [
+        Case("O_draws2_under", "two noise draws, more than features, ReLU",
+             drawn(2, 1.0, 2.0, 4.0, "relu"),
+             ((24, 96), (48, 192), (96, 192), (240, 40)) if quick else narrow, (*late, math.inf)),
+        Case("S_mixture", "two classes, noise averaged exactly",
+             ScoreModel(0.1, 4.0, 2.0, "tanh", even),
+             ((24, 72), (48, 128), (96, 96), (240, 16)) if quick else narrow, (*late, math.inf)),
+    ]  # fmt: skip
+    if quick:
+        return chosen
+    return [
+        *chosen,
+        Case("L_draws1_over", "one noise draw, fewer than features",
+             drawn(1, 0.1, 6.0, 2.0, "tanh"), wide, (10.0, 100.0, 1.0, 300.0), decay),
+        Case("M_draws1_under", "one noise draw, more than features, ReLU",
+             drawn(1, 0.3, 2.0, 6.0, "relu"), narrow, (*late, math.inf)),
+        Case("N_draws2_over", "two noise draws, fewer than features",
+             drawn(2, 0.05, 6.0, 1.0, "erf"), wide, late, decay),
+        Case("P_draws4_over", "four noise draws, fewer than features",
+             drawn(4, 0.5, 8.0, 1.0, "tanh"), wide, (10.0, 30.0, 1.0, 100.0), decay),
+        Case("Q_draws4_under", "four noise draws, more than features, softplus",
+             drawn(4, 0.2, 3.0, 2.0, "softplus"), narrow, (*late, math.inf)),
+        Case("R_draws2_edge", "two noise draws, p = n m: the spectrum reaches down to 0",
+             drawn(2, 0.1, 4.0, 2.0, "tanh"), narrow, late),
+        Case("T_mixture_draws2", "two classes, two noise draws, ReLU",
+             drawn(2, 0.3, 3.0, 4.0, "relu", uneven), narrow, (*late, math.inf)),
+    ]  # fmt: skip
+
+
 def _paper() -> list[Case]:
     """Figures 2 and 3 of arXiv:2505.17638: psi_p = 64, tanh, up to p = 6400 at d = 100."""
     sizes: Sizes = ((25, 48), (36, 16), (50, 8), (100, 1))
@@ -284,7 +363,7 @@ def grid(profile: str) -> list[Case]:
     if profile not in PROFILES:
         raise ModelError(f"profile is {profile!r}; it must be one of {', '.join(PROFILES)}")
     quick = profile == "quick"
-    return _synthetic(quick) + ([] if quick else _paper()) + _real(quick)
+    return _synthetic(quick) + _grouped(quick) + ([] if quick else _paper()) + _real(quick)
 
 
 def choose(cases: list[Case], names: list[str]) -> list[Case]:

@@ -1,6 +1,7 @@
 r"""Finite networks against the theory: extrapolated values, z-scores, chi-square, and the verdict.
 
-Judged per case, jointly: the train and test losses of every rule at the judged times, and
+Judged per case, jointly: the train and test losses of every rule at the judged times (where the
+noise is drawn, also the loss on the training samples under fresh noise), and
 (1/p) Tr z/(U + z) at five z across the spectrum (the one-point equations). With the difference D
 between the extrapolation and the theory and its covariance C (statistical, with nu degrees of
 freedom, plus the model uncertainty of the fit), D^T C^{-1} D is Hotelling's T^2 under the
@@ -192,14 +193,14 @@ def compare(
             )  # fmt: skip
         judged_theory.append(theory[judged])
 
-    for label, curves in prediction.curves.items():
+    for label in prediction.curves:
         rule = case.rules[label]
         tau = case.tau(rule)
         chosen = case.is_judged(rule, tau)
-        for name in ("train", "test", "score_error"):
+        for name in case.quantities:
             values = quantities(case, label, cells, name)
             judged = chosen & (name != "score_error")
-            add(label, name, tau, getattr(curves, name), values, judged)
+            add(label, name, tau, prediction.values(label, name), values, judged)
     points = case.resolvent_points
     everywhere = np.ones(points.size, dtype=bool)
     add("spectrum", "resolvent", points, prediction.resolvent, resolvents(case, cells), everywhere)
@@ -218,7 +219,11 @@ def _judged_values(case: Case, prediction: Prediction, cells: list[Cell]) -> Arr
     for label in prediction.curves:
         rule = case.rules[label]
         chosen = case.is_judged(rule, case.tau(rule))
-        columns += [quantities(case, label, cells, name)[:, chosen] for name in ("train", "test")]
+        columns += [
+            quantities(case, label, cells, name)[:, chosen]
+            for name in case.quantities
+            if name != "score_error"
+        ]
     return np.concatenate([*columns, resolvents(case, cells)], axis=1)
 
 

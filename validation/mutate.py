@@ -11,9 +11,20 @@ comparison must end with FAIL every time.
     sample               the factor y~_1 y~_2/psi_n of the sample's two-point correction in t_Q
     one_point            psi_n in the one-point equations alone
 
-Coefficients are replaced in the model; the two-point function by a kernel that stands in for
-`dmft_rf.kernels.two_point.assemble` while the prediction is made. Rules without a contour in the
-half-plane (discrete steps) are left out of the comparison of a mutation.
+and for cases whose samples come in groups (finite noise draws, mixtures; docs/groups.md)
+
+    draws_b2, draws_s2   b^2/m and s^2/m in the covariance and in the noise of the mean of a
+                         sample's draws
+    draws_eta, draws_tau what the labels have in common with the columns, and their size
+    draws_label          c tau (1 - 1/E) in S_VV, each column with its own label
+    draws_cross          eta_j (b_1 S_1 + b_2 S_2) in w_j of the two-point function
+    class_share, class_b share of the first class, and its b^2
+
+A mutation is judged by the cases in which the formula occurs. Coefficients are replaced in the
+model or in its groups; the two-point function by a kernel that stands in for
+`dmft_rf.kernels.two_point.assemble` (or `grouped_pairs.assemble`) while the prediction is made, and
+the label term in properties of `GroupedNodes`. Rules without a contour in the half-plane (discrete
+steps) are left out of the comparison of a mutation.
 """
 
 from __future__ import annotations
@@ -21,21 +32,30 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
+import numpy as np
+from numpy.typing import NDArray
+
 import dmft_rf.nodes
-from dmft_rf import ScoreModel
-from dmft_rf.kernels import two_point
+from dmft_rf import Mixture, ScoreModel
+from dmft_rf.coefficients import Coefficients
+from dmft_rf.grouped_nodes import GroupedNodes
+from dmft_rf.groups import SampleGroups
+from dmft_rf.kernels import grouped_pairs, two_point
+from dmft_rf.nodes import Exact
 from validation.cases import Case
 from validation.theory import Prediction, predict
 
 SIZE = 0.03
 """Relative size of a mutation."""
 
+Array = NDArray[np.float64]
 Assemble = Callable[..., Any]
+ModelChange = Callable[[ScoreModel, float], ScoreModel]
 _assemble: Assemble = two_point.assemble
 
 
@@ -46,6 +66,18 @@ class _Mistimed(ScoreModel):
     def rate(self) -> float:
         """Alpha, too large."""
         return super().rate * self.__dict__["_factor"]
+
+
+def _closed(case: Case) -> bool:
+    return case.model.closed_form
+
+
+def _drawn(case: Case) -> bool:
+    return math.isfinite(case.model.noise_draws)
+
+
+def _classes(case: Case) -> bool:
+    return isinstance(case.model.covariance, Mixture)
 
 
 @dataclass(frozen=True)
@@ -59,18 +91,25 @@ class Mutation:
         From a ScoreModel and a factor to the mutated model; None leaves it as it is.
     kernel : callable
         From a factor to the stand-in for `assemble`; None leaves it as it is.
+    patch : callable
+        From a factor to a context in which other formulas are wrong; None leaves them.
+    concerns : callable
+        Whether the formula occurs in the theory of a case.
     """
 
     name: str
     about: str
     model: Callable[[ScoreModel, float], ScoreModel] | None = None
     kernel: Callable[[float], Assemble] | None = None
+    patch: Callable[[float], AbstractContextManager[None]] | None = None
+    concerns: Callable[[Case], bool] = _closed
 
     def predict(self, case: Case, size: float = SIZE) -> Prediction:
         """The wrong prediction for ``case``, off by the relative ``size``."""
         factor = 1.0 + size
         model = case.model if self.model is None else self.model(case.model, factor)
-        with _replaced(None if self.kernel is None else self.kernel(factor)):
+        other = nullcontext() if self.patch is None else self.patch(factor)
+        with _replaced(None if self.kernel is None else self.kernel(factor)), other:
             return predict(case, model, smooth_only=True)
 
 
@@ -139,6 +178,107 @@ def _parameters(**factors: int) -> Callable[[float], Assemble]:
     return build
 
 
+def _in_groups(**changes: Callable[[SampleGroups, ScoreModel, float], Array]) -> ModelChange:
+    """Replace fields of the model's groups."""
+
+    def change(model: ScoreModel, factor: float) -> ScoreModel:
+        mutant, groups = model.replace(), model.groups
+        wrong = {name: made(groups, model, factor) for name, made in changes.items()}
+        mutant.__dict__["groups"] = dataclasses.replace(groups, **wrong)
+        return mutant
+
+    return change
+
+
+def _means(groups: SampleGroups, model: ScoreModel) -> list[tuple[int, Coefficients]]:
+    """Row of the mean of a sample's draws, and coefficients, of each class."""
+    per_class = groups.count.size // len(model.classes)
+    return [(i * per_class, one.coefficients) for i, one in enumerate(model.classes)]
+
+
+def _draws_b2(groups: SampleGroups, model: ScoreModel, factor: float) -> Array:
+    signal = groups.signal.copy()
+    for row, c in _means(groups, model):
+        signal[row, 0] += (factor - 1.0) * c.b**2 / model.noise_draws
+    return signal
+
+
+def _draws_s2(groups: SampleGroups, model: ScoreModel, factor: float) -> Array:
+    noise = groups.noise.copy()
+    for row, c in _means(groups, model):
+        noise[row] += (factor - 1.0) * c.s2 / model.noise_draws
+    return noise
+
+
+def _share(model: ScoreModel, factor: float) -> ScoreModel:
+    mix = model.covariance
+    assert isinstance(mix, Mixture)
+    first = mix.shares[0] * factor
+    rest = mix.shares[1:] * (1.0 - first) / (1.0 - mix.shares[0])
+    return model.replace(covariance=Mixture(np.append(first, rest), mix.eigenvalues, mix.weights))
+
+
+def _class_b(model: ScoreModel, factor: float) -> ScoreModel:
+    mutant = model.replace()
+    one = model.classes[0]
+    c = dataclasses.replace(one.coefficients, b=one.coefficients.b * math.sqrt(factor))
+    mutant.__dict__["classes"] = (dataclasses.replace(one, coefficients=c), *model.classes[1:])
+    mutant.__dict__.pop("groups", None)
+    return mutant
+
+
+@contextmanager
+def _label_term(factor: float) -> Iterator[None]:
+    """c tau (1 - 1/E) off by the factor at the nodes, and in the exact values they are held to."""
+    right_S, right_exact = GroupedNodes.S_VV, GroupedNodes.exact
+
+    def S_VV(nodes: GroupedNodes) -> Any:
+        g, s = nodes.groups, nodes.resolvent
+        own = (s.excess / s.E) @ (g.count * g.sizes)
+        return right_S.func(nodes) + (factor - 1.0) * own
+
+    def exact(nodes: GroupedNodes) -> Exact:
+        g, found = nodes.groups, right_exact.func(nodes)
+        weight = g.count * g.sizes
+        scatter = float(weight @ (g.covariances @ g.weights + g.noise)) / g.par[1]
+        own = (factor - 1.0) * float(weight @ (1.0 - 1.0 / nodes.law.at_zero[1]))
+        mass = found.mass + (factor - 1.0) * float(g.par[0]) * scatter
+        return Exact(mass, found.inverse + own, found.train_limit - own)
+
+    with (
+        mock.patch.object(GroupedNodes, "S_VV", property(S_VV)),
+        mock.patch.object(GroupedNodes, "exact", property(exact)),
+    ):
+        yield
+
+
+@contextmanager
+def _label_sizes(_: float) -> Iterator[None]:
+    """1 - S_VV(0) where sum c tau is not 1, as `GroupedNodes.exact` takes for granted."""
+    right = GroupedNodes.exact
+
+    def exact(nodes: GroupedNodes) -> Exact:
+        found = right.func(nodes)
+        more = float(nodes.groups.count @ nodes.groups.sizes) - 1.0
+        return Exact(found.mass, found.inverse + more, found.train_limit - more)
+
+    with mock.patch.object(GroupedNodes, "exact", property(exact)):
+        yield
+
+
+@contextmanager
+def _cross_term(factor: float) -> Iterator[None]:
+    """eta enters grouped_pairs.assemble in this term alone; it is its last but two argument."""
+    right = grouped_pairs.assemble
+
+    def kernel(*arguments: Any) -> Any:
+        *first, eta, tau, Q = arguments
+        return right(*first, factor * eta, tau, Q)
+
+    with mock.patch.object(grouped_pairs, "assemble", kernel):
+        yield
+
+
 MUTATIONS = (
     Mutation("b2", "b_t^2", _coefficient("b")),
     Mutation("s2", "s_t^2", _coefficient("s2")),
@@ -153,5 +293,29 @@ MUTATIONS = (
         "sample", "y~_1 y~_2/psi_n in the two-point function", kernel=_parameters(psi_n=1, v2=1)
     ),
     Mutation("one_point", "psi_n in the one-point equations", _one_point),
-)
+    Mutation(
+        "draws_b2", "b^2/m in the covariance of the mean of the draws",
+        _in_groups(signal=_draws_b2), concerns=_drawn,
+    ),
+    Mutation(
+        "draws_s2", "s^2/m in the noise of the mean of the draws",
+        _in_groups(noise=_draws_s2), concerns=_drawn,
+    ),
+    Mutation(
+        "draws_eta", "eta = b/m",
+        _in_groups(labels=lambda groups, _, factor: factor * groups.labels), concerns=_drawn,
+    ),
+    Mutation(
+        "draws_tau", "tau = 1/m",
+        _in_groups(sizes=lambda groups, _, factor: factor * groups.sizes), patch=_label_sizes,
+        concerns=_drawn,
+    ),
+    Mutation("draws_label", "c tau (1 - 1/E) in S_VV", patch=_label_term, concerns=_drawn),
+    Mutation(
+        "draws_cross", "eta (b_1 S_1 + b_2 S_2) in the two-point function",
+        patch=_cross_term, concerns=_drawn,
+    ),
+    Mutation("class_share", "share of the first class", _share, concerns=_classes),
+    Mutation("class_b", "b_t^2 of the first class", _class_b, concerns=_classes),
+)  # fmt: skip
 """Every mutation, by what it changes."""

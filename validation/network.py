@@ -22,7 +22,16 @@ than
 
 (Cauchy-Schwarz); K is chosen so that the Frobenius norm of this bound is negligible, and the bound
 is reported. The population matrices U~, V~ follow in the same way: for Gaussian data from
-x_t ~ N(0, Sigma_t), and for real data from held-out rows.
+x_t ~ N(0, Sigma_t), and for real data from held-out rows. For classes of data with different
+covariances they are the average over the classes.
+
+With m noise draws per sample, fixed once and for all, training sees the nonlinear features at the
+noisy copies x_{nu j} = e^{-t} x_nu + sqrt(Delta_t) xi_{nu j} themselves,
+
+    U = (1/nm) sum sigma(h_{nu j}) sigma(h_{nu j})^T,    V = (1/nm) sum sigma(h_{nu j}) xi_{nu j}^T,
+
+and the exact averages above become those under fresh noise, which give the loss on the training
+samples under fresh noise.
 
 Source of the model: Bonnaire et al., arXiv:2505.17638, sections 2 and 4.
 """
@@ -30,7 +39,7 @@ Source of the model: Bonnaire et al., arXiv:2505.17638, sections 2 and 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +76,12 @@ class FiniteNetwork:
     truncation : float
         Bound on the Frobenius norm of what the Hermite expansions of U and U_test leave out.
     orders : tuple of int
-        Highest order K kept for U and for U_test.
+        Highest order K kept for U (or U_fresh) and for U_test.
+    columns : float
+        Columns that U is made of: its rank is at most this. Infinite if the noise is averaged.
+    U_fresh, V_fresh : arrays (p, p), (p, d), or None
+        With a finite number of noise draws: the averages over the training samples under fresh
+        noise. None if these are U and V themselves.
     """
 
     t: float
@@ -79,6 +93,10 @@ class FiniteNetwork:
     floor: float
     truncation: float
     orders: tuple[int, int]
+    columns: float = math.inf
+    U_fresh: Array | None = None
+    V_fresh: Array | None = None
+    noise_power: float = 1.0
 
     @property
     def p(self) -> int:
@@ -109,34 +127,60 @@ def draw_network(
     t: float,
     activation: Activation,
     tolerance: float = 1e-9,
+    *,
+    sizes: Sequence[int] = (),
+    draws: float = math.inf,
 ) -> FiniteNetwork:
     """A network on Gaussian data.
 
     Parameters
     ----------
     rng : numpy Generator
-        Draws W (p x d), then the samples.
-    eigenvalues : (d,) array
-        Eigenvalues of Sigma, one per dimension (with their multiplicity).
+        Draws W (p x d), then the samples, then their noise if it is drawn.
+    eigenvalues : (d,) or (G, d) array
+        Eigenvalues of Sigma, one per dimension (with their multiplicity); one row for each of G
+        classes.
     p, n : int
         Features and samples.
     t : float
         Diffusion time.
     activation : Activation
     tolerance : float
-        Allowed Frobenius norm of what is cut off U and U~.
+        Allowed Frobenius norm of what is cut off the expansions.
+    sizes : G integers
+        Samples of each class, n in total; not needed for a single class. The population has the
+        same shares.
+    draws : float
+        Noise draws per sample, an integer, or infinity for the exact average.
     """
-    d = eigenvalues.size
+    classes = np.atleast_2d(eigenvalues)
+    sizes = [n] if not sizes else list(sizes)
+    if len(sizes) != len(classes) or sum(sizes) != n:
+        raise ModelError(f"classes of {sizes} samples are not {len(classes)} of {n} in total")
+    d = classes.shape[1]
     W = rng.standard_normal((p, d))
-    X = rng.standard_normal((n, d)) * np.sqrt(eigenvalues)
+    X = rng.standard_normal((n, d)) * np.sqrt(np.repeat(classes, sizes, axis=0))
     U, V, first = conditional_average(W, X, t, activation, tolerance)
     delta = -math.expm1(-2.0 * t)
-    diffused = math.exp(-2.0 * t) * eigenvalues + delta
-    U_test, V_test, second = population_average(W, diffused, t, activation, tolerance)
-    floor = 1.0 - delta * float(np.mean(1.0 / diffused))
-    return FiniteNetwork(
-        t, n, U, V, U_test, V_test, floor, max(first[1], second[1]), (first[0], second[0])
+    diffused = math.exp(-2.0 * t) * classes + delta
+    shares = [size / n for size in sizes]
+    each = [population_average(W, row, t, activation, tolerance) for row in diffused]
+    U_test, V_test = shares[0] * each[0][0], shares[0] * each[0][1]
+    for share, one in zip(shares[1:], each[1:], strict=True):
+        U_test += share * one[0]
+        V_test += share * one[1]
+    second = max(one[2] for one in each)
+    bound = max(first[1], *(one[2][1] for one in each))
+    floor = 1.0 - delta * sum(
+        w * float(np.mean(1.0 / row)) for w, row in zip(shares, diffused, strict=True)
     )
+    orders = (first[0], second[0])
+    if math.isinf(draws):
+        return FiniteNetwork(t, n, U, V, U_test, V_test, floor, bound, orders)
+    own_U, own_V, power = drawn_average(rng, W, X, t, activation, int(draws))
+    return FiniteNetwork(
+        t, n, own_U, own_V, U_test, V_test, floor, bound, orders, n * draws, U, V, power
+    )  # fmt: skip
 
 
 def network_on_rows(
@@ -203,6 +247,25 @@ def conditional_average(
     bound = _bound(corr, np.maximum(diagonal - power, 0.0) / n, K)
     np.fill_diagonal(U, diagonal / n)
     return U, direction * (slope / n)[:, None], (K, bound)
+
+
+def drawn_average(
+    rng: np.random.Generator, W: Array, X: Array, t: float, activation: Activation, draws: int
+) -> tuple[Array, Array, float]:
+    """U (p, p), V (p, d) and mean |xi|^2/d of ``draws`` noise draws for each sample of X (n, d)."""
+    (p, d), n = W.shape, X.shape[0]
+    root = math.sqrt(-math.expm1(-2.0 * t))
+    U, V, power = np.zeros((p, p)), np.zeros((p, d)), 0.0
+    block = max(1, _BLOCK // p)
+    for _ in range(draws):
+        for start in range(0, n, block):
+            part = X[start : start + block]
+            xi = rng.standard_normal(part.shape)
+            phi = activation(((math.exp(-t) * part + root * xi) @ W.T) / math.sqrt(d)).T
+            U += phi @ phi.T
+            V += phi @ xi
+            power += float(np.vdot(xi, xi))
+    return U / (n * draws), V / (n * draws), power / (n * draws * d)
 
 
 def population_average(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _QUANTITIES = (
     ("train", r"training loss $L_{\rm train}$", BLUE, "o"),
     ("test", r"test loss $L_{\rm test}$", VERMILION, "s"),
     ("score_error", r"score error $E_{\rm score}$", GREEN, "^"),
+    ("fresh", "training samples, fresh noise", PURPLE, "D"),
 )
 _TAU = r"training time $\tau$ (gradient flow)"
 
@@ -68,10 +70,12 @@ def _learning_curves(ax: Axes, c: Comparison) -> None:
     tau = c.prediction.curves[FLOW].tau
     shown = np.isfinite(tau) & (tau > 0.0)
     grid = np.geomspace(tau[shown][0], tau[shown][-1], 160)
-    theory = solve(c.case.model).learning_curves(grid)
+    theory = replace(c.prediction, curves={FLOW: solve(c.case.model).learning_curves(grid)})
     for name, label, colour, marker in _QUANTITIES:
+        if name not in c.case.quantities:
+            continue
         fit = c.fits[FLOW, name]
-        ax.plot(grid, getattr(theory, name), color=colour, linewidth=1.6)
+        ax.plot(grid, theory.values(FLOW, name), color=colour, linewidth=1.6)
         ax.errorbar(
             tau[shown], fit.value[shown], yerr=fit.error[shown], fmt=marker, color=colour,
             markersize=4, capsize=2, linewidth=1, label=label,
@@ -80,7 +84,7 @@ def _learning_curves(ax: Axes, c: Comparison) -> None:
                 markerfacecolor="none", markeredgewidth=0.8)  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
-    lowest = min(float(theory.train.min()), float(theory.score_error.min()))
+    lowest = min(float(theory.values(FLOW, name).min()) for name in ("train", "score_error"))
     ax.set_ylim(bottom=0.5 * lowest)
     ax.set_xlabel(_TAU)
     ax.set_ylabel("loss per dimension")
@@ -117,7 +121,8 @@ def _spectrum(ax: Axes, c: Comparison) -> None:
     """Histogram of the eigenvalues at the largest d and the density of log10 lambda."""
     law = c.prediction.spectrum
     low, high = law.edges[0, 0], law.edges[-1, 1]
-    edges = np.geomspace(0.3 * min(low, law.model.coefficients.s2), 1.5 * high, 70)
+    floor = sum(one.share * one.coefficients.s2 for one in law.model.classes)
+    edges = np.geomspace(0.3 * min(low or floor, floor), 1.5 * high, 70)
     pooled = c.pooled
     width = np.log10(edges[1] / edges[0])
     counts = np.histogram(pooled, edges)[0] / (pooled.size * width)
@@ -130,6 +135,9 @@ def _spectrum(ax: Axes, c: Comparison) -> None:
         ax.plot(grid[inside], density[inside], color=BLUE, linewidth=1.4,
                 label="theory" if a == low else None)  # fmt: skip
     for place, mass in law.atoms:
+        if place == 0.0:  # off the logarithmic axis
+            ax.plot([], [], " ", label=f"atom at 0, mass {mass:.3g}")
+            continue
         ax.axvline(place, color=VERMILION, linestyle="--", linewidth=1.2,
                    label=f"atom, mass {mass:.3g}")  # fmt: skip
     ax.set_xscale("log")
@@ -146,13 +154,18 @@ def z_figure(verdict: Verdict) -> Figure:
     figure, (ax,) = _figure(1, 0.32 * len(verdict.judged) + 1.6)
     names = [c.case.name for c in verdict.judged]
     rng = np.random.default_rng(0)
+    seen: set[str] = set()
     for i, c in enumerate(verdict.judged):
         for kind, colour, marker in (
             ("train", BLUE, "o"), ("test", VERMILION, "s"), ("resolvent", GREEN, "^"),
+            ("fresh", PURPLE, "D"),
         ):  # fmt: skip
             z = np.array([r.z for r in c.rows if r.judged and r.quantity == kind])
+            if not z.size:
+                continue
             ax.plot(z, i + 0.25 * rng.uniform(-1, 1, z.size), marker, color=colour, markersize=4,
-                    alpha=0.7, linestyle="none", label=kind if i == 0 else None)  # fmt: skip
+                    alpha=0.7, linestyle="none", label=None if kind in seen else kind)  # fmt: skip
+            seen.add(kind)
     ax.axvspan(-2.0, 2.0, color="#EEEEEE", zorder=0)
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set_xlabel("(extrapolated - theory)/standard error")

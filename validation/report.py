@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dmft_rf import __version__
+from dmft_rf import ScoreModel, __version__
 from dmft_rf.store import git_commit
 from validation import pictures
 from validation.compare import Comparison, Verdict
@@ -156,7 +156,7 @@ def _cases_table(comparisons: list[Comparison]) -> _Table:
         relative = [abs(r.value / r.theory - 1.0) for r in c.rows if r.judged]
         sizes = ", ".join(f"{d} x {n}" for d, n in c.case.sizes)
         rows.append(
-            [c.case.name, f"{m.t:g}, {m.psi_p:g}, {m.psi_n:g}, {m.activation.name}", sizes,  # type: ignore[union-attr]
+            [c.case.name, _parameters(m), sizes,
              f"{c.chi2:.1f}/{c.dof}", f"{c.probability:.2g}", f"{worst.z:+.2f}",
              f"{100 * max(relative):.2f} %", f"{100 * float(np.median(relative)):.2f} %"]
         )  # fmt: skip
@@ -165,6 +165,13 @@ def _cases_table(comparisons: list[Comparison]) -> _Table:
         "worst z", "largest difference", "median difference",
     ]  # fmt: skip
     return _Table(head, rows)
+
+
+def _parameters(m: ScoreModel) -> str:
+    out = f"{m.t:g}, {m.psi_p:g}, {m.psi_n:g}, {m.activation.name}"  # type: ignore[union-attr]
+    if math.isfinite(m.noise_draws):
+        out += f", m = {m.noise_draws:g}"
+    return out if len(m.classes) == 1 else f"{out}, {len(m.classes)} classes"
 
 
 def _spectrum_table(comparisons: list[Comparison]) -> _Table:
@@ -199,8 +206,9 @@ def _rows_table(c: Comparison) -> _Table:
 
 def _describe(c: Comparison) -> str:
     m = c.case.model
+    drawn = f"m = {m.noise_draws:g} noise draws, " if math.isfinite(m.noise_draws) else ""
     return (
-        f"{c.case.about}. t = {m.t:g}, psi_p = {m.psi_p:g}, psi_n = {m.psi_n:g}, "
+        f"{c.case.about}. t = {m.t:g}, psi_p = {m.psi_p:g}, psi_n = {m.psi_n:g}, {drawn}"
         f"{m.activation.name}, Sigma: {m.covariance.label}, "  # type: ignore[union-attr]
         f"d_eff/d = {m.covariance.effective_dimension_ratio:.3f}."
     )

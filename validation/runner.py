@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import sys
@@ -33,10 +34,12 @@ def pending(store: Store, cases: list[Case]) -> list[tuple[Case, int, int]]:
 def _cost(case: Case, d: int) -> float:
     """Floating-point operations of a cell, roughly.
 
-    Eigenvectors, twelve orders of U, the activation, and 50 ms that every cell costs.
+    Eigenvectors, twelve orders of U, the noise draws, the activation, and 50 ms that every cell
+    costs.
     """
     p, n = case.shape(d)
-    return 10.0 * p**3 + 12.0 * p * p * n + 1e3 * p * n + 1e9
+    m = case.model.noise_draws if math.isfinite(case.model.noise_draws) else 0.0
+    return 10.0 * p**3 + (12.0 + m) * p * p * n + 1e3 * p * n + 1e9
 
 
 def run(store: Store, cases: list[Case], workers: int = 1, quiet: bool = False) -> int:

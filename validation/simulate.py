@@ -33,7 +33,8 @@ class Cell:
         Of the case, see `Case.fingerprint`.
     arrays : dict
         ``eigenvalues`` (p,) of U; ``<i>/train``, ``<i>/test``, ``<i>/score_error`` (n_tau,) of the
-        i-th rule; ``truncation`` and ``orders`` of the Hermite expansions.
+        i-th rule, and ``<i>/fresh`` where the noise is drawn; ``truncation`` and ``orders`` of the
+        Hermite expansions.
     seconds : float
         Wall time; not part of the content.
     """
@@ -63,7 +64,10 @@ def network_of(case: Case, d: int, seed: int) -> FiniteNetwork:
     activation = case.model.activation
     assert isinstance(activation, Activation)
     if not case.data:
-        return draw_network(rng, case.eigenvalues(d), p, n, case.model.t, activation)
+        return draw_network(
+            rng, case.eigenvalues(d), p, n, case.model.t, activation,
+            sizes=case.class_sizes(d), draws=case.model.noise_draws,
+        )  # fmt: skip
     rows = imagery.rows(case.data)[rng.permutation(imagery.rows(case.data).shape[0])]
     return network_on_rows(rng, rows[:n], rows[n : n + HELD_OUT], p, case.model.t, activation)
 
@@ -80,6 +84,6 @@ def simulate(case: Case, d: int, seed: int) -> Cell:
     }
     for i, rule in enumerate(case.rules.values()):
         losses = trained.losses(rule, case.tau(rule))
-        for name in ("train", "test", "score_error"):
+        for name in case.quantities:
             arrays[f"{i}/{name}"] = getattr(losses, name)
     return Cell(case.name, d, seed, case.fingerprint, arrays, time.perf_counter() - start)

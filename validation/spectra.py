@@ -11,6 +11,9 @@ both counted from the top, and what lies below the cut is counted as a whole, ag
 the law has there: the atom, and the parts of bulks within a factor of three of it. Both differences
 fall like 1/d; they are extrapolated as everything else is (`validation.extrapolate`) and must
 vanish within five errors and 1 % of the mass. Edges are listed, not judged.
+
+With a finite number of noise draws there is no floor s_t^2. The cut is 0 then: what lies at it are
+the directions that the draws do not span, exactly 0 in the finite network as in the law.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ class Shape:
     Attributes
     ----------
     cut : float
-        3 s_t^2, from where the distribution functions are compared.
+        3 s_t^2, from where the distribution functions are compared (3 times the mean of s_t^2 over
+        the classes of a mixture; 0 for a finite number of noise draws).
     distance : Extrapolation
         Kolmogorov distance above the cut.
     below : Extrapolation
@@ -78,9 +82,9 @@ def compare_spectra(prediction: Prediction, cells: list[Cell]) -> Shape:
     law = prediction.spectrum
     points, continuous = prediction.cdf
     atom = float(law.atoms[:, 1].sum())
-    cut = _CUT * law.model.coefficients.s2
+    cut = _CUT * float(law.model.groups.par[3])
     mass_below = atom + float(np.interp(cut, points, continuous))
-    outlier = int(law.model.coefficients.mu0**2 > 1e-12)
+    outlier = int(any(one.coefficients.mu0**2 > 1e-12 for one in law.model.classes))
     d = np.array([cell.d for cell in cells], dtype=float)
     rows = np.empty((len(cells), 4))
     for i, cell in enumerate(cells):

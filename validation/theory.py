@@ -39,6 +39,13 @@ class Prediction:
     resolvent: Array
     spectrum: Spectrum
 
+    def values(self, label: str, name: str) -> Array:
+        """What the theory says of one of `Case.quantities` under one rule, shape (n_tau,)."""
+        curves = self.curves[label]
+        if name == "fresh":
+            return curves.empirical_error * curves.model.Delta_t
+        return np.asarray(getattr(curves, name))
+
     @cached_property
     def cdf(self) -> tuple[Array, Array]:
         """Points lambda and the continuous part of the law's distribution function there."""
@@ -50,9 +57,15 @@ class Prediction:
         for (low, high), bulk in zip(law.edges, law.bulk_masses, strict=True):
             nodes, weights = leggauss(400)
             theta = 0.5 * np.pi * (nodes + 1.0)
-            half, width = 0.5 * np.log(high / low), 0.5 * np.pi * weights
-            points = np.sqrt(low * high) * np.exp(-half * np.cos(theta))
-            piece = np.cumsum(width * law.density(points) * points * half * np.sin(theta))
+            width = 0.5 * np.pi * weights
+            if low > 0.0:
+                half = 0.5 * np.log(high / low)
+                points = np.sqrt(low * high) * np.exp(-half * np.cos(theta))
+                step = points * half * np.sin(theta)
+            else:  # a hard edge, where the density diverges like the inverse root
+                root = np.sin(0.5 * theta) ** 2
+                points, step = high * root**2, high * root * np.sin(theta)
+            piece = np.cumsum(width * law.density(points) * step)
             lam += [[low], points, [high]]
             # the mass up to the middle of each weight, normalised to the exact mass
             middle = piece - 0.5 * np.diff(piece, prepend=0.0)
