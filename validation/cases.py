@@ -255,7 +255,7 @@ def _grouped(quick: bool) -> list[Case]:
     """Finite noise draws and mixtures: away from p = n m on either side, and at it.
 
     The training loss of an interpolating network vanishes like the slowest mode; late times stop
-    where it is 3 % of the first loss, above what fluctuates by as much as itself.
+    where it is some per cent of the first loss, above what fluctuates by as much as itself.
     """
     two = Covariance([0.5, 1.5], label="two eigenvalues")
     even = Mixture(
@@ -266,8 +266,7 @@ def _grouped(quick: bool) -> list[Case]:
     )
     late = (10.0, 100.0, 1.0, 1e3)  # other rules than gradient flow are judged at the first two
     decay = {FLOW: GradientFlow(), "weight decay": GradientFlow(weight_decay=0.02)}
-    narrow: Sizes = ((24, 128), (48, 256), (96, 256), (240, 48))
-    wide: Sizes = ((20, 96), (40, 192), (80, 160), (192, 32))
+    sizes: Sizes = ((24, 96), (48, 160), (96, 128), (192, 24))
 
     def drawn(m: int, t: float, p: float, n: float, sigma: str, cov: Any = two) -> ScoreModel:
         return ScoreModel(t, p, n, sigma, cov, noise_draws=m)
@@ -275,29 +274,28 @@ def _grouped(quick: bool) -> list[Case]:
     chosen = [
         Case("O_draws2_under", "two noise draws, more than features, ReLU",
              drawn(2, 1.0, 2.0, 4.0, "relu"),
-             ((24, 96), (48, 192), (96, 192), (240, 40)) if quick else narrow, (*late, math.inf)),
+             ((24, 96), (48, 192), (96, 192), (240, 40)), (*late, math.inf)),
         Case("S_mixture", "two classes, noise averaged exactly",
-             ScoreModel(0.1, 4.0, 2.0, "tanh", even),
-             ((24, 72), (48, 128), (96, 96), (240, 16)) if quick else narrow, (*late, math.inf)),
+             ScoreModel(0.1, 4.0, 2.0, "tanh", even), sizes, (*late, math.inf)),
     ]  # fmt: skip
     if quick:
         return chosen
     return [
         *chosen,
         Case("L_draws1_over", "one noise draw, fewer than features",
-             drawn(1, 0.1, 6.0, 2.0, "tanh"), wide, (10.0, 100.0, 1.0, 300.0), decay),
+             drawn(1, 0.1, 3.0, 1.0, "tanh"), sizes, (10.0, 100.0, 1.0, 30.0), decay),
         Case("M_draws1_under", "one noise draw, more than features, ReLU",
-             drawn(1, 0.3, 2.0, 6.0, "relu"), narrow, (*late, math.inf)),
+             drawn(1, 0.3, 2.0, 6.0, "relu"), sizes, (*late, math.inf)),
         Case("N_draws2_over", "two noise draws, fewer than features",
-             drawn(2, 0.05, 6.0, 1.0, "erf"), wide, late, decay),
+             drawn(2, 0.05, 3.0, 0.5, "erf"), sizes, (10.0, 100.0, 1.0, 300.0), decay),
         Case("P_draws4_over", "four noise draws, fewer than features",
-             drawn(4, 0.5, 8.0, 1.0, "tanh"), wide, (10.0, 30.0, 1.0, 100.0), decay),
+             drawn(4, 0.5, 4.0, 0.5, "tanh"), sizes, (10.0, 50.0, 1.0, 3.0), decay),
         Case("Q_draws4_under", "four noise draws, more than features, softplus",
-             drawn(4, 0.2, 3.0, 2.0, "softplus"), narrow, (*late, math.inf)),
+             drawn(4, 0.2, 3.0, 2.0, "softplus"), sizes, (*late, math.inf)),
         Case("R_draws2_edge", "two noise draws, p = n m: the spectrum reaches down to 0",
-             drawn(2, 0.1, 4.0, 2.0, "tanh"), narrow, late),
+             drawn(2, 0.1, 4.0, 2.0, "tanh"), sizes, late),
         Case("T_mixture_draws2", "two classes, two noise draws, ReLU",
-             drawn(2, 0.3, 3.0, 4.0, "relu", uneven), narrow, (*late, math.inf)),
+             drawn(2, 0.3, 3.0, 4.0, "relu", uneven), sizes, (*late, math.inf)),
     ]  # fmt: skip
 
 
