@@ -266,7 +266,7 @@ def _grouped(quick: bool) -> list[Case]:
     )
     late = (10.0, 100.0, 1.0, 1e3)  # other rules than gradient flow are judged at the first two
     decay = {FLOW: GradientFlow(), "weight decay": GradientFlow(weight_decay=0.02)}
-    sizes: Sizes = ((24, 96), (48, 160), (96, 128), (192, 24))
+    sizes: Sizes = ((24, 72), (48, 96), (96, 64), (192, 12))
 
     def drawn(m: int, t: float, p: float, n: float, sigma: str, cov: Any = two) -> ScoreModel:
         return ScoreModel(t, p, n, sigma, cov, noise_draws=m)
