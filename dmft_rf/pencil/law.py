@@ -29,6 +29,8 @@ _MOST_PANELS = 3000
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-10
 _MOST_ROUNDS = 40
+# imaginary part of the Stieltjes transform, relative to its size, that is rounding
+_REAL = 1e-12
 # a point this close to an edge, relative to where it is, may have no solution in floats
 _AT_EDGE = 1e-9
 
@@ -135,7 +137,9 @@ class PencilSpectrum:
         x = piece.sign * offset[order] + 0j
         g, residual, status, _ = dyson.solve_path(x, *a.all)
         values = dyson.charges(x, g, a.A0, a.A1, a.cells, a.terms, a.h, a.mass)
-        rho = np.maximum(values.imag, 0.0) / (math.pi * self.support.total)
+        # in a gap rounding leaves an imaginary part of either sign
+        height = np.where(values.imag > _REAL * np.abs(values), values.imag, 0.0)
+        rho = height / (math.pi * self.support.total)
         for i in np.flatnonzero(status != dyson.CONVERGED):
             at = offset[order[i]]
             if min(abs(piece.low - at), abs(piece.high - at)) > _AT_EDGE * at:
