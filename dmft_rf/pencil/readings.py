@@ -19,8 +19,9 @@ from dmft_rf.contour import Contour, half_plane_contour, nodes_for
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model import ScoreModel
+from dmft_rf.pencil.points import Elements, Points, Weight
 from dmft_rf.pencil.support import find_support
-from dmft_rf.pencil.system import Elements, Points, System, Weight
+from dmft_rf.pencil.system import System
 from dmft_rf.pencil.zoo import noise_draws, regression
 
 Array = NDArray[np.float64]

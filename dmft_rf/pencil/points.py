@@ -1,0 +1,128 @@
+"""The Dyson equation solved at points: traces of blocks of the inverse, two-point functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf.errors import ModelError
+from dmft_rf.pencil.scalars import Scalar
+
+if TYPE_CHECKING:
+    from dmft_rf.pencil.system import System
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+# what multiplies an element: a number, a function of Sigma, or its values at the eigenvalues
+Weight = Scalar | float | ArrayLike
+Elements = Mapping[tuple[str, str], Weight]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Solution of the Dyson equation at points z.
+
+    Attributes
+    ----------
+    system : System
+    z : complex array
+        Points; real ones are limits from above.
+    g : complex array, shape (n_sets, n_points, n_unknowns)
+        The unknowns at the points, or at their conjugates in the lower half-plane.
+    residual : float array, shape (n_sets, n_points)
+        Relative size of Newton's last step.
+    """
+
+    system: System
+    z: Complex
+    g: Complex
+    residual: Array
+
+    @cached_property
+    def _greens(self) -> tuple[Complex, ...]:
+        """G per set, (n_points, n_cells, K, K), at the points themselves."""
+        from dmft_rf.kernels import dyson
+
+        flat = self.z.ravel()
+        g = np.where((flat.imag < 0.0)[:, None], self.g.conj(), self.g)
+        return tuple(
+            dyson.greens(flat, g[k], a.A0, a.A1, a.cells, a.terms, a.h)
+            for k, a in enumerate(self.system.sets)
+        )
+
+    def trace(self, i: str, j: str, weight: Weight = 1.0) -> Complex:
+        """(1/d) Tr[weight(Sigma) (L^{-1})_ij], shape ``system.shape + z.shape``.
+
+        Parameters
+        ----------
+        i, j : str
+            Blocks of one space.
+        weight : float, Scalar or array_like, default 1
+            A function of Sigma, as a Scalar or by its values at the eigenvalues.
+
+        Raises
+        ------
+        ModelError
+            If there is no such block, or the two have different spaces.
+        """
+        out = []
+        for k, G in enumerate(self._greens):
+            (e,) = self.system.elements({(i, j): weight}, self.system.set_values(k), sized=True)
+            out.append(G[:, e.cells, e.i, e.j] @ e.values)
+        return np.array(out).reshape(self.system.shape + self.z.shape)
+
+    def observable(self, name: str, weight: Weight = 1.0) -> Complex:
+        """(1/d) Tr[weight left (H - z)^{-1} right] of an observable of `linearize`."""
+        return self.trace(f"{name}_out", f"{name}_in", weight)
+
+    @property
+    def q(self) -> Complex:
+        """Stieltjes transform of the spectral law: (1/N) Tr (H - z)^{-1}, N the size of H."""
+        u = self.system.pencil.resolvent
+        size = self.system.pencil.spaces[self.system.pencil.blocks[u]]
+        sizes = np.array(
+            [
+                float(size.fold(self.system.set_values(k).__getitem__, float))
+                for k in range(len(self._greens))
+            ]
+        ).reshape(self.system.shape + (1,) * self.z.ndim)
+        return self.trace(u, u) / sizes
+
+    def two_point(self, other: Points, inner: Elements, outer: Elements) -> Complex:
+        r"""(1/d) Tr[Q L(z_1)^{-1} P L(z_2)^{-1}] for all pairs of points.
+
+        Parameters
+        ----------
+        other : Points
+            z_2, of the same system.
+        inner : mapping of (i, j) to weight
+            Elements of P.
+        outer : mapping of (k, l) to weight
+            What is read of L(z_1)^{-1} P L(z_2)^{-1}: sum of (1/d) Tr[weight (...)_kl].
+
+        Returns
+        -------
+        complex array, shape ``system.shape + z_1.shape + z_2.shape``
+
+        Raises
+        ------
+        ModelError
+            If the systems differ, or an element is not of one space.
+        """
+        from dmft_rf.pencil.two_point import two_point
+
+        system = self.system
+        if other.system is not system:
+            raise ModelError("the two sets of points must be solutions of the same system")
+        out = []
+        for k, arrays in enumerate(system.pair_sets):
+            values = system.set_values(k)
+            P = system.elements(inner, values, sized=False)
+            Q = system.elements(outer, values, sized=True)
+            out.append(two_point(arrays, self._greens[k], other._greens[k], P, Q))
+        return np.array(out).reshape(system.shape + self.z.shape + other.z.shape)
