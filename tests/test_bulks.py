@@ -21,7 +21,7 @@ from dmft_rf import (
     solve,
 )
 from dmft_rf.activation import Activation
-from dmft_rf.bulks import nodes_on_bulk
+from dmft_rf.bulks import _on_one_bulk, nodes_on_bulk
 from dmft_rf.measure import SpectralNodes
 from dmft_rf.region import Region
 from dmft_rf.rules import Rule
@@ -175,6 +175,17 @@ def test_a_bulk_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("dmft_rf.bulks._MOST_NODES", 10)
     with pytest.raises(ConvergenceError, match="close to its neighbours"):
         nodes_on_bulk(solve(MODELS["paper"]).spectrum, 0, Region(), 1e-10)
+
+
+def test_the_defect_sees_wrong_weights() -> None:
+    """The mass of each bulk is known exactly; a contour that misses it says by how much."""
+    law = solve(MODELS["paper"]).spectrum
+    for bulk in range(3):
+        nodes = nodes_on_bulk(law, bulk, Region(), 1e-10)
+        assert nodes.defect < 1e-9
+        contour = nodes.contour
+        wrong = dataclasses.replace(contour, weights=1.01 * contour.weights)
+        assert _on_one_bulk(law, bulk, wrong).defect == pytest.approx(0.01, rel=1e-6)
 
 
 def test_bulks_that_do_not_add_up_are_noticed() -> None:

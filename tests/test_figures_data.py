@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmft_rf import Covariance, Ridge, ScoreModel, solve
+from dmft_rf import Covariance, GradientFlow, Ridge, ScoreModel, solve
 from dmft_rf.activation import Activation
-from figures import early_stopping, eigenmodes, noise_draws, phase_diagram, style
+from figures import bulk_learning, early_stopping, eigenmodes, noise_draws, phase_diagram, style
 from figures.catalogue import MODULES, figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
@@ -138,6 +139,10 @@ def test_matrices_follow_the_law(numbers: Callable[[str], Numbers]) -> None:
     counts = np.bincount(np.digitize(drawn, cuts))
     np.testing.assert_array_equal(counts, np.array([1, 7, 1]) * d * seeds)
     assert drawn[0] > data.number("iso/s2")
+    for i, group in enumerate(np.split(drawn, np.cumsum(counts)[:-1])):
+        x, rho = data[f"iso/bulks/{i}/x"], data[f"iso/bulks/{i}/rho"]
+        mean = np.trapezoid(x * rho, x) / np.trapezoid(rho, x)
+        assert group.mean() == pytest.approx(mean, rel=0.1)  # about 1/d
     # the trace of U is that of the networks, up to fluctuations of 1/sqrt(p n)
     moment = ScoreModel(0.01, 64.0, 8.0).coefficients.second_moment
     networks = data["iso/eigenvalues"]
@@ -178,6 +183,9 @@ def test_curves_collapse_in_units_of_the_lowest_edge(numbers: Callable[[str], Nu
     spread = [math.log(max(times) / min(times)) for times in (raw, scaled)]
     assert spread[0] > math.log(2.5)
     assert spread[1] < 0.5 * spread[0]
+    # the loss of the slowest mode, e^{-4 tau/tau_mem}, has then fallen to between 1/2 and 1/16
+    assert min(scaled) > 0.25 * math.log(2.0)
+    assert max(scaled) < 0.25 * math.log(16.0)
 
 
 def test_networks_lie_on_the_lines_while_size_does_not_matter(
@@ -341,6 +349,41 @@ def test_bulks_add_up(numbers: Callable[[str], Numbers]) -> None:
         np.log(data["networks/tau"][early]), np.log(data["split/tau"]), data["split/removed"][2]
     )
     np.testing.assert_allclose(data["networks/removed"][2][early], line, rtol=0.25)
+
+
+def test_the_parts_of_a_network_add_up() -> None:
+    """Eigenvalues on either side of the cuts, each in one group: 1 - L_train is their sum."""
+    model = ScoreModel(0.1, 4.0, 2.0)
+    assert isinstance(model.activation, Activation)
+    rng = np.random.default_rng(0)
+    trained = Trained(draw_network(rng, np.ones(8), 32, 16, 0.1, model.activation))
+    lam, tau = trained.eigenvalues, np.array([10.0, 1e3])
+    borders = [0.0, float(lam[10]), float(lam[25]), math.inf]
+    parts = [
+        1.0 - trained.losses(bulk_learning.OnInterval(low=low, high=high), tau).train
+        for low, high in itertools.pairwise(borders)
+    ]
+    whole = 1.0 - trained.losses(GradientFlow(), tau).train
+    np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-10)
+    assert min(part[1] for part in parts) > 0.0
+
+
+def test_many_draws_tend_to_the_exact_average() -> None:
+    """<V_m, V>/<V, V> and the same for U are 1 on average over fixed draws."""
+    for name in ("U", "V"):
+        ratios = []
+        for seed in range(5):
+            p, n = round(noise_draws.PSI_P * 4), round(noise_draws.PSI_N * 4)
+            activation = noise_draws.model_of(1).activation
+            assert isinstance(activation, Activation)
+            rng = np.random.default_rng([seed, 4])
+            exact = draw_network(rng, np.ones(4), p, n, noise_draws.T, activation)
+            drawn = getattr(noise_draws.network_with(60, 4, seed), name)
+            known = getattr(exact, name)
+            ratios.append(float(np.sum(drawn * known) / np.sum(known * known)))
+        error = np.std(ratios, ddof=1) / math.sqrt(len(ratios))
+        assert error < 0.01
+        assert abs(np.mean(ratios) - 1.0) < 3.5 * error
 
 
 def test_half_times_of_the_modes(numbers: Callable[[str], Numbers]) -> None:
