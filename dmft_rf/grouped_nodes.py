@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.contour import Contour
-from dmft_rf.estimate import Estimate
+from dmft_rf.estimate import EPS, Estimate
 from dmft_rf.kernels import grouped_pairs
 from dmft_rf.law import Spectrum
 from dmft_rf.nodes import Exact, Form, Nodes
@@ -100,6 +100,7 @@ class GroupedNodes(Nodes):
             float(g.par[1]), g.count, g.signal, g.noise, g.labels, g.sizes, np.eye(F)
         )  # fmt: skip
         plain, mixed = np.ascontiguousarray(m[..., :n]), np.ascontiguousarray(m[..., n:])
+        # both are symmetric, the second in the sense of a Hermitian matrix
         V, P = grouped_pairs.assemble(*first, *first, s.dk, True, plain, *tail)
         V_mixed, P_mixed = grouped_pairs.assemble(*first, *second, s.dk, False, mixed, *tail)
         return V, P, V_mixed, P_mixed
@@ -199,4 +200,5 @@ class GroupedNodes(Nodes):
         b = sum(one.share * one.coefficients.b for one in self.model.classes)
         first, second = self.integral(h, self.S_VW), self.form(h, self._empirical)
         value = 1.0 - 2.0 * b * first.value + second.value
-        return Estimate(value, 2.0 * abs(b) * first.error + second.error)
+        size = 1.0 + 2.0 * abs(b) * np.abs(first.value) + np.abs(second.value)
+        return Estimate(value, 2.0 * abs(b) * first.error + second.error + EPS * size)

@@ -99,15 +99,15 @@ class GroupedSupportFinder:
         learning = np.arange(len(offsets)) >= centre[0] if centre else None
         return Support(offsets, above[:-1] - above[1:], atom, learning)
 
-    def settle(self, k: float, guess: Array) -> tuple[float, float, Array | None]:
-        """z - s_0^2, dz/dk and e at k; e is None where no stable solution was found."""
+    def settle(self, k: float, guess: Array) -> tuple[float, float, Array, Array | None]:
+        """z - s_0^2, dz/dk, de/dk and e at k; e is None where no stable solution was found."""
         e = guess.copy()
-        z, slope, status = grouped.settle(k, e, *self.arguments)
-        return float(z), float(slope), e if status == grouped.CONVERGED else None
+        z, slope, drift, status = grouped.settle(k, e, *self.arguments)
+        return float(z), float(slope), drift, e if status == grouped.CONVERGED else None
 
     def below(self, k: float) -> tuple[float, float, Array]:
         """The same for k <= 0, where the solution is unique: Newton's method from above."""
-        z, slope, e = self.settle(k, self.upper - k)
+        z, slope, _, e = self.settle(k, self.upper - k)
         if e is None or not np.all(e > 0.0):
             raise ConvergenceError(f"no solution of the one-point equations at k = {k!r}")
         return z, slope, e
@@ -149,7 +149,7 @@ class GroupedSupportFinder:
         k = 4.0 * (self.bound + float(self.upper.max())) * max(1.0, 1.0 / self.psi_p)
         e = np.full(self.groups.count.size, -k)
         for _ in range(60):
-            _, slope, found = self.settle(k, e)
+            _, slope, _, found = self.settle(k, e)
             if found is not None and slope > 0.0 and np.all(found < 0.0):
                 return _Gap(self._edge(k, found, -0.1 * k), math.inf, 0.0)
             k *= 2.0
@@ -160,30 +160,33 @@ class GroupedSupportFinder:
         """z - s_0^2 where dz/dk = 0, on the way from (k, e) in the direction of ``step``.
 
         The last physical k and the first one that is not are brought together; z is stationary
-        there, so that its error is of the second order in their distance. A step over a bulk
-        would change the mass above.
+        there, so that its error is of the second order in their distance. Only a solution that the
+        tangent leads to counts, on either side: where Newton's method finds none, the step was too
+        long, which says nothing of an edge. A step over a bulk would change the mass above.
         """
-        side, count = k, self.above(k, e)
-        z, last = math.nan, math.nan
+        start, count = k, self.above(k, e)
+        z, _, drift, found = self.settle(k, e)
+        last = math.nan
         for _ in range(1000):
-            trial = k + step if math.isnan(last) else 0.5 * (k + last)
-            if trial * side < 0.0:
+            if found is None or abs(step) <= 1e-15 * abs(k):
+                break
+            trial = k + step
+            if trial * start < 0.0:  # k = 0 is the atom
                 trial, last = 0.5 * k, 0.0
-            value, slope, found = self.settle(trial, e)
-            while found is not None and np.any(np.abs(found - e) > 0.5 * np.abs(e)):
-                trial = 0.5 * (k + trial)  # too far to be sure of the branch
-                value, slope, found = self.settle(trial, e)
-            same = found is not None and slope > 0.0 and self.above(trial, found) == count
-            if same:
-                assert found is not None
-                k, z, e, step = trial, value, found, 2.0 * step
+            guess = e + (trial - k) * drift
+            value, slope, turn, new = self.settle(trial, guess)
+            if new is None or np.any(np.abs(new - guess) > 0.1 * np.abs(new)):
+                step = 0.3 * (trial - k)
+                continue
+            if slope > 0.0 and self.above(trial, new) == count:
+                k, z, e, drift = trial, value, new, turn
+                step = 2.0 * step if math.isnan(last) else 0.5 * (last - k)
             else:
                 last = trial
+                step = 0.5 * (last - k)
             if abs(last - k) <= 1e-10 * abs(k):
-                break
-        if math.isnan(z) or math.isnan(last):
-            raise ConvergenceError(f"an edge of the spectrum near k = {k!r} was not found")
-        return z
+                return z
+        raise ConvergenceError(f"an edge of the spectrum near k = {k!r} was not found")
 
     # -- inner gaps --------------------------------------------------------------------------
 
@@ -247,7 +250,7 @@ class GroupedSupportFinder:
         k, e, _, _, _, status, _ = grouped.solve_path(x + 0j, *self.arguments)
         real = (status == grouped.CONVERGED) & (np.abs(k.imag) < 1e-9 * np.abs(k))
         for i in np.flatnonzero(real):
-            z, slope, found = self.settle(float(k[i].real), np.ascontiguousarray(e[i].real))
+            z, slope, _, found = self.settle(float(k[i].real), np.ascontiguousarray(e[i].real))
             if found is not None and slope > 0.0 and abs(z - x[i]) <= 1e-6 * abs(x[i]):
                 return np.empty(0), RealPoint(z, float(k[i].real), found)
         good = (status == grouped.CONVERGED) & ~real

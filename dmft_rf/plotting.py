@@ -313,8 +313,9 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     marks = {name: getattr(timescales, name) for name in _TIMES}
     known = [value for value in marks.values() if math.isfinite(value) and value > 0.0]
     first = min([0.03 / (rate * high), *(0.3 * v for v in known)])
-    slowest = 1e-6 * high if solution.hard_edge else low
-    last = max([30.0 / (rate * slowest), *(3.0 * v for v in known)])
+    slowest = max(low, 1e-6 * high) if solution.hard_edge else low
+    last = min(30.0 / (rate * slowest), solution.horizon)
+    last = max([last, *(3.0 * v for v in known)])
     curves = solution.learning_curves(np.geomspace(first, last, 301))
     figure, (ax, below) = figure_of(2)
     for name, label, colour, line in (

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dmft_rf.dynamics import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.rules import GradientFlow
-from dmft_rf.solution import Solution, horizon
+from dmft_rf.solution import Solution
 
 Array = NDArray[np.float64]
 
@@ -279,7 +279,7 @@ class Course:
         m, M = self.solution.diagnostics["support"]
         rate = self.solution.model.rate
         first = _EARLY / (rate * M)
-        last = horizon(self.solution.model, M) if self.solution.hard_edge else _LATE / (rate * m)
+        last = min(self.solution.horizon, _LATE / (rate * m) if m > 0.0 else math.inf)
         a, b = math.log(first), math.log(last)
         return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
 

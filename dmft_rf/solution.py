@@ -29,8 +29,11 @@ Array = NDArray[np.float64]
 _REGIONS_KEPT = 4
 # lower over upper end of the spectrum below which contours lead around 0
 _HARD_EDGE = 1e-10
-# the same for the nodes of the solution itself, which carry times up to its inverse
-_NEAREST = 1e-8
+# and below which they may have to, for rounding
+_NEAR_EDGE = 1e-5
+# the nodes of such a solution itself carry times up to the inverse of the first of these at which
+# rounding, which grows like the root of that time, stays below rtol
+_NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 # beyond these a solution would not fit a laptop's memory
 _MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
@@ -79,7 +82,8 @@ class Solution:
         One- and two-point functions on the contour.
     error_estimate : float
         Estimated relative error of train loss, test loss and score error under gradient flow, the
-        largest over all times (LearningCurves.relative_error).
+        largest over all times (LearningCurves.relative_error); at a hard edge, over those that
+        the nodes carry (later ones are solved and judged when they are asked for).
     compression : Compression or None
         What ``compress`` made of the covariance.
     diagnostics : dict
@@ -136,9 +140,18 @@ class Solution:
 
     @property
     def hard_edge(self) -> bool:
-        """Whether the spectrum reaches down to 0 (p = n m), where the test loss diverges."""
-        m, M = self.diagnostics["support"]
-        return not self.model.closed_form and bool(m <= _HARD_EDGE * M)
+        """Whether contours lead around 0.
+
+        They do where the spectrum reaches down to 0 (p = n m), where the test loss diverges, or so
+        near to it that rounding spoils the latest times.
+        """
+        return self.nodes.encloses_zero
+
+    @property
+    def horizon(self) -> float:
+        """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
+        start = self.nodes.contour.start
+        return math.inf if start == 0.0 else -1.0 / (self.model.rate * start)
 
     def _fits(self, region: Region) -> bool:
         m, M = self.diagnostics["support"]
@@ -152,8 +165,10 @@ class Solution:
         late = np.isinf(times)
         finite = times[~late]
         latest = max(float(finite.max(initial=0.0)), 1.0 / (rate * M))
-        latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
-        start = region.start - rule.margin(latest, rate)
+        start = self.nodes.contour.start
+        if region != Region() or rule.margin(latest, rate) < -start:
+            latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
+            start = region.start - rule.margin(latest, rate)
         parts = [(~late, self._around_zero(finite, rule, replace(region, start=start)))]
         if late.any():
             start = region.start - rule.margin(math.inf, rate)
@@ -281,10 +296,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    region = Region()
-    if m <= _HARD_EDGE * M and not closed_form:
-        region = Region(start=-1.0 / (model.rate * horizon(model, M)))
-    nodes, error, tries = _accurate_nodes(law, m, M, region, rtol)
+    nodes, error, tries = _carrying_nodes(law, m, M, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.resolvent.iterations,
@@ -317,7 +329,7 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
     while 4 * atoms < cov.n_atoms:
         fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
         found = solve(fewer, rtol)
-        probes = probe_times(fewer, *found.diagnostics["support"])
+        probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
         if before is not None:
             error = found.learning_curves(probes).difference(before.learning_curves(probes))
             if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
@@ -334,6 +346,22 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
     return solve(model, rtol)  # nothing to be gained
 
 
+def _carrying_nodes(law: Spectrum, m: float, M: float, rtol: float) -> tuple[Nodes, float, int]:
+    """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones.
+
+    Returns what _accurate_nodes does, the best found if none reaches ``rtol``.
+    """
+    found: list[tuple[Nodes, float, int]] = []
+    if m > _HARD_EDGE * M or law.model.closed_form:
+        found.append(_accurate_nodes(law, m, M, Region(), rtol))
+    if not law.model.closed_form and m <= _NEAR_EDGE * M:
+        for nearest in _NEAREST:
+            if found and found[-1][1] <= rtol:
+                break
+            found.append(_accurate_nodes(law, m, M, Region(start=-nearest * M), rtol))
+    return next((one for one in found if one[1] <= rtol), found[0])
+
+
 def _accurate_nodes(
     law: Spectrum, m: float, M: float, region: Region, rtol: float
 ) -> tuple[Nodes, float, int]:
@@ -343,7 +371,7 @@ def _accurate_nodes(
     """
     probes = probe_times(law.model, m, M)
     if region.start < 0.0:
-        probes = np.geomspace(probes[0], horizon(law.model, M), 25)
+        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), 25)
     n = int(nodes_for(*flattened(region, m, M), rtol))
     nodes = nodes_on_contour(law, contour_in(region, m, M, n))
     error = curves_on(nodes, probes, GradientFlow()).relative_error
@@ -369,7 +397,3 @@ def probe_times(model: ScoreModel, m: float, M: float) -> Array:
     late = 30.0 / (model.rate * max(m, _HARD_EDGE * M))
     return np.append(np.geomspace(0.03 / (model.rate * M), late, 25), np.inf)
 
-
-def horizon(model: ScoreModel, M: float) -> float:
-    """The time up to which a solution at a hard edge carries gradient flow on its own nodes."""
-    return 1.0 / (model.rate * _NEAREST * M)

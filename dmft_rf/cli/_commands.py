@@ -21,7 +21,7 @@ from dmft_rf.cli._options import (
     numbers,
 )
 from dmft_rf.cli._report import Table, accuracy, begin, number
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.store import describe_rule
 
 if TYPE_CHECKING:
@@ -154,21 +154,28 @@ def automatic_times(solution: Solution, rule: Rule) -> NDArray[np.float64]:
     if isinstance(rule, rules.Ridge):  # the same at every time
         return np.array([math.inf])
     low, high = solution.diagnostics["support"]
-    if solution.hard_edge:  # there is no longest time
-        low = 1e-6 * high
+    ends = [math.inf]
+    if solution.hard_edge:  # there is no longest time, or the last ones are lost in rounding
+        low = max(low, 1e-6 * high)
+        try:
+            solution.learning_curves(math.inf, rule)
+        except ConvergenceError:
+            ends = []
     elif rule.initial_scale > 0.0 and np.any(solution.spectrum.atoms[:, 0] > 0.0):
         low = float(solution.spectrum.atoms[0, 0])  # initial weights also decay there
     rate = solution.model.rate
     last = 30.0 / (rate * low) + 30.0 * getattr(rule, "decay_time", 0.0)
     first_power = math.floor(math.log10(0.03 / (rate * high)))
     last_power = math.ceil(math.log10(last))
+    if solution.hard_edge:
+        last_power = min(last_power, math.floor(math.log10(solution.horizon)))
     count = _PER_DECADE * (last_power - first_power) + 1
     times = 10.0 ** (first_power + np.arange(count) / _PER_DECADE)
     step = getattr(rule, "step", None)
     if step is not None:
         times = np.unique(np.rint(times / step)) * step
         times = times[times > 0.0]
-    return np.concatenate([[0.0], times, [math.inf]])
+    return np.concatenate([[0.0], times, ends])
 
 
 def _round_times(tau: NDArray[np.float64]) -> NDArray[np.intp]:

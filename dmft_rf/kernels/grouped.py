@@ -141,7 +141,7 @@ def solve_small(A, b, n):
 def settle(k, e, par, c, C, o2, w):
     """Solve (1) for e at a real k, from the guess ``e``, which is overwritten.
 
-    Returns (z - s_0^2, dz/dk, status). CONVERGED means that the fixed point is stable (the matrix
+    Returns (z - s_0^2, dz/dk, de/dk, status). CONVERGED means that the fixed point is stable (the matrix
     of (1) has a spectral radius below one); the point is physical if dz/dk > 0 as well.
     """
     J = e.size
@@ -155,12 +155,12 @@ def settle(k, e, par, c, C, o2, w):
         B[:] = A[1:, 1:]
         g[:] = f[1:]
         if not solve_small(B, g, J):
-            return z, 0.0, NOT_CONVERGED
+            return z, 0.0, g, NOT_CONVERGED
         size = 0.0
         for j in range(J):
             size = max(size, abs(g[j]) / abs(e[j]))
         if not size < 1e300:
-            return z, 0.0, NOT_CONVERGED
+            return z, 0.0, g, NOT_CONVERGED
         damp = 1.0 if size < 0.5 else 0.5 / size
         for j in range(J):
             e[j] -= damp * g[j]
@@ -168,24 +168,24 @@ def settle(k, e, par, c, C, o2, w):
             break
         step = size
     else:
-        return z, 0.0, NOT_CONVERGED
+        return z, 0.0, g, NOT_CONVERGED
     z = system(k, e, par, c, C, o2, w, f, A)
     B[:] = A[1:, 1:]
     # 1 - M for a non-negative M: its spectral radius is below 1 if all pivots are positive
     for i in range(J):
         if not B[i, i] > 0.0:
-            return z, 0.0, WRONG_BRANCH
+            return z, 0.0, g, WRONG_BRANCH
         for r in range(i + 1, J):
             factor = B[r, i] / B[i, i]
             for j in range(i + 1, J):
                 B[r, j] -= factor * B[i, j]
     B[:] = A[1:, 1:]
-    g[:] = A[1:, 0]
+    g[:] = -A[1:, 0]
     solve_small(B, g, J)
     slope = A[0, 0]
     for j in range(J):
-        slope -= A[0, j + 1] * g[j]
-    return z, slope, CONVERGED
+        slope += A[0, j + 1] * g[j]
+    return z, slope, g, CONVERGED
 
 
 @njit

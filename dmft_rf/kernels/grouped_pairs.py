@@ -31,31 +31,34 @@ from dmft_rf._jit import njit
 def assemble(
     z1, k1, E1, b1, S1, z2, k2, E2, b2, S2, dk, same, m, psi_n, c, signal, noise, eta, tau, Q
 ):
-    """V_Q for each Q and P on a grid of pairs, shapes (n_Q, n, n2) and (n, n2).
+    """V_Q for each Q and P on a grid of pairs, shapes (n_Q, n, n) and (n, n).
+
+    The second points are the first ones, or their complex conjugates: half of the pairs are mirror
+    images of the others.
 
     Parameters
     ----------
     z1, k1, b1, S1 : (n,) arrays;  E1 : (n, J) array
         First points, their solutions and means.
     z2, k2, b2, S2, E2
-        Second points.
+        The same points (``same``) or their conjugates.
     dk : (n,) complex array
-        dk/dz at the first points, used on the diagonal if ``same`` (z2 is z1).
-    m : (F, F, n, n2) complex array
+        dk/dz at the first points, used on the diagonal if ``same``.
+    m : (F, F, n, n) complex array
         <phi_f phi_g r_1 r_2> for the basis functions phi of Sigma; phi_0 = 1.
     c, noise, eta, tau : (J,) arrays;  signal : (J, F) array
         Groups; see dmft_rf.groups.
     Q : (n_Q, F) array
         The functions Q in the basis.
     """
-    n, n2, J, F, nQ = z1.size, z2.size, c.size, m.shape[0], Q.shape[0]
-    V = np.empty((nQ, n, n2), np.complex128)
-    P = np.empty((n, n2), np.complex128)
+    n, J, F, nQ = z1.size, c.size, m.shape[0], Q.shape[0]
+    V = np.empty((nQ, n, n), np.complex128)
+    P = np.empty((n, n), np.complex128)
     A = np.empty((J, J + nQ + 1), np.complex128)
     C1 = np.empty(J, np.complex128)
     CQ = np.empty((J, nQ), np.complex128)
     for i in range(n):
-        for j in range(n2):
+        for j in range(i + 1):
             kk = k1[i] * k2[j]
             for a in range(J):
                 total = 0.0j
@@ -94,6 +97,8 @@ def assemble(
                     u += CQ[a, s] * A[a, J + nQ]
                     value += (tau[a] - eta[a] * both + bb * C1[a]) * A[a, J + s]
                 V[s, i, j] = value + kk * u * P[i, j]
+                V[s, j, i] = V[s, i, j] if same else V[s, i, j].conjugate()
+            P[j, i] = P[i, j] if same else P[i, j].conjugate()
     return V, P
 
 
