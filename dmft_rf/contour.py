@@ -68,18 +68,18 @@ def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     k = (M - m) / (M + m)
     one_minus_k = 2.0 * m / (M + m)
     K = float(ellipkm1(complement))
-    u = K * (2.0 * np.arange(nodes) + 1.0 - nodes) / nodes
+    place = 2.0 * np.arange(nodes) + 1.0 - nodes  # in units of K/nodes
     # |u| > K/2 through sn(K - u) = cn/dn, cn(K - u) = k' sn/dn, dn(K - u) = k'/dn
-    size = np.abs(u)
-    far = size > 0.5 * K
-    sn, cn, dn = sn_cn_dn(np.where(far, K - size, size), complement)
+    size = np.abs(place)
+    far = size > 0.5 * nodes
+    sn, cn, dn = sn_cn_dn(K / nodes * np.where(far, nodes - size, size), complement)
     k_prime = math.sqrt(complement)
     sn, cn, dn = (
         np.where(far, cn / dn, sn),
         np.where(far, k_prime * sn / dn, cn),
         np.where(far, k_prime / dn, dn),
     )
-    sn = np.copysign(sn, u)
+    sn = np.copysign(sn, place)
     bottom = 1.0 + k * sn * sn
     cos, sin = (1.0 + k) * sn / bottom, cn * dn / bottom
     slope = -(1.0 + k) * (one_minus_k + k * cn * cn) / bottom

@@ -203,6 +203,14 @@ class HeavyBall(_Steps):
         forever = np.isinf(count)[:, None]
         return np.where(forever, 0.0, left), np.where(forever, 1.0, learned)
 
+    def margin(self, tau: float, rate: float) -> float:
+        """omega + (1 - beta)/(alpha tau): |w|^k stays below e.
+
+        The ellipses |w| = 1 + e of the steps w + beta/w = 1 + beta - eta' y are (1 - beta) e wider
+        in every direction, or more.
+        """
+        return self.weight_decay + (1.0 - self.momentum) * slack(tau, rate)
+
     def region(self, rate: float) -> Region:
         """The ellipse from 0 to 2 (1 + beta)/eta' - omega: both roots are below 1 inside."""
         beta = self.momentum

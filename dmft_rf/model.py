@@ -48,8 +48,10 @@ class ScoreModel:
     Raises
     ------
     ModelError
-        If a parameter is outside its domain, or the activation cannot learn a score
-        (E[sigma(z) z] = 0).
+        If a parameter is outside its domain, the activation cannot learn a score
+        (E[sigma(z) z] = 0), or it is linear with a Mixture or a finite number of noise draws (U has
+        no more than d nonzero eigenvalues then, and the equations for samples in groups no
+        noise of the features to stand on).
     """
 
     t: float
@@ -71,6 +73,14 @@ class ScoreModel:
         object.__setattr__(self, "noise_draws", checked_draws(self.noise_draws))
         if not min(one.coefficients.gamma2 for one in self.classes) > 1e-280:
             raise ModelError(f"t is {self.t!r}; at this time no trace of the data is left")
+        if not self.closed_form and not any(
+            one.coefficients.v2 + one.coefficients.s2 > 0.0 for one in self.classes
+        ):
+            assert isinstance(self.activation, Activation)
+            raise ModelError(
+                f"activation is {self.activation.name!r}; a linear one is solved for one class of "
+                "data and noise that is averaged exactly only (noise_draws=math.inf)"
+            )
 
     @cached_property
     def coefficients(self) -> Coefficients:

@@ -22,7 +22,7 @@ from dmft_rf.model import ScoreModel
 from dmft_rf.nodes import ContourNodes, Nodes
 from dmft_rf.quadrature import JacobiMatrix
 from dmft_rf.region import Region
-from dmft_rf.rules import GradientFlow, Rule
+from dmft_rf.rules import GradientFlow, Ridge, Rule
 
 Array = NDArray[np.float64]
 
@@ -162,14 +162,16 @@ class Solution:
         times = checked_times(tau)
         rate, M = self.model.rate, self.diagnostics["support"][1]
         region = rule.region(rate)
-        late = np.isinf(times)
+        late = np.isinf(times) | isinstance(rule, Ridge)  # at its end at every time
         finite = times[~late]
         latest = max(float(finite.max(initial=0.0)), 1.0 / (rate * M))
         start = self.nodes.contour.start
         if region != Region() or rule.margin(latest, rate) < -start:
             latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
             start = region.start - rule.margin(latest, rate)
-        parts = [(~late, self._around_zero(finite, rule, replace(region, start=start)))]
+        parts = []
+        if finite.size or not late.any():
+            parts.append((~late, self._around_zero(finite, rule, replace(region, start=start))))
         if late.any():
             start = region.start - rule.margin(math.inf, rate)
             if start < 0.0:
@@ -396,4 +398,3 @@ def probe_times(model: ScoreModel, m: float, M: float) -> Array:
     """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
     late = 30.0 / (model.rate * max(m, _HARD_EDGE * M))
     return np.append(np.geomspace(0.03 / (model.rate * M), late, 25), np.inf)
-

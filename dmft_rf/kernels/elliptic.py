@@ -17,24 +17,30 @@ def sn_cn_dn(u, complement):
     """sn, cn, dn at real 0 <= u <= K/2, shape (n,), for the parameter 1 - ``complement``.
 
     Relative accuracy, also of cn and dn that are as small as sqrt(k'): the arithmetic-geometric
-    mean for k' > 1e-4, below it the expansion about tanh and sech, whose error is (4 k')^2, after
-    one ascending step k' -> k'^2/4 where that is needed. The rest of a period follows by symmetry.
+    mean, which loses digits to cn = cos(phi) near phi = pi/2, for k' > 0.1 only; below it the
+    expansion about tanh and sech, whose error is (4 k')^2, after as many ascending steps
+    k' -> k'^2/4 as that needs. The rest of a period follows by symmetry.
     """
-    k_prime = np.sqrt(complement)
-    if k_prime > 1e-4:
+    if complement > 1e-2:
         return _by_mean(u, complement)
-    if k_prime < 1e-8:
-        return _near_one(u, complement)
-    # ascending Landen transformation (Abramowitz and Stegun 16.14)
-    root = np.sqrt(1.0 - complement)
-    small = complement / (1.0 + root) ** 2
-    sn, cn, dn = _near_one(u / (1.0 + small), small * small)
-    parameter = 1.0 - small * small
-    return (
-        (1.0 + small) * sn * cn / dn,
-        (1.0 + small) / parameter * (dn * dn - small) / dn,
-        (1.0 - small) / parameter * (dn * dn + small) / dn,
-    )
+    # ascending Landen transformations (Abramowitz and Stegun 16.14)
+    small = np.empty(8)
+    steps = 0
+    while complement > 1e-16:
+        small[steps] = complement / (1.0 + np.sqrt(1.0 - complement)) ** 2
+        complement = small[steps] ** 2
+        u = u / (1.0 + small[steps])
+        steps += 1
+    sn, cn, dn = _near_one(u, complement)
+    for i in range(steps - 1, -1, -1):
+        k = small[i]
+        scale = 1.0 / (1.0 - k)  # (1 + k)/(1 - k^2)
+        sn, cn, dn = (
+            (1.0 + k) * sn * cn / dn,
+            scale * (dn * dn - k) / dn,
+            (dn * dn + k) / ((1.0 + k) * dn),
+        )
+    return sn, cn, dn
 
 
 @njit

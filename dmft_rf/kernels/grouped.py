@@ -141,8 +141,8 @@ def solve_small(A, b, n):
 def settle(k, e, par, c, C, o2, w):
     """Solve (1) for e at a real k, from the guess ``e``, which is overwritten.
 
-    Returns (z - s_0^2, dz/dk, de/dk, status). CONVERGED means that the fixed point is stable (the matrix
-    of (1) has a spectral radius below one); the point is physical if dz/dk > 0 as well.
+    Returns (z - s_0^2, dz/dk, de/dk, status). CONVERGED means that the fixed point is stable (the
+    matrix of (1) has a spectral radius below one); the point is physical if dz/dk > 0 as well.
     """
     J = e.size
     f = np.empty(J + 1)
