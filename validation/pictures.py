@@ -122,13 +122,14 @@ def _spectrum(ax: Axes, c: Comparison) -> None:
     law = c.prediction.spectrum
     low, high = law.edges[0, 0], law.edges[-1, 1]
     floor = sum(one.share * one.coefficients.s2 for one in law.model.classes)
-    edges = np.geomspace(0.3 * min(low or floor, floor), 1.5 * high, 70)
+    grid = law.grid(600)
+    # a hard edge has no logarithm: from where the law's own grid begins
+    edges = np.geomspace(0.3 * min(low or float(grid[0]), floor), 1.5 * high, 70)
     pooled = c.pooled
     width = np.log10(edges[1] / edges[0])
     counts = np.histogram(pooled, edges)[0] / (pooled.size * width)
     ax.stairs(counts, edges, color=SKY, fill=True, alpha=0.7,
               label=f"networks, d = {int(c.fits[FLOW, 'test'].sizes[-1])}")  # fmt: skip
-    grid = law.grid(600)
     density = law.density(grid) * grid * np.log(10.0)
     for a, b in law.edges:
         inside = (grid > a) & (grid < b)
