@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmft_rf import ConvergenceError, DataError, ModelError
-from figures.catalogue import MODULES, PROFILES, Figure, figure
+from figures.catalogue import MODULES, NETWORKS, PROFILES, Figure, figure
 
 if TYPE_CHECKING:
     from figures.numbers import Numbers
@@ -39,6 +39,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a validation.h5 whose networks are used where they fit",
     )  # fmt: skip
     parser.add_argument(
+        "--networks", type=Path, default=None, metavar="FILE",
+        help="a networks.h5 of trained networks; adds the figures that show them",
+    )  # fmt: skip
+    parser.add_argument(
         "--redraw", action="store_true", help="draw from the numbers in DIR, compute nothing"
     )
     parser.add_argument("--list", action="store_true", help="list the figures and stop")
@@ -55,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
     try:
-        chosen = {name: figure(name) for name in (options.names or MODULES)}
+        everything = (*MODULES, *NETWORKS) if options.networks or options.list else MODULES
+        chosen = {name: figure(name) for name in (options.names or everything)}
         if options.list:
             for name, about in chosen.items():
                 print(f"{name:18} {about.title}")
@@ -87,13 +92,19 @@ def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
     failed = []
     simulations = None
     if not options.redraw:
-        simulations = Simulations(folder, options.store, workers, options.quiet)
+        simulations = Simulations(folder, options.store, workers, options.quiet, options.networks)
         cases = {
             case.name: case for about in chosen.values() for case in about.cases(options.profile)
         }
         simulations.complete(list(cases.values()))
     for name, about in chosen.items():
         start = time.perf_counter()
+        if name in NETWORKS and not options.names and simulations is not None:
+            from figures.networks import has_runs
+
+            if not has_runs(name, simulations):
+                say(f"{name}: no runs for it")
+                continue
         try:
             if simulations is not None:
                 numbers = about.compute(options.profile, simulations)

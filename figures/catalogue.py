@@ -35,6 +35,20 @@ MODULES: dict[str, str] = {
     "noise-draws": "noise_draws",
 }
 
+#: figures of trained networks, drawn only from a store of them (`figures.networks`)
+NETWORKS = (
+    "networks-regimes",
+    "networks-times",
+    "networks-losses",
+    "networks-scaling",
+    "networks-width",
+    "networks-diagram",
+    "networks-criteria",
+    "networks-optimisers",
+    "networks-mixture",
+    "networks-theory",
+)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -67,8 +81,12 @@ def figure(name: str) -> Figure:
     ModelError
         If there is none.
     """
+    if name in NETWORKS:
+        found = import_module("figures.networks").figure(name)
+        assert isinstance(found, Figure)
+        return found
     if name not in MODULES:
-        raise ModelError(f"no figure {name!r}; there are {', '.join(MODULES)}")
+        raise ModelError(f"no figure {name!r}; there are {', '.join((*MODULES, *NETWORKS))}")
     found = import_module(f"figures.{MODULES[name]}").FIGURE
     assert isinstance(found, Figure)
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dmft_rf import __version__
 from dmft_rf._output import replacing
-from figures.catalogue import MODULES, figure
+from figures.catalogue import MODULES, NETWORKS, figure
 
 FILE = "index.html"
 
@@ -32,7 +32,7 @@ standard error over seeds. Each figure is beside this page as PNG, PDF and the n
 
 def write(folder: Path, profile: str) -> list[str]:
     """Write the page with every figure that is in ``folder``; returns their names."""
-    names = [name for name in MODULES if (folder / f"{name}.png").is_file()]
+    names = [name for name in (*MODULES, *NETWORKS) if (folder / f"{name}.png").is_file()]
     parts = []
     for name in names:
         about = figure(name)

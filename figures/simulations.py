@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from validation.cases import Case, Sizes
 from validation.runner import pending, run
 from validation.simulate import Cell, simulate
 from validation.store import Store
+
+if TYPE_CHECKING:
+    from validation.networks.store import Store as NetworkStore
 
 Array = NDArray[np.float64]
 
@@ -43,6 +46,8 @@ class Simulations:
         Processes that simulate; 1 simulates in this one.
     quiet : bool
         No progress on stderr.
+    networks : Path, optional
+        A store of trained networks; it is only read.
 
     Raises
     ------
@@ -51,14 +56,22 @@ class Simulations:
     """
 
     def __init__(
-        self, folder: Path, other: Path | None = None, workers: int = 1, quiet: bool = True
-    ):
+        self, folder: Path, other: Path | None = None, workers: int = 1, quiet: bool = True,
+        networks: Path | None = None,
+    ):  # fmt: skip
         self.folder = folder
         self.store = Store(folder / FILE)
         if other is not None and not other.is_file():
             raise DataError(f"{other}: no such store")
         self._other = Store(other) if other is not None else None
         self._workers, self._quiet = workers, quiet
+        self.networks: NetworkStore | None = None
+        if networks is not None:
+            from validation.networks.store import Store as Trained
+
+            if not networks.is_file():
+                raise DataError(f"{networks}: no such store")
+            self.networks = Trained(networks)
 
     def complete(self, cases: list[Case]) -> int:
         """Make all cells of ``cases`` available; returns how many were simulated."""

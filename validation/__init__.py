@@ -14,6 +14,8 @@ what they extrapolate to at d = infinity is compared with the theory. Run as
     theory.py  mutate.py       the predictions, and predictions that are wrong on purpose
     pictures.py  report.py     what is written down
     golden.py                  numerical regression of the library itself
+    networks/                  the networks that people train (needs JAX): ``validation networks``
 
-Pure numpy and scipy. Source of the model: Bonnaire, Urfin, Biroli, Mezard, arXiv:2505.17638.
+Pure numpy and scipy but for networks/. Source of the model: Bonnaire, Urfin, Biroli, Mezard,
+arXiv:2505.17638.
 """

@@ -1,4 +1,4 @@
-"""``python -m validation``: simulate, compare, mutate, report; and ``golden check``."""
+"""``python -m validation``: simulate, compare, mutate, report; ``golden check``; ``networks``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Finite nonlinear networks against the theory. Exit code: 0 PASS, 1 FAIL, 2 "
         "wrong usage or unusable files.",
     )
-    parser.add_argument("command", nargs="*", help="golden check | golden renew")
+    parser.add_argument(
+        "command", nargs="*", help="golden check | golden renew | networks (its own --help)"
+    )
     parser.add_argument(
         "--profile", choices=("quick", "paper"), default="quick",
         help="quick: under three minutes; paper: the paper's sizes, under an hour, resumable",
@@ -50,7 +52,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["networks"]:
+        from validation.networks.command import main as networks
+
+        return networks(given[1:])
+    options = _parser().parse_args(given)
     try:
         if options.command:
             return _golden(options.command)

@@ -1,0 +1,130 @@
+r"""From curves to training times, from training times to exponents.
+
+Definitions, all on the logarithmic axis of steps:
+
+- ``tau_mem`` (loss): test over train loss at the first time index reaches 2;
+- ``tau_mem`` (samples): the memorized fraction (1/3) reaches 0.1 or 0.5;
+- ``tau_gen`` (loss): the test loss at a time index comes within 10 % of its minimum;
+- ``tau_gen`` (samples): the Frechet distance comes within a factor 1.5 of its minimum.
+
+A level counts as reached where two measurements in a row are beyond it; the time is interpolated
+linearly in (log step, value) before the first of them. What was not reached is nan.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf import ModelError
+
+Array = NDArray[np.float64]
+
+RATIO, FRACTIONS, NEAR, QUALITY = 2.0, (0.1, 0.5), 1.1, 1.5
+
+
+def reach(step: ArrayLike, value: ArrayLike, level: float) -> float:
+    """First step at which ``value`` rises to ``level`` and stays for a second measurement.
+
+    Parameters
+    ----------
+    step, value : arrays (m,)
+        Increasing positive steps.
+    level : float
+
+    Returns
+    -------
+    float
+        nan if the level is not reached, or was already reached at the first measurement (then
+        nothing but an upper bound is known).
+    """
+    x, y = np.asarray(step, dtype=float), np.asarray(value, dtype=float)
+    if x.shape != y.shape or x.ndim != 1 or (np.diff(x) <= 0.0).any() or (x <= 0.0).any():
+        raise ModelError("steps must be positive and increasing, one for each value")
+    above = y >= level
+    if above[:2].all():
+        return math.nan
+    for i in range(1, x.size - 1):
+        if above[i] and above[i + 1]:
+            share = (level - y[i - 1]) / (y[i] - y[i - 1])
+            return float(math.exp(math.log(x[i - 1]) + share * math.log(x[i] / x[i - 1])))
+    return math.nan
+
+
+def fall(step: ArrayLike, value: ArrayLike, level: float) -> float:
+    """The same for values that fall to ``level``."""
+    return reach(step, -np.asarray(value, dtype=float), -level)
+
+
+@dataclass(frozen=True)
+class Slope:
+    """d log y/d log x with two standard errors.
+
+    Attributes
+    ----------
+    value : float
+        Mean over the seeds of the slope of each, by least squares.
+    seed_error : float
+        Its standard error from the scatter of the seeds; nan below three.
+    fit_error : float
+        Standard error of one straight line through all points; it also sees curvature.
+    seeds, points : int
+        Seeds with two sizes or more; points of theirs.
+    """
+
+    value: float
+    seed_error: float
+    fit_error: float
+    seeds: int
+    points: int
+
+    def __str__(self) -> str:
+        if not self.seeds:
+            return "not dated"
+        by_seed = "one or two seeds" if math.isnan(self.seed_error) else f"{self.seed_error:.2f}"
+        fit = "" if math.isnan(self.fit_error) else f", line +- {self.fit_error:.2f}"
+        return f"{self.value:.2f} +- {by_seed}{fit} ({self.points} points)"
+
+
+def slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:
+    """Exponent of y against x for points of several seeds; points that are nan are left out."""
+    x, y, seed = (np.asarray(part, dtype=float) for part in (x, y, seed))
+    good = np.isfinite(x) & np.isfinite(y) & (x > 0.0) & (y > 0.0)
+    u, v, seed = np.log(x[good]), np.log(y[good]), seed[good]
+    values = [
+        np.polyfit(u[seed == s], v[seed == s], 1)[0]
+        for s in np.unique(seed)
+        if np.unique(u[seed == s]).size > 1
+    ]
+    used = np.isin(seed, [s for s in np.unique(seed) if np.unique(u[seed == s]).size > 1])
+    u, v = u[used], v[used]
+    if not values:
+        return Slope(math.nan, math.nan, math.nan, 0, 0)
+    count = len(values)
+    by_seed = float(np.std(values, ddof=1) / math.sqrt(count)) if count > 2 else math.nan
+    fit = math.nan
+    if u.size > 2:
+        line = np.polynomial.Polynomial.fit(u, v, 1)
+        rest = float(np.sum((v - line(u)) ** 2)) / (u.size - 2)
+        fit = math.sqrt(rest / float(np.sum((u - u.mean()) ** 2)))
+    return Slope(float(np.mean(values)), by_seed, fit, count, int(u.size))
+
+
+def spread(curves: list[tuple[Array, Array]], count: int = 200) -> float:
+    """How far curves (x, y) are from lying on one another: 0 is a perfect collapse.
+
+    Root mean square deviation of y from the mean of all curves, over the part of log x that all
+    share, in units of the range of that mean. nan if they share nothing.
+    """
+    low = max(x[0] for x, _ in curves)
+    high = min(x[-1] for x, _ in curves)
+    if len(curves) < 2 or not low < high:
+        return math.nan
+    grid = np.linspace(math.log(low), math.log(high), count)
+    values = np.stack([np.interp(grid, np.log(x), y) for x, y in curves])
+    mean = values.mean(axis=0)
+    span = float(np.ptp(mean))
+    return float(np.sqrt(np.mean((values - mean) ** 2))) / span if span > 0.0 else math.nan

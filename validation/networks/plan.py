@@ -1,0 +1,249 @@
+"""One run is one frozen `Setting`; a profile is a list of them, the cheap ones first."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf import ModelError
+
+CASES = ("images", "mixture")
+PROFILES = ("quick", "paper")
+DIMENSION = 8  # of the mixture
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that decides the outcome of a run.
+
+    Attributes
+    ----------
+    case : str
+        ``images`` (U-Net) or ``mixture`` (residual network).
+    data : str
+        Name or path of the images; ``mixture``.
+    side : int
+        Pixels along a side, or the dimension of the mixture.
+    n, width, seed : int
+        Training samples, channels of the first level (or units), and the seed of everything.
+    optimiser : str
+        ``adam`` or ``sgd`` (momentum 0.95).
+    rate : float
+        Learning rate, constant.
+    batch : int
+        Noisy samples of one step, drawn with replacement; 0: every sample once (full batch).
+    steps : int
+        Steps at most.
+    stop_ratio, stop_memorized : float
+        The run ends early when test over train loss at ``indices[0]`` and the memorized fraction
+        have both reached these in two measurements in a row.
+    indices : tuple of int
+        Time indices at which losses are measured; the first dates memorization.
+    per_decade : int
+        Measurements per decade of steps.
+    first : int
+        Step of the first measurement.
+    noisy : int
+        Noisy samples behind a loss, at least.
+    held_out, generated, sampler_steps : int
+        Test samples; generated samples (0: none are generated); steps of the sampler.
+    """
+
+    case: str
+    data: str
+    side: int
+    n: int
+    width: int
+    seed: int
+    optimiser: str
+    rate: float
+    batch: int
+    steps: int
+    stop_ratio: float
+    stop_memorized: float
+    indices: tuple[int, ...] = (100, 20, 50, 200, 400)
+    per_decade: int = 10
+    first: int = 10
+    noisy: int = 512
+    held_out: int = 512
+    generated: int = 256
+    sampler_steps: int = 50
+
+    def __post_init__(self) -> None:
+        if self.case not in CASES:
+            raise ModelError(f"case is {self.case!r}; it must be one of {', '.join(CASES)}")
+        if self.optimiser not in ("adam", "sgd"):
+            raise ModelError(f"optimiser is {self.optimiser!r}; it must be adam or sgd")
+        least = {
+            "n": 2, "width": 8, "seed": 0, "batch": 0, "steps": 1, "per_decade": 1, "first": 1,
+            "noisy": 2, "held_out": 2, "generated": 0, "sampler_steps": 2, "side": 2,
+        }  # fmt: skip
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise ModelError(f"{name} is {getattr(self, name)}; it must be {low} or more")
+        if self.case == "images" and self.width % 8:
+            raise ModelError(f"width is {self.width}; a U-Net's must be a multiple of 8")
+        if not self.rate > 0.0 or not self.indices:
+            raise ModelError("rate must be positive and indices must not be empty")
+
+    @property
+    def key(self) -> str:
+        """Name of the run in a store."""
+        batch = "full" if self.batch == 0 else f"b{self.batch}"
+        return (
+            f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.w{self.width}."
+            f"{self.optimiser}.{batch}.s{self.seed}"
+        )
+
+    @property
+    def protocol(self) -> str:
+        """Optimiser and batch in words, what runs of one law have in common."""
+        return f"{self.optimiser}, {'full batch' if self.batch == 0 else f'batch {self.batch}'}"
+
+    @property
+    def passes_per_step(self) -> float:
+        """Passes over the data in one step."""
+        return 1.0 if self.batch == 0 else self.batch / self.n
+
+    @property
+    def grid(self) -> NDArray[np.int64]:
+        """Steps at which is measured: logarithmic, ends at ``steps``."""
+        start = min(self.first, self.steps)
+        count = int(np.ceil(np.log10(self.steps / start) * self.per_decade)) + 1
+        return np.unique(np.round(np.geomspace(start, self.steps, count)).astype(np.int64))
+
+    def describe(self) -> dict[str, Any]:
+        """Every parameter by name."""
+        return dataclasses.asdict(self)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every parameter."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @classmethod
+    def of(cls, parameters: dict[str, Any]) -> Setting:
+        """What `describe` has described."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        given = {name: value for name, value in parameters.items() if name in known}
+        return cls(**{**given, "indices": tuple(int(k) for k in given["indices"])})
+
+
+def _label(data: str) -> str:
+    if data.isalnum():
+        return data
+    return "file" + hashlib.sha256(data.encode()).hexdigest()[:8]
+
+
+def profile(name: str, case: str | None = None, data: str | None = None) -> list[Setting]:
+    """The runs of a profile.
+
+    Parameters
+    ----------
+    name : {"quick", "paper"}
+    case : {"images", "mixture"}, optional
+        Only these.
+    data : str, optional
+        Other images than the profile's.
+
+    Raises
+    ------
+    ModelError
+        If there is no such profile or case.
+    """
+    if name not in PROFILES:
+        raise ModelError(f"profile is {name!r}; it must be one of {', '.join(PROFILES)}")
+    if case is not None and case not in CASES:
+        raise ModelError(f"case is {case!r}; it must be one of {', '.join(CASES)}")
+    if data is not None and case == "mixture":
+        raise ModelError("data are of the case images; the mixture draws its own")
+    runs = _quick(data) if name == "quick" else _paper(data)
+    return [run for run in runs if case is None or run.case == case]
+
+
+def _quick(data: str | None) -> list[Setting]:
+    small: dict[str, Any] = {
+        "per_decade": 5, "noisy": 128, "held_out": 128, "generated": 64, "sampler_steps": 20,
+        "stop_ratio": 3.0, "stop_memorized": 2.0,
+    }  # fmt: skip
+    images = [
+        Setting("images", data or "digits", 8, n, 16, 0, "adam", 2e-3, 64, 600, **small)
+        for n in (8, 32)
+    ]
+    mixture = [
+        Setting("mixture", "mixture", DIMENSION, n, 64, 0, "adam", 2e-3, 64, 1500, **small)
+        for n in (8, 32)
+    ]
+    return images + mixture
+
+
+def _paper(data: str | None) -> list[Setting]:
+    return [
+        *_images_law(data, range(3)),
+        *_mixture_law(range(3)),
+        *_widths(data),
+        *_optimisers(data),
+    ]
+
+
+def _image(
+    data: str | None, n: int, width: int, seed: int, *, optimiser: str = "adam",
+    rate: float = 2e-3, batch: int = 64, steps: int | None = None, **other: Any,
+) -> Setting:  # fmt: skip
+    return Setting(
+        "images", data or "fashion", 16, n, width, seed, optimiser, rate, batch,
+        steps or max(4000, 220 * n), 2.5, other.pop("stop_memorized", 0.6), **other,
+    )  # fmt: skip
+
+
+def _images_law(data: str | None, seeds: range) -> list[Setting]:
+    """tau against n at one width: the main line, seed after seed."""
+    return [_image(data, n, 32, s) for s in seeds for n in (16, 32, 64, 128, 256, 512)]
+
+
+def _widths(data: str | None) -> list[Setting]:
+    """tau against W, and the (n, W) diagram at one budget; W = 32 comes from the main line."""
+    return [
+        _image(data, n, width, s, steps=30_000)
+        for s in range(3)
+        for n in (32, 128, 512, 2048)
+        for width in (8, 16, 24, 48)
+    ]
+
+
+def _optimisers(data: str | None) -> list[Setting]:
+    """Whether the law depends on the rule, or on how often a sample is seen.
+
+    Full batches show every sample once a step: at equal steps all n have made equally many passes.
+    """
+    sizes = (16, 32, 64, 128)
+    return [
+        _image(data, n, 32, s, optimiser=rule, rate=rate, batch=batch, steps=steps or 300 * n)
+        for s in range(3)
+        for rule, rate, batch, steps in (
+            ("sgd", SGD_RATE, 64, 60_000), ("adam", 2e-3, 0, None), ("sgd", SGD_RATE, 0, 60_000),
+        )
+        for n in sizes
+    ]  # fmt: skip
+
+
+#: learning rate of gradient descent with momentum
+SGD_RATE = 0.02
+
+
+def _mixture_law(seeds: range) -> list[Setting]:
+    """The mixture in d = 8, width 128, where the population score is known."""
+    return [
+        Setting(
+            "mixture", "mixture", DIMENSION, n, 128, s, "adam", 1e-3, 64, max(4000, 400 * n),
+            2.5, 0.6, noisy=2048, held_out=2048, generated=1024,
+        )
+        for s in seeds
+        for n in (16, 32, 64, 128, 256, 512)
+    ]  # fmt: skip

@@ -1,0 +1,169 @@
+"""The report on trained networks: Markdown with pictures beside it, and one self-contained page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from dmft_rf import ConvergenceError, DataError, __version__
+from dmft_rf._output import replacing
+from validation.networks import summary
+from validation.networks.dating import NEAR, QUALITY
+from validation.networks.pictures import PICTURES, Picture
+from validation.networks.store import Store
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;font-size:13px;margin:.8em 0}
+td,th{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd}
+td:first-child,th:first-child{text-align:left} img{max-width:100%} h2{margin-top:2em}
+"""
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+
+
+def write(folder: Path, store: Store, profile: str, left: int) -> None:
+    """Write networks.md with its pictures and networks.html into ``folder``.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    store : Store
+        With a run or more.
+    profile : str
+    left : int
+        Runs of the profile that have not ended.
+    """
+    seeds = len({run.setting.seed for run in store.runs.values()})
+    head = (
+        f"dmft_rf {__version__}, profile {profile}: {len(store.runs)} runs, {seeds} seeds, "
+        f"{sum(run.facts['seconds'] for run in store.runs.values()) / 3600:.2f} hours of training; "
+        f"{left} runs of the profile are left."
+    )
+    if left or seeds < 3:
+        head += " Preliminary: an exponent needs all sizes and three seeds."
+    markdown, page = [f"# Trained networks\n\n{head}"], [f"<h1>Trained networks</h1><p>{head}</p>"]
+    for title, text, table in _sections(store):
+        markdown.append(f"## {title}\n\n{text}\n\n{_markdown(table)}")
+        page.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>{_html(table)}")
+    missing = []
+    for name, picture in PICTURES.items():
+        drawn, reason = _draw(picture, store)
+        if drawn is None:
+            missing.append(f"{name} ({reason})")
+            continue
+        with replacing(folder / f"{name}.png", overwrite=True) as temporary:
+            temporary.write_bytes(drawn)
+        markdown.append(f"## {picture.title}\n\n![{name}]({name}.png)\n\n{picture.caption}")
+        code = base64.b64encode(drawn).decode()
+        page.append(
+            f"<h2>{html.escape(picture.title)}</h2>"
+            f'<img alt="{html.escape(picture.title)}" src="data:image/png;base64,{code}">'
+            f"<p>{html.escape(picture.caption)}</p>"
+        )
+    if missing:
+        text = f"Not drawn: {'; '.join(missing)}."
+        markdown.append(text)
+        page.append(f"<p>{html.escape(text)}</p>")
+    with replacing(folder / "networks.md", overwrite=True) as temporary:
+        temporary.write_text("\n\n".join(markdown) + "\n", encoding="utf-8")
+    with replacing(folder / "networks.html", overwrite=True) as temporary:
+        temporary.write_text(
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f"<title>Trained networks</title><style>{_STYLE}</style></head><body>"
+            f"{''.join(page)}</body></html>\n",
+            encoding="utf-8",
+        )
+
+
+def _draw(picture: Picture, store: Store) -> tuple[bytes | None, str]:
+    """A PNG, or why there is none."""
+    try:
+        numbers = picture.gather(store)
+    except (ConvergenceError, DataError) as error:
+        return None, str(error)
+    if not numbers:
+        return None, "no runs for it"
+    buffer = io.BytesIO()
+    picture.draw(numbers).savefig(buffer, format="png", dpi=130)
+    return buffer.getvalue(), ""
+
+
+def _sections(store: Store) -> list[tuple[str, str, Table]]:
+    dated = [summary.date(run) for run in store.runs.values()]
+    rows = [
+        [
+            run.setting.key, str(run.facts["parameters"]), f"{run.step[-1]:.0f}",
+            str(run.facts["ended"]), *(_step(one.times[name]) for name in summary.DATES),
+            f"{run.setting.passes_per_step * one.times['mem_loss']:.0f}"
+            if math.isfinite(one.times["mem_loss"])
+            else "-",
+        ]
+        for run, one in zip(store.runs.values(), dated, strict=True)
+    ]  # fmt: skip
+    head = [
+        "run",
+        "parameters",
+        "steps",
+        "ended by",
+        *summary.DATES.values(),
+        "passes until ratio 2",
+    ]
+    laws = [
+        [f"{law.case}, {law.protocol}, {law.fixed}", f"{law.against}: {summary.DATES[law.date]}",
+         str(law.slope)]
+        for law in summary.laws(dated)
+    ]  # fmt: skip
+    where = sorted({f"{r.facts['source']}; {r.facts['device']}; {r.facts['versions']}, jax "
+                    f"{r.facts.get('jax', '-')}, commit {r.facts['git_commit']}"
+                    for r in store.runs.values()})  # fmt: skip
+    by_index = [
+        [one.setting.key, *(f"k = {k}: {_step(tau)}" for k, tau in
+                            zip(one.setting.indices, one.gen_by_index, strict=True))]
+        for one in dated
+    ]  # fmt: skip
+    width = max(len(row) for row in by_index)
+    return [
+        (
+            "Training times",
+            "In steps; - where not reached or not decidable within the budget. Near its minimum: "
+            f"test loss within a factor {NEAR:g}, Frechet distance within {QUALITY:g}.",
+            (head, rows),
+        ),
+        (
+            "Exponents",
+            "Slope of log time against log n or log W: mean over seeds +- scatter of the seeds; "
+            "line +- is the standard error of one straight line through all points.",
+            (["runs", "against: date", "slope"], laws),
+        ),
+        (
+            "When the test loss comes near its minimum, by diffusion time",
+            "tau_gen by the loss at each time index.",
+            (["run", *[""] * (width - 1)], [row + [""] * (width - len(row)) for row in by_index]),
+        ),
+        ("Provenance", "Data, device, versions.", (["of"], [[text] for text in where])),
+    ]
+
+
+def _step(tau: float) -> str:
+    return f"{tau:.0f}" if math.isfinite(tau) else "-"
+
+
+def _markdown(table: Table) -> str:
+    head, rows = table
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _html(table: Table) -> str:
+    head, rows = table
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><tr>{cells}</tr>{body}</table>"

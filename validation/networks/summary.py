@@ -1,0 +1,155 @@
+"""What the runs of a store say: training times of every run, exponents, and the (n, W) regions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from validation.networks import dating
+from validation.networks.dating import FRACTIONS, NEAR, QUALITY, RATIO, Slope
+from validation.networks.plan import Setting
+from validation.networks.store import Run
+
+Array = NDArray[np.float64]
+
+#: column of each date: what a table calls it
+DATES = {
+    "mem_loss": "test/train loss = 2",
+    "mem_0.1": "f_mem = 0.1",
+    "mem_0.5": "f_mem = 0.5",
+    "gen_loss": "test loss near its minimum",
+    "gen_frechet": "Frechet distance near its minimum",
+}
+
+
+@dataclass(frozen=True)
+class Dated:
+    """A run and its training times in steps, by the names in `DATES`; nan where not reached."""
+
+    setting: Setting
+    times: dict[str, float]
+    gen_by_index: Array
+
+
+def date(run: Run) -> Dated:
+    """Training times of one run."""
+    step, curves = run.step, run.curves
+    ratio = curves["test"][:, 0] / curves["train"][:, 0]
+    by_index = np.array([_near(step, losses, NEAR) for losses in curves["test"].T])
+    times = {"mem_loss": dating.reach(step, ratio, RATIO), "gen_loss": float(by_index[0])}
+    if "memorized" in curves:
+        for level in FRACTIONS:
+            times[f"mem_{level:g}"] = dating.reach(step, curves["memorized"][:, 0], level)
+        times["gen_frechet"] = _near(step, curves["frechet"], QUALITY)
+    return Dated(run.setting, {name: times.get(name, math.nan) for name in DATES}, by_index)
+
+
+def _near(step: Array, value: Array, factor: float) -> float:
+    """When ``value`` falls to ``factor`` times its minimum.
+
+    A minimum at the last measurement is that of the budget, not of the training: nan.
+    """
+    if int(np.argmin(value)) == len(value) - 1:
+        return math.nan
+    return dating.fall(step, value, factor * float(value.min()))
+
+
+@dataclass(frozen=True)
+class Law:
+    """An exponent: which date, against n or W, for which runs."""
+
+    case: str
+    protocol: str
+    against: str
+    fixed: str
+    date: str
+    slope: Slope
+
+
+def laws(dated: Iterable[Dated]) -> list[Law]:
+    """Exponents against n at fixed W and against W at fixed n, for every protocol."""
+    everything = list(dated)
+    found = []
+    for against, fixed in (("n", "width"), ("width", "n")):
+
+        def label(setting: Setting, fixed: str = fixed) -> tuple:
+            return setting.case, setting.protocol, getattr(setting, fixed), setting.data
+
+        for group in grouped(everything, label):
+            case, protocol, value, _ = group.label
+            if len({getattr(one.setting, against) for one in group.members}) < 2:
+                continue
+            x = [getattr(one.setting, against) for one in group.members]
+            seed = [one.setting.seed for one in group.members]
+            for name in DATES:
+                y = [one.times[name] for one in group.members]
+                if np.isfinite(y).any():
+                    held = f"{'W' if fixed == 'width' else 'n'} = {value}"
+                    found.append(
+                        Law(case, protocol, "n" if against == "n" else "W", held, name,
+                            dating.slope(x, y, seed))
+                    )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs with one label."""
+
+    label: tuple
+    members: list
+
+
+def grouped(items: Iterable, label: Callable[[Setting], tuple]) -> list[Group]:
+    """Items with a ``setting``, by label, in sorted order of n, W and seed."""
+    groups: dict[tuple, list] = {}
+    for item in items:
+        groups.setdefault(label(item.setting), []).append(item)
+    return [Group(key, sorted(groups[key], key=_order)) for key in sorted(groups, key=str)]
+
+
+def _order(item: Any) -> tuple:
+    return item.setting.n, item.setting.width, item.setting.seed
+
+
+#: regions of the (n, W) diagram
+REGIONS = ("memorizes within the budget", "generalizes until its end", "has not learned yet")
+
+
+def region(run: Run, budget: float) -> int:
+    """Which of `REGIONS` a run is in after ``budget`` steps; -1 if it ended before, undecided.
+
+    Memorizes: the loss ratio 2 was reached. Has not learned: the test loss at the first time index
+    is more than twice the least that any of its measurements shows, or still falls by more than
+    10 % over the last third of a decade.
+    """
+    dated = date(run)
+    if dated.times["mem_loss"] <= budget:
+        return 0
+    step, test = run.step, run.curves["test"][:, 0]
+    if step[-1] < 0.99 * budget:
+        return -1
+    now = float(np.interp(math.log(budget), np.log(step), test))
+    before = float(np.interp(math.log(budget) - math.log(10.0) / 3.0, np.log(step), test))
+    return 2 if now < before / NEAR else 1
+
+
+def mean_dates(members: list[Dated], name: str, against: str) -> tuple[Array, Array, Array]:
+    """x, geometric mean over the seeds, and its relative standard error (nan for one seed)."""
+    xs, means, errors = [], [], []
+    for x in sorted({getattr(one.setting, against) for one in members}):
+        values = np.array(
+            [one.times[name] for one in members if getattr(one.setting, against) == x]
+        )
+        logs = np.log(values[np.isfinite(values)])
+        if logs.size:
+            xs.append(x)
+            means.append(math.exp(float(logs.mean())))
+            several = logs.size > 1
+            errors.append(float(logs.std(ddof=1)) / math.sqrt(logs.size) if several else math.nan)
+    return np.asarray(xs, dtype=float), np.asarray(means), np.asarray(errors)
