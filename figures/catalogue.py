@@ -46,6 +46,7 @@ NETWORKS = (
     "networks-criteria",
     "networks-optimisers",
     "networks-mixture",
+    "networks-mixture-scaling",
     "networks-theory",
 )
 

@@ -186,7 +186,7 @@ class _Progress:
         now = self._clock()
         share = self._costs[setting.key] * step / setting.steps
         if self._first is None:
-            self._first = share
+            self._first, self._start = share, now  # compiling does not count
         if self._quiet or now - self._last < (0.5 if self._terminal else 30.0):
             return
         self._last = now

@@ -23,7 +23,7 @@ Numbers = dict[str, Array]
 BLUE, VERMILION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
 GREY = "#6B6B6B"
 _TAU = r"training time $\tau$ (steps)"
-_MARKS = "os^Dv"
+_MARKS = "os^DvP"
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
 
 
@@ -129,12 +129,14 @@ def draw_losses(numbers: Numbers) -> Figure:
     _curves(axes[0], numbers, "n", _get(numbers, "test"))
     _curves(axes[0], numbers, "n", _get(numbers, "train"), line=":", named=False)
     axes[0].set_yscale("log")
-    axes[0].set_ylabel(f"loss at k = {float(numbers['index']):g}: test (full), train (dotted)")
+    axes[0].set_ylabel(f"loss of the noise at k = {float(numbers['index']):g}")
+    axes[0].set_title("test: full; train: dotted", fontsize=7)
     for ax, over, name in ((axes[1], lambda label: 1.0, "spread_raw"), (axes[2], _size, "spread")):
         _curves(ax, numbers, "n", _ratio(numbers), over=over, named=False)
         ax.axhline(2.0, color=GREY, linewidth=0.8)
         ax.set_yscale("log")
-        ax.set_title(f"spread {float(numbers[name]):.2f}", fontsize=8)
+        if np.isfinite(numbers[name]):
+            ax.set_title(f"spread {float(numbers[name]):.2f}", fontsize=7)
     axes[1].set_ylabel("test over train loss")
     axes[2].set_xlabel(r"$\tau/n$")
     _legend(axes[0])
@@ -144,7 +146,7 @@ def draw_losses(numbers: Numbers) -> Figure:
 def draw_scaling(numbers: Numbers) -> Figure:
     """Training times against n and against W."""
     figure, (axes,) = _canvas(2, 3.0)
-    colours = dict(zip(DATES, (BLUE, VERMILION, ORANGE, GREEN, PURPLE), strict=True))
+    colours = dict(zip(DATES, (BLUE, VERMILION, ORANGE, GREEN, PURPLE, GREY), strict=True))
     marks = dict(zip(DATES, _MARKS, strict=True))
     for ax, against in zip(axes, "nW", strict=True):
         for which, name in DATES.items():
@@ -243,8 +245,10 @@ def draw_mixture(numbers: Numbers) -> Figure:
     _curves(axes[0], numbers, "n", _get(numbers, "train"), line=":", named=False)
     _curves(axes[1], numbers, "n", _get(numbers, "score_error"), named=False)
     _curves(axes[2], numbers, "n", _get(numbers, "memorized"), named=False)
-    for ax, name in zip(axes, ("loss: test (full), train (dotted)", "score error per dimension",
-                               "memorized fraction"), strict=True):  # fmt: skip
+    axes[0].set_title("test: full; train: dotted", fontsize=7)
+    for ax, name in zip(
+        axes, ("loss of the noise", "score error per dimension", "memorized fraction"), strict=True
+    ):
         ax.set_ylabel(name)
     axes[0].set_yscale("log")
     axes[1].set_yscale("log")
@@ -337,9 +341,14 @@ PICTURES: dict[str, Picture] = {
     ),
     "networks-mixture": Picture(
         "A Gaussian mixture, whose score is known",
-        "Residual network, d = 8, means +-1. The score error has its minimum before the losses "
-        "part widely.",
+        "Residual network, d = 8, means +-1. The score error has its minimum "
+        "before the losses part widely.",
         gather.mixture, draw_mixture,
+    ),
+    "networks-mixture-scaling": Picture(
+        "Training times on the Gaussian mixture",
+        "As for the pictures; the score error dates the end of generalization directly.",
+        lambda store: gather.scaling(store, "mixture"), draw_scaling,
     ),
     "networks-theory": Picture(
         "The solvable model beside the networks",

@@ -1,0 +1,387 @@
+"""Runs of trained networks: settings, store, checkpoints, resuming, the command; without JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from dmft_rf import DataError, ModelError
+from figures.__main__ import main as figures_main
+from figures.catalogue import NETWORKS
+from figures.numbers import Numbers
+from validation.__main__ import main as validation_main
+from validation.networks import command, pictures, report, summary
+from validation.networks.engine import ended_early, run
+from validation.networks.plan import Setting, profile
+from validation.networks.store import Checkpoint, Run, Store
+
+SMALL = Setting(
+    "images", "digits", 8, 16, 16, 0, "adam", 1e-3, 64, 1000, 3.0, 2.0, indices=(100, 200),
+    generated=8,
+)  # fmt: skip
+
+
+class Fake:
+    """Test and train loss part at 30 n/W^(1/2); the weights count what they have seen."""
+
+    trained = 0
+
+    def __init__(self, setting: Setting):
+        self.setting, self.step = setting, 0
+        self.weights = np.zeros(3)
+
+    def advance(self, to: int) -> None:
+        for number in range(self.step, to):
+            self.weights += np.sin(number + np.arange(3) + self.setting.seed)
+            Fake.trained += 1
+        self.step = to
+
+    def state(self) -> list[np.ndarray]:
+        return [self.weights, np.asarray(7)]
+
+    def restore(self, step: int, leaves: list[np.ndarray]) -> None:
+        self.step, self.weights = step, leaves[0].copy()
+
+    def facts(self) -> dict[str, Any]:
+        return {"digest": "same", "parameters": 40_000, "source": "nowhere", "device": "none"}
+
+    def measure(self) -> dict[str, np.ndarray]:
+        s, rng = self.setting, np.random.default_rng(self.step)
+        x = self.step / (30.0 * s.n / np.sqrt(s.width / 16)) * (1.0 + 0.02 * s.seed)
+        test = np.full(len(s.indices), 0.2 + 0.8 / (1.0 + self.step / 20.0) + 0.02 * x)
+        pixels = (16, s.side, s.side) if s.case == "images" else (16, s.side)
+        return {
+            "step": np.asarray(float(self.step)),
+            "test": test, "train": test / (1.0 + x), "test_error": 0.01 * test,
+            "train_error": 0.01 * test, "last_test": self.weights[:2].copy(), "last_train": test,
+            "memorized": np.minimum(1.0, x / 4.0 * np.array([1.0, 1.1, 0.9])),
+            "memorized_error": np.full(3, 0.02),
+            "frechet": np.asarray(1.0 + 10.0 / (1.0 + self.step / 20.0) + 0.2 * x),
+            "frechet_real": np.array([0.9, 0.05]), "score_error": test,
+            "shown": rng.standard_normal(pixels), "shown_nearest": rng.standard_normal(pixels),
+        }  # fmt: skip
+
+
+class Clock:
+    """Every look costs a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def contents(store: Store) -> dict[str, np.ndarray]:
+    return {f"{key}/{name}": values for key, found in store.runs.items()
+            for name, values in found.curves.items()}  # fmt: skip
+
+
+def settings(**other: Any) -> list[Setting]:
+    return [
+        dataclasses.replace(SMALL, n=n, width=w, seed=seed, **other)
+        for seed in range(3)
+        for n in (16, 32, 64)
+        for w in (16, 32)
+    ]
+
+
+# -- settings ----------------------------------------------------------------------------------
+
+
+def test_grid_is_logarithmic_and_ends_at_the_last_step() -> None:
+    grid = SMALL.grid
+    assert grid[0] == SMALL.first
+    assert grid[-1] == SMALL.steps
+    assert (np.diff(grid) > 0).all()
+    assert 19 <= len(grid) <= 22  # two decades of ten
+    assert dataclasses.replace(SMALL, steps=3).grid.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"case": "sound"}, {"optimiser": "adagrad"}, {"n": 1}, {"width": 20}, {"rate": 0.0},
+     {"batch": -1}, {"steps": 0}, {"indices": ()}],
+)  # fmt: skip
+def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ModelError):
+        dataclasses.replace(SMALL, **wrong)
+
+
+@pytest.mark.parametrize("name", ["quick", "paper"])
+def test_profiles(name: str) -> None:
+    runs = profile(name)
+    assert len({run.key for run in runs}) == len(runs)
+    assert {run.case for run in runs} == {"images", "mixture"}
+    assert all(run.case == "mixture" for run in profile(name, "mixture"))
+    assert all(Setting.of(run.describe()) == run for run in runs)
+    own = profile(name, "images", "mine.npy")
+    assert not {run.key for run in own} & {run.key for run in runs}
+    with pytest.raises(ModelError):
+        profile("huge")
+
+
+def test_the_paper_profile_has_what_the_laws_need() -> None:
+    runs = profile("paper", "images")
+    line = [run for run in runs if run.width == 32 and run.protocol == "adam, batch 64"]
+    assert {(run.n, run.seed) for run in line} == {
+        (2**k, seed) for k in range(4, 10) for seed in range(3)
+    }
+    assert {run.protocol for run in runs} == {
+        "adam, batch 64", "adam, full batch", "sgd, batch 64", "sgd, full batch",
+    }  # fmt: skip
+    # a step of a full batch sees every sample once
+    assert {run.passes_per_step for run in runs if run.batch == 0} == {1.0}
+
+
+# -- resuming ----------------------------------------------------------------------------------
+
+
+def test_finished_runs_are_never_computed_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "n.h5")
+    assert run(store, [SMALL], Fake, quiet=True) == 0
+    before = Fake.trained
+    again = Store(tmp_path / "n.h5")
+    assert run(again, [SMALL], Fake, quiet=True) == 0
+    assert Fake.trained == before
+    assert contents(again).keys() == contents(store).keys()
+    found = again.runs[SMALL.key]
+    assert found.setting == SMALL
+    assert found.facts["ended"] == "steps"
+    assert {"git_commit", "package_version", "versions", "seconds"} <= found.facts.keys()
+    assert not (tmp_path / "n.h5.checkpoints").exists()
+
+
+def test_time_that_runs_out_costs_nothing(tmp_path: Path) -> None:
+    """Many short runs of the loop end in the same file as one long one."""
+    whole, pieces = Store(tmp_path / "a.h5"), Store(tmp_path / "b.h5")
+    work = settings()[:3]
+    run(whole, work, Fake, quiet=True)
+    start, rounds, left = Fake.trained, 0, 1
+    while left:
+        left = run(pieces, work, Fake, hours=25 / 3600, quiet=True, clock=Clock())
+        pieces = Store(tmp_path / "b.h5")
+        rounds += 1
+        assert rounds < 200
+    assert rounds > 3
+    assert Fake.trained - start == sum(int(s.steps) for s in work)  # no step was made twice
+    one, other = contents(whole), contents(pieces)
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_kill_loses_no_more_than_the_last_minute(tmp_path: Path) -> None:
+    class Killed(Fake):
+        def advance(self, to: int) -> None:
+            if to > 400:
+                raise KeyboardInterrupt
+            super().advance(to)
+
+    whole, store = Store(tmp_path / "a.h5"), Store(tmp_path / "b.h5")
+    run(whole, [SMALL], Fake, quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(store, [SMALL], Killed, quiet=True, clock=Clock())
+    left = Store(tmp_path / "b.h5").checkpoint(SMALL)
+    assert left is not None
+    assert 100 < left.step <= 400
+    before = Fake.trained
+    again = Store(tmp_path / "b.h5")
+    run(again, [SMALL], Fake, quiet=True)
+    assert Fake.trained - before == SMALL.steps - left.step
+    one, other = contents(whole), contents(again)
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_runs_end_early_only_after_two_measurements_beyond(tmp_path: Path) -> None:
+    early = dataclasses.replace(SMALL, stop_ratio=1.5, stop_memorized=0.1)
+    store = Store(tmp_path / "n.h5")
+    run(store, [early], Fake, quiet=True)
+    found = store.runs[early.key]
+    ratio = found.curves["test"][:, 0] / found.curves["train"][:, 0]
+    beyond = (ratio >= 1.5) & (found.curves["memorized"][:, 0] >= 0.1)
+    assert found.facts["ended"] == "memorized"
+    assert beyond.tolist()[-3:] == [False, True, True]
+    assert not ended_early(early, [])
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
+    class Other(Fake):
+        def facts(self) -> dict[str, Any]:
+            return {**super().facts(), "digest": "other"}
+
+    store = Store(tmp_path / "n.h5")
+    run(store, [SMALL], Fake, hours=10 / 3600, quiet=True, clock=Clock())
+    with pytest.raises(DataError, match="other data"):
+        run(store, [SMALL], Other, quiet=True)
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def test_files_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
+    good = tmp_path / "good.h5"
+    run(Store(good), [SMALL], Fake, quiet=True)
+    content = good.read_bytes()
+    cases = {"text": b"hello", "empty": b"", "torn": content[: len(content) * 2 // 3]}
+    for name, written in cases.items():
+        path = tmp_path / f"{name}.h5"
+        path.write_bytes(written)
+        with pytest.raises(DataError, match="left alone"):
+            Store(path)
+        assert path.read_bytes() == written
+    foreign = tmp_path / "foreign.h5"
+    with h5py.File(foreign, "w") as file:
+        file["x"] = 1.0
+    with pytest.raises(DataError, match="holds no runs"):
+        Store(foreign)
+    with h5py.File(good, "a") as file:
+        file.attrs["networks_schema"] = 2
+    with pytest.raises(DataError, match="schema 2"):
+        Store(good)
+
+
+def test_a_changed_parameter_is_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "n.h5")
+    run(store, [SMALL], Fake, quiet=True)
+    with pytest.raises(DataError, match=r"other parameters \(rate\)"):
+        store.has(dataclasses.replace(SMALL, rate=2e-3))
+    with h5py.File(tmp_path / "n.h5", "a") as file:
+        file[SMALL.key].attrs["n"] = 17
+    with pytest.raises(DataError, match="fingerprint"):
+        Store(tmp_path / "n.h5")
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "n.h5")
+    with store.locked(), pytest.raises(DataError, match="another process"):
+        run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
+
+
+def test_damaged_checkpoint(tmp_path: Path) -> None:
+    store = Store(tmp_path / "n.h5")
+    store.save_checkpoint(SMALL, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
+    place = store.checkpoints / f"{SMALL.key}.h5"
+    back = store.checkpoint(SMALL)
+    assert back is not None
+    assert (back.step, back.leaves[0].tolist()) == (5, [1.0, 1.0, 1.0])
+    with pytest.raises(DataError, match="other parameters"):
+        store.checkpoint(dataclasses.replace(SMALL, rate=0.5))
+    place.write_bytes(place.read_bytes()[:300])
+    with pytest.raises(DataError, match="left alone"):
+        store.checkpoint(SMALL)
+
+
+# -- what is said ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("full") / "networks.h5")
+    work = settings(steps=6000)
+    work += [dataclasses.replace(s, batch=0) for s in work if s.width == 32]
+    work += [dataclasses.replace(s, case="mixture", data="mixture") for s in work if s.batch]
+    run(store, work, Fake, quiet=True)
+    return store
+
+
+def test_dates_and_exponents_of_a_known_law(full: Store) -> None:
+    for found in full.runs.values():
+        s, dated = found.setting, summary.date(found)
+        # the ratio is 1 + x; interpolation is in log time on ten points per decade
+        x = 30.0 * s.n / np.sqrt(s.width / 16) / (1.0 + 0.02 * s.seed)
+        assert abs(dated.times["mem_loss"] / x - 1.0) < 0.02
+        assert abs(dated.times["mem_0.1"] / (0.4 * x) - 1.0) < 0.02
+    found_laws = summary.laws(summary.date(found) for found in full.runs.values())
+    slopes = {"n": 1.0, "W": -0.5}
+    judged = [law for law in found_laws if law.date == "mem_loss"]
+    assert {law.against for law in judged} == {"n", "W"}
+    for law in judged:
+        assert abs(law.slope.value - slopes[law.against]) < 0.02
+        assert law.slope.seed_error < 0.02
+
+
+def test_regions(full: Store) -> None:
+    chosen = [r for r in full.runs.values() if r.setting.case == "images" and r.setting.batch]
+    runs = {(r.setting.n, r.setting.seed): r for r in chosen if r.setting.width == 16}
+    assert summary.region(runs[16, 0], 1000) == 0  # ratio 2 at 480
+    assert summary.region(runs[64, 0], 1500) == 1  # at 1920
+    assert summary.region(runs[64, 0], 30) == 2  # the test loss still falls
+    assert summary.region(runs[64, 0], 20_000) == 0
+    short = dataclasses.replace(
+        runs[64, 0], curves={k: v[:12] for k, v in runs[64, 0].curves.items()}
+    )
+    assert summary.region(short, 1500) == -1  # ended before
+
+
+def test_a_minimum_at_the_end_is_no_minimum() -> None:
+    step = np.geomspace(10, 1e4, 31)
+    falling = 1.0 / step
+    curves = {"step": step, "test": falling[:, None], "train": falling[:, None]}
+    dated = summary.date(Run(SMALL, curves, {}))
+    assert np.isnan(list(dated.times.values())).all()
+
+
+def test_every_picture_and_the_report(full: Store, tmp_path: Path) -> None:
+    report.write(tmp_path, full, "quick", 0)
+    text = (tmp_path / "networks.md").read_text(encoding="utf-8")
+    page = (tmp_path / "networks.html").read_text(encoding="utf-8")
+    assert "Not drawn" not in text
+    for name in pictures.PICTURES:
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"({name}.png)" in text
+    assert page.count("data:image/png;base64,") == len(pictures.PICTURES)
+    assert "Preliminary" not in text
+    report.write(tmp_path, full, "quick", 3)
+    assert "Preliminary" in (tmp_path / "networks.md").read_text(encoding="utf-8")
+
+
+def test_figures_from_a_store(full: Store, tmp_path: Path) -> None:
+    common = ["--out", str(tmp_path), "--workers", "1", "--quiet"]
+    assert figures_main(["networks-losses", *common]) == 2  # no store, no figure
+    assert figures_main(["networks-losses", "--networks", str(full.path), *common]) == 0
+    assert (tmp_path / "networks-losses.pdf").is_file()
+    numbers = Numbers.load(tmp_path / "networks-losses.h5")
+    # ratios 1 + x with x = tau/(30 n): on tau/n they lie on one another, seeds 2 % apart
+    assert numbers.number("spread") < 0.03 < numbers.number("spread_raw")
+    assert 'id="networks-losses"' in (tmp_path / "index.html").read_text(encoding="utf-8")
+    (tmp_path / "networks-losses.png").unlink()
+    assert figures_main(["networks-losses", "--redraw", *common]) == 0
+    assert (tmp_path / "networks-losses.png").is_file()
+
+
+def test_figures_are_those_of_the_report() -> None:
+    assert tuple(pictures.PICTURES) == NETWORKS
+
+
+def test_the_command_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in command.NEEDED else real(name)
+    )
+    assert validation_main(["networks", "--out", str(tmp_path / "x")]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert ".[experiments]" in told
+    assert not (tmp_path / "x").exists()
+    assert validation_main(["networks", "--hours", "0"]) == 2
+    assert validation_main(["networks", "--only", "nothing"]) == 2
+    assert validation_main(["networks", "--list", "--profile", "paper", "--case", "images"]) == 0
+    assert "images-fashion16.n512.w32.adam.b64.s2" in capsys.readouterr().out
+
+
+def test_the_report_alone_needs_no_jax(tmp_path: Path) -> None:
+    assert validation_main(["networks", "--report", "--out", str(tmp_path)]) == 0
+    run(Store(tmp_path / command.FILE), profile("quick", "images")[:1], Fake, quiet=True)
+    assert validation_main(["networks", "--report", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "networks.html").is_file()
+    (tmp_path / command.FILE).write_bytes(b"no")
+    assert validation_main(["networks", "--report", "--out", str(tmp_path)]) == 2
