@@ -46,7 +46,7 @@ def test_cells_go_back_and_forth() -> None:
     assert np.array_equal(np.sort(cells[0, 0, 1].ravel()), np.sort(x[0, :4, 4:].ravel()))
 
 
-@pytest.mark.parametrize(("side", "width"), [(8, 8), (16, 32), (28, 16)])
+@pytest.mark.parametrize(("side", "width"), [(8, 8), (28, 16)])
 def test_shapes_and_sizes(side: int, width: int) -> None:
     params = nets.unet_init(jax.random.key(0), side, width)
     x = jnp.ones((3, side, side))
@@ -98,8 +98,7 @@ def test_training_lowers_the_loss_and_the_average_follows() -> None:
     assert after["shown"].shape == (16, 8, 8)
 
 
-@pytest.mark.parametrize("rule", ["adam", "sgd"])
-@pytest.mark.parametrize("batch", [16, 0])
+@pytest.mark.parametrize(("rule", "batch"), [("adam", 16), ("sgd", 0)])
 def test_stretches_do_not_matter(rule: str, batch: int) -> None:
     setting = dataclasses.replace(SMALL, optimiser=rule, batch=batch, rate=1e-3)
     one, other = trainer.Trainer(setting), trainer.Trainer(setting)
