@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dmft_rf import DataError, ScoreModel, sweep
+from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
 from dmft_rf._journal import Entry, Journal
 from tests.sweeping import contents, environment, run_script
 
@@ -153,7 +153,7 @@ def test_kill_of_a_sweep_with_workers(tmp_path):
 
 FULL = """
 import resource, sys
-from dmft_rf import DataError, ScoreModel, sweep
+from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
@@ -321,3 +321,13 @@ def test_a_damaged_record_is_no_result(tmp_path):
     path.write_bytes(content)
     with Journal(path, identity) as journal:
         assert [entry.index for entry in journal.entries] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"rtol": 1e-8}, {"tau": [2.0]}, {"level": 0.2}, {"rule": GradientFlow(1e-3)}]
+)
+def test_what_is_asked_for_is_part_of_the_identity(tmp_path, change):
+    given = {"tau": [1.0], "rtol": 1e-9}
+    sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **given)
+    with pytest.raises(DataError, match="something else"):
+        sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **{**given, **change})
