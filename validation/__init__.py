@@ -15,6 +15,7 @@ what they extrapolate to at d = infinity is compared with the theory. Run as
     pictures.py  report.py     what is written down
     golden.py                  numerical regression of the library itself
     networks/                  the networks that people train (needs JAX): ``validation networks``
+    benchmark/                 how fast the library is, beside plain NumPy and SciPy
 
 Pure numpy and scipy but for networks/. Source of the model: Bonnaire, Urfin, Biroli, Mezard,
 arXiv:2505.17638.

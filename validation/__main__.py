@@ -1,4 +1,4 @@
-"""``python -m validation``: simulate, compare, mutate, report; ``golden check``; ``networks``."""
+"""``python -m validation``: simulate, compare, mutate, report; golden, networks, benchmark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         "wrong usage or unusable files.",
     )
     parser.add_argument(
-        "command", nargs="*", help="golden check | golden renew | networks (its own --help)"
+        "command", nargs="*", help="golden check | golden renew | networks | benchmark (own --help)"
     )
     parser.add_argument(
         "--profile", choices=("quick", "paper"), default="quick",
@@ -57,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
         from validation.networks.command import main as networks
 
         return networks(given[1:])
+    if given[:1] == ["benchmark"]:
+        from validation.benchmark.command import main as benchmark
+
+        return benchmark(given[1:])
     options = _parser().parse_args(given)
     try:
         if options.command:
