@@ -125,7 +125,14 @@ def _draws(effort: Effort) -> list[Row]:
     (ours,) = side_by_side(
         [lambda: solve(model, rtol=1e-10).learning_curves(TAU)], effort.repeats, effort.seconds
     )
-    return [Row("the same, two atoms, four noise draws per sample", 50e-3, ours.cpu, ours.wall)]
+    return [
+        Row(
+            "solve + curves at 200 tau, two atoms, four noise draws per sample",
+            50e-3,
+            ours.cpu,
+            ours.wall,
+        )
+    ]
 
 
 def _coefficients(effort: Effort) -> list[Row]:
