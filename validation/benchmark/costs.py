@@ -61,7 +61,7 @@ def costs(effort: Effort) -> list[Cost]:
         return lambda: solution.learning_curves(TAU)
 
     law = spectrum(model_with(2))
-    m, M = float(law.edges[0, 0]), float(law.edges[-1, 1])
+    m, M = law.ends
 
     def solving_nodes(n: int) -> Callable[[], Any]:
         contour = half_plane_contour(m, M, n)
@@ -107,7 +107,7 @@ def draw(costs_: Sequence[Cost], path: Any) -> None:
             ax.plot(guide, high, color=style.GREY, lw=1.0, ls=style.LINES[3], label=name)
             ax.set_xlabel(label)
             low, top = ax.get_ylim()
-            ax.set_ylim(low, top * (top / low) ** 0.45)
+            ax.set_ylim(low, top * (top / low) ** 0.35)
             ax.legend(loc="upper left", fontsize=6.5)
         axes[0, 0].set_ylabel("process time (ms)")
         style.letters(list(axes[0]))

@@ -4,8 +4,10 @@ With K atoms, N nodes, I Newton steps in all and T times, in real floating-point
 complex product 6, a complex sum 2, a complex quotient 11, a multiply-add of complex numbers 8):
 
     one-point      I K 35          one reciprocal and five sums per atom and step
-    two-point      48 N^2 K + 320 N^2   three moments of 2 N^2 pairs as matrix products; assembly
-    filter         T N exponentials     one complex expm1 each
+    two-point      320 N^2 to assemble, and for three moments of 2 N^2 pairs the smaller of
+                   48 N^2 K            as matrix products
+                   106 N^2 + 35 N K    by partial fractions, from sums at single points
+    filter         T N exponentials    one complex exponential each, h and 1 - x h from it
     quadratic form 18 T N^2        two complex multiply-adds, one real for the rounding bound
     mean           4 T N K         a real product of (T, 2 N) and (2 N, K)
 
@@ -95,23 +97,25 @@ def profile(atoms: int, machine: Rates, effort: Effort) -> Profile:
         nodes.__dict__.pop("variance", None)
         _ = nodes.variance
 
-    support = time(lambda: spectrum(model))
+    support = time(lambda: spectrum(model).ends)
     one = time(lambda: resolvent(model, contour.z))
     two = time(two_point)
     whole = time(lambda: solve(model))
-    filters = time(lambda: rule.filter(contour.z, TAU, model.rate))
+    filters = time(lambda: rule.filter_and_residual(contour.z, TAU, model.rate))
     quadratic = time(lambda: nodes.quadratic(h))
     mean = time(lambda: nodes.mean(h))
     curves = time(lambda: solution.learning_curves(TAU))
     work = 1.0 / machine.flops
+    pairs = min(48.0 * N * N * K, 106.0 * N * N + 35.0 * N * K)
     stages = (
-        Stage("support", support),
+        Stage("ends of the support", support),
         Stage("one-point equations at the nodes", one, "Newton step x atom", steps * K,
               35.0 * steps * K * work),
         Stage("two-point function of all pairs", two, "pair", 2.0 * N * N,
-              (48.0 * K + 320.0) * N * N * work),
+              (320.0 * N * N + pairs) * work),
         Stage("26 times for the error estimate, contour, rest", whole - support - one - two),
-        Stage("200 times: filter h", filters, "exponential", T * N, T * N / machine.exponentials),
+        Stage("200 times: filter, h and 1 - x h", filters, "exponential", T * N,
+              T * N / machine.exponentials),
         Stage("200 times: quadratic form", quadratic, "time x pair", 2.0 * T * N * N,
               18.0 * T * N * N * work),
         Stage("200 times: mean over the atoms", mean, "time x node x atom", T * N * K,
