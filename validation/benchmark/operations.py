@@ -8,7 +8,7 @@ complex product 6, a complex sum 2, a complex quotient 11, a multiply-add of com
                    48 N^2 K            as matrix products
                    106 N^2 + 35 N K    by partial fractions, from sums at single points
     filter         T N exponentials    one complex exponential each, h and 1 - x h from it
-    quadratic form 18 T N^2        two complex multiply-adds, one real for the rounding bound
+    quadratic form 10 T N^2        a real product of (T, 2 N) and (2 N, 2 N), and its rounding bound
     mean           4 T N K         a real product of (T, 2 N) and (2 N, K)
 
 The floor of a stage is its count at the rate of a matrix product on one core, and the exponentials
@@ -117,7 +117,7 @@ def profile(atoms: int, machine: Rates, effort: Effort) -> Profile:
         Stage("200 times: filter, h and 1 - x h", filters, "exponential", T * N,
               T * N / machine.exponentials),
         Stage("200 times: quadratic form", quadratic, "time x pair", 2.0 * T * N * N,
-              18.0 * T * N * N * work),
+              10.0 * T * N * N * work),
         Stage("200 times: mean over the atoms", mean, "time x node x atom", T * N * K,
               4.0 * T * N * K * work),
         Stage("200 times: other sums, their errors, rest", curves - filters - quadratic - mean),
