@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -84,6 +85,8 @@ def titles(
         for name, symbol in (("t", "t"), ("psi_p", r"\psi_p"), ("psi_n", r"\psi_n"))
         if name not in hidden
     ]
+    if math.isfinite(model.noise_draws) and "noise_draws" not in hidden:
+        parts.append(rf"$m = {tex(model.noise_draws)}$")
     parts += [model.activation.name, more]  # type: ignore[union-attr]
     lines = [", ".join(part for part in parts if part), rf"$\Sigma$: {_plain(c.label)}"]
     error = c.expected_finite_size_error

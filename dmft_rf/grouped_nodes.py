@@ -116,8 +116,8 @@ class GroupedNodes(Nodes):
     def exact(self) -> Exact:
         """Mass (1/d) Tr V^T V, and S_VV at z = 0 from the solution there.
 
-        1 - S_VV(0) = sum_j (c_j/E_j) <tau_j - eta_j b_V r> + (1 - sum_j c_j tau_j) - eta_0 b_V <r>,
-        the last two terms together without cancellation where the noise is averaged exactly.
+        1 - S_VV(0) = sum_j (c_j/E_j) <tau_j - eta_j b_V r> for noise draws, and 1 - eta_0^2 <r>,
+        without the cancellation, where the noise is averaged exactly (all eta_j, tau_j are 0).
         """
         g = self.groups
         k, E = self.law.at_zero
@@ -126,11 +126,8 @@ class GroupedNodes(Nodes):
         b = g.label + float(share @ g.labels)
         r = 1.0 / (g.par[2] + extra - k) if k or g.par[2] else np.zeros(g.weights.size)
         limit = float(share @ g.sizes) - b * float(share @ g.labels) * float(g.weights @ r)
-        if g.label:
-            missing = 1.0 - float(g.count @ g.sizes) - g.label * b * float(g.weights @ r)
-            if not np.any(g.sizes):  # 1 - eta_0^2 <r>, with what eta_0^2 falls short of b_0^2
-                missing = float(g.weights @ (r * (g.par[2] - g.label**2 + extra - k)))
-            limit += missing
+        if g.label:  # noise averaged exactly: 1 - eta_0^2 <r>, with what eta_0^2 lacks of b_0^2
+            limit += float(g.weights @ (r * (g.par[2] - g.label**2 + extra - k)))
         return Exact(g.label_mass, 1.0 - limit, limit)
 
     @cached_property

@@ -147,16 +147,23 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
         ax.plot(x, y, color=colour, linestyle=line, label=label, linewidth=1.4)
         ax.fill_between(x, bottom, y, color=colour, alpha=0.18, linewidth=0)
     rug = ax.get_xaxis_transform()
-    ax.vlines(edges.ravel(), 0.0, 0.025, colors="black", linewidth=0.8, transform=rug)
+    shown = edges.ravel()
+    shown = shown[shown > 0.0]  # 0 has no place on a logarithmic axis
+    ax.vlines(shown, 0.0, 0.025, colors="black", linewidth=0.8, transform=rug)
     if len(masses) <= 3:
         for low, high in edges:
             for x, side in ((low, "left"), (high, "right")):
+                if not x > 0.0:
+                    continue
                 ax.annotate(
                     f"{x:.3g}", (x, 0.03), xycoords=rug, fontsize=7.5, rotation=90,
                     ha=side, va="bottom", xytext=(1.5 if side == "left" else -1.5, 0),
                     textcoords="offset points",
                 )  # fmt: skip
     for location, mass in spectrum.atoms:
+        if location == 0.0:
+            ax.plot([], [], " ", label=f"atom at 0, mass {mass:.4g}")
+            continue
         ax.plot(
             [location, location], [bottom, 2.0 * peak], color="black", linewidth=1.4, marker="^",
             markevery=[1], label=rf"atom at $s_t^2 = {tex(location)}$, mass {mass:.4g}",

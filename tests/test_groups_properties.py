@@ -15,6 +15,7 @@ import mpmath
 import numba
 import numpy as np
 import pytest
+from finite import draw
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -346,6 +347,37 @@ class TestCloseToTheHardEdge:
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         assert "inf" in json.dumps(json.loads(result.stdout), allow_nan=False)
+
+
+def test_fresh_noise_on_few_samples() -> None:
+    """(1/d) Tr V^T U' V of drawn matrices: a sample's own label is most of it for p >> n."""
+    model = ScoreModel(0.05, 2.0, 0.05, "tanh", Covariance([0.4, 1.6]), noise_draws=1)
+    nodes = solve(model).nodes
+    exact = float(nodes.form(np.ones((1, nodes.points.size)), nodes._empirical).value[0])
+    mean = []
+    for d, seeds in ((40, 12000), (80, 8000)):
+        draws = [draw(model, d, 100_000 * d + seed) for seed in range(seeds)]
+        found = [float(np.sum(one.V * (one.fresh @ one.V))) / d for one in draws]
+        mean.append((np.mean(found), np.std(found, ddof=1) / math.sqrt(seeds)))
+    (one, e1), (two, e2) = mean
+    error = math.hypot(2.0 * e2, e1)
+    assert error < 0.01 * exact
+    assert abs(2.0 * two - one - exact) < 2.5 * error
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("psi_p", [8.0, 12.0])
+def test_spectrum_with_zeros_is_drawn(psi_p: float) -> None:
+    """A hard edge or an atom at 0 has no place on a logarithmic axis, and no harm is done."""
+    from dmft_rf.plotting import plot_spectrum
+
+    figure = plot_spectrum(spectrum(ScoreModel(0.1, psi_p, 4.0, noise_draws=2)))
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    assert ax.get_xlim()[0] > 0.0
+    assert ax.get_position().height > 0.4  # the layout has room for the axes
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert any("atom at 0" in label for label in labels) == (psi_p == 12.0)
 
 
 @pytest.mark.parametrize("exponent", [1, 4, 8, 9, 15, 22])

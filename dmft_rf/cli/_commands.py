@@ -69,7 +69,7 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
     report.notes.append(
         "An eigenvalue lambda of U relaxes on the time tau = psi_p/(2 Delta_t lambda). rho_2 are "
         "the directions of the data (generalization), rho_1 those of single samples "
-        "(memorization); the atom at s_t^2 is not trained."
+        "(memorization); an atom is not trained."
     )
     grid = law.grid()
     report.document["results"] = {
@@ -88,7 +88,8 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
 
 
 def _relaxation(model: ScoreModel, low: float, high: float) -> tuple[str, str]:
-    return number(1.0 / (model.rate * low), 4), number(1.0 / (model.rate * high), 4)
+    slowest = 1.0 / (model.rate * low) if low > 0.0 else math.inf
+    return number(slowest, 4), number(1.0 / (model.rate * high), 4)
 
 
 def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
