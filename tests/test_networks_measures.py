@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from dmft_rf import DataError, ModelError
-from validation.networks import dating, measures
+from dmft_rf import Covariance, DataError, ModelError
+from validation.networks import dating, measures, solvable
 
 
 def test_ratio_of_distances() -> None:
@@ -153,3 +153,25 @@ def test_collapse() -> None:
     assert dating.spread(scaled) < 5e-3
     assert dating.spread(raw) > 0.08
     assert math.isnan(dating.spread(raw[:1]))
+
+
+def test_the_solvable_model_beside_the_networks() -> None:
+    """Its tau_mem is where its own losses say, and grows with n."""
+    law = Covariance([0.1, 0.5], [0.75, 0.25])
+    found = {n: solvable.curves(law, n, 64, 64 * 64 * 16, 100) for n in (64, 128, 256)}
+    for curves in found.values():
+        ratio = np.interp(np.log(curves.tau_mem), np.log(curves.tau), curves.test / curves.train)
+        # 120 points over six decades
+        assert math.isclose(ratio, dating.RATIO, rel_tol=2e-2)
+        assert (np.diff(curves.train) < 1e-12).all()  # falls, to rounding where it has arrived
+        # the definition of the networks, on the curves of the model
+        again = dating.reach(curves.tau, curves.test / curves.train, dating.RATIO)
+        assert math.isclose(again, curves.tau_mem, rel_tol=2e-2)
+    assert found[64].tau_mem < found[128].tau_mem < found[256].tau_mem
+
+
+def test_a_model_that_never_overfits_has_no_tau_mem() -> None:
+    # fewer features than samples: the two losses stay close
+    curves = solvable.curves(Covariance.isotropic(), 64 * 64, 64, 64 * 64, 400)
+    assert math.isnan(curves.tau_mem)
+    assert (curves.test < dating.RATIO * curves.train).all()

@@ -193,7 +193,7 @@ class _Progress:
         done = self._spent + share - self._first
         left = sum(self._costs.values()) - share
         rest = "unknown time"
-        if done > 0.0:
+        if done > 0.002 * (left + done):  # the first steps and measurements compile
             rest = f"at most about {_time((now - self._start) * left / done)}"
         line = (
             f"run {self._done + 1}/{self._total} {setting.key}: step {step} of at most "

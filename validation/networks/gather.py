@@ -145,7 +145,7 @@ def width(store: Store) -> Numbers:
 
 
 def diagram(store: Store) -> Numbers:
-    """Region of every (n, W) at one budget of steps, of the first seed that decides it."""
+    """Region of every run in the plane of n and W at one budget of steps."""
     line = main_line(store, "images")
     if not line:
         return {}
@@ -158,10 +158,15 @@ def diagram(store: Store) -> Numbers:
     ]
     if len({run.setting.width for run in runs}) < 2 or len({run.setting.n for run in runs}) < 2:
         return {}
-    budget = min(run.setting.steps for run in runs)
-    rows = [(r.setting.n, r.setting.width, summary.region(r, budget)) for r in runs]
-    table = np.array([row for row in rows if row[2] >= 0], dtype=float)
-    return {"table": table, "budget": _number(budget)} if table.size else {}
+    # the budget that decides most runs, and of several the largest
+    best: tuple[int, int, list] = (0, 0, [])
+    for budget in {run.setting.steps for run in runs}:
+        rows = [(r.setting.n, r.setting.width, summary.region(r, budget)) for r in runs]
+        decided = [row for row in rows if row[2] >= 0]
+        best = max(best, (len(decided), budget, decided), key=lambda entry: entry[:2])
+    if not best[2]:
+        return {}
+    return {"table": np.array(best[2], dtype=float), "budget": _number(best[1])}
 
 
 def criteria(store: Store) -> Numbers:

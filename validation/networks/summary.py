@@ -128,8 +128,7 @@ def region(run: Run, budget: float) -> int:
     """Which of `REGIONS` a run is in after ``budget`` steps; -1 if it ended before, undecided.
 
     Memorizes: the loss ratio 2 was reached. Has not learned: the test loss at the first time index
-    is more than twice the least that any of its measurements shows, or still falls by more than
-    10 % over the last third of a decade.
+    has fallen by more than 10 % over the last third of a decade. Generalizes: neither.
     """
     dated = date(run)
     if dated.times["mem_loss"] <= budget:
