@@ -6,7 +6,8 @@ Definitions, all on the logarithmic axis of steps:
 - ``tau_mem`` (samples): the memorized fraction (1/3) reaches 0.1 or 0.5;
 - ``tau_gen`` (loss): the test loss at a time index comes within 10 % of its minimum;
 - ``tau_gen`` (score, where it is known): the score error comes within 10 % of its minimum;
-- ``tau_gen`` (samples): the Frechet distance comes within a factor 1.5 of its minimum.
+- ``tau_gen`` (samples): the Frechet distance comes within a factor 1.5 of its minimum, or falls to
+  half of its first value (a level that does not depend on n, while the minimum does).
 
 A level counts as reached where two measurements in a row are beyond it; the time is interpolated
 linearly in (log step, value) before the first of them. What was not reached is nan.

@@ -55,13 +55,19 @@ def _put(out: Numbers, runs: Iterable[Run], names: Iterable[str], label: str = "
             out[f"{path}/{name}"] = values if values.ndim == 1 else values[:, 0]
 
 
+def _memorized_at_last(run: Run, level: float) -> tuple[bool, float]:
+    """Whether the last memorized fraction is above ``level``, then n, else the fraction itself."""
+    last = float(run.curves["memorized"][-1, 0])
+    return (True, float(run.setting.n)) if last > level else (False, last)
+
+
 def regimes(store: Store) -> Numbers:
     """Samples and their nearest training pictures at three times of one run."""
     runs = [r for r in main_line(store, "images") if "shown" in r.curves]
     if not runs:
         return {}
-    # the smallest set that was measured often: it goes through all regimes
-    run = max(runs, key=lambda r: float(r.curves["memorized"][-1, 0]))
+    # the largest set that memorized, or what came nearest to it: it goes through all regimes
+    run = max(runs, key=lambda r: _memorized_at_last(r, 0.3))
     test = run.curves["test"][:, 0]
     best = int(np.argmin(test))
     at = sorted({max(0, best - 8 if best > 8 else 0), best, len(test) - 1})
@@ -115,6 +121,8 @@ def scaling(store: Store, case: str = "images") -> Numbers:
         _groups(store, case, "n"), key=lambda g: len({r.setting.width for r in g.members})
     ).members
     for against, name, runs in (("n", "n", line), ("W", "width", widths)):
+        if len({getattr(run.setting, name) for run in runs}) < 2:
+            continue
         dated = [date(run) for run in runs]
         for which in summary.DATES:
             x, mean, error = summary.mean_dates(dated, which, name)
@@ -127,6 +135,8 @@ def scaling(store: Store, case: str = "images") -> Numbers:
                     [d.setting.seed for d in dated],
                 )
                 out[f"{path}/slope"] = np.array([fit.value, fit.seed_error, fit.fit_error])
+    if not out:
+        return out
     out["W/n"], out["n/W"] = _number(widths[0].setting.n), _number(line[0].setting.width)
     return out
 

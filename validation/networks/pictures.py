@@ -21,9 +21,9 @@ Array = NDArray[np.float64]
 Numbers = dict[str, Array]
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
-GREY = "#6B6B6B"
+GREY, SKY = "#6B6B6B", "#56B4E9"
 _TAU = r"training time $\tau$ (steps)"
-_MARKS = "os^DvP"
+_MARKS = "os^DvPX"
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
 
 
@@ -145,10 +145,15 @@ def draw_losses(numbers: Numbers) -> Figure:
 
 def draw_scaling(numbers: Numbers) -> Figure:
     """Training times against n and against W."""
-    figure, (axes,) = _canvas(2, 3.0)
-    colours = dict(zip(DATES, (BLUE, VERMILION, ORANGE, GREEN, PURPLE, GREY), strict=True))
+    panels = [
+        name for name in "nW" if any(p.startswith((f"{name}/gen", f"{name}/mem")) for p in numbers)
+    ]
+    figure, (axes,) = _canvas(len(panels), 3.9, 3.5 * len(panels) + 0.5)
+    fixed = {"n": "n/W", "W": "W/n"}
+    names = {"n": "training samples n (W = {:g})", "W": "width W (n = {:g})"}
+    colours = dict(zip(DATES, (BLUE, VERMILION, ORANGE, GREEN, PURPLE, SKY, GREY), strict=True))
     marks = dict(zip(DATES, _MARKS, strict=True))
-    for ax, against in zip(axes, "nW", strict=True):
+    for ax, against in zip(axes, panels, strict=True):
         for which, name in DATES.items():
             path = f"{against}/{which}"
             if f"{path}/x" not in numbers:
@@ -163,9 +168,8 @@ def draw_scaling(numbers: Numbers) -> Figure:
                         linewidth=1.0, label=name + text)  # fmt: skip
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-        _legend(ax)
-    axes[0].set_xlabel(f"training samples n (W = {float(numbers['n/W']):g})")
-    axes[1].set_xlabel(f"width W (n = {float(numbers['W/n']):g})")
+        _legend(ax, loc="upper center", bbox_to_anchor=(0.45, -0.18))
+        ax.set_xlabel(names[against].format(float(numbers[fixed[against]])))
     axes[0].set_ylabel(_TAU)
     return figure
 
@@ -297,7 +301,8 @@ def draw_theory(numbers: Numbers) -> Figure:
 PICTURES: dict[str, Picture] = {
     "networks-regimes": Picture(
         "Generated pictures along training",
-        "Upper rows: generated from the same noise; lower rows: the nearest training picture. "
+        "Upper rows: generated from the same noise; lower rows: the nearest training picture (the "
+        "mean picture is taken out). "
         "First noise is learned away, then new pictures appear, last the training set.",
         gather.regimes, draw_regimes,
     ),

@@ -224,17 +224,19 @@ def _optimisers(data: str | None) -> list[Setting]:
     """
     sizes = (16, 32, 64, 128)
     return [
-        _image(data, n, 32, s, optimiser=rule, rate=rate, batch=batch, steps=steps or 300 * n)
+        _image(data, n, 32, s, optimiser=rule, rate=rate, batch=batch,
+               steps=max(4000, per_sample * n))
         for s in range(3)
-        for rule, rate, batch, steps in (
-            ("sgd", SGD_RATE, 64, 60_000), ("adam", 2e-3, 0, None), ("sgd", SGD_RATE, 0, 60_000),
+        for rule, rate, batch, per_sample in (
+            ("sgd", SGD_RATE, 64, 400), ("adam", 2e-3, 0, 300), ("sgd", SGD_RATE, 0, 400),
         )
         for n in sizes
     ]  # fmt: skip
 
 
-#: learning rate of gradient descent with momentum
-SGD_RATE = 0.02
+#: learning rate of gradient descent with momentum: of 0.02 and 0.1, tried at n = 16, the one that
+#: reaches the loss ratio 2 sooner; it is nearly as fast as Adam there
+SGD_RATE = 0.1
 
 
 def _mixture_law(seeds: range) -> list[Setting]:

@@ -24,6 +24,7 @@ DATES = {
     "mem_0.5": "f_mem = 0.5",
     "gen_loss": "test loss near its minimum",
     "gen_frechet": "Frechet distance near its minimum",
+    "gen_half": "Frechet distance halved",
     "gen_score": "score error near its minimum",
 }
 
@@ -47,6 +48,7 @@ def date(run: Run) -> Dated:
         for level in FRACTIONS:
             times[f"mem_{level:g}"] = dating.reach(step, curves["memorized"][:, 0], level)
         times["gen_frechet"] = _near(step, curves["frechet"], QUALITY)
+        times["gen_half"] = dating.fall(step, curves["frechet"], 0.5 * float(curves["frechet"][0]))
     if "score_error" in curves:
         times["gen_score"] = _near(step, curves["score_error"][:, 0], NEAR)
     return Dated(run.setting, {name: times.get(name, math.nan) for name in DATES}, by_index)
