@@ -216,11 +216,11 @@ def cost(setting: Setting) -> float:
     """Work of a run at its full number of steps, in steps of a batch of 64 at W = 32.
 
     Measured on one core, U-Net at 16 x 16: a + b W^2 with equal parts at W = 32; the residual
-    network of width 128 costs a fiftieth.
+    network of width 128 costs a tenth.
     """
     batch = setting.batch or setting.n
     if setting.case == "mixture":
-        unit = 0.02 * (setting.width / 128) ** 2
+        unit = 0.1 * (setting.width / 128) ** 2
     else:
         unit = 0.3 * setting.width / 32 + 0.7 * (setting.width / 32) ** 2
     return setting.steps * unit * max(batch, 8) / 64
