@@ -303,7 +303,7 @@ PICTURES: dict[str, Picture] = {
         "Generated pictures along training",
         "Upper rows: generated from the same noise; lower rows: the nearest training picture (the "
         "mean picture is taken out). "
-        "First noise is learned away, then new pictures appear, last the training set.",
+        "Before, at and after the least test loss of the largest set that was memorized.",
         gather.regimes, draw_regimes,
     ),
     "networks-times": Picture(
