@@ -75,6 +75,11 @@ class Rule(ABC):
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """g_tau(x), the factor by which the initial weights have decayed."""
 
+    @property
+    def can_diverge(self) -> bool:
+        """Whether ``check`` needs the end of the spectrum."""
+        return type(self).check is not Rule.check
+
     def check(self, top: float, rate: float) -> None:  # noqa: B027
         """Raise ModelError if the rule diverges on a spectrum that ends at ``top``."""
 

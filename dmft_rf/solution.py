@@ -123,7 +123,8 @@ class Solution:
             If ``rtol`` cannot be reached for this rule.
         """
         rule = GradientFlow() if rule is None else rule
-        rule.check(self.spectrum.ends[1], self.model.rate)
+        if rule.can_diverge:
+            rule.check(self.spectrum.ends[1], self.model.rate)
         curves = self._curves(tau, rule)
         if self.compression is not None:
             curves = self.compression.applied(curves, self.model)
