@@ -38,7 +38,7 @@ _NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 _MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
 # atoms that a compression begins with
-_FEWEST_ATOMS = 24
+_FEWEST_ATOMS = 32
 _MOST_SPECTRAL_NODES = 2500
 
 
@@ -327,14 +327,16 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
     cov = model.covariance
     if isinstance(cov, Mixture):
         raise ModelError("compress is True; the covariances of a mixture cannot be compressed")
-    atoms, before = _FEWEST_ATOMS, None
+    atoms, before, probes = _FEWEST_ATOMS, None, np.empty(0)
     jacobi = JacobiMatrix(cov.eigenvalues, cov.weights)
     while 4 * atoms < cov.n_atoms:
         fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
         found = solve(fewer, rtol)
-        probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
+        if before is None:
+            probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
+        curves = found.learning_curves(probes)
         if before is not None:
-            error = found.learning_curves(probes).difference(before.learning_curves(probes))
+            error = curves.difference(before)
             if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
                 diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
                 return replace(
@@ -345,7 +347,7 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
                     diagnostics=diagnostics,
                     compression=Compression(fewer.covariance.n_atoms, error),
                 )
-        atoms, before = math.ceil(4 * atoms / 3), found
+        atoms, before = math.ceil(4 * atoms / 3), curves
     return solve(model, rtol)  # nothing to be gained
 
 
