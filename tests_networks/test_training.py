@@ -28,13 +28,16 @@ SMALL = Setting(
 )  # fmt: skip
 
 
-def test_convolution_is_the_compilers() -> None:
+@pytest.mark.parametrize("side", [2, 4])
+def test_convolution_is_the_sum_over_nine_taps(side: int) -> None:
     key = jax.random.split(jax.random.key(0), 2)
-    x = jax.random.normal(key[0], (2, 4, 4, 5))
-    params = nets._dense_init(key[1], 45, 7)
-    weight = params["weight"].reshape(3, 3, 5, 7)
-    layout = ("NHWC", "HWIO", "NHWC")
-    direct = jax.lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=layout)
+    x = jax.random.normal(key[0], (3, side, side, 5))
+    params = nets._dense_init(key[1], 45, 7) | {"bias": jnp.arange(7.0)}
+    taps = np.asarray(params["weight"]).reshape(3, 3, 5, 7)
+    around = np.pad(np.asarray(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    direct = np.arange(7.0) + sum(
+        around[:, i : i + side, j : j + side] @ taps[i, j] for i in range(3) for j in range(3)
+    )
     assert np.allclose(nets._conv(params, x), direct, atol=1e-5)
 
 

@@ -1,8 +1,9 @@
 """The two networks, as functions of a tree of arrays (JAX).
 
 Both predict v = a xi - s x from x_k = a x + s xi (Salimans, Ho, arXiv:2202.00512) and are told the
-time index k. Convolutions are matrix products of gathered 3 x 3 neighbourhoods: at 4 x 4 and 2 x 2
-cells this is several times faster on a processor than the convolution of the compiler.
+time index k. At 2 x 2 cells, where every cell is a neighbour of every other, a 3 x 3 convolution is
+one matrix product with four of the nine taps in each block of the matrix: half the time on a
+processor of the convolution of the compiler, which is used at 4 x 4 cells.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ CELLS = 4
 _EMBEDDING = 32
 _GROUPS = 8
 _BLOCKS = 3
+# from the cell (p, q) of 2 x 2 to the cell (i, j) leads the tap (1 + p - i, 1 + q - j)
+_P, _Q, _I, _J = np.ix_(*(range(2),) * 4)
+_TAP_ROW, _TAP_COLUMN = 1 + _P - _I, 1 + _Q - _J
 
 
 # -- U-Net -------------------------------------------------------------------------------------
@@ -90,10 +94,15 @@ def _normal(x: Any) -> Any:
 
 
 def _conv(params: Tree, x: Any) -> Any:
-    _, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    around = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    return _dense(params, jnp.concatenate(around, axis=-1))
+    """3 x 3 convolution, zeros outside; the weight holds the taps in rows, (9 before, after)."""
+    m, height, width, before = x.shape
+    taps = params["weight"].reshape(3, 3, before, -1)
+    if (height, width) == (2, 2):
+        blocks = taps[_TAP_ROW, _TAP_COLUMN].transpose(0, 1, 4, 2, 3, 5).reshape(4 * before, -1)
+        return (x.reshape(m, -1) @ blocks).reshape(m, 2, 2, -1) + params["bias"]
+    layout = ("NHWC", "HWIO", "NHWC")
+    convolved = jax.lax.conv_general_dilated(x, taps, (1, 1), "SAME", dimension_numbers=layout)
+    return convolved + params["bias"]
 
 
 def _to_cells(x: Any, size: int) -> Any:
