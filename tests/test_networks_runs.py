@@ -130,15 +130,29 @@ def test_profiles(name: str) -> None:
 
 def test_the_paper_profile_has_what_the_laws_need() -> None:
     runs = profile("paper", "images")
-    line = [run for run in runs if run.width == 32 and run.protocol == "adam, batch 64"]
-    assert {(run.n, run.seed) for run in line} == {
-        (2**k, seed) for k in range(4, 10) for seed in range(3)
-    }
+    laws = [(run.width, run.protocol, run.n, run.seed) for run in runs if run.n < 2048]
+    line = [law[2:] for law in laws if law[:2] == (32, "adam, batch 64")]
+    assert sorted(line) == [(2**k, seed) for k in range(4, 10) for seed in range(3)]
     assert {run.protocol for run in runs} == {
-        "adam, batch 64", "adam, full batch", "sgd, batch 64", "sgd, full batch",
+        "adam, batch 64", "sgd, batch 64", "adam, full batch", "adam, full batch of 4 noises",
     }  # fmt: skip
-    # a step of a full batch sees every sample once
-    assert {run.passes_per_step for run in runs if run.batch == 0} == {1.0}
+    # every law has three seeds and spans two octaves or more
+    for group in {law[:2] for law in laws}:
+        here = sorted(law[2:] for law in laws if law[:2] == group)
+        sizes = sorted({n for n, _ in here})
+        assert sizes[-1] >= 4 * sizes[0]
+        assert here == [(n, seed) for n in sizes for seed in range(3)]
+
+
+def test_a_full_batch_shows_every_sample_equally_often_whatever_n_is() -> None:
+    for copies in (1, 4):
+        full = [dataclasses.replace(SMALL, n=n, batch=0, copies=copies) for n in (8, 32)]
+        assert [run.passes_per_step for run in full] == [copies, copies]
+        assert [run.noisy_per_step for run in full] == [8 * copies, 32 * copies]
+        assert [Setting.of(run.describe()) for run in full] == full
+    assert dataclasses.replace(SMALL, n=32).passes_per_step == SMALL.batch / 32
+    with pytest.raises(ModelError, match="copies"):
+        dataclasses.replace(SMALL, copies=4)
 
 
 # -- resuming ----------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def cost(setting: Setting) -> float:
     Measured on one core, U-Net at 16 x 16: a + b W^2 with equal parts at W = 32; the residual
     network of width 128 costs a tenth.
     """
-    batch = setting.batch or setting.n
+    batch = setting.noisy_per_step
     if setting.case == "mixture":
         unit = 0.1 * (setting.width / 128) ** 2
     else:

@@ -6,6 +6,7 @@ runs that the picture is about.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 
@@ -202,7 +203,7 @@ def optimisers(store: Store) -> Numbers:
         dated = [date(run) for run in group.members]
         x, mean, error = summary.mean_dates(dated, "mem_loss", "n")
         if x.size:
-            per_step = np.array([1.0 if first.batch == 0 else first.batch / n for n in x])
+            per_step = np.array([dataclasses.replace(first, n=int(n)).passes_per_step for n in x])
             path = first.protocol
             out[f"{path}/n"], out[f"{path}/tau"], out[f"{path}/error"] = x, mean, error
             out[f"{path}/passes"] = mean * per_step

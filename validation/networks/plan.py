@@ -37,7 +37,9 @@ class Setting:
     rate : float
         Learning rate, constant.
     batch : int
-        Noisy samples of one step, drawn with replacement; 0: every sample once (full batch).
+        Noisy samples of one step, drawn with replacement; 0: every sample (full batch).
+    copies : int
+        Times that a full batch holds each sample, each with its own time and noise.
     steps : int
         Steps at most.
     stop_ratio, stop_memorized : float
@@ -74,6 +76,7 @@ class Setting:
     held_out: int = 512
     generated: int = 256
     sampler_steps: int = 50
+    copies: int = 1
 
     def __post_init__(self) -> None:
         if self.case not in CASES:
@@ -83,19 +86,23 @@ class Setting:
         least = {
             "n": 2, "width": 8, "seed": 0, "batch": 0, "steps": 1, "per_decade": 1, "first": 1,
             "noisy": 2, "held_out": 2, "generated": 0, "sampler_steps": 2, "side": 2,
+            "copies": 1,
         }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ModelError(f"{name} is {getattr(self, name)}; it must be {low} or more")
         if self.case == "images" and self.width % 8:
             raise ModelError(f"width is {self.width}; a U-Net's must be a multiple of 8")
+        if self.batch and self.copies != 1:
+            raise ModelError(f"copies is {self.copies}; only a full batch (batch = 0) has copies")
         if not self.rate > 0.0 or not self.indices:
             raise ModelError("rate must be positive and indices must not be empty")
 
     @property
     def key(self) -> str:
         """Name of the run in a store."""
-        batch = "full" if self.batch == 0 else f"b{self.batch}"
+        full = "full" if self.copies == 1 else f"full{self.copies}x"
+        batch = f"b{self.batch}" if self.batch else full
         return (
             f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.w{self.width}."
             f"{self.optimiser}.{batch}.s{self.seed}"
@@ -104,12 +111,18 @@ class Setting:
     @property
     def protocol(self) -> str:
         """Optimiser and batch in words, what runs of one law have in common."""
-        return f"{self.optimiser}, {'full batch' if self.batch == 0 else f'batch {self.batch}'}"
+        full = "full batch" if self.copies == 1 else f"full batch of {self.copies} noises"
+        return f"{self.optimiser}, {f'batch {self.batch}' if self.batch else full}"
+
+    @property
+    def noisy_per_step(self) -> int:
+        """Noisy samples of one step."""
+        return self.batch or self.n * self.copies
 
     @property
     def passes_per_step(self) -> float:
         """Passes over the data in one step."""
-        return 1.0 if self.batch == 0 else self.batch / self.n
+        return self.noisy_per_step / self.n
 
     @property
     def grid(self) -> NDArray[np.int64]:
@@ -119,8 +132,11 @@ class Setting:
         return np.unique(np.round(np.geomspace(start, self.steps, count)).astype(np.int64))
 
     def describe(self) -> dict[str, Any]:
-        """Every parameter by name."""
-        return dataclasses.asdict(self)
+        """Every parameter by name; without ``copies`` where there is one of each sample."""
+        found = dataclasses.asdict(self)
+        if self.copies == 1:  # as runs were described before there were copies
+            del found["copies"]
+        return found
 
     @property
     def fingerprint(self) -> str:
@@ -209,29 +225,33 @@ def _images_law(data: str | None, seeds: range) -> list[Setting]:
 
 def _widths(data: str | None) -> list[Setting]:
     """tau against W, and the (n, W) diagram at one budget; W = 32 comes from the main line."""
-    return [
+    law = [
         _image(data, n, width, s, steps=30_000)
         for s in range(3)
-        for n in (32, 128, 512, 2048)
-        for width in (8, 16, 24, 48)
+        for n in (32, 128, 512)
+        for width in (8, 16, 48)
     ]
+    return law + [_image(data, 2048, width, 0, steps=30_000) for width in (8, 16, 32, 48)]
 
 
 def _optimisers(data: str | None) -> list[Setting]:
     """Whether the law depends on the rule, or on how often a sample is seen.
 
-    Full batches show every sample once a step: at equal steps all n have made equally many passes.
+    Full batches show every sample equally often at equal steps, whatever n is; with one noise for
+    each sample the gradient is the noisier, the smaller n, with four it is less so.
     """
-    sizes = (16, 32, 64, 128)
+    rules: tuple[dict[str, Any], ...] = (
+        {"optimiser": "sgd", "rate": SGD_RATE},
+        {"batch": 0},
+        {"batch": 0, "copies": 4},
+    )
+    per_sample = (400, 300, 220)  # steps
     return [
-        _image(data, n, 32, s, optimiser=rule, rate=rate, batch=batch,
-               steps=max(4000, per_sample * n))
+        _image(data, n, 32, s, steps=max(4000, most * n), **rule)
         for s in range(3)
-        for rule, rate, batch, per_sample in (
-            ("sgd", SGD_RATE, 64, 400), ("adam", 2e-3, 0, 300), ("sgd", SGD_RATE, 0, 400),
-        )
-        for n in sizes
-    ]  # fmt: skip
+        for rule, most in zip(rules, per_sample, strict=True)
+        for n in (16, 32, 64)
+    ]
 
 
 #: learning rate of gradient descent with momentum: of 0.02 and 0.1, tried at n = 16, the one that

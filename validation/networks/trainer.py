@@ -67,9 +67,10 @@ class Trainer:
         self._losses = _loss_reader(apply, setting.indices)
         self._generate = _sampler(apply, setting.sampler_steps)
         # mini-batches are drawn from an array of one size, so that all n share one compilation
-        padded = np.zeros((data.LARGEST, *self._data.train.shape[1:]), dtype=np.float32)
+        rows = data.LARGEST if setting.batch else setting.n
+        padded = np.zeros((rows, *self._data.train.shape[1:]), dtype=np.float32)
         padded[: setting.n] = self._data.train
-        self._train = jnp.asarray(padded if setting.batch else self._data.train)
+        self._train = jnp.asarray(np.repeat(padded, setting.copies, axis=0))
         self._prepare(jax.random.fold_in(key, 2))
 
     def _prepare(self, key: Any) -> None:
