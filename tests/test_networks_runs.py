@@ -134,7 +134,7 @@ def test_the_paper_profile_has_what_the_laws_need() -> None:
     line = [law[2:] for law in laws if law[:2] == (32, "adam, batch 64")]
     assert sorted(line) == [(2**k, seed) for k in range(4, 10) for seed in range(3)]
     assert {run.protocol for run in runs} == {
-        "adam, batch 64", "sgd, batch 64", "adam, full batch", "adam, full batch of 4 noises",
+        "adam, batch 64", "sgd, batch 64", "sgd, full batch", "adam, full batch of 4 noises",
     }  # fmt: skip
     # every law has three seeds and spans two octaves or more
     for group in {law[:2] for law in laws}:
