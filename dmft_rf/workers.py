@@ -40,7 +40,7 @@ class Pool:
             import multiprocessing
 
             self._executor = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), _begin_worker
+                self.workers, multiprocessing.get_context("spawn"), begin_worker
             )
         return self._executor
 
@@ -135,7 +135,7 @@ def _parallelism(executor: Any) -> int:
     return workers if isinstance(workers, int) and workers > 0 else (os.cpu_count() or 1)
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """Leave interruption to the parent, and do not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from fake_training import SMALL, Fake, contents
 
 from dmft_rf import DataError, ModelError
 from figures.__main__ import main as figures_main
@@ -17,55 +18,11 @@ from figures.catalogue import NETWORKS
 from figures.numbers import Numbers
 from validation.__main__ import main as validation_main
 from validation.networks import command, pictures, report, summary
+from validation.networks.checkpoints import Checkpoint
 from validation.networks.engine import ended_early, run
+from validation.networks.files import SCHEMA
 from validation.networks.plan import Setting, profile
-from validation.networks.store import Checkpoint, Run, Store
-
-SMALL = Setting(
-    "images", "digits", 8, 16, 16, 0, "adam", 1e-3, 64, 1000, 3.0, 2.0, indices=(100, 200),
-    generated=8,
-)  # fmt: skip
-
-
-class Fake:
-    """Test and train loss part at 30 n/W^(1/2); the weights count what they have seen."""
-
-    trained = 0
-
-    def __init__(self, setting: Setting):
-        self.setting, self.step = setting, 0
-        self.weights = np.zeros(3)
-
-    def advance(self, to: int) -> None:
-        for number in range(self.step, to):
-            self.weights += np.sin(number + np.arange(3) + self.setting.seed)
-            Fake.trained += 1
-        self.step = to
-
-    def state(self) -> list[np.ndarray]:
-        return [self.weights, np.asarray(7)]
-
-    def restore(self, step: int, leaves: list[np.ndarray]) -> None:
-        self.step, self.weights = step, leaves[0].copy()
-
-    def facts(self) -> dict[str, Any]:
-        return {"digest": "same", "parameters": 40_000, "source": "nowhere", "device": "none"}
-
-    def measure(self) -> dict[str, np.ndarray]:
-        s, rng = self.setting, np.random.default_rng(self.step)
-        x = self.step / (30.0 * s.n / np.sqrt(s.width / 16)) * (1.0 + 0.02 * s.seed)
-        test = np.full(len(s.indices), 0.2 + 0.8 / (1.0 + self.step / 20.0) + 0.02 * x)
-        pixels = (16, s.side, s.side) if s.case == "images" else (16, s.side)
-        return {
-            "step": np.asarray(float(self.step)),
-            "test": test, "train": test / (1.0 + x), "test_error": 0.01 * test,
-            "train_error": 0.01 * test, "last_test": self.weights[:2].copy(), "last_train": test,
-            "memorized": np.minimum(1.0, x / 4.0 * np.array([1.0, 1.1, 0.9])),
-            "memorized_error": np.full(3, 0.02),
-            "frechet": np.asarray(1.0 + 10.0 / (1.0 + self.step / 20.0) + 0.2 * x),
-            "frechet_real": np.array([0.9, 0.05]), "score_error": test,
-            "shown": rng.standard_normal(pixels), "shown_nearest": rng.standard_normal(pixels),
-        }  # fmt: skip
+from validation.networks.store import Run, Store
 
 
 class Clock:
@@ -77,11 +34,6 @@ class Clock:
     def __call__(self) -> float:
         self.now += 1.0
         return self.now
-
-
-def contents(store: Store) -> dict[str, np.ndarray]:
-    return {f"{key}/{name}": values for key, found in store.runs.items()
-            for name, values in found.curves.items()}  # fmt: skip
 
 
 def settings(**other: Any) -> list[Setting]:
@@ -202,7 +154,7 @@ def test_a_kill_loses_no_more_than_the_last_minute(tmp_path: Path) -> None:
     run(whole, [SMALL], Fake, quiet=True)
     with pytest.raises(KeyboardInterrupt):
         run(store, [SMALL], Killed, quiet=True, clock=Clock())
-    left = Store(tmp_path / "b.h5").checkpoint(SMALL)
+    left = Store(tmp_path / "b.h5").checkpoints.load(SMALL)
     assert left is not None
     assert 100 < left.step <= 400
     before = Fake.trained
@@ -256,8 +208,8 @@ def test_files_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no runs"):
         Store(foreign)
     with h5py.File(good, "a") as file:
-        file.attrs["networks_schema"] = 2
-    with pytest.raises(DataError, match="schema 2"):
+        file.attrs["networks_schema"] = SCHEMA + 1
+    with pytest.raises(DataError, match=f"schema {SCHEMA + 1}"):
         Store(good)
 
 
@@ -280,16 +232,16 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_damaged_checkpoint(tmp_path: Path) -> None:
     store = Store(tmp_path / "n.h5")
-    store.save_checkpoint(SMALL, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
-    place = store.checkpoints / f"{SMALL.key}.h5"
-    back = store.checkpoint(SMALL)
+    store.checkpoints.save(SMALL, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
+    place = store.checkpoints.place(SMALL)
+    back = store.checkpoints.load(SMALL)
     assert back is not None
     assert (back.step, back.leaves[0].tolist()) == (5, [1.0, 1.0, 1.0])
     with pytest.raises(DataError, match="other parameters"):
-        store.checkpoint(dataclasses.replace(SMALL, rate=0.5))
+        store.checkpoints.load(dataclasses.replace(SMALL, rate=0.5))
     place.write_bytes(place.read_bytes()[:300])
     with pytest.raises(DataError, match="left alone"):
-        store.checkpoint(SMALL)
+        store.checkpoints.load(SMALL)
 
 
 # -- what is said ------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ Run as ``pytest tests_networks`` after ``pip install '.[experiments]'``.
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,15 @@ import numpy as np
 import pytest
 
 from dmft_rf import DataError
-from validation.networks import nets, trainer
+from validation.networks import command, nets, trainer
 from validation.networks.command import FILE, main
-from validation.networks.engine import run
+from validation.networks.engine import Diverged, run
 from validation.networks.plan import Setting
 from validation.networks.schedule import NOISE, SIGNAL
 from validation.networks.store import Store
+from validation.networks.workers import run_at_once
 
+ROOT = Path(__file__).resolve().parent.parent
 SMALL = Setting(
     "images", "digits", 8, 8, 8, 0, "adam", 2e-3, 16, 60, 1e3, 2.0, per_decade=3, noisy=32,
     held_out=32, generated=32, sampler_steps=8,
@@ -132,7 +137,7 @@ def test_a_run_that_is_interrupted_ends_like_one_that_is_not(tmp_path: Path) -> 
     run(whole, [SMALL], trainer.Trainer, quiet=True)
     with pytest.raises(KeyboardInterrupt):
         run(store, [SMALL], Interrupted, quiet=True, clock=clock)
-    assert store.checkpoint(SMALL) is not None
+    assert store.checkpoints.load(SMALL) is not None
     again = Store(tmp_path / "b.h5")
     run(again, [SMALL], trainer.Trainer, quiet=True)
     one, other = whole.runs[SMALL.key].curves, again.runs[SMALL.key].curves
@@ -155,11 +160,15 @@ def test_the_exact_score_would_have_no_score_error() -> None:
     assert (found < 1.05).all()
 
 
-def test_divergence_is_an_error() -> None:
-    one = trainer.Trainer(dataclasses.replace(SMALL, optimiser="sgd", rate=1e6))
+def test_divergence_is_said_and_written_down(tmp_path: Path) -> None:
+    wild = dataclasses.replace(SMALL, optimiser="sgd", rate=1e6)
+    one = trainer.Trainer(wild)
     one.advance(20)
-    with pytest.raises(DataError, match="diverged"):
+    with pytest.raises(Diverged, match="not finite at step 20"):
         one.measure()
+    store = Store(tmp_path / FILE)
+    run(store, [wild], trainer.Trainer, quiet=True)
+    assert [*store.diverged] == [wild.key]
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -170,3 +179,27 @@ def test_the_command(tmp_path: Path) -> None:
     assert main(arguments) == 0
     assert (tmp_path / FILE).read_bytes() == before
     assert (tmp_path / "networks.html").is_file()
+
+
+ONE = """
+import sys
+from validation.networks import command, engine, plan, store
+
+work = [plan.Setting.of(setting) for setting in {settings!r}]
+engine.run(store.Store(sys.argv[1]), work, command.trainer, quiet=True)
+"""
+
+
+def test_two_jobs_give_the_bits_of_one_with_as_many_threads(tmp_path: Path) -> None:
+    small = dataclasses.replace(SMALL, case="mixture", data="mixture", noisy=16, steps=100)
+    work = [dataclasses.replace(small, seed=seed) for seed in (0, 1)]
+    one, two = (tmp_path / f"{name}.h5" for name in ("one", "two"))
+    run_at_once(Store(two), work, command.trainer, jobs=2, quiet=True)
+    one_thread = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, "-c", ONE.format(settings=[s.describe() for s in work]), str(one)],
+        env={**os.environ, **one_thread, "OMP_NUM_THREADS": "1"}, cwd=ROOT, check=True,
+    )  # fmt: skip
+    found, other = Store(one).runs, Store(two).runs
+    assert len(found) == 2
+    assert all(found[key].same_numbers(other[key]) for key in found)

@@ -9,7 +9,10 @@ Run as ``python -m validation networks`` (the extra ``experiments`` brings JAX a
     mixture.py                 the two-component Gaussian mixture, its score in closed form
     measures.py                memorized fraction, Frechet distance, both with their errors
     plan.py                    one run is one frozen Setting; the profiles are lists of them
-    store.py  engine.py        finished runs, checkpoints, and the loop that survives a kill
+    files.py  checkpoints.py  store.py  merge.py
+                               HDF5; runs under way, runs that have ended, stores brought together
+    engine.py  stopping.py     one run from checkpoint to end, and the loop that survives a kill
+    workers.py  progress.py    several runs at once, each in a process of its own; progress
     nets.py  trainer.py        the networks and their training (the only modules that need JAX)
     dating.py  summary.py      from curves to training times, exponents and regions
     solvable.py                the random-features model with the covariance of the same data

@@ -6,10 +6,16 @@ import argparse
 import importlib.util
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dmft_rf import DataError, ModelError
+from dmft_rf import DataError, ModelError, WorkerError
 
-DONE, USAGE, INTERRUPTED = 0, 2, 130
+if TYPE_CHECKING:
+    from validation.networks.engine import Trains
+    from validation.networks.plan import Setting
+    from validation.networks.store import Store
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 FILE = "networks.h5"
 #: what training needs beyond the package
 NEEDED = ("jax", "optax")
@@ -18,8 +24,9 @@ NEEDED = ("jax", "optax")
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m validation networks",
-        description="Train real networks and see when they memorize. Exit code: 0 done, 2 wrong "
-        "usage, missing packages or unusable files, 130 interrupted.",
+        description="Train real networks and see when they memorize. Exit code: 0 done (also "
+        "where runs diverged), 1 a process of --jobs died, 2 wrong usage, missing packages or "
+        "unusable files, 130 interrupted.",
     )
     parser.add_argument("--case", choices=("images", "mixture"), default=None)
     parser.add_argument(
@@ -34,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
         "--data", default=None, metavar="DATA",
         help="other images: digits, fashion, mnist, a folder of IDX files, an .npy or .npz file",
     )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N",
+        help="runs that are trained at once, each in a process of its own with one thread "
+        "(default: 1, in this process, with the threads that it has)",
+    )  # fmt: skip
     parser.add_argument("--hours", type=float, default=None, help="stop after so many hours")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="TEXT",
@@ -43,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--report", action="store_true", help="train nothing, write the report (needs no JAX)"
     )
+    parser.add_argument(
+        "--merge", nargs="+", type=Path, default=[], metavar="FILE",
+        help="train nothing, add the runs of other networks.h5 to that of --out; with --report, "
+        "write the report then",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser
 
@@ -55,9 +72,19 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
+    except WorkerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("interrupted; checkpoints are kept, run again to go on", file=sys.stderr)
         return INTERRUPTED
+
+
+def trainer(setting: Setting) -> Trains:
+    """The trainer of a setting; JAX is imported by the process that trains."""
+    from validation.networks.trainer import Trainer
+
+    return Trainer(setting)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -65,6 +92,8 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.hours is not None and not options.hours > 0.0:
         raise ModelError(f"hours is {options.hours}; it must be positive")
+    if options.jobs < 1:
+        raise ModelError(f"jobs is {options.jobs}; it must be 1 or more")
     settings = profile(options.profile, options.case, options.data)
     if options.only:
         settings = [s for s in settings if s.key.startswith(tuple(options.only))]
@@ -74,11 +103,11 @@ def _run(options: argparse.Namespace) -> int:
         for setting in settings:
             print(setting.key)
         return DONE
+    training = not (options.report or options.merge)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing and not options.report:
+    if missing and training:
         raise ModelError(f"training needs {' and '.join(missing)}: pip install '.[experiments]'")
 
-    from validation.networks.engine import run
     from validation.networks.store import Store
 
     folder = options.out or Path(f"networks-{options.profile}")
@@ -87,16 +116,33 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise DataError(f"{folder}: cannot be made ({error})") from error
     store = Store(folder / FILE)
-    left = sum(not store.has(setting) for setting in settings)
-    if not options.report:
-        from validation.networks.trainer import Trainer
+    if options.merge:
+        from validation.networks.merge import merge
 
-        left = run(store, settings, Trainer, options.hours, options.quiet)
-    if not store.runs:
+        added, there = merge(store, options.merge)
+        print(f"{added} runs added to {store.path}, {there} were there already")
+        if not options.report:
+            return DONE
+    if training:
+        from validation.networks.workers import run_at_once
+
+        run_at_once(store, settings, trainer, options.jobs, options.hours, options.quiet)
+    return _told(options, settings, store, folder)
+
+
+def _told(
+    options: argparse.Namespace, settings: list[Setting], store: Store, folder: Path
+) -> int:  # fmt: skip
+    left = sum(not store.has(setting) for setting in settings)
+    if not store.ended:
         print("no run has ended yet; run again to go on")
         return DONE
     from validation.networks.report import write
 
     write(folder, store, options.profile, left)
-    print(f"{len(store.runs)} runs in {store.path}, {left} of the profile left; report in {folder}")
+    diverged = f", {len(store.diverged)} diverged" if store.diverged else ""
+    print(
+        f"{len(store.runs)} runs in {store.path}{diverged}, {left} of the profile left; report in "
+        f"{folder}"
+    )
     return DONE

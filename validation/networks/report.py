@@ -45,6 +45,8 @@ def write(folder: Path, store: Store, profile: str, left: int) -> None:
         f"{sum(run.facts['seconds'] for run in store.runs.values()) / 3600:.2f} hours of training; "
         f"{left} runs of the profile are left."
     )
+    if store.diverged:
+        head += f" {len(store.diverged)} diverged."
     if left or seeds < 3:
         head += " Preliminary: an exponent needs all sizes and three seeds."
     markdown, page = [f"# Trained networks\n\n{head}"], [f"<h1>Trained networks</h1><p>{head}</p>"]
@@ -127,8 +129,15 @@ def _sections(store: Store) -> list[tuple[str, str, Table]]:
                             zip(one.setting.indices, one.gen_by_index, strict=True))]
         for one in dated
     ]  # fmt: skip
-    width = max(len(row) for row in by_index)
+    width = max((len(row) for row in by_index), default=1)
+    gone = [[key, str(run.facts["reason"])] for key, run in sorted(store.diverged.items())]
+    diverged = (
+        "Diverged",
+        "Runs without a result; they are tried again when their setting changes.",
+        (["run", "reason"], gone),
+    )
     return [
+        *([diverged] if gone else []),
         (
             "Training times",
             "In steps; - where not reached or not decidable within the budget. Near its minimum: "

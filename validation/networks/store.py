@@ -1,14 +1,13 @@
-"""Finished runs in one HDF5 file, and beside it the checkpoints of those that are not.
+"""Finished runs in one HDF5 file; beside it the checkpoints of those that are not.
 
-Layout (schema 1): the attributes ``networks_schema`` and ``package_version`` at the root; one group
+Layout (schema 2): the attributes ``networks_schema`` and ``package_version`` at the root; one group
 per run, named by `Setting.key`, with every parameter, fingerprint, seconds, ended, package_version,
 git_commit, versions and what the trainer says (device, source and digest of the data, number of
-parameters) as attributes; its data sets are the curves, measurements along the first axis.
+parameters) as attributes; its data sets are the curves, measurements along the first axis. A run
+whose ``ended`` is ``diverged`` holds the curves up to there and ``reason``.
 
 The file is replaced whole: a copy with the new run is written under another name, flushed and
-renamed. A checkpoint ``<file>.checkpoints/<key>.h5`` (same mark, kind ``checkpoint``) holds the
-weights, the state of the optimiser and the measurements so far, and is replaced in the same way.
-Files of another kind, of a later schema, truncated or damaged are refused and left alone.
+renamed. Files of another kind, of a later schema, truncated or damaged are refused and left alone.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import fcntl
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,16 +30,23 @@ from numpy.typing import NDArray
 from dmft_rf import DataError, __version__
 from dmft_rf._output import replacing
 from dmft_rf.store import git_commit
+from validation.networks.checkpoints import Checkpoints
+from validation.networks.files import (
+    mark,
+    opened,
+    read_arrays,
+    read_attributes,
+    write_arrays,
+    write_setting,
+)
 from validation.networks.plan import Setting
 
-SCHEMA = 1
-_MARK = "networks_schema"
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError)
+DIVERGED = "diverged"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A run that has ended.
 
     Attributes
     ----------
@@ -62,16 +68,20 @@ class Run:
         """Steps of the measurements."""
         return self.curves["step"]
 
+    @property
+    def diverged(self) -> bool:
+        """Whether there is no result, because the training diverged."""
+        return bool(self.facts.get("ended") == DIVERGED)
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A run that has not ended: its step, measurements, seconds and the trainer's arrays."""
-
-    step: int
-    seconds: float
-    curves: dict[str, NDArray[Any]]
-    leaves: list[NDArray[Any]]
-    digest: str
+    def same_numbers(self, other: Run) -> bool:
+        """Whether setting, end and every measurement agree, bit for bit."""
+        mine, theirs = self.curves, other.curves
+        return (
+            self.setting == other.setting
+            and self.diverged == other.diverged
+            and mine.keys() == theirs.keys()
+            and all(np.array_equal(mine[k], theirs[k], equal_nan=True) for k in mine)
+        )
 
 
 class Store:
@@ -82,6 +92,14 @@ class Store:
     path : path
         Need not exist; its folder does.
 
+    Attributes
+    ----------
+    runs : dict of Run
+        Finished runs by key.
+    diverged : dict of Run
+        Those that came to nothing.
+    checkpoints : Checkpoints
+
     Raises
     ------
     DataError
@@ -90,11 +108,23 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        self.checkpoints = self.path.with_name(self.path.name + ".checkpoints")
+        self.checkpoints = Checkpoints(self.path)
         self.runs: dict[str, Run] = {}
-        if os.path.lexists(self.path):
-            with _opened(self.path, "runs") as file:
-                self.runs = {key: _read_run(group, self.path) for key, group in file.items()}
+        self.diverged: dict[str, Run] = {}
+        self._read()
+
+    def _read(self) -> None:
+        if not os.path.lexists(self.path):
+            return
+        with opened(self.path, "runs") as file:
+            found = [_read_run(group, self.path) for group in file.values()]
+        self.runs = {run.setting.key: run for run in found if not run.diverged}
+        self.diverged = {run.setting.key: run for run in found if run.diverged}
+
+    @property
+    def ended(self) -> dict[str, Run]:
+        """All runs that have ended, either way, by key."""
+        return {**self.runs, **self.diverged}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -116,89 +146,54 @@ class Store:
             except OSError:
                 raise DataError(f"{self.path}: another process is working on it") from None
             # what another process finished between reading and locking must not be lost
-            self.runs = Store(self.path).runs
-            yield
+            self._read()
+            self.checkpoints.tidy()
+            try:
+                yield
+            finally:
+                self.checkpoints.tidy()
 
     def has(self, setting: Setting) -> bool:
-        """Whether the run is finished.
+        """Whether the run has ended; one that diverged with other parameters has not.
 
         Raises
         ------
         DataError
-            If a run of that name was made with other parameters.
+            If a run of that name was finished with other parameters.
         """
-        run = self.runs.get(setting.key)
+        run = self.ended.get(setting.key)
         if run is None:
             return False
-        if run.setting.fingerprint != setting.fingerprint:
-            mine, other = setting.describe(), run.setting.describe()
-            changed = ", ".join(k for k in mine if mine[k] != other[k])
-            raise DataError(
-                f"{self.path}: holds {setting.key} with other parameters ({changed}); "
-                "choose another output folder"
-            )
-        return True
+        if run.setting.fingerprint == setting.fingerprint:
+            return True
+        if run.diverged:
+            return False
+        mine, other = setting.describe(), run.setting.describe()
+        changed = ", ".join(k for k in mine if mine[k] != other[k])
+        raise DataError(
+            f"{self.path}: holds {setting.key} with other parameters ({changed}); "
+            "choose another output folder"
+        )
 
-    def add(self, run: Run) -> None:
-        """Keep a finished run, then drop its checkpoint; it is on disk when this returns."""
+    def add(self, *runs: Run) -> None:
+        """Keep runs, then drop their checkpoints; they are on disk when this returns.
+
+        A run takes the place of one of the same name that diverged.
+        """
+        if not runs:
+            return
         with replacing(self.path, overwrite=True) as temporary:
             if self.path.exists():
                 shutil.copyfile(self.path, temporary)
             with h5py.File(temporary, "a") as file:
-                file.attrs[_MARK], file.attrs["kind"] = SCHEMA, "runs"
+                mark(file, "runs")
                 file.attrs["package_version"] = __version__
-                group = file.create_group(run.setting.key)
-                _write_setting(group, run.setting)
-                for name, value in run.facts.items():
-                    group.attrs[name] = value
-                _write_arrays(group, run.curves)
-        self.runs[run.setting.key] = run
-        with contextlib.suppress(OSError):
-            self._place(run.setting).unlink()
-            self.checkpoints.rmdir()
-
-    def save_checkpoint(self, setting: Setting, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint of a run."""
-        self.checkpoints.mkdir(exist_ok=True)
-        with (
-            replacing(self._place(setting), overwrite=True) as temporary,
-            h5py.File(temporary, "w") as file,
-        ):
-            file.attrs[_MARK], file.attrs["kind"] = SCHEMA, "checkpoint"
-            _write_setting(file, setting)
-            file.attrs["step"], file.attrs["seconds"] = checkpoint.step, checkpoint.seconds
-            file.attrs["digest"] = checkpoint.digest
-            _write_arrays(file.create_group("curves"), checkpoint.curves)
-            leaves = file.create_group("leaves")
-            for i, leaf in enumerate(checkpoint.leaves):
-                leaves.create_dataset(f"{i:04d}", data=leaf, fletcher32=bool(leaf.ndim))
-
-    def checkpoint(self, setting: Setting) -> Checkpoint | None:
-        """Where a run was left, or None.
-
-        Raises
-        ------
-        DataError
-            If the file is damaged, of another kind or of other parameters.
-        """
-        place = self._place(setting)
-        if not place.exists():
-            return None
-        with _opened(place, "checkpoint") as file:
-            if str(file.attrs["fingerprint"]) != setting.fingerprint:
-                raise DataError(
-                    f"{place}: is of a run with other parameters; move it away or choose another "
-                    "output folder"
-                )
-            curves = {name: np.asarray(item[()]) for name, item in file["curves"].items()}
-            leaves = [np.asarray(item[()]) for _, item in sorted(file["leaves"].items())]
-            return Checkpoint(
-                int(file.attrs["step"]), float(file.attrs["seconds"]), curves, leaves,
-                str(file.attrs["digest"]),
-            )  # fmt: skip
-
-    def _place(self, setting: Setting) -> Path:
-        return self.checkpoints / f"{setting.key}.h5"
+                for run in runs:
+                    _write_run(file, run, replace=run.setting.key in self.diverged)
+        for run in runs:
+            self.diverged.pop(run.setting.key, None)
+            (self.diverged if run.diverged else self.runs)[run.setting.key] = run
+            self.checkpoints.drop(run.setting)
 
 
 def versions() -> dict[str, str]:
@@ -211,59 +206,21 @@ def versions() -> dict[str, str]:
     }
 
 
-def _write_setting(group: Any, setting: Setting) -> None:
-    for name, value in setting.describe().items():
+def _write_run(file: Any, run: Run, replace: bool) -> None:
+    if replace:
+        del file[run.setting.key]
+    group = file.create_group(run.setting.key)
+    write_setting(group, run.setting)
+    for name, value in run.facts.items():
         group.attrs[name] = value
-    group.attrs["fingerprint"] = setting.fingerprint
-
-
-def _write_arrays(group: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    for name, array in arrays.items():
-        full = bool(array.ndim and array.size)
-        packed = "gzip" if full and array.size > 1000 else None
-        # a checksum, so that damage is an error and not a wrong number
-        group.create_dataset(name, data=array, fletcher32=full, compression=packed)
-
-
-def _read_setting(attributes: Mapping[str, Any]) -> Setting:
-    given = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in attributes.items()
-    }
-    return Setting.of(given)
+    write_arrays(group, run.curves)
 
 
 def _read_run(group: Any, path: Path) -> Run:
-    setting = _read_setting(group.attrs)
-    if setting.fingerprint != str(group.attrs["fingerprint"]):
+    given = read_attributes(group)
+    setting = Setting.of(given)
+    if setting.fingerprint != str(given.pop("fingerprint")):
         raise DataError(f"{path}: the parameters of {setting.key} do not fit their fingerprint")
     known = set(setting.describe())
-    facts = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in group.attrs.items()
-        if name not in known
-    }
-    facts.pop("fingerprint")
-    return Run(setting, {name: np.asarray(item[()]) for name, item in group.items()}, facts)
-
-
-@contextlib.contextmanager
-def _opened(path: Path, kind: str) -> Iterator[Any]:
-    """An HDF5 file of this kind, open for reading; DataError for anything else."""
-    try:
-        with h5py.File(path, "r") as file:
-            if _MARK not in file.attrs or str(file.attrs.get("kind")) != kind:
-                raise DataError(f"{path}: holds no {kind} of trained networks; it is left alone")
-            if not 1 <= int(file.attrs[_MARK]) <= SCHEMA:
-                raise DataError(
-                    f"{path}: has schema {int(file.attrs[_MARK])}, this version reads {SCHEMA}"
-                )
-            yield file
-    except DataError:
-        raise
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: is truncated, damaged or no HDF5 file ({reason}); it is left alone, move it "
-            "away or choose another output folder"
-        ) from error
+    facts = {name: value for name, value in given.items() if name not in known}
+    return Run(setting, read_arrays(group), facts)

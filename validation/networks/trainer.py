@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from dmft_rf import DataError
 from validation.networks import data, measures, mixture, nets
+from validation.networks.engine import Diverged
 from validation.networks.plan import Setting
 from validation.networks.schedule import NOISE, SIGNAL, TIMES, sampling_times
 
@@ -102,11 +103,11 @@ class Trainer:
     def advance(self, to: int) -> None:
         """Train up to step ``to``."""
         if to > self.step:
-            self._state = self._advance(
+            state = self._advance(
                 self._state, self._train, self.setting.n, self._key, self.step, to
             )
-            jax.block_until_ready(self._state)
-            self.step = to
+            # state and step change together, also where somebody interrupts the waiting
+            self._state, self.step = jax.block_until_ready(state), to
 
     def state(self) -> list[NDArray[Any]]:
         """Everything that a checkpoint must hold besides the step."""
@@ -142,7 +143,13 @@ class Trainer:
     # -- the measurements ----------------------------------------------------------------------
 
     def measure(self) -> dict[str, Array]:
-        """One row of every curve."""
+        """One row of every curve.
+
+        Raises
+        ------
+        Diverged
+            If a loss or a generated sample is not finite.
+        """
         params, _, average = self._state
         row: dict[str, Array] = {"step": np.asarray(float(self.step))}
         for name, (x, noise) in self._probe.items():
@@ -154,8 +161,8 @@ class Trainer:
                     row[f"{name}_error"] = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
                     if name == "test" and self.setting.case == "mixture":
                         row["score_error"] = self._score_error(np.asarray(predicted))
-        if not np.isfinite(row["train"]).all():
-            raise DataError(f"{self.setting.key}: training has diverged; lower the rate")
+        if not (np.isfinite(row["train"]).all() and np.isfinite(row["test"]).all()):
+            raise Diverged(f"a loss is not finite at step {self.step}; lower the rate")
         if self.setting.generated > 1:
             row |= self._quality(average)
         return row
@@ -172,6 +179,8 @@ class Trainer:
 
     def _quality(self, params: Any) -> dict[str, Array]:
         samples = np.asarray(self._generate(params, self._start))
+        if not np.isfinite(samples).all():
+            raise Diverged(f"generated samples are not finite at step {self.step}")
         ratio, index = measures.nearest(samples, self._data.train)
         rng = np.random.default_rng([self.setting.seed, 4])
         fraction, error = measures.memorized(ratio, rng)
