@@ -7,7 +7,14 @@ Definitions, all on the logarithmic axis of steps:
 - ``tau_gen`` (loss): the test loss at a time index comes within 10 % of its minimum;
 - ``tau_gen`` (score, where it is known): the score error comes within 10 % of its minimum;
 - ``tau_gen`` (samples): the Frechet distance comes within a factor 1.5 of its minimum, or falls to
-  half of its first value (a level that does not depend on n, while the minimum does).
+  half of its first value;
+- ``tau_gen`` (common): the test loss at the first time index comes within 10 %, the Frechet distance
+  within a factor 1.5, of the minimum that the smallest n of the main line reaches.
+
+The minimum of a curve moves with n, and with it the level of the first three kinds of ``tau_gen``:
+they depend on n by construction. Half of the first value does not, since before training all n are
+alike; nor does the common level, which every larger n can reach and which says nothing about how
+large n end.
 
 A level counts as reached where two measurements in a row are beyond it; the time is interpolated
 linearly in (log step, value) before the first of them. What was not reached is nan.

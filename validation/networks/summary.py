@@ -22,11 +22,25 @@ DATES = {
     "mem_loss": "test/train loss = 2",
     "mem_0.1": "f_mem = 0.1",
     "mem_0.5": "f_mem = 0.5",
+    "gen_loss_common": "test loss at common level",
+    "gen_frechet_common": "Frechet distance at common level",
+    "gen_half": "Frechet distance halved",
     "gen_loss": "test loss near its minimum",
     "gen_frechet": "Frechet distance near its minimum",
-    "gen_half": "Frechet distance halved",
     "gen_score": "score error near its minimum",
 }
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Test loss at the first time index and Frechet distance that date tau_gen for all n.
+
+    The minimum that the smallest n of the main line reaches (geometric mean over its seeds), times
+    `NEAR` and `QUALITY`; nan where that is not known.
+    """
+
+    loss: float = math.nan
+    frechet: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -38,30 +52,72 @@ class Dated:
     gen_by_index: Array
 
 
-def date(run: Run) -> Dated:
-    """Training times of one run."""
+def main_line(runs: Iterable[Run]) -> list[Run]:
+    """Runs of one data set, protocol and width: those with most sizes, then most runs."""
+
+    def label(s: Setting) -> tuple:
+        return s.case, s.data, s.side, s.protocol, s.width
+
+    groups = [group.members for group in grouped(runs, label)]
+    return max(groups, key=lambda g: (len({r.setting.n for r in g}), len(g)), default=[])
+
+
+def levels(runs: Iterable[Run]) -> Levels:
+    """The common levels of runs of one data set."""
+    line = main_line(runs)
+    small = [run for run in line if run.setting.n == min(r.setting.n for r in line)]
+    loss = [_least(run.curves["test"][:, 0]) for run in small]
+    frechet = [_least(run.curves["frechet"]) for run in small if "frechet" in run.curves]
+    return Levels(NEAR * _mean(loss), QUALITY * _mean(frechet))
+
+
+def _least(value: Array) -> float:
+    """Minimum of a curve; nan if it is the last value, which is that of the budget."""
+    return math.nan if int(np.argmin(value)) == len(value) - 1 else float(value.min())
+
+
+def _mean(values: list[float]) -> float:
+    good = [value for value in values if value > 0.0]
+    return math.exp(sum(map(math.log, good)) / len(good)) if good else math.nan
+
+
+def dates(runs: Iterable[Run]) -> list[Dated]:
+    """Training times of runs, in their order, with the common levels of each data set."""
+    everything = list(runs)
+    groups = grouped(everything, _data)
+    common = {group.label: levels(group.members) for group in groups}
+    return [date(run, common[_data(run.setting)]) for run in everything]
+
+
+def _data(setting: Setting) -> tuple:
+    return setting.case, setting.data, setting.side
+
+
+def date(run: Run, common: Levels = Levels()) -> Dated:
+    """Training times of one run; those at a common level are nan without it."""
     step, curves = run.step, run.curves
-    ratio = curves["test"][:, 0] / curves["train"][:, 0]
+    test = curves["test"][:, 0]
     by_index = np.array([_near(step, losses, NEAR) for losses in curves["test"].T])
-    times = {"mem_loss": dating.reach(step, ratio, RATIO), "gen_loss": float(by_index[0])}
+    times = {
+        "mem_loss": dating.reach(step, test / curves["train"][:, 0], RATIO),
+        "gen_loss": float(by_index[0]),
+        "gen_loss_common": dating.fall(step, test, common.loss),
+    }
     if "memorized" in curves:
         for level in FRACTIONS:
             times[f"mem_{level:g}"] = dating.reach(step, curves["memorized"][:, 0], level)
-        times["gen_frechet"] = _near(step, curves["frechet"], QUALITY)
-        times["gen_half"] = dating.fall(step, curves["frechet"], 0.5 * float(curves["frechet"][0]))
+        distance = curves["frechet"]
+        times["gen_frechet"] = _near(step, distance, QUALITY)
+        times["gen_half"] = dating.fall(step, distance, 0.5 * float(distance[0]))
+        times["gen_frechet_common"] = dating.fall(step, distance, common.frechet)
     if "score_error" in curves:
         times["gen_score"] = _near(step, curves["score_error"][:, 0], NEAR)
     return Dated(run.setting, {name: times.get(name, math.nan) for name in DATES}, by_index)
 
 
 def _near(step: Array, value: Array, factor: float) -> float:
-    """When ``value`` falls to ``factor`` times its minimum.
-
-    A minimum at the last measurement is that of the budget, not of the training: nan.
-    """
-    if int(np.argmin(value)) == len(value) - 1:
-        return math.nan
-    return dating.fall(step, value, factor * float(value.min()))
+    """When ``value`` falls to ``factor`` times its minimum; nan if there is none, see `_least`."""
+    return dating.fall(step, value, factor * _least(value))
 
 
 @dataclass(frozen=True)
