@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -120,3 +121,13 @@ def same(one: Store, other: Store) -> bool:
     return mine.keys() == theirs.keys() and all(
         np.array_equal(mine[name], theirs[name]) for name in mine
     )
+
+
+def settings(**other: Any) -> list[Setting]:
+    """Three sizes, two widths, three seeds."""
+    return [
+        dataclasses.replace(SMALL, n=n, width=w, seed=seed, **other)
+        for seed in range(3)
+        for n in (16, 32, 64)
+        for w in (16, 32)
+    ]

@@ -10,19 +10,16 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from fake_training import SMALL, Fake, contents
+from fake_training import SMALL, Fake, contents, settings
 
 from dmft_rf import DataError, ModelError
-from figures.__main__ import main as figures_main
-from figures.catalogue import NETWORKS
-from figures.numbers import Numbers
 from validation.__main__ import main as validation_main
-from validation.networks import command, pictures, report, summary
+from validation.networks import command
 from validation.networks.checkpoints import Checkpoint
 from validation.networks.engine import ended_early, run
 from validation.networks.files import SCHEMA
 from validation.networks.plan import Setting, profile
-from validation.networks.store import Run, Store
+from validation.networks.store import Store
 
 
 class Clock:
@@ -34,15 +31,6 @@ class Clock:
     def __call__(self) -> float:
         self.now += 1.0
         return self.now
-
-
-def settings(**other: Any) -> list[Setting]:
-    return [
-        dataclasses.replace(SMALL, n=n, width=w, seed=seed, **other)
-        for seed in range(3)
-        for n in (16, 32, 64)
-        for w in (16, 32)
-    ]
 
 
 # -- settings ----------------------------------------------------------------------------------
@@ -244,86 +232,7 @@ def test_damaged_checkpoint(tmp_path: Path) -> None:
         store.checkpoints.load(SMALL)
 
 
-# -- what is said ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    store = Store(tmp_path_factory.mktemp("full") / "networks.h5")
-    work = settings(steps=6000)
-    work += [dataclasses.replace(s, batch=0) for s in work if s.width == 32]
-    work += [dataclasses.replace(s, case="mixture", data="mixture") for s in work if s.batch]
-    run(store, work, Fake, quiet=True)
-    return store
-
-
-def test_dates_and_exponents_of_a_known_law(full: Store) -> None:
-    for found in full.runs.values():
-        s, dated = found.setting, summary.date(found)
-        # the ratio is 1 + x; interpolation is in log time on ten points per decade
-        x = 30.0 * s.n / np.sqrt(s.width / 16) / (1.0 + 0.02 * s.seed)
-        assert abs(dated.times["mem_loss"] / x - 1.0) < 0.02
-        assert abs(dated.times["mem_0.1"] / (0.4 * x) - 1.0) < 0.02
-    found_laws = summary.laws(summary.date(found) for found in full.runs.values())
-    slopes = {"n": 1.0, "W": -0.5}
-    judged = [law for law in found_laws if law.date == "mem_loss"]
-    assert {law.against for law in judged} == {"n", "W"}
-    for law in judged:
-        assert abs(law.slope.value - slopes[law.against]) < 0.02
-        assert law.slope.seed_error < 0.02
-
-
-def test_regions(full: Store) -> None:
-    chosen = [r for r in full.runs.values() if r.setting.case == "images" and r.setting.batch]
-    runs = {(r.setting.n, r.setting.seed): r for r in chosen if r.setting.width == 16}
-    assert summary.region(runs[16, 0], 490) == 0  # ratio 2 at 480
-    assert summary.region(runs[64, 0], 1500) == 1  # at 1920
-    assert summary.region(runs[64, 0], 30) == 2  # the test loss still falls
-    assert summary.region(runs[64, 0], 20_000) == 0
-    short = dataclasses.replace(
-        runs[64, 0], curves={k: v[:12] for k, v in runs[64, 0].curves.items()}
-    )
-    assert summary.region(short, 1500) == -1  # ended before
-
-
-def test_a_minimum_at_the_end_is_no_minimum() -> None:
-    step = np.geomspace(10, 1e4, 31)
-    falling = 1.0 / step
-    curves = {"step": step, "test": falling[:, None], "train": falling[:, None]}
-    dated = summary.date(Run(SMALL, curves, {}))
-    assert np.isnan(list(dated.times.values())).all()
-
-
-def test_every_picture_and_the_report(full: Store, tmp_path: Path) -> None:
-    report.write(tmp_path, full, "quick", 0)
-    text = (tmp_path / "networks.md").read_text(encoding="utf-8")
-    page = (tmp_path / "networks.html").read_text(encoding="utf-8")
-    assert "Not drawn" not in text
-    for name in pictures.PICTURES:
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert f"({name}.png)" in text
-    assert page.count("data:image/png;base64,") == len(pictures.PICTURES)
-    assert "Preliminary" not in text
-    report.write(tmp_path, full, "quick", 3)
-    assert "Preliminary" in (tmp_path / "networks.md").read_text(encoding="utf-8")
-
-
-def test_figures_from_a_store(full: Store, tmp_path: Path) -> None:
-    common = ["--out", str(tmp_path), "--workers", "1", "--quiet"]
-    assert figures_main(["networks-losses", *common]) == 2  # no store, no figure
-    assert figures_main(["networks-losses", "--networks", str(full.path), *common]) == 0
-    assert (tmp_path / "networks-losses.pdf").is_file()
-    numbers = Numbers.load(tmp_path / "networks-losses.h5")
-    # ratios 1 + x with x = tau/(30 n): on tau/n they lie on one another, seeds 2 % apart
-    assert numbers.number("spread") < 0.03 < numbers.number("spread_raw")
-    assert 'id="networks-losses"' in (tmp_path / "index.html").read_text(encoding="utf-8")
-    (tmp_path / "networks-losses.png").unlink()
-    assert figures_main(["networks-losses", "--redraw", *common]) == 0
-    assert (tmp_path / "networks-losses.png").is_file()
-
-
-def test_figures_are_those_of_the_report() -> None:
-    assert tuple(pictures.PICTURES) == NETWORKS
+# -- the command -------------------------------------------------------------------------------
 
 
 def test_the_command_says_what_is_missing(

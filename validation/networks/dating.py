@@ -8,8 +8,8 @@ Definitions, all on the logarithmic axis of steps:
 - ``tau_gen`` (score, where it is known): the score error comes within 10 % of its minimum;
 - ``tau_gen`` (samples): the Frechet distance comes within a factor 1.5 of its minimum, or falls to
   half of its first value;
-- ``tau_gen`` (common): the test loss at the first time index comes within 10 %, the Frechet distance
-  within a factor 1.5, of the minimum that the smallest n of the main line reaches.
+- ``tau_gen`` (common): the test loss at the first time index comes within 10 %, the Frechet
+  distance within a factor 1.5, of the minimum that the smallest n of the main line reaches.
 
 The minimum of a curve moves with n, and with it the level of the first three kinds of ``tau_gen``:
 they depend on n by construction. Half of the first value does not, since before training all n are
@@ -90,12 +90,22 @@ class Slope:
     seeds: int
     points: int
 
+    @property
+    def error(self) -> float:
+        """Both in quadrature, what is not known left out; nan if nothing is.
+
+        The noise of the points is in both, so that this is up to sqrt(2) too large where there is
+        no curvature; it is not too small where there is.
+        """
+        known = [error for error in (self.seed_error, self.fit_error) if math.isfinite(error)]
+        return math.hypot(*known) if known else math.nan
+
     def __str__(self) -> str:
         if not self.seeds:
             return "not dated"
-        by_seed = "one or two seeds" if math.isnan(self.seed_error) else f"{self.seed_error:.2f}"
-        fit = "" if math.isnan(self.fit_error) else f", line +- {self.fit_error:.2f}"
-        return f"{self.value:.2f} +- {by_seed}{fit} ({self.points} points)"
+        error = "?" if math.isnan(self.error) else f"{self.error:.2f}"
+        few = {1: " (one seed)", 2: " (two seeds)"}.get(self.seeds, "")
+        return f"{self.value:z.2f} ± {error}{few}"
 
 
 def slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:
@@ -120,6 +130,14 @@ def slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:
         rest = float(np.sum((v - line(u)) ** 2)) / (u.size - 2)
         fit = math.sqrt(rest / float(np.sum((u - u.mean()) ** 2)))
     return Slope(float(np.mean(values)), by_seed, fit, count, int(u.size))
+
+
+def last_slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:
+    """The same between the two largest x that have points: where a curved law is heading."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    there = np.unique(x[np.isfinite(y)])
+    late = np.isin(x, there[-2:])
+    return slope(x, np.where(late, y, math.nan), seed)
 
 
 def spread(curves: list[tuple[Array, Array]], count: int = 200) -> float:

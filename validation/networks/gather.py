@@ -6,7 +6,6 @@ runs that the picture is about.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable
 
@@ -15,9 +14,8 @@ from numpy.typing import NDArray
 
 from dmft_rf import Covariance
 from validation.networks import data, dating, solvable, summary
-from validation.networks.plan import Setting
 from validation.networks.store import Run, Store
-from validation.networks.summary import Group, date, grouped
+from validation.networks.summary import date, grouped
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Array]
@@ -29,19 +27,7 @@ def _number(value: float) -> Array:
 
 def main_line(store: Store, case: str) -> list[Run]:
     """Runs of one protocol and width: those with most sizes, then most seeds."""
-    groups = _groups(store, case, "width")
-    if not groups:
-        return []
-    return max(
-        groups, key=lambda g: (len({r.setting.n for r in g.members}), len(g.members))
-    ).members
-
-
-def _groups(store: Store, case: str, fixed: str) -> list[Group]:
-    def label(s: Setting) -> tuple:
-        return (s.data, s.side, s.protocol, getattr(s, fixed))
-
-    return grouped((run for run in store.runs.values() if run.setting.case == case), label)
+    return summary.main_line(run for run in store.runs.values() if run.setting.case == case)
 
 
 def _put(out: Numbers, runs: Iterable[Run], names: Iterable[str], label: str = "n") -> None:
@@ -73,7 +59,7 @@ def regimes(store: Store) -> Numbers:
     best = int(np.argmin(test))
     at = sorted({max(0, best - 8 if best > 8 else 0), best, len(test) - 1})
     out: Numbers = {
-        "n": _number(run.setting.n), "step": run.step[at],
+        "n": _number(run.setting.n), "step": run.step[at], "frechet": run.curves["frechet"][at],
         "memorized": run.curves["memorized"][at, 0],
     }  # fmt: skip
     for i, place in enumerate(at):
@@ -112,72 +98,34 @@ def losses(store: Store, case: str = "images") -> Numbers:
     return out
 
 
-def scaling(store: Store, case: str = "images") -> Numbers:
-    """Training times against n (main line) and against W (the n with most widths)."""
-    out: Numbers = {}
-    line = main_line(store, case)
-    if not line:
-        return out
-    widths = max(
-        _groups(store, case, "n"), key=lambda g: len({r.setting.width for r in g.members})
-    ).members
-    for against, name, runs in (("n", "n", line), ("W", "width", widths)):
-        if len({getattr(run.setting, name) for run in runs}) < 2:
-            continue
-        dated = [date(run) for run in runs]
-        for which in summary.DATES:
-            x, mean, error = summary.mean_dates(dated, which, name)
-            if x.size:
-                path = f"{against}/{which}"
-                out[f"{path}/x"], out[f"{path}/tau"], out[f"{path}/error"] = x, mean, error
-                fit = dating.slope(
-                    [getattr(d.setting, name) for d in dated],
-                    [d.times[which] for d in dated],
-                    [d.setting.seed for d in dated],
-                )
-                out[f"{path}/slope"] = np.array([fit.value, fit.seed_error, fit.fit_error])
-    if not out:
-        return out
-    out["W/n"], out["n/W"] = _number(widths[0].setting.n), _number(line[0].setting.width)
-    return out
-
-
 def width(store: Store) -> Numbers:
-    """Loss ratio and memorized fraction for several widths at one n."""
-    groups = _groups(store, "images", "n")
-    if not groups:
-        return {}
-    best = max(groups, key=lambda g: len({r.setting.width for r in g.members}))
-    if len({run.setting.width for run in best.members}) < 2:
-        return {}
-    out: Numbers = {"n": _number(best.members[0].setting.n)}
-    _put(out, best.members, ("train", "test", "memorized", "frechet"), "W")
-    return out
-
-
-def diagram(store: Store) -> Numbers:
-    """Region of every run in the plane of n and W at one budget of steps."""
+    """Loss ratio, memorized fraction and quality for several widths at one n."""
     line = main_line(store, "images")
     if not line:
         return {}
     like = line[0].setting
-    runs = [
-        run
-        for run in store.runs.values()
-        if (run.setting.case, run.setting.data, run.setting.protocol)
-        == ("images", like.data, like.protocol)
-    ]
-    if len({run.setting.width for run in runs}) < 2 or len({run.setting.n for run in runs}) < 2:
+    groups = grouped(
+        (
+            run
+            for run in store.runs.values()
+            if (run.setting.case, run.setting.data, run.setting.side, run.setting.protocol)
+            == (like.case, like.data, like.side, like.protocol)
+        ),
+        lambda s: (s.n,),
+    )
+    # most widths; of several the largest n that memorized somewhere
+    best = max(
+        (g.members for g in groups),
+        key=lambda m: (
+            len({r.setting.width for r in m}),
+            max((_memorized_at_last(r, 0.1) for r in m if "memorized" in r.curves), default=()),
+        ),
+    )
+    if len({run.setting.width for run in best}) < 2:
         return {}
-    # the budget that decides most runs, and of several the largest
-    best: tuple[int, int, list] = (0, 0, [])
-    for budget in {run.setting.steps for run in runs}:
-        rows = [(r.setting.n, r.setting.width, summary.region(r, budget)) for r in runs]
-        decided = [row for row in rows if row[2] >= 0]
-        best = max(best, (len(decided), budget, decided), key=lambda entry: entry[:2])
-    if not best[2]:
-        return {}
-    return {"table": np.array(best[2], dtype=float), "budget": _number(best[1])}
+    out: Numbers = {"n": _number(best[0].setting.n)}
+    _put(out, best, ("train", "test", "memorized", "frechet", "frechet_real"), "W")
+    return out
 
 
 def criteria(store: Store) -> Numbers:
@@ -190,24 +138,6 @@ def criteria(store: Store) -> Numbers:
         "n": _number(run.setting.n), "step": run.step,
         "memorized": run.curves["memorized"], "error": run.curves["memorized_error"],
     }  # fmt: skip
-
-
-def optimisers(store: Store) -> Numbers:
-    """When the loss ratio is 2, in steps and in passes over the data, for every protocol."""
-    line = main_line(store, "images")
-    out: Numbers = {}
-    for group in _groups(store, "images", "width") if line else []:
-        first = group.members[0].setting
-        if first.width != line[0].setting.width or first.data != line[0].setting.data:
-            continue
-        dated = [date(run) for run in group.members]
-        x, mean, error = summary.mean_dates(dated, "mem_loss", "n")
-        if x.size:
-            per_step = np.array([dataclasses.replace(first, n=int(n)).passes_per_step for n in x])
-            path = first.protocol
-            out[f"{path}/n"], out[f"{path}/tau"], out[f"{path}/error"] = x, mean, error
-            out[f"{path}/passes"] = mean * per_step
-    return out
 
 
 def mixture(store: Store) -> Numbers:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from dmft_rf import ConvergenceError, DataError, __version__
 from dmft_rf._output import replacing
-from validation.networks import summary
-from validation.networks.dating import NEAR, QUALITY
+from validation.networks import tables
 from validation.networks.pictures import PICTURES, Picture
 from validation.networks.store import Store
 
@@ -23,11 +20,11 @@ td,th{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left} img{max-width:100%} h2{margin-top:2em}
 """
 
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+Table = tables.Table
 
 
 def write(folder: Path, store: Store, profile: str, left: int) -> None:
-    """Write networks.md with its pictures and networks.html into ``folder``.
+    """Write networks.md with its pictures, networks.html and networks-runs.csv into ``folder``.
 
     Parameters
     ----------
@@ -72,6 +69,8 @@ def write(folder: Path, store: Store, profile: str, left: int) -> None:
         text = f"Not drawn: {'; '.join(missing)}."
         markdown.append(text)
         page.append(f"<p>{html.escape(text)}</p>")
+    with replacing(folder / "networks-runs.csv", overwrite=True) as temporary:
+        temporary.write_text(tables.every_run(store.ended.values()), encoding="utf-8")
     with replacing(folder / "networks.md", overwrite=True) as temporary:
         temporary.write_text("\n\n".join(markdown) + "\n", encoding="utf-8")
     with replacing(folder / "networks.html", overwrite=True) as temporary:
@@ -97,70 +96,19 @@ def _draw(picture: Picture, store: Store) -> tuple[bytes | None, str]:
 
 
 def _sections(store: Store) -> list[tuple[str, str, Table]]:
-    dated = [summary.date(run) for run in store.runs.values()]
-    rows = [
-        [
-            run.setting.key, str(run.facts["parameters"]), f"{run.step[-1]:.0f}",
-            str(run.facts["ended"]), *(_step(one.times[name]) for name in summary.DATES),
-            f"{run.setting.passes_per_step * one.times['mem_loss']:.0f}"
-            if math.isfinite(one.times["mem_loss"])
-            else "-",
-        ]
-        for run, one in zip(store.runs.values(), dated, strict=True)
-    ]  # fmt: skip
-    head = [
-        "run",
-        "parameters",
-        "steps",
-        "ended by",
-        *summary.DATES.values(),
-        "passes until ratio 2",
-    ]
-    laws = [
-        [f"{law.case}, {law.protocol}, {law.fixed}", f"{law.against}: {summary.DATES[law.date]}",
-         str(law.slope)]
-        for law in summary.laws(dated)
-    ]  # fmt: skip
+    runs = list(store.runs.values())
+    gone = [[key, str(run.facts["reason"])] for key, run in sorted(store.diverged.items())]
     where = sorted({f"{r.facts['source']}; {r.facts['device']}; {r.facts['versions']}, jax "
                     f"{r.facts.get('jax', '-')}, commit {r.facts['git_commit']}"
-                    for r in store.runs.values()})  # fmt: skip
-    by_index = [
-        [one.setting.key, *(f"k = {k}: {_step(tau)}" for k, tau in
-                            zip(one.setting.indices, one.gen_by_index, strict=True))]
-        for one in dated
-    ]  # fmt: skip
-    width = max((len(row) for row in by_index), default=1)
-    gone = [[key, str(run.facts["reason"])] for key, run in sorted(store.diverged.items())]
-    diverged = (
-        "Diverged",
-        "Runs without a result; they are tried again when their setting changes.",
-        (["run", "reason"], gone),
-    )
+                    for r in runs})  # fmt: skip
     return [
-        *([diverged] if gone else []),
-        (
-            "Training times",
-            "In steps; - where not reached or not decidable within the budget. Near its minimum: "
-            f"test loss within a factor {NEAR:g}, Frechet distance within {QUALITY:g}.",
-            (head, rows),
-        ),
-        (
-            "Exponents",
-            "Slope of log time against log n or log W: mean over seeds +- scatter of the seeds; "
-            "line +- is the standard error of one straight line through all points.",
-            (["runs", "against: date", "slope"], laws),
-        ),
-        (
-            "When the test loss comes near its minimum, by diffusion time",
-            "tau_gen by the loss at each time index.",
-            (["run", *[""] * (width - 1)], [row + [""] * (width - len(row)) for row in by_index]),
-        ),
+        *([("Diverged", "Runs without a result; they are tried again when their setting changes.",
+            (["run", "reason"], gone))] if gone else []),
+        *tables.times(runs),
+        *tables.exponents(runs),
+        *tables.by_index(runs),
         ("Provenance", "Data, device, versions.", (["of"], [[text] for text in where])),
-    ]
-
-
-def _step(tau: float) -> str:
-    return f"{tau:.0f}" if math.isfinite(tau) else "-"
+    ]  # fmt: skip
 
 
 def _markdown(table: Table) -> str:

@@ -122,7 +122,7 @@ def _near(step: Array, value: Array, factor: float) -> float:
 
 @dataclass(frozen=True)
 class Law:
-    """An exponent: which date, against n or W, for which runs."""
+    """An exponent: which date, against n or W, for which runs; ``last`` between the largest two."""
 
     case: str
     protocol: str
@@ -130,6 +130,7 @@ class Law:
     fixed: str
     date: str
     slope: Slope
+    last: Slope
 
 
 def laws(dated: Iterable[Dated]) -> list[Law]:
@@ -139,23 +140,28 @@ def laws(dated: Iterable[Dated]) -> list[Law]:
     for against, fixed in (("n", "width"), ("width", "n")):
 
         def label(setting: Setting, fixed: str = fixed) -> tuple:
-            return setting.case, setting.protocol, getattr(setting, fixed), setting.data
+            return *_data(setting), setting.protocol, getattr(setting, fixed)
 
         for group in grouped(everything, label):
-            case, protocol, value, _ = group.label
+            case, _, _, protocol, value = group.label
             if len({getattr(one.setting, against) for one in group.members}) < 2:
                 continue
-            x = [getattr(one.setting, against) for one in group.members]
-            seed = [one.setting.seed for one in group.members]
+            held = f"{'W' if fixed == 'width' else 'n'} = {value}"
             for name in DATES:
-                y = [one.times[name] for one in group.members]
-                if np.isfinite(y).any():
-                    held = f"{'W' if fixed == 'width' else 'n'} = {value}"
+                if any(math.isfinite(one.times[name]) for one in group.members):
+                    points = points_of(group.members, name, against)
                     found.append(
                         Law(case, protocol, "n" if against == "n" else "W", held, name,
-                            dating.slope(x, y, seed))
+                            dating.slope(*points), dating.last_slope(*points))
                     )  # fmt: skip
     return found
+
+
+def points_of(members: Iterable[Dated], name: str, against: str) -> tuple[Array, Array, Array]:
+    """n or width, the date of this name and the seed of every run."""
+    rows = [(getattr(d.setting, against), d.times[name], d.setting.seed) for d in members]
+    x, y, seed = np.array(rows, dtype=float).T
+    return x, y, seed
 
 
 @dataclass(frozen=True)
@@ -167,11 +173,11 @@ class Group:
 
 
 def grouped(items: Iterable, label: Callable[[Setting], tuple]) -> list[Group]:
-    """Items with a ``setting``, by label, in sorted order of n, W and seed."""
+    """Items with a ``setting``, by label, both in order; n, W and seed order the items."""
     groups: dict[tuple, list] = {}
     for item in items:
         groups.setdefault(label(item.setting), []).append(item)
-    return [Group(key, sorted(groups[key], key=_order)) for key in sorted(groups, key=str)]
+    return [Group(key, sorted(groups[key], key=_order)) for key in sorted(groups)]
 
 
 def _order(item: Any) -> tuple:
