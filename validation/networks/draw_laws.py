@@ -23,9 +23,11 @@ from validation.networks.drawing import (
     get,
     labels,
     legend,
+    legend_below,
     log2_x,
     log_y,
     shades,
+    size,
 )  # fmt: skip
 from validation.networks.summary import DATES, REGIONS
 
@@ -79,7 +81,7 @@ def draw_scaling(numbers: Numbers) -> Figure:
             ax.plot([low, high], [middle * low, middle * high], color=GREY, linewidth=0.8,
                     linestyle="--", label="proportional to n", zorder=0)  # fmt: skip
             log2_x(ax, x)
-        ax.set_yscale("log")
+        log_y(ax)
         ax.set_xlabel(f"training samples n (W = {float(numbers['W']):g})")
         ax.set_title({"mem": "memorization", "gen": "generalization"}[kind], fontsize=8)
         legend(ax, loc="upper center", bbox_to_anchor=(0.45, -0.17))
@@ -102,7 +104,7 @@ def draw_scaling_width(numbers: Numbers) -> Figure:
         ax.set_title(DATES[name], fontsize=8)
         if every:
             log2_x(ax, every)
-            ax.set_yscale("log")
+            log_y(ax)
         else:
             ax.text(0.5, 0.5, "not reached", transform=ax.transAxes, ha="center", color=GREY)
         ax.set_xlabel("width W")
@@ -117,13 +119,13 @@ def draw_diagram(numbers: Numbers) -> Figure:
     figure, ((ax,),) = canvas(1, 3.4, 4.6)
     table = numbers["table"]
     seeds = np.unique(table[:, 3])
-    shift = 2.0 ** (0.16 * (np.searchsorted(seeds, table[:, 3]) - (len(seeds) - 1) / 2))
+    shift = 2.0 ** (0.18 * (np.searchsorted(seeds, table[:, 3]) - (len(seeds) - 1) / 2))
     for value, (name, colour, mark) in enumerate(
         zip(REGIONS, (VERMILION, GREEN, BLUE), "so^", strict=True)
     ):
         here = table[:, 2] == value
         ax.plot((table[:, 0] * shift)[here], table[here, 1], mark, color=colour, label=name,
-                markersize=6)  # fmt: skip
+                markersize=5)  # fmt: skip
     log2_x(ax, table[:, 0])
     ax.set_yscale("log", base=2)
     widths = np.unique(table[:, 1])
@@ -164,15 +166,25 @@ def draw_optimisers(numbers: Numbers) -> Figure:
 
 def draw_passes(numbers: Numbers) -> Figure:
     """Loss ratio of full batches along the passes; of all protocols after equally many."""
-    full = sorted({path.split("/")[0] for path in numbers if ", full batch/" in path})
-    figure, (axes,) = canvas(len(full) + 1, 3.0)
+    full = sorted({path.split("/")[0] for path in numbers if "full batch" in path.split("/")[0]})
+    figure, (axes,) = canvas(len(full) + 1, 3.3)
     where = float(numbers["passes"])
+    sizes = sorted({label for name in full for label in labels(numbers, "n", f"{name}/")}, key=size)
+    most = max(
+        (
+            numbers[path].max()
+            for path in numbers
+            if "full batch" in path and path.endswith("/ratio") and "/at/" not in path
+        ),
+        default=2.0,
+    )
     for ax, name in zip(axes, full, strict=False):
-        curves(ax, numbers, "n", get(numbers, "ratio"), under=f"{name}/")
+        curves(ax, numbers, "n", get(numbers, "ratio"), under=f"{name}/", among=sizes)
         ax.axvline(where, color=GREY, linewidth=0.8)
+        ax.set_ylim(0.9, 1.1 * most)
         log_y(ax)
         ax.set_title(name, fontsize=8)
-        ax.set_xlabel("passes over the data = steps")
+        ax.set_xlabel("passes over the data")
         legend(ax)
     axes[0].set_ylabel("test over train loss")
     last = axes[-1]
@@ -185,5 +197,5 @@ def draw_passes(numbers: Numbers) -> Figure:
     log_y(last)
     last.set_title(f"after {where:.0f} passes", fontsize=8)
     last.set_xlabel("training samples n")
-    legend(last)
+    legend_below(figure, last)
     return figure

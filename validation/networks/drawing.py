@@ -35,6 +35,10 @@ def log_y(ax: Axes) -> None:
 
     ax.set_yscale("log")
     low, high = ax.get_ylim()
+    if high < 2.0 * low:  # as good as linear
+        middle, half = np.sqrt(low * high), np.sqrt(2.0)
+        low, high = min(low, middle / half), max(high, middle * half)
+        ax.set_ylim(low, high)
     if high < 100.0 * low:
         between = (1.0, 2.0, 5.0) if high > 8.0 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
         ax.yaxis.set_major_locator(LogLocator(subs=between))
@@ -77,10 +81,10 @@ def shades(count: int) -> Any:
 def curves(
     ax: Axes, numbers: Numbers, start: str, value: Callable[[str], Array | None],
     over: Callable[[str], float] = lambda label: 1.0, line: str = "-", named: bool = True,
-    under: str = "",
+    under: str = "", among: list[str] | None = None,
 ) -> None:  # fmt: skip
-    """One colour per label, one thin line per seed."""
-    found = labels(numbers, start, under)
+    """One colour per label (of those in ``among``), one thin line per seed."""
+    found = labels(numbers, start, under) if among is None else among
     for label, colour in zip(found, shades(len(found)), strict=False):
         paths = sorted(p.removesuffix("/step") for p in numbers
                        if p.startswith(f"{under}{label}/s") and p.endswith("/step"))  # fmt: skip

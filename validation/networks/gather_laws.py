@@ -105,10 +105,10 @@ def optimisers(store: Store) -> Numbers:
         x, mean, error = summary.mean_dates(dated, "mem_loss", "n")
         if x.size:
             fit = dating.slope(*summary.points_of(dated, "mem_loss", "n"))
-            batch = members[0].setting.batch
             out[f"{protocol}/n"], out[f"{protocol}/tau"] = x, mean
             out[f"{protocol}/error"] = error
-            out[f"{protocol}/passes"] = mean * (batch / x if batch else 1.0)
+            per_step = {run.setting.n: run.setting.passes_per_step for run in members}
+            out[f"{protocol}/passes"] = mean * np.array([per_step[int(n)] for n in x])
             out[f"{protocol}/slope"] = np.array([fit.value, fit.error])
     return out
 

@@ -248,8 +248,9 @@ PICTURES: dict[str, Picture] = {
     ),
     "networks-optimisers": Picture(
         "Optimisers: steps and passes until memorization",
-        "Slopes against n. In a full batch every sample is seen once a step, so that steps are "
-        "passes; but a step of few samples also averages over few draws of the noise.",
+        "Slopes against n. A full batch shows every sample equally often at equal steps whatever "
+        "n is; but a step of few noisy samples has a noisier gradient, the more so the smaller n, "
+        "and less with several noises for each sample.",
         gather_laws.optimisers, draw_laws.draw_optimisers,
     ),
     "networks-passes": Picture(

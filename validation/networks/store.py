@@ -169,7 +169,7 @@ class Store:
         if run.diverged:
             return False
         mine, other = setting.describe(), run.setting.describe()
-        changed = ", ".join(k for k in mine if mine[k] != other[k])
+        changed = ", ".join(k for k in mine if mine[k] != other.get(k))
         raise DataError(
             f"{self.path}: holds {setting.key} with other parameters ({changed}); "
             "choose another output folder"
