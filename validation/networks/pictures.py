@@ -275,8 +275,8 @@ PICTURES: dict[str, Picture] = {
         "The solvable model beside the networks",
         "Random features with the covariance of the same pictures, the same t and n/d, and as many "
         "trained parameters; each time over its own tau_mem (loss ratio 2). Nothing is fitted. "
-        "Before training the model says nothing (loss 1), the networks, which predict v, a little "
-        "(0.83).",
+        "Seed 0; where the model never reaches the ratio 2, it is not drawn. Before training the "
+        "model says nothing (loss 1), the networks, which predict v, a little (0.83).",
         gather.theory, draw_theory,
     ),
 }  # fmt: skip

@@ -56,5 +56,5 @@ class Stop:
         if self._signalled:
             raise KeyboardInterrupt
         self._signalled = True
-        print("\nstopping at the end of this stretch, within seconds; once more: at once",
-              file=sys.stderr, flush=True)  # fmt: skip
+        print("\nstopping at the end of this stretch: seconds, longer where a network is being "
+              "compiled; once more: at once", file=sys.stderr, flush=True)  # fmt: skip
