@@ -198,7 +198,12 @@ def test_the_same_number_of_passes(full: Store) -> None:
     assert n.tolist() == [16, 32, 64]
     # seeds scatter by 2 %, a decade has ten measurements
     assert np.allclose(ratio, 1.0 + where / (30.0 * n), rtol=0.05)
-    # with batches of 64 a pass is n/64 steps, and all n agree
+    # with batches of 64 a pass is n/64 steps, and all n agree: the ratio is 2 after 30 * 64
+    for size in (16, 32, 64):
+        path = f"adam, batch 64/n={size}/s0"
+        log_passes = np.log(numbers[f"{path}/step"])
+        at = math.exp(np.interp(2.0, numbers[f"{path}/ratio"], log_passes))
+        assert math.isclose(at, 30 * 64, rel_tol=0.02)
     ratio = numbers["adam, batch 64/at/ratio"]
     assert np.allclose(ratio, 1.0 + where / (30.0 * 64.0), rtol=0.05)
 

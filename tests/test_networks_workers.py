@@ -227,10 +227,10 @@ def test_progress_of_several_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.startswith("5 of 7 done, at most about 3 min left: ")
     assert f"{TWO[0].key} 60 %, {TWO[1].key} 40 %" in line
     told.ended(Run(TWO[0], {}, {"ended": "memorized"}))  # early: no more work than was done
-    now = 180.0
+    now = 2400.0
     told.show(TWO[1], 900)
-    # 1300 steps in 180 s, 100 left: 14 s
-    assert "6 of 7 done, at most about 0 min left" in capsys.readouterr().err
+    # 1300 steps in 2400 s, 100 left: 185 s
+    assert "6 of 7 done, at most about 3 min left" in capsys.readouterr().err
     assert cost(dataclasses.replace(SMALL, width=64)) > 2 * cost(SMALL)
 
 
