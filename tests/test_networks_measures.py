@@ -124,6 +124,17 @@ def test_slope_of_a_power_law() -> None:
     assert math.isclose(dating.slope(n, holes, seed).value, 1.1, rel_tol=1e-12)
 
 
+def test_seeds_with_few_sizes_count_little() -> None:
+    """The exponent is that of one fit with a factor for each seed, whatever sizes each has."""
+    rng = np.random.default_rng(8)
+    n = np.array([16, 32, 64, 128, 16, 32, 32, 64.0])
+    seed = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    tau = n * np.exp(0.3 * rng.standard_normal(8))
+    design = np.column_stack([np.log(n), *(seed == s for s in range(3))])
+    direct = np.linalg.lstsq(design, np.log(tau), rcond=None)[0][0]
+    assert math.isclose(dating.slope(n, tau, seed).value, direct, rel_tol=1e-12)
+
+
 def test_errors_of_a_slope_are_those_of_the_noise() -> None:
     """Over many data sets the stated errors are what the slopes scatter by."""
     rng = np.random.default_rng(6)

@@ -75,7 +75,8 @@ class Slope:
     Attributes
     ----------
     value : float
-        Mean over the seeds of the slope of each, by least squares.
+        Mean over the seeds of the slope of each by least squares, weighted by the sum of squares of
+        log x: that of one fit with a factor for each seed, in which few sizes count little.
     seed_error : float
         Its standard error from the scatter of the seeds; nan below three.
     fit_error : float
@@ -113,23 +114,24 @@ def slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:
     x, y, seed = (np.asarray(part, dtype=float) for part in (x, y, seed))
     good = np.isfinite(x) & np.isfinite(y) & (x > 0.0) & (y > 0.0)
     u, v, seed = np.log(x[good]), np.log(y[good]), seed[good]
-    values = [
-        np.polyfit(u[seed == s], v[seed == s], 1)[0]
-        for s in np.unique(seed)
-        if np.unique(u[seed == s]).size > 1
-    ]
     used = np.isin(seed, [s for s in np.unique(seed) if np.unique(u[seed == s]).size > 1])
-    u, v = u[used], v[used]
-    if not values:
+    u, v, seed = u[used], v[used], seed[used]
+    seeds = np.unique(seed)
+    if not seeds.size:
         return Slope(math.nan, math.nan, math.nan, 0, 0)
-    count = len(values)
-    by_seed = float(np.std(values, ddof=1) / math.sqrt(count)) if count > 2 else math.nan
+    values = np.array([np.polyfit(u[seed == s], v[seed == s], 1)[0] for s in seeds])
+    weights = np.array([np.var(u[seed == s]) * np.sum(seed == s) for s in seeds])
+    weights /= weights.sum()
+    value, count = float(weights @ values), int(seeds.size)
+    by_seed = math.nan
+    if count > 2:
+        by_seed = math.sqrt(count / (count - 1) * float(np.sum((weights * (values - value)) ** 2)))
     fit = math.nan
     if u.size > 2:
         line = np.polynomial.Polynomial.fit(u, v, 1)
         rest = float(np.sum((v - line(u)) ** 2)) / (u.size - 2)
         fit = math.sqrt(rest / float(np.sum((u - u.mean()) ** 2)))
-    return Slope(float(np.mean(values)), by_seed, fit, count, int(u.size))
+    return Slope(value, by_seed, fit, count, int(u.size))
 
 
 def last_slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:

@@ -81,7 +81,8 @@ _TIMES = (
 )
 
 _EXPONENTS = (
-    "Slope of log time against the logarithm: mean of the slopes of the seeds; its error is the "
+    "Slope of log time against the logarithm: mean of the slopes of the seeds, weighted by the "
+    "range of sizes that each has; its error is the "
     "scatter of three seeds or more and the standard error of one straight line through all points "
     "in quadrature (with one or two seeds the line alone). last: between the two largest values "
     "that are dated; where it differs by more than the error, there is no one exponent. Which "
