@@ -115,12 +115,12 @@ def slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:
     good = np.isfinite(x) & np.isfinite(y) & (x > 0.0) & (y > 0.0)
     u, v, seed = np.log(x[good]), np.log(y[good]), seed[good]
     used = np.isin(seed, [s for s in np.unique(seed) if np.unique(u[seed == s]).size > 1])
-    u, v, seed = u[used], v[used], seed[used]
-    seeds = np.unique(seed)
+    u, v, whose = u[used], v[used], seed[used]
+    seeds = np.unique(whose)
     if not seeds.size:
         return Slope(math.nan, math.nan, math.nan, 0, 0)
-    values = np.array([np.polyfit(u[seed == s], v[seed == s], 1)[0] for s in seeds])
-    weights = np.array([np.var(u[seed == s]) * np.sum(seed == s) for s in seeds])
+    values = np.array([np.polyfit(u[whose == s], v[whose == s], 1)[0] for s in seeds])
+    weights = np.array([np.var(u[whose == s]) * np.sum(whose == s) for s in seeds])
     weights /= weights.sum()
     value, count = float(weights @ values), int(seeds.size)
     by_seed = math.nan

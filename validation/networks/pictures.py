@@ -249,8 +249,8 @@ PICTURES: dict[str, Picture] = {
     "networks-optimisers": Picture(
         "Optimisers: steps and passes until memorization",
         "Slopes against n. A full batch shows every sample equally often at equal steps whatever "
-        "n is; but a step of few noisy samples has a noisier gradient, the more so the smaller n, "
-        "and less with several noises for each sample.",
+        "n is. The noise of its gradient falls with n, by which Adam divides: it speeds up, less "
+        "with several noises for each sample; momentum does not.",
         gather_laws.optimisers, draw_laws.draw_optimisers,
     ),
     "networks-passes": Picture(
