@@ -111,11 +111,11 @@ class Slope:
 
 def slope(x: ArrayLike, y: ArrayLike, seed: ArrayLike) -> Slope:
     """Exponent of y against x for points of several seeds; points that are nan are left out."""
-    x, y, seed = (np.asarray(part, dtype=float) for part in (x, y, seed))
+    x, y, whose = (np.asarray(part, dtype=float) for part in (x, y, seed))
     good = np.isfinite(x) & np.isfinite(y) & (x > 0.0) & (y > 0.0)
-    u, v, seed = np.log(x[good]), np.log(y[good]), seed[good]
-    used = np.isin(seed, [s for s in np.unique(seed) if np.unique(u[seed == s]).size > 1])
-    u, v, whose = u[used], v[used], seed[used]
+    u, v, whose = np.log(x[good]), np.log(y[good]), whose[good]
+    used = np.isin(whose, [s for s in np.unique(whose) if np.unique(u[whose == s]).size > 1])
+    u, v, whose = u[used], v[used], whose[used]
     seeds = np.unique(whose)
     if not seeds.size:
         return Slope(math.nan, math.nan, math.nan, 0, 0)
