@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ellipj, ellipk, ellipkm1, elliprf
 
-from dmft_rf.kernels.elliptic import sn_cn_dn
+from dmft_rf.kernels.elliptic import half_plane, sn_cn_dn
 from dmft_rf.region import Region
 
 Complex = NDArray[np.complex128]
@@ -65,40 +65,9 @@ class Contour:
 def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     """Contour in Re z > 0 around [m, M], 0 < m < M, with ``nodes`` nodes in Im z > 0."""
     complement = 4.0 * m * M / (m + M) ** 2  # 1 - k^2
-    k = (M - m) / (M + m)
-    one_minus_k = 2.0 * m / (M + m)
     K = float(ellipkm1(complement))
-    place = 2.0 * np.arange(nodes) + 1.0 - nodes  # in units of K/nodes
-    # |u| > K/2 through sn(K - u) = cn/dn, cn(K - u) = k' sn/dn, dn(K - u) = k'/dn
-    size = np.abs(place)
-    far = size > 0.5 * nodes
-    sn, cn, dn = sn_cn_dn(K / nodes * np.where(far, nodes - size, size), complement)
-    k_prime = math.sqrt(complement)
-    sn, cn, dn = (
-        np.where(far, cn / dn, sn),
-        np.where(far, k_prime * sn / dn, cn),
-        np.where(far, k_prime / dn, dn),
-    )
-    sn = np.copysign(sn, place)
-    bottom = 1.0 + k * sn * sn
-    cos, sin = (1.0 + k) * sn / bottom, cn * dn / bottom
-    slope = -(1.0 + k) * (one_minus_k + k * cn * cn) / bottom
-
-    root_k = math.sqrt(k)
-    one_minus_root = one_minus_k / (1.0 + root_k)
-    # 1 - cos without cancellation where cos > 0, 1 + cos where cos < 0
-    one_minus_cos = np.where(cos > 0.0, sin * sin / (1.0 + np.abs(cos)), 1.0 - cos)
-    one_plus_cos = np.where(cos < 0.0, sin * sin / (1.0 + np.abs(cos)), 1.0 + cos)
-    below = one_minus_root + root_k * (one_minus_cos - 1j * sin)  # 1 - sqrt(k) e^{i theta}
-    above = one_minus_root + root_k * (one_plus_cos + 1j * sin)  # 1 + sqrt(k) e^{i theta}
-    z = math.sqrt(m * M) * np.sqrt(above / below)
-    dz = z * (1j * root_k * (cos + 1j * sin) * slope / (above * below)) * (2.0 * K / nodes)
-    theta = math.pi * (np.arange(nodes) + 0.5) / nodes
-    order = np.arange(max(nodes - 8, 0), nodes)
-    decay = np.exp(math.pi * ellipk(complement) / (4.0 * K) * (order - 2.0 * nodes))
-    wave = np.exp(np.multiply.outer(-1j * theta, order))
-    harmonics = np.concatenate([wave * decay, wave.conj() * decay], axis=1)
-    return Contour(z, dz / (2j * math.pi), harmonics)
+    nome = math.exp(-math.pi * float(ellipk(complement)) / (4.0 * K))
+    return Contour(*half_plane(m, M, nodes, K, complement, nome))
 
 
 def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:

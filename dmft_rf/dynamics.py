@@ -262,13 +262,13 @@ def _over(estimate: Estimate, divisor: float) -> Estimate:
 def _train(nodes: AnyNodes, h: NDArray[Any], left: NDArray[Any]) -> Estimate:
     """L_train for the filter h with left = 1 - x h."""
     x, n_tau = nodes.points, h.shape[0]
+    late = np.full(n_tau, nodes.late_error)
     if nodes.encloses_zero:  # the filter must have no pole there
-        late = nodes.truncation(1.0 / x[None, :], nodes.S_VV)[0]
-        start = Estimate(np.ones(n_tau), np.full(n_tau, late))
+        start = Estimate(np.ones(n_tau), late)
         return _sum(start, (-1.0, nodes.integral(h * (1.0 + left), nodes.S_VV)))
     return _sum(
-        Estimate(np.full(n_tau, nodes.train_limit), _late_error(nodes, n_tau)),
-        (1.0, nodes.integral(left * left / x, nodes.S_VV)),
+        Estimate(np.full(n_tau, nodes.train_limit), late),
+        (1.0, nodes.integral(left * left, nodes.S_VV / x)),
     )
 
 
@@ -285,15 +285,6 @@ def _bias(nodes: AnyNodes, h: NDArray[Any]) -> Estimate:
     mean = nodes.integral(h, nodes.S_VW)
     relative = mean.error / np.where(mean.value != 0.0, np.abs(mean.value), 1.0)
     return Estimate(value, slope * relative)
-
-
-def _late_error(nodes: AnyNodes, n_tau: int) -> Array:
-    """Truncation error of S_VV[1/x], which the decaying part of the train loss never exceeds.
-
-    Its own estimate becomes too small at late times, when e^{-2 alpha x tau} is sharper than the
-    nodes resolve; but it stays smaller than at tau = 0 in the whole half-plane.
-    """
-    return np.full(n_tau, nodes.truncation(1.0 / nodes.points[None, :], nodes.S_VV)[0])
 
 
 def _atom_terms(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate, Estimate]:

@@ -189,10 +189,11 @@ class SpectralNodes:
         rounding = ROUNDING * np.abs(terms).sum(axis=1)
         return Estimate(fine, np.abs(fine - coarse) + rounding)
 
-    def truncation(self, f: NDArray[Any], density: NDArray[Any]) -> Array:
-        """Error of ``integral`` that is not rounding."""
-        terms = f * (self._weights * density)
-        return np.abs(terms[:, : self.size].sum(axis=1) - terms[:, self.size :].sum(axis=1))
+    @cached_property
+    def late_error(self) -> float:
+        """Error of the rule in S_VV[1/x], which the decaying part of the train loss never exceeds."""
+        terms = self._weights * self.S_VV / self.points
+        return abs(float(terms[: self.size].sum() - terms[self.size :].sum()))
 
     def quadratic(self, f: NDArray[Any]) -> Estimate:
         """a^2 b^2 V_Q[f, f] for Q = Sigma_t."""

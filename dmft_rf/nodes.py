@@ -62,7 +62,8 @@ class Form:
     Attributes
     ----------
     real : (2 N, 2 N) array
-        u P + conj(u) M^T for P at (z_i, z_j) and M at (z_i, conj z_j), as one real product.
+        u -> u P + conj(u) M^T for P at (z_i, z_j) and M at (z_i, conj z_j), as one real product of
+        rows (Re u_1, Im u_1, Re u_2, ...).
     size : (N, N) array
         |P| + |M|.
     """
@@ -73,15 +74,26 @@ class Form:
     @classmethod
     def of(cls, plain: Complex, mixed: Complex) -> Form:
         """From the values at (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
+        n = plain.shape[0]
         even, odd = plain + mixed.T, plain - mixed.T
-        real = np.block([[even.real, even.imag], [-odd.imag, odd.real]])
-        return cls(real, np.abs(plain) + np.abs(mixed))
+        real = np.empty((n, 2, n, 2))
+        real[:, 0, :, 0], real[:, 0, :, 1] = even.real, even.imag
+        real[:, 1, :, 0], real[:, 1, :, 1] = -odd.imag, odd.real
+        return cls(real.reshape(2 * n, 2 * n), np.abs(plain) + np.abs(mixed))
 
     def applied(self, u: Complex) -> Complex:
         """The rows u P + conj(u) M^T, shape (n, N)."""
-        product = np.concatenate([u.real, u.imag], axis=1) @ self.real
-        n = u.shape[1]
-        return product[:, :n] + 1j * product[:, n:]
+        return (_parts(u) @ self.real).view(np.complex128)
+
+
+def _parts(rows: Complex) -> Array:
+    """Complex rows (n, N) as real ones (n, 2 N), real and imaginary parts in turns."""
+    return np.ascontiguousarray(rows, dtype=np.complex128).view(np.float64)
+
+
+def _real_of_product(columns: Complex) -> Array:
+    """K (2 N, m) with Re(rows @ columns) = _parts(rows) @ K for columns (N, m)."""
+    return np.stack([columns.real, -columns.imag], axis=1).reshape(-1, columns.shape[1])
 
 
 class Nodes(ABC):
@@ -150,21 +162,18 @@ class Nodes(ABC):
 
     def mean(self, f: NDArray[Any]) -> Array:
         """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
-        u = f * self.contour.weights
-        # the real part of a complex product, as one real product
-        left = np.concatenate([u.real, -u.imag], axis=1)
-        return 2.0 * (left @ self._real_parts)
+        return 2.0 * (_parts(f * self.contour.weights) @ self._signal_parts)
 
     @cached_property
-    def _real_parts(self) -> Array:
-        return np.concatenate([self.signal.real, self.signal.imag])
+    def _signal_parts(self) -> Array:
+        return _real_of_product(self.signal)
 
     def integral(self, f: NDArray[Any], transform: NDArray[Any]) -> Estimate:
         """Integral of f against the measure with this Stieltjes transform; f is (n_tau, N)."""
         terms = f * (self.contour.weights * transform)
-        value = 2.0 * terms.sum(axis=1).real
+        value, truncation = self._sums(terms)
         rounding = self._rounding * np.abs(terms).sum(axis=1) + 2.0 * self.defect * np.abs(value)
-        return Estimate(value, self._truncation(terms) + rounding)
+        return Estimate(value, truncation + rounding)
 
     def quadratic(self, f: NDArray[Any]) -> Estimate:
         """The variance [f, f]."""
@@ -177,12 +186,11 @@ class Nodes(ABC):
     def form(self, f: NDArray[Any], form: Form) -> Estimate:
         """Double integral of f(x) f(y) against a two-point function."""
         u = f * self.contour.weights
-        terms = u * form.applied(u)
+        value, truncation = self._sums(u * form.applied(u))
         size = np.abs(u)
-        value = 2.0 * terms.sum(axis=1).real
         rounding = self._rounding * np.einsum("ti,ti->t", size, size @ form.size)
         rounding += 4.0 * self.defect * np.abs(value)
-        return Estimate(value, 2.0 * self._truncation(terms) + rounding)
+        return Estimate(value, 2.0 * truncation + rounding)
 
     def bilinear(self, f: Complex, g: Complex) -> Array:
         """The variance [f, g], row by row."""
@@ -198,15 +206,33 @@ class Nodes(ABC):
         """S_test's weight on an atom at 0."""
         return 0.0
 
-    def truncation(self, f: NDArray[Any], transform: NDArray[Any]) -> Array:
-        """Error of ``integral`` that is not rounding."""
-        return self._truncation(f * (self.contour.weights * transform))
+    @cached_property
+    def late_error(self) -> float:
+        """Truncation error of S_VV[1/x], which the decaying part of the train loss never exceeds.
 
-    def _truncation(self, terms: Complex) -> Array:
-        """Error of the trapezoidal rule, from the last Fourier coefficients of the integrand."""
-        coefficients = np.abs((terms @ self.contour.harmonics).real)
-        half = coefficients.shape[1] // 2
-        return 4.0 * (coefficients[:, :half].max(axis=1) + coefficients[:, half:].max(axis=1))
+        Its own estimate becomes too small at late times, when e^{-2 alpha x tau} is sharper than
+        the nodes resolve; but it stays smaller than at tau = 0 in the whole half-plane.
+        """
+        terms = self.contour.weights * self.S_VV / self.points
+        return float(self._sums(terms[None, :])[1][0])
+
+    def _sums(self, terms: Complex) -> tuple[Array, Array]:
+        """2 Re of the sums of the rows, and the error of the trapezoidal rule in them.
+
+        The error is what the last Fourier coefficients of the integrand show.
+        """
+        sums = self._readings @ _parts(terms).T
+        coefficients = np.abs(sums[1:])
+        half = coefficients.shape[0] // 2
+        last = coefficients[:half].max(axis=0) + coefficients[half:].max(axis=0)
+        return 2.0 * sums[0], 4.0 * last
+
+    @cached_property
+    def _readings(self) -> Array:
+        """What takes the rows' sums and their Fourier coefficients, shape (1 + 16, 2 N)."""
+        ones = np.ones((self.points.size, 1))
+        columns = np.concatenate([ones, self.contour.harmonics], axis=1)
+        return np.ascontiguousarray(_real_of_product(columns).T)
 
     @property
     def train_limit(self) -> float:

@@ -87,33 +87,38 @@ class Rule(ABC):
         """Raise ModelError if the rule does not exist at these times."""
 
 
-# e^{-u} is 0 beyond the first, and 1 - e^{-u} is 1 to rounding beyond the second
-_GONE, _SATURATED = 746.0, 40.0
+# e^{-u} is 0 beyond
+_GONE = 746.0
 
 
-def _exponent(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
-    """-rate x tau, 0 in the rows of tau = inf, and which rows those are."""
+def _decay(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
+    """u = exp(-rate x tau) and 1 - u, both with their digits; 0 and 1 at tau = inf.
+
+    Complex exponentials from real ones and the tangent of half the angle T = tan(phi/2),
+
+        1 - cos phi = 2 T^2/(1 + T^2),    sin phi = 2 T/(1 + T^2),
+
+    which keeps the digits of 1 - u near 0 and takes a quarter of the time of a complex exponential.
+    """
     forever = np.isinf(tau)
-    finite = np.where(forever, 0.0, tau) if forever.any() else tau
-    return np.multiply.outer(-rate * finite, x), forever
-
-
-def _left(x: Array, tau: Array, rate: float) -> Array:
-    """exp(-rate x tau), 0 at tau = inf."""
-    exponent, forever = _exponent(x, tau, rate)
-    value = np.zeros_like(exponent)
-    np.exp(exponent, out=value, where=exponent.real > -_GONE)
-    value[forever] = 0.0
-    return value
-
-
-def _gone(x: Array, tau: Array, rate: float) -> Array:
-    """1 - exp(-rate x tau) without cancellation, 1 at tau = inf."""
-    exponent, forever = _exponent(x, tau, rate)
-    value = np.full_like(exponent, -1.0)
-    np.expm1(exponent, out=value, where=exponent.real > -_SATURATED)
-    value[forever] = -1.0
-    return np.negative(value, out=value)
+    scale = -rate * (np.where(forever, 0.0, tau) if forever.any() else tau)
+    growth = np.multiply.outer(scale, x.real)
+    size, lost = np.exp(growth), np.expm1(growth)
+    if not np.iscomplexobj(x):
+        u, rest = size, np.negative(lost, out=lost)
+    else:
+        angle = np.multiply.outer(0.5 * scale, x.imag)
+        angle[growth < -_GONE] = 0.0
+        tangent = np.tan(angle)
+        share = 2.0 / (1.0 + tangent * tangent)  # 1 + cos phi
+        cos, turned = share - 1.0, tangent * tangent * share  # and 1 - cos phi
+        u, rest = np.empty(growth.shape, np.complex128), np.empty(growth.shape, np.complex128)
+        np.multiply(size, cos, out=u.real)
+        np.multiply(size * tangent, share, out=u.imag)
+        np.subtract(turned, lost * cos, out=rest.real)
+        np.negative(u.imag, out=rest.imag)
+    u[forever], rest[forever] = 0.0, 1.0
+    return u, rest
 
 
 @dataclass(frozen=True)
@@ -149,30 +154,24 @@ class GradientFlow(Rule):
     def filter(self, x: Array, tau: Array, rate: float) -> Array:
         """(1 - e^{-alpha (x + omega) tau})/(x + omega); alpha tau where x + omega = 0."""
         y = x + self.weight_decay
-        return _gone(y, tau, rate) / y
+        return _decay(y, tau, rate)[1] / y
 
     def residual(self, x: Array, tau: Array, rate: float) -> Array:
         """(omega + x e^{-alpha (x + omega) tau})/(x + omega)."""
         y = x + self.weight_decay
-        left = _left(y, tau, rate)
+        left = _decay(y, tau, rate)[0]
         return left if self.weight_decay == 0.0 else (self.weight_decay + x * left) / y
 
     def filter_and_residual(self, x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
-        """Both from one exponential, and expm1 where 1 - e^{-alpha (x + omega) tau} is small."""
+        """Both from one exponential."""
         y = x + self.weight_decay
-        exponent, forever = _exponent(y, tau, rate)
-        left = np.zeros_like(exponent)
-        np.exp(exponent, out=left, where=exponent.real > -_GONE)
-        gone = 1.0 - left
-        early = np.abs(exponent) < 0.5
-        gone[early] = -np.expm1(exponent[early])
-        left[forever], gone[forever] = 0.0, 1.0
-        h = gone / y
+        left, gone = _decay(y, tau, rate)
+        h = gone * (1.0 / y)
         return h, left if self.weight_decay == 0.0 else (self.weight_decay + x * left) / y
 
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """e^{-alpha (x + omega) tau}."""
-        return _left(x + self.weight_decay, tau, rate)
+        return _decay(x + self.weight_decay, tau, rate)[0]
 
     def velocity(self, x: Array, tau: Array, rate: float) -> Array:
         """dh/dtau = alpha e^{-alpha (x + omega) tau}."""

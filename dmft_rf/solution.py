@@ -40,6 +40,8 @@ _SMALLEST_RTOL = 1e-13
 # atoms that a compression begins with
 _FEWEST_ATOMS = 32
 _MOST_SPECTRAL_NODES = 2500
+# finite times at which a solution is judged
+_PROBES = 25
 
 
 @dataclass(frozen=True)
@@ -376,7 +378,7 @@ def _accurate_nodes(
     """
     probes = probe_times(law.model, m, M)
     if region.start < 0.0:
-        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), 25)
+        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), _PROBES)
     n = int(nodes_for(*flattened(region, m, M), rtol))
     nodes = nodes_on_contour(law, contour_in(region, m, M, n))
     error = curves_on(nodes, probes, GradientFlow()).relative_error
@@ -399,5 +401,6 @@ def nodes_on_contour(law: Spectrum, contour: Contour) -> Nodes:
 
 def probe_times(model: ScoreModel, m: float, M: float) -> Array:
     """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
-    late = 30.0 / (model.rate * max(m, _HARD_EDGE * M))
-    return np.append(np.geomspace(0.03 / (model.rate * M), late, 25), np.inf)
+    early, late = 0.03 / (model.rate * M), 30.0 / (model.rate * max(m, _HARD_EDGE * M))
+    steps = np.arange(_PROBES) / (_PROBES - 1.0)
+    return np.append(early * np.power(late / early, steps), np.inf)

@@ -147,8 +147,10 @@ def closed_form_resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent:
     )
 
     def shaped(values: Complex) -> Complex:
-        return np.where(lower, values.conj(), values).reshape(points.shape)
+        values = np.where(lower, values.conj(), values) if any_lower else values
+        return values.reshape(points.shape)
 
+    any_lower = lower.any()
     result = Resolvent(
         model,
         points,
@@ -202,6 +204,8 @@ def _upper(z: ArrayLike) -> tuple[Complex, Complex, NDArray[np.bool_]]:
         raise ModelError("z holds NaN or infinity; the points must be finite")
     flat = points.ravel()
     lower = flat.imag < 0.0
+    if not lower.any():
+        return points, flat, lower
     return points, np.ascontiguousarray(np.where(lower, flat.conj(), flat)), lower
 
 

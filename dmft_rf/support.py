@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.kernels.fixed_point import outside
+from dmft_rf.kernels.fixed_point import outer_branch, outside
 from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order
 
 Array = NDArray[np.float64]
@@ -248,8 +248,7 @@ class SupportFinder:
         return k_plus if sign > 0 else self.b2 * self.vn / k_plus
 
     def _at_kappa(self, kappa: float, sign: int) -> tuple[float, float]:
-        c = self._c(kappa)
-        return outside(self._k(c, sign), kappa, c, self.par, self.lam, self.w)
+        return outer_branch(kappa, sign, self.par, self.lam, self.w)
 
     def _c_of(self, k: float) -> float:
         """c(k) = (k - b^2)(k - v_n)/(gamma^2 k), the spectral parameter that C sees."""

@@ -1,4 +1,4 @@
-r"""Jacobi elliptic functions from the complementary parameter, by the arithmetic-geometric mean.
+r"""Jacobi elliptic functions from the complementary parameter, and the contour they give.
 
 ``scipy.special.ellipj`` takes m = k^2; contours around spectra that span many decades need
 1 - k^2 = 4 m M/(m + M)^2 down to 1e-300, which m cannot carry. Landen transformations take the
@@ -81,3 +81,45 @@ def _by_mean(u, complement):
         cn[j] = np.cos(phi)
         dn[j] = np.sqrt(cn[j] * cn[j] + complement * sn[j] * sn[j])
     return sn, cn, dn
+
+
+@njit
+def half_plane(m, M, nodes, K, complement, nome):
+    """The contour of `dmft_rf.contour.half_plane_contour`: nodes, weights, harmonics.
+
+    K = K(k) and complement = 1 - k^2 for k = (M - m)/(M + m); 1/R = exp(-pi K'/(4 K)) = ``nome``.
+    """
+    k = (M - m) / (M + m)
+    one_minus_k = 2.0 * m / (M + m)
+    place = 2.0 * np.arange(nodes) + 1.0 - nodes  # in units of K/nodes
+    # |u| > K/2 through sn(K - u) = cn/dn, cn(K - u) = k' sn/dn, dn(K - u) = k'/dn
+    size = np.abs(place)
+    far = size > 0.5 * nodes
+    s, c, d = sn_cn_dn(K / nodes * np.where(far, nodes - size, size), complement)
+    k_prime = np.sqrt(complement)
+    sn = np.copysign(np.where(far, c / d, s), place)
+    cn = np.where(far, k_prime * s / d, c)
+    dn = np.where(far, k_prime / d, d)
+    bottom = 1.0 + k * sn * sn
+    cos = (1.0 + k) * sn / bottom
+    sin = cn * dn / bottom
+    slope = -(1.0 + k) * (one_minus_k + k * cn * cn) / bottom
+
+    root_k = np.sqrt(k)
+    one_minus_root = one_minus_k / (1.0 + root_k)
+    # 1 - cos without cancellation where cos > 0, 1 + cos where cos < 0
+    other = sin * sin / (1.0 + np.abs(cos))
+    one_minus_cos = np.where(cos > 0.0, other, 1.0 - cos)
+    one_plus_cos = np.where(cos < 0.0, other, 1.0 + cos)
+    below = one_minus_root + root_k * (one_minus_cos - 1j * sin)  # 1 - sqrt(k) e^{i theta}
+    above = one_minus_root + root_k * (one_plus_cos + 1j * sin)  # 1 + sqrt(k) e^{i theta}
+    z = np.sqrt(m * M) * np.sqrt(above / below)
+    dz = z * (1j * root_k * (cos + 1j * sin) * slope / (above * below)) * (2.0 * K / nodes)
+
+    first = max(nodes - 8, 0)
+    harmonics = np.empty((nodes, 2 * (nodes - first)), np.complex128)
+    for i in range(first, nodes):
+        wave = np.exp((-1j * np.pi * i / nodes) * (np.arange(nodes) + 0.5))
+        harmonics[:, i - first] = wave * nome ** (2.0 * nodes - i)
+        harmonics[:, i + nodes - 2 * first] = wave.conj() * nome ** (2.0 * nodes - i)
+    return z, dz / 2j / np.pi, harmonics

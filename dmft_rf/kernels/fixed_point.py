@@ -114,6 +114,28 @@ def outside(k, kappa, c, par, lam, w):
 
 
 @njit
+def outer_branch(kappa, sign, par, lam, w):
+    """``outside`` at k_+ (sign > 0) or k_-, the eigenvalues of K that belong to c = -zeta(kappa).
+
+    k_+ k_- = b^2 v_n and k_+ + k_- = b^2 + v_n + gamma^2 c; zeta as in kernels.silverstein. A
+    zero eigenvalue in ``lam`` adds nothing to it.
+    """
+    psi_n, b2, gamma2 = par[1], par[2], par[5]
+    vn = par[3] / psi_n
+    ell = 0.0
+    for a in range(lam.size):
+        if lam[a] > 0.0:
+            ell += w[a] * (lam[a] / (lam[a] + kappa))
+    c = -kappa * (1.0 - ell / psi_n)
+    g = gamma2 * max(c, 0.0)
+    root = np.sqrt((b2 - vn) ** 2 + g * (g + 2.0 * (b2 + vn)))
+    k = 0.5 * (b2 + vn + g + root)
+    if sign < 0:
+        k = b2 * vn / k
+    return outside(k, kappa, c, par, lam, w)
+
+
+@njit
 def on_branch(k, E, par):
     """Condition (4), with the rounding of a number that should be real left out."""
     b2, gamma2 = par[2], par[5]

@@ -23,23 +23,34 @@ from dmft_rf._jit import njit
 
 
 @njit
-def factors(k1, E1, k2, E2, m0, m1, m2, q0, q1, par):
+def reciprocal(x):
+    """1/x for complex x whose square is a float: without the branches of the general quotient."""
+    size = x.real * x.real + x.imag * x.imag
+    return complex(x.real / size, -x.imag / size)
+
+
+@njit
+def factors(g, h, kk, m0, m1, m2, q0, q1):
     """t_Q - <Q r_1 r_2> and k_1 k_2 u_Q u_I of one pair of points.
 
-    m_j = <lambda^j r_1 r_2>, Q(lambda) = q0 + q1 lambda.
+    g as above, h = v_n gamma^2/(k_1 k_2 E_1 E_2), kk = k_1 k_2, m_j = <lambda^j r_1 r_2> and
+    Q(lambda) = q0 + q1 lambda.
     """
-    psi_n, v2, gamma2 = par[1], par[3], par[5]
-    EE = E1 * E2
-    kk = k1 * k2
-    g = gamma2 * gamma2 / (psi_n * EE)
-    D = 1.0 - g * m2
-    lQ = (q0 * m1 + q1 * m2) / D
-    lI = m1 / D
-    h = v2 / psi_n * gamma2 / (kk * EE)
-    sample = g * lQ * m1
+    per_D = reciprocal(1.0 - g * m2)
+    lI = m1 * per_D
+    lQ = (q0 * m1 + q1 * m2) * per_D
+    sample = g * m1 * lQ
     u_Q = q0 * m0 + q1 * m1 + sample + h * lQ
-    u_I = m0 + g * lI * m1 + h * lI
+    u_I = m0 + (g * m1 + h) * lI
     return sample, kk * u_Q * u_I
+
+
+@njit
+def shares(k, E, par):
+    """The factors of g and h that belong to one point: g = g_1 g_2, h = h_1 h_2."""
+    psi_n, v2, gamma2 = par[1], par[3], par[5]
+    per_E = 1.0 / E
+    return gamma2 / np.sqrt(psi_n) * per_E, np.sqrt(v2 / psi_n * gamma2) * per_E / k
 
 
 @njit
@@ -53,20 +64,30 @@ def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
     z2, k2, E2 : (n2,) arrays
         Second points.
     dk : (n,) complex array
-        dk/dz at the first points, used on the diagonal if ``same`` (z2 is z1).
+        dk/dz at the first points, used on the diagonal if ``same``.
+    same : bool
+        Whether the second points are the first: half of the symmetric result is computed then.
     m0, m1, m2 : (n, n2) complex arrays
         <r_1 r_2>, <lambda r_1 r_2>, <lambda^2 r_1 r_2>.
     q0, q1
         Q(lambda) = q0 + q1 lambda.
     """
+    g1, h1 = shares(k1, E1, par)
+    g2, h2 = shares(k2, E2, par)
     out = np.empty_like(m0)
     for i in range(z1.size):
-        for j in range(z2.size):
+        for j in range(i if same else 0, z2.size):
             sample, uu = factors(
-                k1[i], E1[i], k2[j], E2[j], m0[i, j], m1[i, j], m2[i, j], q0, q1, par
-            )
-            secant = dk[i] if same and i == j else (k1[i] - k2[j]) / (z1[i] - z2[j])
+                g1[i] * g2[j], h1[i] * h2[j], k1[i] * k2[j],
+                m0[i, j], m1[i, j], m2[i, j], q0, q1,
+            )  # fmt: skip
+            if same and i == j:
+                secant = dk[i]
+            else:
+                secant = (k1[i] - k2[j]) * reciprocal(z1[i] - z2[j])
             out[i, j] = sample + uu * secant
+            if same:
+                out[j, i] = out[i, j]
     return out
 
 
@@ -76,10 +97,12 @@ def diagonal(k, E, m0, m1, m2, q0, q1, par):
 
     m_j = <lambda^j |r|^2> at the points; this is the residue at z_1 = z_2 of the last term of V_Q.
     """
+    g, h = shares(k, E, par)
     out = np.empty(k.size)
     for i in range(k.size):
         _, uu = factors(
-            k[i], E[i], k[i].conjugate(), E[i].conjugate(), m0[i], m1[i], m2[i], q0, q1, par
-        )
+            g[i] * g[i].conjugate(), h[i] * h[i].conjugate(), k[i] * k[i].conjugate(),
+            m0[i], m1[i], m2[i], q0, q1,
+        )  # fmt: skip
         out[i] = uu.real * k[i].imag / np.pi
     return out
