@@ -47,6 +47,8 @@ AnyNodes = Nodes | SpectralNodes
 # losses below this fraction of the untrained network's are held to an absolute accuracy
 _SMALL = 1e-3
 _NAMES = ("train", "score_error", "test", "empirical_error", "weight_norm")
+# what the accuracy of curves is judged by
+_JUDGED = ("train", "test", "score_error")
 # times handled at once, times nodes or atoms: bounds the memory of a call
 _BLOCK = 2_000_000
 
@@ -106,27 +108,26 @@ class LearningCurves:
         A value below 1e-3 of the untrained network's counts as that: there the estimate is an
         absolute one (rounding sees the losses from 1 downwards).
         """
-        if self.tau.size == 0:
-            return 0.0
-        worst = 0.0
-        untrained = (("train", 1.0), ("test", 1.0), ("score_error", self.model.initial_score_error))
-        for name, start in untrained:
-            scale = np.maximum(np.abs(getattr(self, name)), _SMALL * start)
-            finite = np.isfinite(scale)  # a loss that diverges has no error
-            worst = max(worst, float(np.max(self.error[name][finite] / scale[finite], initial=0.0)))
-        return worst
+        return self._largest(self.error)
 
     def difference(self, other: LearningCurves) -> float:
         """Largest relative difference from curves at the same times, as in relative_error."""
-        if self.tau.size == 0:
-            return 0.0
+        return self._largest(
+            {name: np.abs(getattr(self, name) - getattr(other, name)) for name in _JUDGED}
+        )
+
+    def _largest(self, error: dict[str, Array]) -> float:
+        """Largest of ``error`` over max(|value|, 1e-3 of the untrained network's); NaN if one is.
+
+        A loss that diverges has no error.
+        """
+        untrained = (1.0, 1.0, self.model.initial_score_error)
         worst = 0.0
-        untrained = (("train", 1.0), ("test", 1.0), ("score_error", self.model.initial_score_error))
-        for name, start in untrained:
-            here, there = getattr(self, name), getattr(other, name)
-            scale = np.maximum(np.abs(here), _SMALL * start)
-            worst = max(worst, float(np.max(np.abs(here - there) / scale)))
-        return worst
+        for name, start in zip(_JUDGED, untrained, strict=True):
+            scale = np.maximum(np.abs(getattr(self, name)), _SMALL * start)
+            relative = np.where(np.isinf(scale), 0.0, error[name]) / scale
+            worst = np.maximum(worst, relative.max(initial=0.0))
+        return float(worst)
 
     def require(self, rtol: float) -> LearningCurves:
         """These curves, or ConvergenceError if they are not accurate to ``rtol``."""
@@ -306,6 +307,8 @@ def _atom_terms(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, Esti
 
 
 def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
+    if len(parts) == 1:
+        return Estimate(parts[0].value.reshape(shape), parts[0].error.reshape(shape))
     return Estimate(
         np.concatenate([part.value for part in parts]).reshape(shape),
         np.concatenate([part.error for part in parts]).reshape(shape),

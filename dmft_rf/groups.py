@@ -54,7 +54,7 @@ class SampleClass:
     eigenvalues: Array
     t: float
 
-    @property
+    @cached_property
     def diffused(self) -> Array:
         """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shape (n_atoms,)."""
         return math.exp(-2.0 * self.t) * self.eigenvalues + self.coefficients.Delta_t

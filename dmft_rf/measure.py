@@ -191,7 +191,7 @@ class SpectralNodes:
 
     @cached_property
     def late_error(self) -> float:
-        """Error of the rule in S_VV[1/x], which the decaying part of the train loss never exceeds."""
+        """Error of S_VV[1/x], which that of the decaying part of the train loss never exceeds."""
         terms = self._weights * self.S_VV / self.points
         return abs(float(terms[: self.size].sum() - terms[self.size :].sum()))
 

@@ -101,9 +101,8 @@ class SupportFinder:
         self.par, self.lam, self.w = par, lam, w
         self.psi_p, self.psi_n, self.b2, v2, _, self.gamma2 = (float(x) for x in par)
         self.vn = v2 / self.psi_n
-        positive = lam > 0.0
-        self.data_lam = np.ascontiguousarray(lam[positive])
-        self.data_w = np.ascontiguousarray(w[positive])
+        nonzero = slice(int(np.searchsorted(lam, 0.0, side="right")), None)
+        self.data_lam, self.data_w = lam[nonzero], w[nonzero]
         rank = float(self.data_w.sum())
         self.data_mass = min(self.psi_n, rank)  # nonzero eigenvalues of C, per d
         self.null_mass = max(0.0, 1.0 - self.data_mass)  # its zero eigenvalues

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import quad, solve_ivp
@@ -376,3 +377,26 @@ class TestBadParameters:
     def test_message_names_the_value(self) -> None:
         with pytest.raises(ModelError, match=r"weight_decay is -0\.5; it must be finite and >= 0"):
             GradientFlow(weight_decay=-0.5)
+
+
+def test_complex_exponentials_keep_their_digits() -> None:
+    """Filter and residual at complex x against 40 digits, from tau = 0 to long past the decay."""
+    rng = np.random.default_rng(5)
+    x = 10.0 ** rng.uniform(-6.0, 3.0, 40) * np.exp(0.5j * np.pi * rng.uniform(0.0, 1.0, 40))
+    x = np.append(x, [0.02j, -1e-9 + 0.4j])
+    tau = np.append(10.0 ** rng.uniform(-12.0, 9.0, 40), [0.0, 1e3 * math.pi, INF])
+    h, left = GradientFlow().filter_and_residual(x, tau, 1.0)
+    assert np.array_equal(h[-1], 1.0 / x)
+    assert not left[-1].any()
+    assert not h[tau == 0.0].any()
+    with mpmath.workdps(40):
+        for i, time in enumerate(tau[:-1]):
+            for j, point in enumerate(x):
+                # the exponent as the floats have it
+                exact = mpmath.exp(mpmath.mpc(-time * point.real, -time * point.imag))
+                if not 1e-290 < abs(exact) < 1e290:
+                    continue
+                assert abs(mpmath.mpc(left[i, j]) - exact) <= 1e-15 * abs(exact)
+                if time > 0.0:
+                    gone = (1 - exact) / mpmath.mpc(point)
+                    assert abs(mpmath.mpc(h[i, j]) - gone) <= 1.5e-15 * abs(gone)

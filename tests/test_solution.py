@@ -481,3 +481,13 @@ class TestBadInput:
 def test_spectrum_of_a_solution() -> None:
     model = MODELS["C_paper"]
     np.testing.assert_array_equal(solve(model).spectrum.edges, spectrum(model).edges)
+
+
+@pytest.mark.parametrize("name", ["train", "test", "score_error"])
+def test_a_curve_that_is_not_a_number_is_refused(name: str) -> None:
+    curves = solve(MODELS["B_two"]).learning_curves([1.0, 10.0])
+    broken = replace(curves, **{name: np.array([getattr(curves, name)[0], math.nan])})
+    assert math.isnan(broken.relative_error)
+    with pytest.raises(ConvergenceError):
+        broken.require(1e-2)
+    assert math.isnan(curves.difference(broken))

@@ -228,3 +228,12 @@ def test_reference_values_catch_a_wrong_kappa(name: str, monkeypatch: pytest.Mon
     monkeypatch.undo()
     right = solve(model, rtol=1e-8).learning_curves(REFERENCE[name]["tau"])
     assert np.max(np.abs(right.test / expected - 1.0)) < 1e-8
+
+
+def test_half_of_a_symmetric_grid_is_the_whole(model: ScoreModel) -> None:
+    """Coinciding grids, computed in one half, against the same pairs as any others."""
+    points = resolvent(model, random_points(model, 7, seed=3))
+    half = by_kernel(model, points, points, 0.3, 0.8, same=True)
+    full = by_kernel(model, points, points, 0.3, 0.8, same=False)
+    apart = ~np.eye(7, dtype=bool)
+    assert np.allclose(half[apart], full[apart], rtol=1e-12, atol=0.0)

@@ -81,10 +81,7 @@ def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
                 g1[i] * g2[j], h1[i] * h2[j], k1[i] * k2[j],
                 m0[i, j], m1[i, j], m2[i, j], q0, q1,
             )  # fmt: skip
-            if same and i == j:
-                secant = dk[i]
-            else:
-                secant = (k1[i] - k2[j]) * reciprocal(z1[i] - z2[j])
+            secant = dk[i] if same and i == j else (k1[i] - k2[j]) * reciprocal(z1[i] - z2[j])
             out[i, j] = sample + uu * secant
             if same:
                 out[j, i] = out[i, j]
