@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels import fixed_point
-from dmft_rf.kernels.two_point import assemble, diagonal
+from dmft_rf.kernels.two_point import ANY, assemble, diagonal
 from dmft_rf.law import Panels, Spectrum
 from dmft_rf.nodes import ContourNodes, limits
 from dmft_rf.rules import GradientFlow
@@ -167,7 +167,7 @@ class SpectralNodes:
 
         def between(r: Complex, k: Complex, E: Complex) -> Array:
             m = (left @ r.T).reshape(3, n, y.size)
-            out = assemble(x, kx, Ex, y, k, E, kx, False, m[0], m[1], m[2], q0, q1, self._par)
+            out = assemble(x, kx, Ex, y, k, E, kx, ANY, m[0], m[1], m[2], q0, q1, self._par)
             return out.real
 
         across = between(ry.conj(), ky.conj(), Ey.conj())

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dmft_rf.contour import Contour
 from dmft_rf.estimate import ROUNDING, Estimate
-from dmft_rf.kernels.two_point import assemble
+from dmft_rf.kernels.two_point import MIRRORED, SYMMETRIC, assemble
 from dmft_rf.law import Spectrum
 from dmft_rf.model import ScoreModel
 from dmft_rf.stieltjes import (
@@ -341,8 +341,8 @@ class ContourNodes(Nodes):
         first = (s.z, s.k, s.E)
         second = (s.z.conj(), s.k.conj(), s.E.conj())
         return (
-            assemble(*first, *first, s.dk, True, plain[0], plain[1], plain[2], q0, q1, par),
-            assemble(*first, *second, s.dk, False, mixed[0], mixed[1], mixed[2], q0, q1, par),
+            assemble(*first, *first, s.dk, SYMMETRIC, plain[0], plain[1], plain[2], q0, q1, par),
+            assemble(*first, *second, s.dk, MIRRORED, mixed[0], mixed[1], mixed[2], q0, q1, par),
         )
 
     def _pairs_from_atoms(self) -> tuple[Complex, Complex]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.fixed_point import outer_branch, outside
-from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order
+from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order, support_end
 
 Array = NDArray[np.float64]
 Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
@@ -335,18 +335,10 @@ class SupportFinder:
     @cached_property
     def _data_ends(self) -> tuple[float, float]:
         """kappa at the highest and at the lowest edge of C."""
-        lam, w, psi_n = self.data_lam, self.data_w, self.psi_n
-        spread = math.log(math.sqrt(float(np.sum(w * lam * lam)) / psi_n))
-
-        def outer(end: float, side: float, weight: float) -> float:
-            low = math.log(lam[0] if side > 0 else lam[-1]) + 0.5 * math.log(weight / psi_n)
-            return end + side * math.exp(
-                _root(lambda u: second_order(end + side * math.exp(u), lam, w) - psi_n, low, spread)
-            )
-
-        right = outer(-float(lam[0]), 1.0, float(w[0]))
-        left = outer(-float(lam[-1]), -1.0, float(w[-1]))
-        return left, right
+        lowest, highest = (
+            support_end(side, self.psi_n, self.data_lam, self.data_w) for side in (1.0, -1.0)
+        )
+        return highest, lowest
 
     @cached_property
     def _data_gaps(self) -> list[_DataGap]:

@@ -10,7 +10,7 @@ from plain import REFERENCE, network, reference_model, two_point
 
 import dmft_rf.nodes as nodes_module
 from dmft_rf import Covariance, ScoreModel, resolvent, solve, spectrum
-from dmft_rf.kernels.two_point import assemble
+from dmft_rf.kernels.two_point import ANY, MIRRORED, SYMMETRIC, assemble
 from dmft_rf.stieltjes import Resolvent, fixed_point_weights
 
 TWO = Covariance([0.5, 1.5], [0.5, 0.5])
@@ -28,7 +28,7 @@ MODELS = {
 
 
 def by_kernel(
-    model: ScoreModel, first: Resolvent, second: Resolvent, q0: float, q1: float, *, same: bool
+    model: ScoreModel, first: Resolvent, second: Resolvent, q0: float, q1: float, *, grid: int
 ) -> np.ndarray:
     """T_Q on the grid of pairs for Q = q0 + q1 Sigma: the kernel's variance and the mean part."""
     cov, par = model.covariance, model.parameters
@@ -37,7 +37,7 @@ def by_kernel(
     r2 = fixed_point_weights(second.k, second.E, par, lam)
     moments = [np.ascontiguousarray((r1 * (w * lam**j)) @ r2.T) for j in range(3)]
     one, two = (first.z, first.k, first.E), (second.z, second.k, second.E)
-    variance = assemble(*one, *two, first.dk, same, *moments, q0, q1, par)
+    variance = assemble(*one, *two, first.dk, grid, *moments, q0, q1, par)
     return variance + q0 * moments[0] + q1 * moments[1]
 
 
@@ -70,7 +70,7 @@ def test_against_the_long_formula(model: ScoreModel, q0: float, q1: float, conju
     if conjugate:
         z2 = z2.conj()
     first, second = resolvent(model, z1), resolvent(model, z2)
-    short = by_kernel(model, first, second, q0, q1, same=False)
+    short = by_kernel(model, first, second, q0, q1, grid=ANY)
     Q = q0 + q1 * model.covariance.eigenvalues
     for i in range(4):
         for j in range(4):
@@ -90,7 +90,7 @@ def test_long_formula_from_its_own_iteration(model: ScoreModel) -> None:
         resolvent(model, z2),
         model.coefficients.Delta_t,
         math.exp(-2.0 * model.t),
-        same=False,
+        grid=ANY,
     )
     for i in range(3):
         long = two_point(model, complex(z1[i]), complex(z2[i]), Q)
@@ -113,21 +113,21 @@ def test_secant_slope_is_one_minus_kappa(model: ScoreModel) -> None:
 def test_symmetric_in_the_points(model: ScoreModel) -> None:
     first = resolvent(model, random_points(model, 5, 7))
     second = resolvent(model, random_points(model, 4, 8))
-    one = by_kernel(model, first, second, 0.2, 0.8, same=False)
-    other = by_kernel(model, second, first, 0.2, 0.8, same=False)
+    one = by_kernel(model, first, second, 0.2, 0.8, grid=ANY)
+    other = by_kernel(model, second, first, 0.2, 0.8, grid=ANY)
     np.testing.assert_allclose(one, other.T, rtol=1e-12)
 
 
 def test_conjugation(model: ScoreModel) -> None:
     z1, z2 = random_points(model, 3, 9), random_points(model, 3, 10)
-    up = by_kernel(model, resolvent(model, z1), resolvent(model, z2), 0.2, 0.8, same=False)
+    up = by_kernel(model, resolvent(model, z1), resolvent(model, z2), 0.2, 0.8, grid=ANY)
     down = by_kernel(
-        model, resolvent(model, z1.conj()), resolvent(model, z2.conj()), 0.2, 0.8, same=False
+        model, resolvent(model, z1.conj()), resolvent(model, z2.conj()), 0.2, 0.8, grid=ANY
     )
     np.testing.assert_allclose(down, up.conj(), rtol=1e-13)
     # Tr M Q M^dagger is positive: the pair (z, conj z) is real and > 0
     point = resolvent(model, z1)
-    mixed = by_kernel(model, point, resolvent(model, z1.conj()), 0.2, 0.8, same=False)
+    mixed = by_kernel(model, point, resolvent(model, z1.conj()), 0.2, 0.8, grid=ANY)
     diagonal = np.diag(mixed)
     assert np.all(np.abs(diagonal.imag) <= 1e-10 * diagonal.real)
 
@@ -135,11 +135,11 @@ def test_conjugation(model: ScoreModel) -> None:
 def test_diagonal_is_the_limit_of_close_points(model: ScoreModel) -> None:
     z = random_points(model, 5, 11)
     point = resolvent(model, z)
-    limit = np.diag(by_kernel(model, point, point, 0.2, 0.8, same=True))
+    limit = np.diag(by_kernel(model, point, point, 0.2, 0.8, grid=SYMMETRIC))
     # symmetric in +-step, so the average of T(z + s, z - s) is exact to O(s^2) ~ 1e-7
     step = 3e-4 * z.imag
     plus, minus = resolvent(model, z + step), resolvent(model, z - step)
-    close = np.diag(by_kernel(model, plus, minus, 0.2, 0.8, same=False))
+    close = np.diag(by_kernel(model, plus, minus, 0.2, 0.8, grid=ANY))
     np.testing.assert_allclose(close, limit, rtol=1e-6)
 
 
@@ -189,7 +189,7 @@ def test_against_finite_matrices(model: ScoreModel) -> None:
     matrices = [M(point) for point in z]
     solved = resolvent(model, z)
     q0, q1 = model.coefficients.Delta_t, math.exp(-2.0 * model.t)
-    theory = by_kernel(model, solved, solved, q0, q1, same=True)
+    theory = by_kernel(model, solved, solved, q0, q1, grid=SYMMETRIC)
     for i in range(3):
         one_point = np.trace(matrices[i]) / d
         assert abs(one_point - solved.S()[i]) <= 3.0 / d * abs(solved.S()[i])
@@ -230,10 +230,13 @@ def test_reference_values_catch_a_wrong_kappa(name: str, monkeypatch: pytest.Mon
     assert np.max(np.abs(right.test / expected - 1.0)) < 1e-8
 
 
-def test_half_of_a_symmetric_grid_is_the_whole(model: ScoreModel) -> None:
-    """Coinciding grids, computed in one half, against the same pairs as any others."""
-    points = resolvent(model, random_points(model, 7, seed=3))
-    half = by_kernel(model, points, points, 0.3, 0.8, same=True)
-    full = by_kernel(model, points, points, 0.3, 0.8, same=False)
-    apart = ~np.eye(7, dtype=bool)
-    assert np.allclose(half[apart], full[apart], rtol=1e-12, atol=0.0)
+def test_half_of_a_grid_is_the_whole(model: ScoreModel) -> None:
+    """Grids that are computed in one half against the same pairs as any others."""
+    points = random_points(model, 7, seed=3)
+    first, mirrored = resolvent(model, points), resolvent(model, points.conj())
+    full = by_kernel(model, first, mirrored, 0.3, 0.8, grid=ANY)
+    assert np.allclose(by_kernel(model, first, mirrored, 0.3, 0.8, grid=MIRRORED), full, 1e-12, 0.0)
+    half = by_kernel(model, first, first, 0.3, 0.8, grid=SYMMETRIC)
+    apart = ~np.eye(7, dtype=bool)  # on the diagonal the secant is a slope
+    full = by_kernel(model, first, first, 0.3, 0.8, grid=ANY)
+    assert np.allclose(half[apart], full[apart], 1e-12, 0.0)

@@ -64,3 +64,29 @@ def effective_ridge(zeta, upper, psi_n, lam, w):
         if abs(step) <= 2e-15 * abs(kappa):
             return kappa
     return kappa
+
+
+@njit
+def support_end(side, psi_n, lam, w):
+    """kappa at the lowest (side > 0) or highest edge of C, where f(kappa) = psi_n beyond the poles.
+
+    f^{-1/2} is concave in the distance from the nearest pole (Minkowski's inequality), so that
+    Newton's method for it, started where the nearest pole alone makes f = psi_n, converges
+    monotonically; f^{-1/2} is nearly a straight line, and few steps suffice.
+    """
+    pole = lam[0] if side > 0.0 else lam[-1]
+    weight = w[0] if side > 0.0 else w[-1]
+    distance = pole * np.sqrt(weight / psi_n)
+    for _ in range(200):
+        f = 0.0
+        slope = 0.0
+        for a in range(lam.size):
+            gap = (lam[a] - pole) + side * distance
+            square = w[a] * (lam[a] / gap) ** 2
+            f += square
+            slope += side * square / gap
+        step = f / slope * (np.sqrt(f / psi_n) - 1.0)  # -g/g' for g = f^{-1/2} - psi_n^{-1/2}
+        distance += max(step, 0.0)
+        if step <= 2e-15 * distance:
+            break
+    return -pole + side * distance

@@ -21,6 +21,9 @@ import numpy as np
 
 from dmft_rf._jit import njit
 
+# what the second points of a grid of pairs are to the first
+ANY, SYMMETRIC, MIRRORED = 0, 1, 2
+
 
 @njit
 def reciprocal(x):
@@ -54,7 +57,7 @@ def shares(k, E, par):
 
 
 @njit
-def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
+def assemble(z1, k1, E1, z2, k2, E2, dk, grid, m0, m1, m2, q0, q1, par):
     """V_Q on a grid of pairs of points, shape (n, n2).
 
     Parameters
@@ -64,9 +67,10 @@ def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
     z2, k2, E2 : (n2,) arrays
         Second points.
     dk : (n,) complex array
-        dk/dz at the first points, used on the diagonal if ``same``.
-    same : bool
-        Whether the second points are the first: half of the symmetric result is computed then.
+        dk/dz at the first points, used on the diagonal of a symmetric grid.
+    grid : int
+        ANY; SYMMETRIC if the second points are the first, MIRRORED if they are their conjugates:
+        half of the result is computed then, and the rest follows.
     m0, m1, m2 : (n, n2) complex arrays
         <r_1 r_2>, <lambda r_1 r_2>, <lambda^2 r_1 r_2>.
     q0, q1
@@ -76,15 +80,20 @@ def assemble(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):
     g2, h2 = shares(k2, E2, par)
     out = np.empty_like(m0)
     for i in range(z1.size):
-        for j in range(i if same else 0, z2.size):
+        for j in range(0 if grid == ANY else i, z2.size):
             sample, uu = factors(
                 g1[i] * g2[j], h1[i] * h2[j], k1[i] * k2[j],
                 m0[i, j], m1[i, j], m2[i, j], q0, q1,
             )  # fmt: skip
-            secant = dk[i] if same and i == j else (k1[i] - k2[j]) * reciprocal(z1[i] - z2[j])
+            if grid == SYMMETRIC and i == j:
+                secant = dk[i]
+            else:
+                secant = (k1[i] - k2[j]) * reciprocal(z1[i] - z2[j])
             out[i, j] = sample + uu * secant
-            if same:
+            if grid == SYMMETRIC:
                 out[j, i] = out[i, j]
+            elif grid == MIRRORED and i != j:
+                out[j, i] = out[i, j].conjugate()
     return out
 
 
