@@ -186,7 +186,9 @@ class Nodes(ABC):
     def form(self, f: NDArray[Any], form: Form) -> Estimate:
         """Double integral of f(x) f(y) against a two-point function."""
         u = f * self.contour.weights
-        value, truncation = self._sums(u * form.applied(u))
+        terms = form.applied(u)
+        terms *= u
+        value, truncation = self._sums(terms)
         size = np.abs(u)
         rounding = self._rounding * np.einsum("ti,ti->t", size, size @ form.size)
         rounding += 4.0 * self.defect * np.abs(value)

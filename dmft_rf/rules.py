@@ -109,14 +109,15 @@ def _decay(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
     else:
         angle = np.multiply.outer(0.5 * scale, x.imag)
         angle[growth < -_GONE] = 0.0
-        tangent = np.tan(angle)
+        tangent = np.tan(angle, out=angle)
         share = 2.0 / (1.0 + tangent * tangent)  # 1 + cos phi
-        cos, turned = share - 1.0, tangent * tangent * share  # and 1 - cos phi
         u, rest = np.empty(growth.shape, np.complex128), np.empty(growth.shape, np.complex128)
-        np.multiply(size, cos, out=u.real)
         np.multiply(size * tangent, share, out=u.imag)
-        np.subtract(turned, lost * cos, out=rest.real)
         np.negative(u.imag, out=rest.imag)
+        tangent *= tangent * share  # 1 - cos phi
+        cos = np.subtract(share, 1.0, out=share)
+        np.multiply(size, cos, out=u.real)
+        np.subtract(tangent, lost * cos, out=rest.real)
     u[forever], rest[forever] = 0.0, 1.0
     return u, rest
 

@@ -35,6 +35,8 @@ Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
 
 # the logit of a place in an interval is followed this far; beyond it rounding meets the end
 _FAR = 36.0
+# Newton steps at one point below the support; near an edge every step halves the error
+_MOST_STEPS = 200
 # an interval whose ends differ by more than this factor is searched on a logarithmic scale
 _WIDE = 8.0
 
@@ -207,26 +209,24 @@ class SupportFinder:
     def below(self, offset: float) -> tuple[float, float]:
         """k and E at the real point z = s^2 + ``offset``, offset <= 0, below the support of U.
 
-        On this side z(k) is increasing on k < 0 up to the lowest edge, so that k is one root. At
+        On this side z(k) is increasing and concave from k = -infinity, where z - s^2 lies below
+        psi_p k + Tr K/d, up to the lowest edge: Newton's method from the left is monotone. At
         offset = 0 with an atom there (a linear activation with psi_p > 1) the limit is k = 0.
         """
         if offset == 0.0 and self.psi_p >= self.total:
             return 0.0, self._E_at(0.0)
-
-        def miss(u: float) -> float:
-            return self._at_k(-math.exp(u), False)[0] - offset
-
-        low = math.log(self.b2)
-        if self.psi_p < self.total:  # z(k) turns at the lowest edge: start from there
-            turn = self._range_below_zero()
-            low = _root(lambda u: self._at_k(-math.exp(u), False)[1], *turn)
-        while miss(low) < 0.0:
-            low -= 2.0
-        high = low
-        while miss(high) > 0.0:
-            high += 2.0
-        k = -math.exp(_root(miss, low, high))
-        return k, self._E_at(k)
+        trace = self.par[3] + self.b2 + self.gamma2 * float(self.w @ self.lam)
+        k = (offset - trace) / self.psi_p
+        for _ in range(_MOST_STEPS):
+            z, slope = self._at_k(k, False)
+            step = (offset - z) / slope if slope > 0.0 else math.nan
+            if step <= -2e-15 * k:
+                return k, self._E_at(k)
+            k += step
+        raise ConvergenceError(
+            f"no solution at z = s^2 {offset:+g}, below the spectrum of U "
+            f"(psi_p = {self.psi_p:g}, psi_n = {self.psi_n:g})"
+        )
 
     def _E_at(self, k: float) -> float:
         """E at k <= 0, where c(k) lies below the support of C."""
