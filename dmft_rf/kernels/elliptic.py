@@ -90,36 +90,41 @@ def half_plane(m, M, nodes, K, complement, nome):
     K = K(k) and complement = 1 - k^2 for k = (M - m)/(M + m); 1/R = exp(-pi K'/(4 K)) = ``nome``.
     """
     k = (M - m) / (M + m)
-    one_minus_k = 2.0 * m / (M + m)
-    place = 2.0 * np.arange(nodes) + 1.0 - nodes  # in units of K/nodes
-    # |u| > K/2 through sn(K - u) = cn/dn, cn(K - u) = k' sn/dn, dn(K - u) = k'/dn
-    size = np.abs(place)
-    far = size > 0.5 * nodes
-    s, c, d = sn_cn_dn(K / nodes * np.where(far, nodes - size, size), complement)
-    k_prime = np.sqrt(complement)
-    sn = np.copysign(np.where(far, c / d, s), place)
-    cn = np.where(far, k_prime * s / d, c)
-    dn = np.where(far, k_prime / d, d)
-    bottom = 1.0 + k * sn * sn
-    cos = (1.0 + k) * sn / bottom
-    sin = cn * dn / bottom
-    slope = -(1.0 + k) * (one_minus_k + k * cn * cn) / bottom
-
     root_k = np.sqrt(k)
+    one_minus_k = 2.0 * m / (M + m)
     one_minus_root = one_minus_k / (1.0 + root_k)
-    # 1 - cos without cancellation where cos > 0, 1 + cos where cos < 0
-    other = sin * sin / (1.0 + np.abs(cos))
-    one_minus_cos = np.where(cos > 0.0, other, 1.0 - cos)
-    one_plus_cos = np.where(cos < 0.0, other, 1.0 + cos)
-    below = one_minus_root + root_k * (one_minus_cos - 1j * sin)  # 1 - sqrt(k) e^{i theta}
-    above = one_minus_root + root_k * (one_plus_cos + 1j * sin)  # 1 + sqrt(k) e^{i theta}
-    z = np.sqrt(m * M) * np.sqrt(above / below)
-    dz = z * (1j * root_k * (cos + 1j * sin) * slope / (above * below)) * (2.0 * K / nodes)
-
+    k_prime = np.sqrt(complement)
     first = max(nodes - 8, 0)
+    u = np.empty(nodes)  # place along the circle, and |u| > K/2 through K - |u|
+    for j in range(nodes):
+        size = abs(2.0 * j + 1.0 - nodes)
+        u[j] = K / nodes * (nodes - size if size > 0.5 * nodes else size)
+    s, c, d = sn_cn_dn(u, complement)
+    z = np.empty(nodes, np.complex128)
+    weights = np.empty(nodes, np.complex128)
     harmonics = np.empty((nodes, 2 * (nodes - first)), np.complex128)
-    for i in range(first, nodes):
-        wave = np.exp((-1j * np.pi * i / nodes) * (np.arange(nodes) + 0.5))
-        harmonics[:, i - first] = wave * nome ** (2.0 * nodes - i)
-        harmonics[:, i + nodes - 2 * first] = wave.conj() * nome ** (2.0 * nodes - i)
-    return z, dz / 2j / np.pi, harmonics
+    for j in range(nodes):
+        place = 2.0 * j + 1.0 - nodes  # in units of K/nodes
+        sn, cn, dn = s[j], c[j], d[j]
+        if abs(place) > 0.5 * nodes:
+            sn, cn, dn = c[j] / d[j], k_prime * s[j] / d[j], k_prime / d[j]
+        bottom = 1.0 + k * sn * sn
+        cos = (1.0 + k) * sn / bottom  # of |u|
+        sin = cn * dn / bottom
+        slope = -(1.0 + k) * (one_minus_k + k * cn * cn) / bottom
+        near = sin * sin / (1.0 + cos)  # 1 - cos without cancellation
+        far = 1.0 + cos
+        if place < 0.0:
+            cos, near, far = -cos, far, near
+        below = complex(one_minus_root + root_k * near, -root_k * sin)  # 1 - sqrt(k) e^{i theta}
+        above = complex(one_minus_root + root_k * far, root_k * sin)  # 1 + sqrt(k) e^{i theta}
+        z[j] = np.sqrt(m * M) * np.sqrt(above / below)
+        turn = root_k * slope * complex(cos, sin) / (above * below)  # dz/(i z du)
+        weights[j] = z[j] * turn * (K / (np.pi * nodes))
+        for i in range(first, nodes):
+            angle = np.pi * i * (j + 0.5) / nodes
+            decay = nome ** (2.0 * nodes - i)
+            wave = complex(decay * np.cos(angle), -decay * np.sin(angle))
+            harmonics[j, i - first] = wave
+            harmonics[j, i + nodes - 2 * first] = wave.conjugate()
+    return z, weights, harmonics

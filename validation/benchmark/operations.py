@@ -4,10 +4,12 @@ With K atoms, N nodes, I Newton steps in all and T times, in real floating-point
 complex product 6, a complex sum 2, a complex quotient 11, a multiply-add of complex numbers 8):
 
     one-point      I K 35          one reciprocal and five sums per atom and step
-    two-point      320 N^2 to assemble, and for three moments of 2 N^2 pairs the smaller of
+    two-point      124 N (N + 1) to assemble one half of the symmetric and the mirrored grid, and
+                   for three moments of 2 N^2 pairs the smaller of
                    48 N^2 K            as matrix products
                    106 N^2 + 35 N K    by partial fractions, from sums at single points
-    filter         T N exponentials    one complex exponential each, h and 1 - x h from it
+    filter         T N exponentials    one complex exponential each, h and 1 - x h from it (real
+                                       exponential and tangent are cheaper: it can be below 1)
     quadratic form 10 T N^2        a real product of (T, 2 N) and (2 N, 2 N), and its rounding bound
     mean           4 T N K         a real product of (T, 2 N) and (2 N, K)
 
@@ -111,8 +113,8 @@ def profile(atoms: int, machine: Rates, effort: Effort) -> Profile:
         Stage("ends of the support", support),
         Stage("one-point equations at the nodes", one, "Newton step x atom", steps * K,
               35.0 * steps * K * work),
-        Stage("two-point function of all pairs", two, "pair", 2.0 * N * N,
-              (320.0 * N * N + pairs) * work),
+        Stage("two-point function of all pairs", two, "pair", N * (N + 1),
+              (124.0 * N * (N + 1) + pairs) * work),
         Stage("26 times for the error estimate, contour, rest", whole - support - one - two),
         Stage("200 times: filter, h and 1 - x h", filters, "exponential", T * N,
               T * N / machine.exponentials),
