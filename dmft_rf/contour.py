@@ -47,18 +47,22 @@ class Contour:
         Nodes in the upper half-plane, from the lower end of the support to the upper one.
     weights : (N,) complex array
         -dz/(2 pi i), counter-clockwise.
-    harmonics : (N, 16) complex array
-        R^{|l| - 2N} exp(-i l theta_j) for the last eight orders |l| < N, theta_j = pi (j + 1/2)/N
-        and R the outer radius of the annulus. The sums of the terms of an integral against them are
-        the Fourier coefficients c_l of its integrand around the contour, carried on to |l| = 2N
-        by their decay R^{-|l|}: the error of the rule is c_{2N} + c_{-2N}.
+    readings : (17, 2 N) array
+        Rows that take from the terms of a sum over the nodes, real and imaginary parts in turns,
+        first the real part of their sum, then those of their products with
+
+            R^{|l| - 2N} exp(-i l theta_j),    theta_j = pi (j + 1/2)/N,
+
+        for the last eight orders 0 < l < N and for their negatives, R being the outer radius of
+        the annulus: the Fourier coefficients c_l of the integrand around the contour, carried on
+        to |l| = 2N by their decay R^{-|l|}. The error of the rule is c_{2N} + c_{-2N}.
     start : float
         Left end of the region that holds the contour, <= 0.
     """
 
     z: Complex
     weights: Complex
-    harmonics: Complex
+    readings: NDArray[np.float64]
     start: float = 0.0
 
 
@@ -87,10 +91,10 @@ def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
     start, end, beta = region.start, region.end - region.start, region.beta
     flat = half_plane_contour(*flattened(region, m, M), nodes)
     if math.isinf(end):
-        return Contour(flat.z + start, flat.weights, flat.harmonics, start)
+        return Contour(flat.z + start, flat.weights, flat.readings, start)
     if beta == 0.0:
         bend = 1.0 + flat.z / end
-        return Contour(flat.z / bend + start, flat.weights / bend**2, flat.harmonics, start)
+        return Contour(flat.z / bend + start, flat.weights / bend**2, flat.readings, start)
     K, k_prime = _modulus(beta)
     u = flat.z
     one, two = 1.0 - u * u, 1.0 - (k_prime * u) ** 2
@@ -101,7 +105,7 @@ def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
     y = -np.expm1(1j * zeta) * (1.0 - beta / w)
     dy = 1j * (beta / w - w) * slope
     scale = end / (2.0 * (1.0 + beta))
-    return Contour(scale * y + start, scale * dy * flat.weights, flat.harmonics, start)
+    return Contour(scale * y + start, scale * dy * flat.weights, flat.readings, start)
 
 
 def flattened(region: Region, m: float, M: float) -> tuple[float, float]:

@@ -223,18 +223,11 @@ class Nodes(ABC):
 
         The error is what the last Fourier coefficients of the integrand show.
         """
-        sums = self._readings @ _parts(terms).T
+        sums = self.contour.readings @ _parts(terms).T
         coefficients = np.abs(sums[1:])
         half = coefficients.shape[0] // 2
         last = coefficients[:half].max(axis=0) + coefficients[half:].max(axis=0)
         return 2.0 * sums[0], 4.0 * last
-
-    @cached_property
-    def _readings(self) -> Array:
-        """What takes the rows' sums and their Fourier coefficients, shape (1 + 16, 2 N)."""
-        ones = np.ones((self.points.size, 1))
-        columns = np.concatenate([ones, self.contour.harmonics], axis=1)
-        return np.ascontiguousarray(_real_of_product(columns).T)
 
     @property
     def train_limit(self) -> float:

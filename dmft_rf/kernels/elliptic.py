@@ -85,7 +85,7 @@ def _by_mean(u, complement):
 
 @njit
 def half_plane(m, M, nodes, K, complement, nome):
-    """The contour of `dmft_rf.contour.half_plane_contour`: nodes, weights, harmonics.
+    """The contour of `dmft_rf.contour.half_plane_contour`: nodes, weights, readings.
 
     K = K(k) and complement = 1 - k^2 for k = (M - m)/(M + m); 1/R = exp(-pi K'/(4 K)) = ``nome``.
     """
@@ -102,7 +102,8 @@ def half_plane(m, M, nodes, K, complement, nome):
     s, c, d = sn_cn_dn(u, complement)
     z = np.empty(nodes, np.complex128)
     weights = np.empty(nodes, np.complex128)
-    harmonics = np.empty((nodes, 2 * (nodes - first)), np.complex128)
+    count = nodes - first
+    readings = np.zeros((1 + 2 * count, 2 * nodes))
     for j in range(nodes):
         place = 2.0 * j + 1.0 - nodes  # in units of K/nodes
         sn, cn, dn = s[j], c[j], d[j]
@@ -121,10 +122,14 @@ def half_plane(m, M, nodes, K, complement, nome):
         z[j] = np.sqrt(m * M) * np.sqrt(above / below)
         turn = root_k * slope * complex(cos, sin) / (above * below)  # dz/(i z du)
         weights[j] = z[j] * turn * (K / (np.pi * nodes))
-        for i in range(first, nodes):
-            angle = np.pi * i * (j + 0.5) / nodes
-            decay = nome ** (2.0 * nodes - i)
-            wave = complex(decay * np.cos(angle), -decay * np.sin(angle))
-            harmonics[j, i - first] = wave
-            harmonics[j, i + nodes - 2 * first] = wave.conjugate()
-    return z, weights, harmonics
+        readings[0, 2 * j] = 1.0
+        for i in range(count):
+            order = first + i
+            angle = np.pi * order * (j + 0.5) / nodes
+            decay = nome ** (2.0 * nodes - order)
+            # Re[(x + i y) e^{-+ i angle}] = x cos +- y sin
+            readings[1 + i, 2 * j] = decay * np.cos(angle)
+            readings[1 + i, 2 * j + 1] = decay * np.sin(angle)
+            readings[1 + count + i, 2 * j] = decay * np.cos(angle)
+            readings[1 + count + i, 2 * j + 1] = -decay * np.sin(angle)
+    return z, weights, readings
