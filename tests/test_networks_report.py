@@ -226,6 +226,20 @@ def test_tables_have_one_line_for_all_seeds(full: Store) -> None:
     assert len(rows) == len({row[0] for row in rows}) == 5
 
 
+def test_exponents_step_by_step(full: Store) -> None:
+    """A law has the same exponent between all sizes, one that bends does not."""
+    images = [found for found in full.runs.values() if found.setting.case == "images"]
+    bent = [
+        dataclasses.replace(r, curves=r.curves | {"step": r.step * (1 + (r.setting.n > 32))})
+        for r in images
+    ]
+    for runs, wanted in ((images, (1.0, 1.0)), (bent, (1.0, 2.0))):
+        ((_, _, (head, rows)),) = tables.local_exponents(runs)
+        assert head == ["date", "16 to 32", "32 to 64"]
+        (row,) = (row for row in rows if row[0] == "test/train loss = 2")
+        assert np.allclose([float(cell.split()[0]) for cell in row[1:]], wanted, atol=0.03)
+
+
 def test_every_run_is_in_the_file_of_values(full: Store) -> None:
     text = tables.every_run(full.runs.values())
     rows = {row["run"]: row for row in csv.DictReader(io.StringIO(text))}

@@ -167,7 +167,10 @@ def draw_optimisers(numbers: Numbers) -> Figure:
 def draw_passes(numbers: Numbers) -> Figure:
     """Loss ratio of full batches along the passes; of all protocols after equally many."""
     full = sorted({path.split("/")[0] for path in numbers if "full batch" in path.split("/")[0]})
-    figure, (axes,) = canvas(len(full) + 1, 3.3)
+    columns = len(full) + 1 if len(full) < 3 else 2
+    rows = -(-(len(full) + 1) // columns)
+    figure, grid = canvas(columns, 0.4 + 2.8 * rows, rows=rows)
+    axes = grid.ravel()
     where = float(numbers["passes"])
     sizes = sorted({label for name in full for label in labels(numbers, "n", f"{name}/")}, key=size)
     most = max(
@@ -186,8 +189,11 @@ def draw_passes(numbers: Numbers) -> Figure:
         ax.set_title(name, fontsize=8)
         ax.set_xlabel("passes over the data")
         legend(ax)
-    axes[0].set_ylabel("test over train loss")
-    last = axes[-1]
+    for ax in grid[:, 0]:
+        ax.set_ylabel("test over train loss")
+    last = axes[len(full)]
+    for ax in axes[len(full) + 1 :]:
+        ax.set_visible(False)
     names = sorted({path.split("/")[0] for path in numbers if "/at/" in path})
     for i, name in enumerate(names):
         n, ratio, error = (numbers[f"{name}/at/{what}"] for what in ("n", "ratio", "error"))

@@ -106,6 +106,7 @@ def _sections(store: Store) -> list[tuple[str, str, Table]]:
             (["run", "reason"], gone))] if gone else []),
         *tables.times(runs),
         *tables.exponents(runs),
+        *tables.local_exponents(runs),
         *tables.by_index(runs),
         ("Provenance", "Data, device, versions.", (["of"], [[text] for text in where])),
     ]  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-from validation.networks import summary
+from validation.networks import dating, summary
 from validation.networks.dating import NEAR, QUALITY
 from validation.networks.store import Run
 from validation.networks.summary import DATES, Dated, grouped
@@ -69,6 +70,37 @@ def exponents(runs: Sequence[Run]) -> list[Section]:
                 for label, found in lines.items()
             ]
             sections.append((f"Exponents against {against}", _EXPONENTS, (head, rows)))
+    return sections
+
+
+def local_exponents(runs: Sequence[Run]) -> list[Section]:
+    """Exponents against n between successive sizes of the main line of each case."""
+    dated = {one.setting.key: one for one in summary.dates(runs)}
+    sections = []
+    for case in sorted({run.setting.case for run in runs}):
+        line = [
+            dated[run.setting.key]
+            for run in summary.main_line(run for run in runs if run.setting.case == case)
+        ]
+        sizes = sorted({one.setting.n for one in line})
+        pairs = list(itertools.pairwise(sizes))
+        rows = []
+        for name in _present(line):
+            found = [
+                dating.slope(
+                    *summary.points_of([o for o in line if o.setting.n in pair], name, "n")
+                )
+                for pair in pairs
+            ]
+            rows.append([DATES[name], *(str(fit) if fit.seeds else _NOT for fit in found)])
+        if pairs:
+            sections.append(
+                (
+                    f"Exponents against n, step by step: {case}",
+                    "Between successive sizes of the main line; a power law has one for all.",
+                    (["date", *(f"{low} to {high}" for low, high in pairs)], rows),
+                )
+            )
     return sections
 
 
