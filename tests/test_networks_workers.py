@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_training import (
     SMALL,
@@ -32,7 +33,7 @@ from validation.networks.engine import run
 from validation.networks.merge import merge
 from validation.networks.plan import Setting
 from validation.networks.progress import Progress, cost
-from validation.networks.store import Run, Store
+from validation.networks.store import PICTURES, Run, Store
 from validation.networks.workers import run_at_once
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -295,6 +296,33 @@ def test_merging(whole: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not (tmp_path / "out" / "networks.md").exists()
     assert validation_main([*arguments, "--report"]) == 0
     assert (tmp_path / "out" / "networks.md").is_file()
+
+
+class Seen(Fake):
+    """With pictures."""
+
+    def measure(self) -> dict:
+        picture = np.full((2, 4, 4), float(self.step), dtype=np.float16)
+        return super().measure() | {"shown": picture, "shown_nearest": picture}
+
+
+def test_pictures_are_kept_of_some(tmp_path: Path) -> None:
+    big, small = Store(tmp_path / "big.h5"), Store(tmp_path / "small.h5")
+    run(big, TWO, Seen, quiet=True)
+    assert merge(small, [big.path], pictures=[TWO[0].key]) == (2, 0)
+    first, second = (Store(small.path).runs[setting.key] for setting in TWO)
+    assert first.curves.keys() >= PICTURES
+    assert not PICTURES & second.curves.keys()
+    whole = big.runs[TWO[1].key].curves
+    assert whole.keys() - PICTURES == second.curves.keys()
+    assert all(np.array_equal(second.curves[k], whole[k]) for k in second.curves)
+    # they are the same runs still, in both directions, unless pictures that both have differ
+    assert merge(Store(small.path), [big.path]) == (0, 2)
+    assert merge(Store(big.path), [small.path]) == (0, 2)
+    other = {name: first.curves[name] + np.float16(1.0) for name in PICTURES}
+    changed = dataclasses.replace(first, curves=first.curves | other)
+    assert not first.same_numbers(changed)
+    assert first.same_numbers(changed.without_pictures())
 
 
 class Other(Fake):

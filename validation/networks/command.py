@@ -60,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         help="train nothing, add the runs of other networks.h5 to that of --out; with --report, "
         "write the report then",
     )  # fmt: skip
+    parser.add_argument(
+        "--pictures", nargs="+", default=[""], metavar="TEXT",
+        help="with --merge: keep generated pictures only of runs whose name begins with TEXT (they "
+        "take nine tenths of a store)",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser
 
@@ -119,7 +124,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.merge:
         from validation.networks.merge import merge
 
-        added, there = merge(store, options.merge)
+        added, there = merge(store, options.merge, options.pictures)
         print(f"{added} runs added to {store.path}, {there} were there already")
         if not options.report:
             return DONE

@@ -10,7 +10,9 @@ from dmft_rf import DataError
 from validation.networks.store import Run, Store
 
 
-def merge(store: Store, files: Sequence[str | os.PathLike[str]]) -> tuple[int, int]:
+def merge(
+    store: Store, files: Sequence[str | os.PathLike[str]], pictures: Sequence[str] = ("",)
+) -> tuple[int, int]:
     """Add the runs of other files that a store does not have; nothing or all is written.
 
     Parameters
@@ -19,6 +21,8 @@ def merge(store: Store, files: Sequence[str | os.PathLike[str]]) -> tuple[int, i
         Is locked meanwhile.
     files : sequence of path
         Are only read, and may be in use: what they hold when they are read is taken.
+    pictures : sequence of str
+        Generated pictures are kept of runs whose names begin with one of these (default: of all).
 
     Returns
     -------
@@ -42,8 +46,9 @@ def merge(store: Store, files: Sequence[str | os.PathLike[str]]) -> tuple[int, i
         for other in others:
             for key, run in other.ended.items():
                 if key not in have:
-                    have[key] = run, other.path
-                    new.append(run)
+                    kept = run if key.startswith(tuple(pictures)) else run.without_pictures()
+                    have[key] = kept, other.path
+                    new.append(kept)
                     continue
                 mine, place = have[key]
                 if not mine.same_numbers(run):
