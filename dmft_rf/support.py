@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.kernels.fixed_point import outer_branch, outside
+from dmft_rf.kernels.fixed_point import family, outside, outside_on
 from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order, support_end
 
 Array = NDArray[np.float64]
@@ -35,6 +35,8 @@ Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
 
 # the logit of a place in an interval is followed this far; beyond it rounding meets the end
 _FAR = 36.0
+# of z(k), relative to its terms
+_ROUNDING = 1e-13
 # Newton steps at one point below the support; near an edge every step halves the error
 _MOST_STEPS = 200
 # an interval whose ends differ by more than this factor is searched on a logarithmic scale
@@ -219,9 +221,12 @@ class SupportFinder:
         k = (offset - trace) / self.psi_p
         for _ in range(_MOST_STEPS):
             z, slope = self._at_k(k, False)
-            step = (offset - z) / slope if slope > 0.0 else math.nan
-            if step <= -2e-15 * k:
-                return k, self._E_at(k)
+            miss = offset - z
+            step = miss / slope if slope > 0.0 else math.nan
+            if step <= -2e-15 * k:  # a step back is rounding, or the start was not on the left
+                if miss >= -_ROUNDING * (abs(z) - self.psi_p * k):
+                    return k, self._E_at(k)
+                break
             k += step
         raise ConvergenceError(
             f"no solution at z = s^2 {offset:+g}, below the spectrum of U "
@@ -239,15 +244,10 @@ class SupportFinder:
         return -float(ridge(kappa, self.psi_n, self.data_lam, self.data_w)[0])
 
     def _k(self, c: float, sign: int) -> float:
-        """k_+(c) or k_-(c) for c >= 0."""
-        g = self.gamma2 * max(c, 0.0)
-        trace = self.b2 + self.vn + g
-        root = math.sqrt((self.b2 - self.vn) ** 2 + g * (g + 2.0 * (self.b2 + self.vn)))
-        k_plus = 0.5 * (trace + root)
-        return k_plus if sign > 0 else self.b2 * self.vn / k_plus
+        return float(family(c, sign, self.par))
 
     def _at_kappa(self, kappa: float, sign: int) -> tuple[float, float]:
-        return outer_branch(kappa, sign, self.par, self.lam, self.w)
+        return outside_on(kappa, self._c(kappa), sign, self.par, self.lam, self.w)
 
     def _c_of(self, k: float) -> float:
         """c(k) = (k - b^2)(k - v_n)/(gamma^2 k), the spectral parameter that C sees."""

@@ -181,6 +181,18 @@ def test_the_solvable_model_beside_the_networks() -> None:
     assert found[64].tau_mem < found[128].tau_mem < found[256].tau_mem
 
 
+def test_tau_mem_of_unlimited_parameters_is_proportional_to_n_far_above_d() -> None:
+    law, d = Covariance([0.1, 0.5], [0.75, 0.25]), 64
+
+    def tau_mem(n: int, parameters: float) -> float:
+        return solvable.curves(law, n, d, parameters, 100, points=2).tau_mem
+
+    many = solvable.UNLIMITED * d**2
+    assert math.isclose(tau_mem(32 * d, many) / tau_mem(16 * d, many), 2.0, rel_tol=0.03)
+    for n in (d // 4, 8 * d):  # more parameters change nothing
+        assert math.isclose(tau_mem(n, many), tau_mem(n, 100.0 * many), rel_tol=1e-3)
+
+
 def test_a_model_that_never_overfits_has_no_tau_mem() -> None:
     # fewer features than samples: the two losses stay close
     curves = solvable.curves(Covariance.isotropic(), 64 * 64, 64, 64 * 64, 400)

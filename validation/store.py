@@ -29,11 +29,11 @@ import scipy
 from dmft_rf import DataError, __version__
 from dmft_rf.store import describe_model, describe_rule, git_commit
 from validation.cases import Case
+from validation.hdf5 import opened
 from validation.simulate import Cell
 
 SCHEMA = 1
 _MARK = "validation_schema"
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError)
 
 
 class Store:
@@ -160,26 +160,8 @@ def _read_cell(group: Any) -> Cell:
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """An HDF5 file of this kind, open for reading; DataError for anything else."""
-    try:
-        with h5py.File(path, "r") as file:
-            if _MARK not in file.attrs:
-                raise DataError(f"{path}: is not a file of validation results; it is left alone")
-            if not 1 <= int(file.attrs[_MARK]) <= SCHEMA:
-                raise DataError(
-                    f"{path}: has schema {int(file.attrs[_MARK])}, this version reads {SCHEMA}"
-                )
-            yield file
-    except DataError:
-        raise
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: is truncated, damaged or no HDF5 file ({reason}); it is left alone, move it "
-            "away or choose another output folder"
-        ) from error
+def _opened(path: Path) -> contextlib.AbstractContextManager[Any]:
+    return opened(path, _MARK, SCHEMA, "is not a file of validation results")
 
 
 def _read_all(path: Path) -> Iterator[Cell]:

@@ -84,10 +84,10 @@ def _by_mean(u, complement):
 
 
 @njit
-def half_plane(m, M, nodes, K, complement, nome):
+def half_plane(m, M, nodes, K, complement, fall):
     """The contour of `dmft_rf.contour.half_plane_contour`: nodes, weights, readings.
 
-    K = K(k) and complement = 1 - k^2 for k = (M - m)/(M + m); 1/R = exp(-pi K'/(4 K)) = ``nome``.
+    K = K(k) and complement = 1 - k^2 for k = (M - m)/(M + m); ``fall`` = 1/R = exp(-pi K'/(4 K)).
     """
     k = (M - m) / (M + m)
     root_k = np.sqrt(k)
@@ -126,7 +126,7 @@ def half_plane(m, M, nodes, K, complement, nome):
         for i in range(count):
             order = first + i
             angle = np.pi * order * (j + 0.5) / nodes
-            decay = nome ** (2.0 * nodes - order)
+            decay = fall ** (2.0 * nodes - order)
             # Re[(x + i y) e^{-+ i angle}] = x cos +- y sin
             readings[1 + i, 2 * j] = decay * np.cos(angle)
             readings[1 + i, 2 * j + 1] = decay * np.sin(angle)

@@ -114,25 +114,22 @@ def outside(k, kappa, c, par, lam, w):
 
 
 @njit
-def outer_branch(kappa, sign, par, lam, w):
-    """``outside`` at k_+ (sign > 0) or k_-, the eigenvalues of K that belong to c = -zeta(kappa).
+def family(c, sign, par):
+    """k_+ (sign > 0) or k_-, the two eigenvalues of K that belong to c >= 0.
 
-    k_+ k_- = b^2 v_n and k_+ + k_- = b^2 + v_n + gamma^2 c; zeta as in kernels.silverstein. A
-    zero eigenvalue in ``lam`` adds nothing to it.
+    k_+ k_- = b^2 v_n and k_+ + k_- = b^2 + v_n + gamma^2 c.
     """
-    psi_n, b2, gamma2 = par[1], par[2], par[5]
-    vn = par[3] / psi_n
-    ell = 0.0
-    for a in range(lam.size):
-        if lam[a] > 0.0:
-            ell += w[a] * (lam[a] / (lam[a] + kappa))
-    c = -kappa * (1.0 - ell / psi_n)
-    g = gamma2 * max(c, 0.0)
+    b2, vn = par[2], par[3] / par[1]
+    g = par[5] * max(c, 0.0)
     root = np.sqrt((b2 - vn) ** 2 + g * (g + 2.0 * (b2 + vn)))
-    k = 0.5 * (b2 + vn + g + root)
-    if sign < 0:
-        k = b2 * vn / k
-    return outside(k, kappa, c, par, lam, w)
+    k_plus = 0.5 * (b2 + vn + g + root)
+    return k_plus if sign > 0 else b2 * vn / k_plus
+
+
+@njit
+def outside_on(kappa, c, sign, par, lam, w):
+    """``outside`` on one of the two families, at k_+(c) or k_-(c) with c = -zeta(kappa)."""
+    return outside(family(c, sign, par), kappa, c, par, lam, w)
 
 
 @njit

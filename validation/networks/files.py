@@ -7,17 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import DataError
+from validation import hdf5
 from validation.networks.plan import Setting
 
 #: 2: runs may have diverged
 SCHEMA = 2
 _MARK = "networks_schema"
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError)
 
 
 def mark(file: Any, kind: str) -> None:
@@ -56,20 +55,8 @@ def read_arrays(group: Any) -> dict[str, NDArray[Any]]:
 @contextlib.contextmanager
 def opened(path: Path, kind: str) -> Iterator[Any]:
     """An HDF5 file of this kind, open for reading; DataError for anything else."""
-    try:
-        with h5py.File(path, "r") as file:
-            if _MARK not in file.attrs or str(file.attrs.get("kind")) != kind:
-                raise DataError(f"{path}: holds no {kind} of trained networks; it is left alone")
-            if not 1 <= int(file.attrs[_MARK]) <= SCHEMA:
-                raise DataError(
-                    f"{path}: has schema {int(file.attrs[_MARK])}, this version reads {SCHEMA}"
-                )
-            yield file
-    except DataError:
-        raise
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: is truncated, damaged or no HDF5 file ({reason}); it is left alone, move it "
-            "away or choose another output folder"
-        ) from error
+    otherwise = f"holds no {kind} of trained networks"
+    with hdf5.opened(path, _MARK, SCHEMA, otherwise) as file:
+        if str(file.attrs.get("kind")) != kind:
+            raise DataError(f"{path}: {otherwise}; it is left alone")
+        yield file

@@ -20,6 +20,9 @@ from validation.networks.summary import date, grouped
 Array = NDArray[np.float64]
 Numbers = dict[str, Array]
 
+# samples over dimensions up to which the solvable model is followed
+_FAR = 16
+
 
 def _number(value: float) -> Array:
     return np.asarray(float(value))
@@ -148,7 +151,10 @@ def mixture(store: Store) -> Numbers:
 
 
 def theory(store: Store) -> Numbers:
-    """Loss gap of the networks and of the solvable model, each over its own tau_mem."""
+    """Loss gap of the networks and of the solvable model, each over its own tau_mem.
+
+    ``unlimited/n`` and ``tau_mem``: the model with unlimited parameters, up to n = 16 d.
+    """
     runs = [run for run in main_line(store, "images") if run.setting.seed == 0]
     if not runs:
         return {}
@@ -172,4 +178,13 @@ def theory(store: Store) -> Numbers:
         out[f"{path}/model/tau_mem"] = _number(scale)
         out[f"{path}/model/tau"] = model.tau / scale
         out[f"{path}/model/train"], out[f"{path}/model/test"] = model.train, model.test
-    return out if len(out) > 2 else {}
+    if len(out) <= 2:
+        return {}
+    # with unlimited parameters, and to where n is far above d
+    smallest = min(run.setting.n for run in runs)
+    doublings = math.ceil(math.log2(max(_FAR * d / smallest, 1.0)))
+    sizes = [smallest * 2**i for i in range(doublings + 1)]
+    parameters = solvable.UNLIMITED * d**2
+    times = [solvable.curves(covariance, n, d, parameters, index, 2).tau_mem for n in sizes]
+    out["unlimited/n"], out["unlimited/tau_mem"] = np.array(sizes, dtype=float), np.array(times)
+    return out

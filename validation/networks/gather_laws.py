@@ -60,15 +60,19 @@ def scaling(store: Store, case: str = "images") -> Numbers:
     }
 
 
-def scaling_width(store: Store) -> Numbers:
-    """Training times against W at every n that has two widths or more, as ``n=<n>/<date>/...``."""
+def _widths(store: Store) -> list[Run]:
+    """Runs of the protocol of the main line, at all widths."""
     line = main_line(store, "images")
     if not line:
-        return {}
+        return []
     protocol = line[0].setting.protocol
-    runs = [run for run in _alike(store, line) if run.setting.protocol == protocol]
+    return [run for run in _alike(store, line) if run.setting.protocol == protocol]
+
+
+def scaling_width(store: Store) -> Numbers:
+    """Training times against W at every n that has two widths or more, as ``n=<n>/<date>/...``."""
     out: Numbers = {}
-    for group in grouped(_dated(store, runs), lambda s: (s.n,)):
+    for group in grouped(_dated(store, _widths(store)), lambda s: (s.n,)):
         if len({one.setting.width for one in group.members}) > 1:
             found = _law(group.members, "width")
             out |= {f"n={group.label[0]}/{path}": values for path, values in found.items()}
@@ -77,11 +81,7 @@ def scaling_width(store: Store) -> Numbers:
 
 def diagram(store: Store) -> Numbers:
     """Region of every run in the plane of n and W at one budget of steps: n, W, region, seed."""
-    line = main_line(store, "images")
-    if not line:
-        return {}
-    protocol = line[0].setting.protocol
-    runs = [run for run in _alike(store, line) if run.setting.protocol == protocol]
+    runs = _widths(store)
     if len({run.setting.width for run in runs}) < 2 or len({run.setting.n for run in runs}) < 2:
         return {}
     # the budget that decides most runs, and of several the largest

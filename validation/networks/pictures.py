@@ -184,17 +184,24 @@ def draw_theory(numbers: Numbers) -> Figure:
     axes[1].set_title("solvable model: dashed", fontsize=7)
     log_y(axes[1])
     n = np.array([size(label) for label in found])
-    for kind, mark in (("network", "o-"), ("model", "s--")):
-        tau = np.array([float(numbers[f"{label}/{kind}/tau_mem"]) for label in found])
-        axes[2].plot(n, tau / tau[0], mark, color=BLUE if kind == "network" else VERMILION,
-                     markersize=4, label=kind)  # fmt: skip
-    axes[2].plot(n, n / n[0], ":", color=GREY, label="proportional to n")
-    log2_x(axes[2], n)
+    times = {
+        kind: (n, np.array([float(numbers[f"{label}/{kind}/tau_mem"]) for label in found]))
+        for kind in ("network", "model")
+    } | {"unlimited": (numbers["unlimited/n"], numbers["unlimited/tau_mem"])}
+    told = ("network", "model", "model, unlimited\nparameters")
+    for (x, tau), name, mark, colour in zip(
+        times.values(), told, ("o-", "s--", "^:"), (BLUE, VERMILION, GREEN), strict=True
+    ):
+        axes[2].plot(x, tau / tau[0], mark, color=colour, markersize=4, label=name)
+    n = numbers["unlimited/n"]
+    axes[2].plot(n, n / n[0], color=GREY, linewidth=0.8, label="proportional to n")
+    log2_x(axes[2], n[::2])
+    axes[2].tick_params(axis="x", labelsize=7)
     log_y(axes[2])
     axes[2].set_xlabel("training samples n")
     axes[2].set_ylabel(r"$\tau_{\rm mem}(n)/\tau_{\rm mem}(n_{\min})$")
     legend_below(figure, axes[0])
-    legend(axes[2])
+    legend(axes[2], loc="lower right")
     return figure
 
 
@@ -275,8 +282,9 @@ PICTURES: dict[str, Picture] = {
         "The solvable model beside the networks",
         "Random features with the covariance of the same pictures, the same t and n/d, and as many "
         "trained parameters; each time over its own tau_mem (loss ratio 2). Nothing is fitted. "
-        "Seed 0; where the model never reaches the ratio 2, it is not drawn. Before training the "
-        "model says nothing (loss 1), the networks, which predict v, a little (0.83).",
+        "Seed 0; where the model never reaches the ratio 2, it is not drawn. With unlimited "
+        "parameters its tau_mem becomes proportional to n where n is far above d. Before training "
+        "the model says nothing (loss 1), the networks, which predict v, a little (0.83).",
         gather.theory, draw_theory,
     ),
 }  # fmt: skip

@@ -2,7 +2,8 @@ r"""The random-features model beside the networks: same data, same time, same n/
 
 The theory gets the eigenvalues of the covariance of the images, the diffusion time t = -log a_k of
 the time index, psi_n = n/d, and psi_p such that its trained layer, p x d, holds as many parameters
-as the network: psi_p = (parameters)/d^2. Nothing is fitted. Its training time has no unit in steps
+as the network: psi_p = (parameters)/d^2. Nothing is fitted. What limited parameters do shows beside
+the same model with unlimited ones. Its training time has no unit in steps
 of Adam, so that curves are compared on axes scaled by tau_mem, dated by the same definition (test
 over train loss = 2) on both.
 """
@@ -21,6 +22,9 @@ from validation.networks.dating import RATIO
 from validation.networks.schedule import diffusion_time
 
 Array = NDArray[np.float64]
+
+#: psi_p beyond which tau_mem no longer depends on the number of parameters (to 0.1 % at n <= 8 d)
+UNLIMITED = 1e5
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Curves:
 
 
 def curves(
-    covariance: Covariance, n: int, d: int, parameters: int, index: int, points: int = 120
+    covariance: Covariance, n: int, d: int, parameters: float, index: int, points: int = 120
 ) -> Curves:
     """Losses from the solvable model; raises what `dmft_rf.solve` raises."""
     model = ScoreModel(diffusion_time(index), parameters / d**2, n / d, covariance=covariance)
