@@ -201,7 +201,8 @@ def draw_theory(numbers: Numbers) -> Figure:
     axes[2].set_xlabel("training samples n")
     axes[2].set_ylabel(r"$\tau_{\rm mem}(n)/\tau_{\rm mem}(n_{\min})$")
     legend_below(figure, axes[0])
-    legend(axes[2], loc="lower right")
+    axes[2].set_ylim(top=30.0 * axes[2].get_ylim()[1])  # room for the legend
+    legend(axes[2], loc="upper left")
     return figure
 
 
