@@ -37,7 +37,7 @@ Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
 _FAR = 36.0
 # of z(k), relative to its terms
 _ROUNDING = 1e-13
-# Newton steps at one point below the support; near an edge every step halves the error
+# steps of a search; near an edge every Newton step halves the error
 _MOST_STEPS = 200
 # an interval whose ends differ by more than this factor is searched on a logarithmic scale
 _WIDE = 8.0
@@ -285,13 +285,13 @@ class SupportFinder:
         spread = (
             self.b2 + self.vn + self.gamma2 * float(self.lam.max()) * (1 + self.psi_n**-0.5) ** 2
         )
-        high = math.log(spread * math.sqrt(self.total / self.psi_p)) + 1.0
-        low = high
-        while self._at_k(-math.exp(low), False)[1] > 0.0:
-            low -= 2.0
-        while self._at_k(-math.exp(high), False)[1] < 0.0:
-            high += 1.0
-        return low, high
+        start = math.log(spread * math.sqrt(self.total / self.psi_p)) + 1.0
+
+        def slope(u: float) -> float:
+            return self._at_k(-math.exp(u), False)[1]
+
+        low = _first(lambda u: not slope(u) > 0.0, start, -2.0)
+        return low, _first(lambda u: not slope(u) < 0.0, start, 1.0)
 
     def _outer_edge(self, sign: int) -> float:
         """The edge in the piece beyond the largest eigenvalue of C: top (+) or bottom (-)."""
@@ -301,22 +301,15 @@ class SupportFinder:
             return self._at_kappa(start - math.exp(u), sign)
 
         scale = math.log(abs(start))
-        low = scale
-        while slope(low)[1] > 0.0:
-            low -= 2.0
-        high = scale
-        while slope(high)[1] <= 0.0:
-            high += 2.0
+        low = _first(lambda u: not slope(u)[1] > 0.0, scale, -2.0)
+        high = _first(lambda u: not slope(u)[1] <= 0.0, scale, 2.0)
         return self._edge(slope, low, high)
 
     def _one_sided(self, at: Slope, a: float, b: float) -> float:
         """Edge in (a, b) when the slope falls from a positive value at a to -infinity at b."""
         slope = _logit(at, a, b)
-        low, high = 0.0, 0.0
-        while slope(low)[1] <= 0.0:
-            low -= 1.0
-        while slope(high)[1] > 0.0:
-            high += 1.0
+        low = _first(lambda u: not slope(u)[1] <= 0.0, 0.0, -1.0)
+        high = _first(lambda u: not slope(u)[1] > 0.0, 0.0, 1.0)
         return self._edge(slope, low, high)
 
     def _concave(
@@ -385,6 +378,15 @@ def _from_logit(u: float, a: float, b: float) -> float:
 def _logit(at: Slope, a: float, b: float) -> Slope:
     """``at`` as a function of the logit of its argument's place in (a, b)."""
     return lambda u: at(_from_logit(u, a, b))
+
+
+def _first(holds: Callable[[float], bool], u: float, step: float) -> float:
+    """The first of u, u + step, u + 2 step, ... where ``holds``; ConvergenceError if none does."""
+    for _ in range(_MOST_STEPS):
+        if holds(u):
+            return u
+        u += step
+    raise ConvergenceError("an edge of the spectrum of U cannot be enclosed")
 
 
 def _root(f: Callable[[float], float], a: float, b: float) -> float:
