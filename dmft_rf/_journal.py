@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._output import sync_folder
 from dmft_rf.errors import DataError
 
 _FIRST_LINE = b"dmft_rf points 1\n"
@@ -83,7 +84,7 @@ class Journal:
                 self._rewind(0)
                 self._write(header)
                 self.sync()
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
             else:
                 self._check(content, header)
                 self.entries, good = _parse(content, len(header))
@@ -202,12 +203,3 @@ def _payloads(view: memoryview, start: int) -> Iterator[tuple[memoryview, int]]:
             return
         yield payload, stop
         start = stop
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -8,9 +8,10 @@ import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dmft_rf._interrupt import held_back
 from dmft_rf.errors import DataError
 
-__all__ = ["check_output", "replacing"]
+__all__ = ["check_output", "replacing", "sync_folder"]
 
 
 def check_output(
@@ -67,7 +68,8 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
 
     Only a body that ends without an exception has an effect: the temporary file is then flushed
     to disk and renamed, so that ``path`` is at every moment the old file or the complete new one.
-    After an exception the temporary file is removed.
+    After an exception the temporary file is removed. An interruption waits for the end of the body
+    and comes before the renaming.
 
     Raises
     ------
@@ -79,15 +81,27 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     target = Path(os.path.realpath(place))
     temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        with held_back():
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
         if not overwrite:
             # somebody else may have written it while the body ran
             check_output(place)
         os.replace(temporary, target)
+        sync_folder(target.parent)
     except OSError as error:
         raise DataError(f"{place}: cannot be written ({error})") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until names made or changed in a folder are on the disk, safe from a power cut."""
+    with contextlib.suppress(OSError):  # not every system opens folders
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._interrupt import recognized
 from dmft_rf._journal import Entry, Journal
 from dmft_rf._version import __version__
 from dmft_rf.errors import ModelError, WorkerError
@@ -180,7 +181,8 @@ class Campaign:
             return
         if executor is None and workers is None:
             for number, indices in _chunks(ordered, [1] * len(ordered)):
-                results, _ = work(ordered[number].plan.job(indices), ordered[number].shapes)
+                with recognized():
+                    results, _ = work(ordered[number].plan.job(indices), ordered[number].shapes)
                 record(number, results)
             return
         pool = Pool(workers, executor)

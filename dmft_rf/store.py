@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing
 from dmft_rf._version import __version__
 from dmft_rf.covariance import Covariance
@@ -139,31 +140,38 @@ def save(
     if not runs:
         raise DataError(f"{os.fspath(path)}: no result to store")
     prepared = {_name(name): _run(one, solution, extra) for name, one in runs.items()}
-    import h5py
-
     with replacing(path, overwrite=overwrite) as temporary:
         try:
-            # made in memory: HDF5 does not survive a disk that is full when it closes a file
-            with h5py.File(temporary.name, "w", driver="core", backing_store=False) as file:
-                file.attrs[_MARK] = SCHEMA
-                for name, run in prepared.items():
-                    group = file.create_group(name)
-                    for key, value in run.attributes.items():
-                        group.attrs[key] = h5py.Empty("f8") if value is None else value
-                    for key, array in run.arrays.items():
-                        # a checksum, so that damage is an error and not a wrong number
-                        group.create_dataset(
-                            key, data=array, fletcher32=bool(array.shape and array.size)
-                        )
-                file.flush()
-                image = file.id.get_file_image()
-            temporary.write_bytes(image)
-        except DataError:
-            raise
+            temporary.write_bytes(_image(prepared, temporary.name))
         except _DAMAGE as error:
             raise DataError(f"{os.fspath(path)}: cannot be written ({error})") from error
 
 
+@held_back()
+def _image(runs: dict[str, Run], name: str) -> bytes:
+    """The bytes of a file of ``runs``.
+
+    Made in memory: HDF5 does not survive a disk that is full when it closes a file.
+    """
+    import h5py
+
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
+        file.attrs[_MARK] = SCHEMA
+        for key, run in runs.items():
+            group = file.create_group(key)
+            for attribute, value in run.attributes.items():
+                group.attrs[attribute] = h5py.Empty("f8") if value is None else value
+            for array_name, array in run.arrays.items():
+                # a checksum, so that damage is an error and not a wrong number
+                group.create_dataset(
+                    array_name, data=array, fletcher32=bool(array.shape and array.size)
+                )
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+@held_back()
 def load(path: str | os.PathLike[str]) -> dict[str, Run]:
     """Read the runs of a file that `save` wrote.
 

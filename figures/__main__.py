@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmft_rf import ConvergenceError, DataError, ModelError
+from dmft_rf._interrupt import recognized
 from figures.catalogue import MODULES, NETWORKS, PROFILES, Figure, figure
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
             for name, about in chosen.items():
                 print(f"{name:18} {about.title}")
             return DONE
-        return _run(options, chosen)
+        with recognized():
+            return _run(options, chosen)
     except (DataError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import DataError, __version__
+from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing
 from dmft_rf.store import git_commit
 
@@ -62,6 +63,7 @@ class Numbers:
         )
         yield from seen
 
+    @held_back()
     def save(self, path: Path) -> None:
         """Write the file; it is the old one or the complete new one at every moment."""
         import h5py
@@ -76,6 +78,7 @@ class Numbers:
                 file.create_dataset(key, data=array, fletcher32=bool(array.shape and array.size))
 
     @classmethod
+    @held_back()
     def load(cls, path: str | os.PathLike[str]) -> Numbers:
         """Read what `save` has written.
 

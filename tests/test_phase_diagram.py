@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -241,6 +242,8 @@ def test_interrupted_command_says_where_its_points_are_and_completes(tmp_path):
             assert process.poll() is None
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
+        late = threading.Timer(60.0, process.kill)
+        late.start()
         shown = b""
         while True:
             try:
@@ -250,6 +253,7 @@ def test_interrupted_command_says_where_its_points_are_and_completes(tmp_path):
             if not part:
                 break
             shown += part
+        late.cancel()
         assert process.wait(30) == 130
         assert process.stdout.read() == ""
     os.close(master)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from dmft_rf import ConvergenceError, DataError, ModelError
+from dmft_rf._interrupt import recognized
 
 PASS, FAIL, USAGE = 0, 1, 2
 
@@ -63,9 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         return benchmark(given[1:])
     options = _parser().parse_args(given)
     try:
-        if options.command:
-            return _golden(options.command)
-        return _validate(options)
+        with recognized():
+            return _golden(options.command) if options.command else _validate(options)
     except (DataError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE

@@ -32,8 +32,9 @@ from dmft_rf import (
     solve,
     timescales,
 )
+from dmft_rf._interrupt import held_back
+from dmft_rf._output import replacing
 from dmft_rf.store import git_commit
-from validation.store import _replacing
 
 Array = NDArray[np.float64]
 
@@ -169,17 +170,28 @@ def _compare(
 def renew(path: Path = FILE) -> int:
     """Store the values of today; returns how many quantities there are."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with _replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    found = {
+        f"{name}/{quantity}": array
+        for name, model in MODELS.items()
+        for quantity, array in values(model()).items()
+    }
+    _write(path, found)
+    return len(found)
+
+
+@held_back()
+def _write(path: Path, found: dict[str, Array]) -> None:
+    with (
+        replacing(path, overwrite=True) as temporary,
+        h5py.File(temporary, "w", libver="latest") as file,
+    ):
         file.attrs[_MARK] = 1
         file.attrs["package_version"], file.attrs["git_commit"] = __version__, git_commit()
-        for name, model in MODELS.items():
-            for quantity, array in values(model()).items():
-                file.create_dataset(f"{name}/{quantity}", data=array, track_times=False)
-                count += 1
-    return count
+        for name, array in found.items():
+            file.create_dataset(name, data=array, track_times=False)
 
 
+@held_back()
 def read(path: Path = FILE) -> dict[str, dict[str, Array]]:
     """Golden values by model and quantity."""
     out: dict[str, dict[str, Array]] = {}

@@ -17,8 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,8 @@ import numpy as np
 import scipy
 
 from dmft_rf import DataError, __version__
+from dmft_rf._interrupt import held_back
+from dmft_rf._output import replacing
 from dmft_rf.store import describe_model, describe_rule, git_commit
 from validation.cases import Case
 from validation.hdf5 import opened
@@ -88,19 +88,21 @@ class Store:
             self.cells[f"{case.name}.d{d}.s{seed}"] for d, seed in wanted if self.has(case, d, seed)
         ]
 
+    @held_back()
     def add(self, cell: Cell) -> None:
         """Keep a finished cell: it is on disk when this returns."""
         self.journal.mkdir(exist_ok=True)
         place = self.journal / f"{cell.key}.h5"
-        with _replacing(place) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(place, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
             file.attrs[_MARK] = SCHEMA
             _write_cell(file, cell)
         self.cells[cell.key] = cell
 
+    @held_back()
     def merge(self, cases: list[Case]) -> None:
         """Write all cells into the one file, then remove the small ones."""
         about = {case.name: case for case in cases}
-        with _replacing(self.path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(self.path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
             file.attrs[_MARK] = SCHEMA
             file.attrs["package_version"] = __version__
             file.attrs["git_commit"] = git_commit()
@@ -117,7 +119,7 @@ class Store:
                 _write_cell(file[cell.case].create_group(f"d{cell.d}.s{cell.seed}"), cell)
         for file in self.journal.glob("*.h5"):
             file.unlink()
-        for leftover in self.journal.glob(".*.part"):  # of a process that was killed
+        for leftover in self.journal.glob(".*.part*"):  # of a process that was killed
             leftover.unlink()
         with contextlib.suppress(OSError):
             self.journal.rmdir()
@@ -164,35 +166,18 @@ def _opened(path: Path) -> contextlib.AbstractContextManager[Any]:
     return opened(path, _MARK, SCHEMA, "is not a file of validation results")
 
 
-def _read_all(path: Path) -> Iterator[Cell]:
+@held_back()
+def _read_all(path: Path) -> list[Cell]:
     with _opened(path) as file:
-        for case in file.values():
-            for name, group in case.items():
-                if isinstance(group, h5py.Group) and name.startswith("d"):
-                    yield _read_cell(group)
+        return [
+            _read_cell(group)
+            for case in file.values()
+            for name, group in case.items()
+            if isinstance(group, h5py.Group) and name.startswith("d")
+        ]
 
 
+@held_back()
 def _read_single(path: Path) -> Cell:
     with _opened(path) as file:
         return _read_cell(file)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder that becomes ``path`` when the body has ended."""
-    temporary = path.with_name(f".{secrets.token_hex(6)}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself, against a power cut
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import DataError, GradientDescent, HeavyBall, ModelError, solve
+from dmft_rf._output import replacing
 from dmft_rf.activation import Activation
 from dmft_rf.model import ScoreModel
 from validation.losses import Trained, losses_from_weights
 from validation.network import conditional_average, draw_network
-from validation.store import _replacing
 
 Array = NDArray[np.float64]
 
@@ -170,7 +170,7 @@ class Training:
         """Write a checkpoint; the file is complete at every moment."""
         import json
 
-        with _replacing(path) as temporary, temporary.open("wb") as stream:
+        with replacing(path, overwrite=True) as temporary, temporary.open("wb") as stream:
             np.savez(
                 stream, B=self.B, velocity=self._velocity, square=self._square, steps=self.steps,
                 protocol=repr(self.protocol), rng=json.dumps(self._rng.bit_generator.state),

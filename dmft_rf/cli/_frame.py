@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from dmft_rf._interrupt import recognized
 from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError
 
 WRONG_VALUE, NOT_CONVERGED, INTERRUPTED = 2, 1, 130
@@ -45,7 +46,7 @@ def reporting(data: str | None) -> Iterator[None]:
     """
     try:
         one_blas_thread(data)
-        with warnings.catch_warnings():
+        with recognized(), warnings.catch_warnings():
             # imported here, since it brings numpy, which --help does not need
             from dmft_rf.covariance import SampleSizeWarning
 

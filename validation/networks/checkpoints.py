@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import DataError
+from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing
 from validation.networks.files import (
     mark,
@@ -57,6 +58,7 @@ class Checkpoints:
         """File of a run."""
         return self.folder / f"{setting.key}.h5"
 
+    @held_back()
     def save(self, setting: Setting, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of a run."""
         self.folder.mkdir(exist_ok=True)
@@ -73,6 +75,7 @@ class Checkpoints:
             for i, leaf in enumerate(checkpoint.leaves):
                 leaves.create_dataset(f"{i:04d}", data=leaf, fletcher32=bool(leaf.ndim))
 
+    @held_back()
     def load(self, setting: Setting) -> Checkpoint | None:
         """Where a run was left, or None.
 

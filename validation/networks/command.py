@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmft_rf import DataError, ModelError, WorkerError
+from dmft_rf._interrupt import recognized
 
 if TYPE_CHECKING:
     from validation.networks.engine import Trains
@@ -73,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return _run(options)
+        with recognized():
+            return _run(options)
     except (DataError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE

@@ -29,6 +29,7 @@ import scipy
 from numpy.typing import NDArray
 
 from dmft_rf import DataError, __version__
+from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing
 from dmft_rf.store import git_commit
 from validation.networks.checkpoints import Checkpoints
@@ -126,6 +127,7 @@ class Store:
         self.diverged: dict[str, Run] = {}
         self._read()
 
+    @held_back()
     def _read(self) -> None:
         if not os.path.lexists(self.path):
             return
@@ -188,6 +190,7 @@ class Store:
             "choose another output folder"
         )
 
+    @held_back()
     def add(self, *runs: Run) -> None:
         """Keep runs, then drop their checkpoints; they are on disk when this returns.
 
