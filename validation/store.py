@@ -57,7 +57,7 @@ class Store:
         self.cells: dict[str, Cell] = {}
         if self.path.exists():
             self.cells.update((cell.key, cell) for cell in _read_all(self.path))
-        for file in sorted(self.journal.glob("*.h5")):
+        for file in sorted(self.journal.glob("[!.]*.h5")):
             cell = _read_single(file)
             if f"{cell.key}.h5" != file.name:
                 raise DataError(f"{file}: holds the cell {cell.key}; move it away")
@@ -117,7 +117,7 @@ class Store:
                     if cell.case in about:
                         _describe(group, about[cell.case])
                 _write_cell(file[cell.case].create_group(f"d{cell.d}.s{cell.seed}"), cell)
-        for file in self.journal.glob("*.h5"):
+        for file in self.journal.glob("[!.]*.h5"):
             file.unlink()
         for leftover in self.journal.glob(".*.part*"):  # of a process that was killed
             leftover.unlink()
