@@ -3,8 +3,8 @@
 Python runs the handler of SIGINT between any two of its own instructions. Two libraries run
 instructions where the KeyboardInterrupt that this raises goes astray: while objects of h5py are
 freed it is printed and dropped, and the work goes on (one interruption in ten that came while a
-file was written); and while numba hands over the result of a kernel it becomes a SystemError (one
-in twenty during a phase diagram).
+file was written), and so it is in callbacks of the compiler; and while numba hands over the result
+of a kernel it becomes a SystemError (one in twenty during a phase diagram).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import FrameType
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let an interruption wait until the body has ended, for reading and writing HDF5 files.
+    """Let an interruption wait until the body has ended, for HDF5 files and compilation.
 
     As a decorator it covers the objects of h5py that are freed when the function returns.
 

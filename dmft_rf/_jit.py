@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
+from dmft_rf._interrupt import held_back
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -30,7 +32,13 @@ def njit(function: F) -> F:
     options: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
     if os.environ.get("DMFT_RF_CACHE", "1") != "0":
         try:
-            return numba.njit(cache=True, **options)(function)
+            return _patient(numba.njit(cache=True, **options)(function))
         except RuntimeError:  # numba: "no locator available", nowhere to write a cache
             pass
-    return numba.njit(**options)(function)
+    return _patient(numba.njit(**options)(function))
+
+
+def _patient(kernel: Any) -> Any:
+    """Let interruptions wait while a kernel is compiled: LLVM's callbacks drop them."""
+    kernel.compile = held_back()(kernel.compile)
+    return kernel

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import threading
 
+import numba
 import numpy as np
 import pytest
 
 from dmft_rf import ScoreModel, solve
 from dmft_rf._interrupt import held_back, recognized
+from dmft_rf._jit import njit
 from dmft_rf._output import replacing
 from dmft_rf.errors import DataError
 from dmft_rf.kernels.elliptic import half_plane
@@ -19,6 +22,14 @@ from dmft_rf.store import load, save
 
 def interrupt():
     signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def python_handler():
+    """Python's own handler, also where the tests were started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -174,6 +185,20 @@ def test_no_interruption_is_lost_while_a_file_is_written_or_read(tmp_path):
     assert storm(work, 300, 0.005) == 300
     work()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_interruption_is_lost_while_a_kernel_is_compiled(monkeypatch, tmp_path):
+    """LLVM's call of what keeps a kernel for the cache drops some of them."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def work():
+        for folder in tmp_path.iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
+        with recognized():
+            njit(lambda x: np.sqrt(x) + np.arange(4.0).sum())(2.0)
+
+    work()
+    assert storm(work, 40, 0.2) == 40
 
 
 def test_no_interruption_of_a_kernel_is_another_error():

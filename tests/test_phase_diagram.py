@@ -234,6 +234,8 @@ def test_interrupted_command_says_where_its_points_are_and_completes(tmp_path):
     with subprocess.Popen(
         command, env={**environment(), "COLUMNS": "100", "TERM": "xterm"},
         stdout=subprocess.PIPE, stderr=slave, text=True,
+        # as in a terminal, also where the tests were started in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         os.close(slave)
         journal = tmp_path / "a.h5.points"
