@@ -205,6 +205,7 @@ def _paper(data: str | None) -> list[Setting]:
         *_mixture_law(range(3)),
         *_widths(data),
         *_optimisers(data),
+        *_few_pixels(data),
     ]
 
 
@@ -221,6 +222,22 @@ def _image(
 def _images_law(data: str | None, seeds: range) -> list[Setting]:
     """tau against n at one width: the main line, seed after seed."""
     return [_image(data, n, 32, s) for s in seeds for n in (16, 32, 64, 128, 256, 512)]
+
+
+def _few_pixels(data: str | None) -> list[Setting]:
+    """tau against n on pictures of 8 x 8 pixels: n up to 32 d, parameters 2 n d or more.
+
+    Dated at the time index 50, where the solvable model of as many parameters reaches the ratio of
+    losses at every n; at 100 it stops doing so at n = 2048. Runs end at that ratio.
+    """
+    return [
+        dataclasses.replace(
+            _image(data, n, 32, s, stop_memorized=0.0), side=8, indices=(50, 20, 100, 200, 400)
+        )
+        for seeds, sizes in ((range(3), (64, 128, 256, 512, 1024)), (range(1), (2048,)))
+        for s in seeds
+        for n in sizes
+    ]
 
 
 def _widths(data: str | None) -> list[Setting]:
