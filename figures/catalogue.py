@@ -50,6 +50,7 @@ NETWORKS = (
     "networks-mixture",
     "networks-mixture-scaling",
     "networks-theory",
+    "networks-exponents",
 )
 
 

@@ -16,7 +16,15 @@ from scipy.optimize import brentq, minimize_scalar
 from figures.__main__ import main as figures_main
 from figures.catalogue import NETWORKS
 from figures.numbers import Numbers
-from validation.networks import dating, gather_laws, pictures, report, summary, tables
+from validation.networks import (
+    dating,
+    gather_laws,
+    gather_theory,
+    pictures,
+    report,
+    summary,
+    tables,
+)
 from validation.networks.engine import run
 from validation.networks.plan import Setting
 from validation.networks.store import Run, Store
@@ -211,7 +219,7 @@ def test_the_same_number_of_passes(full: Store) -> None:
 def test_tables_have_one_line_for_all_seeds(full: Store) -> None:
     runs = list(full.runs.values())
     sections = {title: table for title, _, table in tables.times(runs)}
-    head, rows = sections["Training times: images (digits), adam, batch 64"]
+    head, rows = sections["Training times: digits, 8 x 8, adam, batch 64"]
     assert [row[:3] for row in rows] == [
         [str(w), str(n), "3"] for w in (16, 32) for n in (16, 32, 64)
     ]
@@ -238,6 +246,21 @@ def test_exponents_step_by_step(full: Store) -> None:
         assert head == ["date", "16 to 32", "32 to 64"]
         (row,) = (row for row in rows if row[0] == "test/train loss = 2")
         assert np.allclose([float(cell.split()[0]) for cell in row[1:]], wanted, atol=0.03)
+
+
+def test_exponents_beside_those_of_the_solvable_model(full: Store) -> None:
+    """The networks' own are those of the law they were made of; the model's end at 1."""
+    found = gather_theory.local_exponents(full)
+    assert {path.split("/")[0] for path in found} == {"digits, 8 x 8", "mixture, d = 8"}
+    np.testing.assert_allclose(found["digits, 8 x 8/network/x"], np.sqrt([512.0, 2048.0]) / 64)
+    np.testing.assert_allclose(found["digits, 8 x 8/network/slope"], 1.0, atol=0.03)
+    assert "mixture, d = 8/same/x" not in found  # no Gaussian data
+    far = found["digits, 8 x 8/unlimited/x"]
+    assert far[-1] > 8.0
+    assert 1.0 < found["digits, 8 x 8/unlimited/slope"][-1] < 1.1
+    # few parameters delay memorization, more so for more samples
+    same = found["digits, 8 x 8/same/slope"]
+    assert np.all(same > found["digits, 8 x 8/unlimited/slope"][: same.size])
 
 
 def test_every_run_is_in_the_file_of_values(full: Store) -> None:

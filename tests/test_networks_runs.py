@@ -70,15 +70,18 @@ def test_profiles(name: str) -> None:
 
 def test_the_paper_profile_has_what_the_laws_need() -> None:
     runs = profile("paper", "images")
-    laws = [(run.width, run.protocol, run.n, run.seed) for run in runs if run.n < 2048]
-    line = [law[2:] for law in laws if law[:2] == (32, "adam, batch 64")]
-    assert sorted(line) == [(2**k, seed) for k in range(4, 10) for seed in range(3)]
+    laws = [
+        ((run.side, run.width, run.protocol), (run.n, run.seed)) for run in runs if run.n < 2048
+    ]
+    for side, sizes in ((16, range(4, 10)), (8, range(6, 11))):
+        line = [place for law, place in laws if law == (side, 32, "adam, batch 64")]
+        assert sorted(line) == [(2**k, seed) for k in sizes for seed in range(3)]
     assert {run.protocol for run in runs} == {
         "adam, batch 64", "sgd, batch 64", "sgd, full batch", "adam, full batch of 4 noises",
     }  # fmt: skip
     # every law has three seeds and spans two octaves or more
-    for group in {law[:2] for law in laws}:
-        here = sorted(law[2:] for law in laws if law[:2] == group)
+    for group in {law for law, _ in laws}:
+        here = sorted(place for law, place in laws if law == group)
         sizes = sorted({n for n, _ in here})
         assert sizes[-1] >= 4 * sizes[0]
         assert here == [(n, seed) for n in sizes for seed in range(3)]

@@ -6,22 +6,17 @@ runs that the picture is about.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf import Covariance
-from validation.networks import data, dating, solvable, summary
+from validation.networks import dating, summary
 from validation.networks.store import Run, Store
-from validation.networks.summary import date, grouped
+from validation.networks.summary import grouped
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Array]
-
-# samples over dimensions up to which the solvable model is followed
-_FAR = 16
 
 
 def _number(value: float) -> Array:
@@ -147,44 +142,4 @@ def mixture(store: Store) -> Numbers:
     """Losses, score error and memorized fraction on the Gaussian mixture."""
     out: Numbers = {}
     _put(out, main_line(store, "mixture"), ("train", "test", "score_error", "memorized"))
-    return out
-
-
-def theory(store: Store) -> Numbers:
-    """Loss gap of the networks and of the solvable model, each over its own tau_mem.
-
-    ``unlimited/n`` and ``tau_mem``: the model with unlimited parameters, up to n = 16 d.
-    """
-    runs = [run for run in main_line(store, "images") if run.setting.seed == 0]
-    if not runs:
-        return {}
-    first = runs[0].setting
-    images = data.load(first.data, first.side)
-    rows = images.pixels.reshape(len(images.pixels), -1).astype(float)
-    covariance = Covariance.from_samples(rows)
-    d, index = rows.shape[1], first.indices[0]
-    out: Numbers = {"index": _number(index), "d": _number(d)}
-    for run in runs:
-        tau_mem = date(run).times["mem_loss"]
-        if math.isnan(tau_mem):
-            continue
-        path = f"n={run.setting.n}"
-        out[f"{path}/network/tau"] = run.step / tau_mem
-        for name in ("train", "test"):
-            out[f"{path}/network/{name}"] = run.curves[name][:, 0]
-        out[f"{path}/network/tau_mem"] = _number(tau_mem)
-        model = solvable.curves(covariance, run.setting.n, d, int(run.facts["parameters"]), index)
-        scale = model.tau_mem
-        out[f"{path}/model/tau_mem"] = _number(scale)
-        out[f"{path}/model/tau"] = model.tau / scale
-        out[f"{path}/model/train"], out[f"{path}/model/test"] = model.train, model.test
-    if len(out) <= 2:
-        return {}
-    # with unlimited parameters, and to where n is far above d
-    smallest = min(run.setting.n for run in runs)
-    doublings = math.ceil(math.log2(max(_FAR * d / smallest, 1.0)))
-    sizes = [smallest * 2**i for i in range(doublings + 1)]
-    parameters = solvable.UNLIMITED * d**2
-    times = [solvable.curves(covariance, n, d, parameters, index, 2).tau_mem for n in sizes]
-    out["unlimited/n"], out["unlimited/tau_mem"] = np.array(sizes, dtype=float), np.array(times)
     return out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from validation.networks import draw_laws, gather, gather_laws
+from validation.networks import draw_laws, gather, gather_laws, gather_theory
 from validation.networks.drawing import (
     BLUE,
     GREEN,
@@ -286,6 +286,13 @@ PICTURES: dict[str, Picture] = {
         "Seed 0; where the model never reaches the ratio 2, it is not drawn. With unlimited "
         "parameters its tau_mem becomes proportional to n where n is far above d. Before training "
         "the model says nothing (loss 1), the networks, which predict v, a little (0.83).",
-        gather.theory, draw_theory,
+        gather_theory.theory, draw_theory,
+    ),
+    "networks-exponents": Picture(
+        "Where memorization takes a time proportional to n",
+        "Exponent of tau_mem (loss ratio 2) against n between successive sizes, three seeds, with "
+        "its error; for pictures beside random features with the same covariance, t and n/d. The "
+        "law tau_mem ~ n is the exponent 1.",
+        gather_theory.local_exponents, draw_laws.draw_local_exponents,
     ),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ def main_line(runs: Iterable[Run]) -> list[Run]:
     return max(groups, key=lambda g: (len({r.setting.n for r in g}), len(g)), default=[])
 
 
+def lines(runs: Iterable[Run]) -> list[list[Run]]:
+    """The main line of each data set."""
+    return [main_line(group.members) for group in grouped(runs, _data)]
+
+
 def levels(runs: Iterable[Run]) -> Levels:
     """The common levels of runs of one data set."""
     line = main_line(runs)
@@ -91,6 +97,13 @@ def dates(runs: Iterable[Run]) -> list[Dated]:
 
 def _data(setting: Setting) -> tuple:
     return setting.case, setting.data, setting.side
+
+
+def data_set(setting: Setting) -> str:
+    """The data of a run in words."""
+    if setting.case == "mixture":
+        return f"mixture, d = {setting.side}"
+    return f"{setting.data}, {setting.side} x {setting.side}"
 
 
 def date(run: Run, common: Levels = Levels()) -> Dated:
@@ -124,7 +137,7 @@ def _near(step: Array, value: Array, factor: float) -> float:
 class Law:
     """An exponent: which date, against n or W, for which runs; ``last`` between the largest two."""
 
-    case: str
+    data: str
     protocol: str
     against: str
     fixed: str
@@ -143,7 +156,8 @@ def laws(dated: Iterable[Dated]) -> list[Law]:
             return *_data(setting), setting.protocol, getattr(setting, fixed)
 
         for group in grouped(everything, label):
-            case, _, _, protocol, value = group.label
+            *_, protocol, value = group.label
+            data = data_set(group.members[0].setting)
             if len({getattr(one.setting, against) for one in group.members}) < 2:
                 continue
             held = f"{'W' if fixed == 'width' else 'n'} = {value}"
@@ -151,7 +165,7 @@ def laws(dated: Iterable[Dated]) -> list[Law]:
                 if any(math.isfinite(one.times[name]) for one in group.members):
                     points = points_of(group.members, name, against)
                     found.append(
-                        Law(case, protocol, "n" if against == "n" else "W", held, name,
+                        Law(data, protocol, "n" if against == "n" else "W", held, name,
                             dating.slope(*points), dating.last_slope(*points))
                     )  # fmt: skip
     return found
@@ -162,6 +176,16 @@ def points_of(members: Iterable[Dated], name: str, against: str) -> tuple[Array,
     rows = [(getattr(d.setting, against), d.times[name], d.setting.seed) for d in members]
     x, y, seed = np.array(rows, dtype=float).T
     return x, y, seed
+
+
+def steps(members: Iterable[Dated], name: str) -> list[tuple[int, int, Slope]]:
+    """Exponents of a date against n between successive sizes: both sizes, slope."""
+    everything = list(members)
+    sizes = sorted({one.setting.n for one in everything})
+    return [
+        (*pair, dating.slope(*points_of([o for o in everything if o.setting.n in pair], name, "n")))
+        for pair in itertools.pairwise(sizes)
+    ]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-from validation.networks import dating, summary
+from validation.networks import summary
 from validation.networks.dating import NEAR, QUALITY
 from validation.networks.store import Run
 from validation.networks.summary import DATES, Dated, grouped
@@ -25,7 +24,7 @@ def times(runs: Sequence[Run]) -> list[Section]:
     """Training times, a section for every data set and protocol."""
     sections = []
     for group in grouped(summary.dates(runs), lambda s: (s.case, s.data, s.side, s.protocol)):
-        case, data, side, protocol = group.label
+        data, protocol = group.label[:3], group.label[3]
         dates = _present(group.members)
         rows = []
         for place in grouped(group.members, lambda s: (s.width, s.n)):
@@ -39,14 +38,15 @@ def times(runs: Sequence[Run]) -> list[Section]:
             )  # fmt: skip
         levels = summary.levels(
             run for run in runs
-            if (run.setting.case, run.setting.data, run.setting.side) == (case, data, side)
+            if (run.setting.case, run.setting.data, run.setting.side) == data
         )  # fmt: skip
         text = f"Levels of tau_gen: test loss {_level(levels.loss)}, "
         text += f"Frechet distance {_level(levels.frechet)}."
         if not sections:
             text = f"{_TIMES} {text}"
         head = ["W", "n", "seeds", *(DATES[name] for name in dates), "passes until ratio 2"]
-        sections.append((f"Training times: {case} ({data}), {protocol}", text, (head, rows)))
+        title = f"Training times: {summary.data_set(group.members[0].setting)}, {protocol}"
+        sections.append((title, text, (head, rows)))
     return sections
 
 
@@ -62,7 +62,7 @@ def exponents(runs: Sequence[Run]) -> list[Section]:
             text = str(law.slope)
             if law.slope.seeds and not math.isnan(law.last.value):
                 text += f"; last {law.last.value:z.2f}"
-            lines.setdefault((law.case, law.protocol, law.fixed), {})[law.date] = text
+            lines.setdefault((law.data, law.protocol, law.fixed), {})[law.date] = text
         if lines:
             head = ["runs", *(DATES[name] for name in dates)]
             rows = [
@@ -74,31 +74,23 @@ def exponents(runs: Sequence[Run]) -> list[Section]:
 
 
 def local_exponents(runs: Sequence[Run]) -> list[Section]:
-    """Exponents against n between successive sizes of the main line of each case."""
+    """Exponents against n between successive sizes of the main line of each data set."""
     dated = {one.setting.key: one for one in summary.dates(runs)}
     sections = []
-    for case in sorted({run.setting.case for run in runs}):
-        line = [
-            dated[run.setting.key]
-            for run in summary.main_line(run for run in runs if run.setting.case == case)
-        ]
-        sizes = sorted({one.setting.n for one in line})
-        pairs = list(itertools.pairwise(sizes))
-        rows = []
-        for name in _present(line):
-            found = [
-                dating.slope(
-                    *summary.points_of([o for o in line if o.setting.n in pair], name, "n")
-                )
-                for pair in pairs
-            ]
-            rows.append([DATES[name], *(str(fit) if fit.seeds else _NOT for fit in found)])
+    for line in summary.lines(runs):
+        members = [dated[run.setting.key] for run in line]
+        found = {name: summary.steps(members, name) for name in _present(members)}
+        pairs = [f"{low} to {high}" for low, high, _ in next(iter(found.values()), [])]
         if pairs:
+            rows = [
+                [DATES[name], *(str(fit) if fit.seeds else _NOT for _, _, fit in steps)]
+                for name, steps in found.items()
+            ]
             sections.append(
                 (
-                    f"Exponents against n, step by step: {case}",
+                    f"Exponents against n, step by step: {summary.data_set(line[0].setting)}",
                     "Between successive sizes of the main line; a power law has one for all.",
-                    (["date", *(f"{low} to {high}" for low, high in pairs)], rows),
+                    (["date", *pairs], rows),
                 )
             )
     return sections
@@ -126,20 +118,18 @@ _EXPONENTS = (
 
 
 def by_index(runs: Sequence[Run]) -> list[Section]:
-    """tau_gen by the loss at each time index, for the main line of each case."""
+    """tau_gen by the loss at each time index, for the main line of each data set."""
     sections = []
-    for case in sorted({run.setting.case for run in runs}):
-        line = summary.main_line(run for run in runs if run.setting.case == case)
-        indices = line[0].setting.indices
+    for line in summary.lines(runs):
         rows = []
         for place in grouped(map(summary.date, line), lambda s: (s.n,)):
             columns = zip(*(one.gen_by_index for one in place.members), strict=True)
             rows.append([str(place.label[0]), *map(_several, map(list, columns))])
         sections.append(
             (
-                f"When the test loss comes near its minimum: {case}",
+                f"When the test loss comes near its minimum: {summary.data_set(line[0].setting)}",
                 "By diffusion time, in steps; its own minimum, which moves with n.",
-                (["n", *(f"k = {k}" for k in indices)], rows),
+                (["n", *(f"k = {k}" for k in line[0].setting.indices)], rows),
             )
         )
     return sections
