@@ -59,14 +59,22 @@ def test_dates_and_exponents_of_a_known_law(full: Store) -> None:
 def test_regions(full: Store) -> None:
     chosen = [r for r in full.runs.values() if r.setting.case == "images" and r.setting.batch]
     runs = {(r.setting.n, r.setting.seed): r for r in chosen if r.setting.width == 16}
-    assert summary.region(runs[16, 0], 490) == 0  # ratio 2 at 480
-    assert summary.region(runs[64, 0], 1500) == 1  # at 1920
-    assert summary.region(runs[64, 0], 30) == 2  # the test loss still falls
-    assert summary.region(runs[64, 0], 20_000) == 0
+    common = summary.levels(chosen)
+    assert summary.region(runs[16, 0], 490, common) == 0  # ratio 2 at 480
+    assert summary.region(runs[64, 0], 1500, common) == 1  # at 1920
+    assert summary.region(runs[64, 0], 30, common) == 2  # Frechet distance 5, the level is 2.4
+    assert summary.region(runs[64, 0], 20_000, common) == 0
     short = dataclasses.replace(
         runs[64, 0], curves={k: v[:12] for k, v in runs[64, 0].curves.items()}
     )
-    assert summary.region(short, 1500) == -1  # ended before
+    assert summary.region(short, 1500, common) == -1  # ended before
+    assert summary.region(runs[64, 0], 1500, summary.Levels()) == -1  # no level
+    # quality decides, not whether the loss has stopped falling
+    bad = runs[64, 0].curves | {"frechet": 3.0 + 0.0 * runs[64, 0].curves["frechet"]}
+    assert summary.region(dataclasses.replace(runs[64, 0], curves=bad), 1500, common) == 2
+    losses = {name: runs[64, 0].curves[name] for name in ("step", "train", "test")}
+    without = dataclasses.replace(runs[64, 0], curves=losses)  # nothing was generated
+    assert [summary.region(without, budget, common) for budget in (30, 1500)] == [2, 1]
 
 
 def test_a_minimum_at_the_end_is_no_minimum() -> None:

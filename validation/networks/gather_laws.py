@@ -84,11 +84,13 @@ def diagram(store: Store) -> Numbers:
     runs = _widths(store)
     if len({run.setting.width for run in runs}) < 2 or len({run.setting.n for run in runs}) < 2:
         return {}
+    common = summary.levels(_alike(store, runs))
     # the budget that decides most runs, and of several the largest
     best: tuple[int, int, list] = (0, 0, [])
     for budget in {run.setting.steps for run in runs}:
         rows = [
-            (r.setting.n, r.setting.width, summary.region(r, budget), r.setting.seed) for r in runs
+            (r.setting.n, r.setting.width, summary.region(r, budget, common), r.setting.seed)
+            for r in runs
         ]
         decided = [row for row in rows if row[2] >= 0]
         best = max(best, (len(decided), budget, decided), key=lambda entry: entry[:2])

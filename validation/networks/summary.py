@@ -209,24 +209,23 @@ def _order(item: Any) -> tuple:
 
 
 #: regions of the (n, W) diagram
-REGIONS = ("memorizes within the budget", "generalizes until its end", "has not learned yet")
+REGIONS = ("memorizes within the budget", "generalizes at its end", "has not learned yet")
 
 
-def region(run: Run, budget: float) -> int:
-    """Which of `REGIONS` a run is in after ``budget`` steps; -1 if it ended before, undecided.
+def region(run: Run, budget: float, common: Levels) -> int:
+    """Which of `REGIONS` a run is in after ``budget`` steps; -1 if that is not decided.
 
-    Memorizes: the loss ratio 2 was reached. Has not learned: the test loss at the first time index
-    has fallen by more than 10 % over the last third of a decade. Generalizes: neither.
+    Memorizes: the loss ratio 2 was reached. Generalizes: not yet, but the Frechet distance (without
+    generated samples the test loss) has come to the common level, as for tau_gen. Has not learned:
+    neither. Undecided is what ended before the budget, and everything without a common level.
     """
-    dated = date(run)
-    if dated.times["mem_loss"] <= budget:
+    if date(run).times["mem_loss"] <= budget:
         return 0
-    step, test = run.step, run.curves["test"][:, 0]
-    if step[-1] < 0.99 * budget:
+    name, level = ("frechet", common.frechet) if "frechet" in run.curves else ("test", common.loss)
+    if run.step[-1] < 0.99 * budget or math.isnan(level):
         return -1
-    now = float(np.interp(math.log(budget), np.log(step), test))
-    before = float(np.interp(math.log(budget) - math.log(10.0) / 3.0, np.log(step), test))
-    return 2 if now < before / NEAR else 1
+    values = run.curves[name][run.step <= 1.01 * budget]
+    return 1 if np.min(values if values.ndim == 1 else values[:, 0]) <= level else 2
 
 
 def mean_dates(members: list[Dated], name: str, against: str) -> tuple[Array, Array, Array]:
