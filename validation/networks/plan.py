@@ -225,19 +225,21 @@ def _images_law(data: str | None, seeds: range) -> list[Setting]:
 
 
 def _few_pixels(data: str | None) -> list[Setting]:
-    """tau against n on pictures of 8 x 8 pixels: n up to 32 d, parameters 2 n d or more.
+    """tau against n on pictures of 8 x 8 pixels, n up to 16 d, with two sizes of the batch.
 
     Dated at the time index 50, where the solvable model of as many parameters reaches the ratio of
-    losses at every n; at 100 it stops doing so at n = 2048. Runs end at that ratio.
+    losses at every n; at 100 it stops doing so at n = 2048. Runs end at that ratio. Batches of 512
+    have an eighth of the gradient's noise.
     """
     return [
         dataclasses.replace(
-            _image(data, n, 32, s, stop_memorized=0.0), side=8, indices=(50, 20, 100, 200, 400)
+            _image(data, n, 32, s, batch=batch, stop_memorized=0.0),
+            side=8, indices=(50, 20, 100, 200, 400),
         )
-        for seeds, sizes in ((range(3), (64, 128, 256, 512, 1024)), (range(1), (2048,)))
-        for s in seeds
-        for n in sizes
-    ]
+        for s in range(3)
+        for batch, largest in ((512, 10), (64, 9))
+        for n in (2**k for k in range(6, largest + 1))
+    ]  # fmt: skip
 
 
 def _widths(data: str | None) -> list[Setting]:
