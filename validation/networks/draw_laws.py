@@ -210,24 +210,32 @@ def draw_passes(numbers: Numbers) -> Figure:
 def draw_local_exponents(numbers: Numbers) -> Figure:
     """The exponent between successive sizes against n/d, a panel for each data set."""
     found = list(dict.fromkeys(path.split("/")[0] for path in numbers))
-    figure, (axes,) = canvas(len(found), 3.1)
-    model = (("same", "model, as many parameters", VERMILION, "s--"),
-             ("unlimited", "model, unlimited parameters", GREEN, "^:"))  # fmt: skip
+    protocols = sorted({path.split("/")[2] for path in numbers if "/network/" in path})
+    style = dict(zip(protocols, zip(COLOURS, MARKS, strict=False), strict=False))
+    figure, (axes,) = canvas(len(found), 3.4)
     for ax, data in zip(axes, found, strict=True):
-        for name, told, colour, mark in model:
+        for name, told, line in (("same", "model, as many parameters", "--"),
+                                 ("unlimited", "model, unlimited parameters", ":")):  # fmt: skip
             if f"{data}/{name}/x" in numbers:
-                ax.plot(numbers[f"{data}/{name}/x"], numbers[f"{data}/{name}/slope"], mark,
-                        color=colour, markersize=4, linewidth=1.0, label=told)  # fmt: skip
-        ax.errorbar(
-            numbers[f"{data}/network/x"], numbers[f"{data}/network/slope"],
-            yerr=np.nan_to_num(numbers[f"{data}/network/error"]), fmt="o-", color=BLUE,
-            markersize=4, linewidth=1.2, label="networks",
-        )  # fmt: skip
+                ax.plot(numbers[f"{data}/{name}/x"], numbers[f"{data}/{name}/value"], line,
+                        color="black", linewidth=1.2, label=told)  # fmt: skip
+        for protocol, (colour, mark) in style.items():
+            path = f"{data}/network/{protocol}"
+            if f"{path}/x" in numbers:
+                ax.errorbar(
+                    numbers[f"{path}/x"], numbers[f"{path}/value"],
+                    yerr=np.nan_to_num(numbers[f"{path}/error"]), fmt=f"{mark}-", color=colour,
+                    markersize=4, linewidth=1.1, label=protocol,
+                )  # fmt: skip
         ax.axhline(1.0, color=GREY, linewidth=0.8)
         ax.set_xscale("log", base=2)
         ax.set_ylim(0.0, 3.0)
         ax.set_xlabel("samples over dimensions n/d")
         ax.set_title(data, fontsize=8)
     axes[0].set_ylabel(r"$d\log\tau_{\rm mem}/d\log n$")
-    legend_below(figure, max(axes, key=lambda ax: len(ax.get_lines())))
+    named: dict[str, Any] = {}
+    for ax in axes:
+        named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure.legend(named.values(), named, loc="outside lower center", ncols=4, fontsize=7,
+                  frameon=False)  # fmt: skip
     return figure

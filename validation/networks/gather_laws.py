@@ -25,17 +25,6 @@ def _dated(store: Store, runs: list[Run]) -> list[Dated]:
     return [one for one in summary.dates(store.runs.values()) if one.setting.key in keys]
 
 
-def _alike(store: Store, line: list[Run]) -> list[Run]:
-    """All runs on the data of a line."""
-    like = line[0].setting
-    return [
-        run
-        for run in store.runs.values()
-        if (run.setting.case, run.setting.data, run.setting.side)
-        == (like.case, like.data, like.side)
-    ]
-
-
 def _law(dated: list[Dated], against: str) -> Numbers:
     """``<date>/x, tau, error`` (relative) and ``<date>/slope`` (value, error, last, seeds)."""
     out: Numbers = {}
@@ -66,7 +55,8 @@ def _widths(store: Store) -> list[Run]:
     if not line:
         return []
     protocol = line[0].setting.protocol
-    return [run for run in _alike(store, line) if run.setting.protocol == protocol]
+    alike = summary.alike(store.runs.values(), line)
+    return [run for run in alike if run.setting.protocol == protocol]
 
 
 def scaling_width(store: Store) -> Numbers:
@@ -84,7 +74,7 @@ def diagram(store: Store) -> Numbers:
     runs = _widths(store)
     if len({run.setting.width for run in runs}) < 2 or len({run.setting.n for run in runs}) < 2:
         return {}
-    common = summary.levels(_alike(store, runs))
+    common = summary.levels(summary.alike(store.runs.values(), runs))
     # the budget that decides most runs, and of several the largest
     best: tuple[int, int, list] = (0, 0, [])
     for budget in {run.setting.steps for run in runs}:
@@ -164,5 +154,4 @@ def _protocols(store: Store) -> list[tuple[str, list[Run]]]:
     line = main_line(store, "images")
     if not line:
         return []
-    runs = [run for run in _alike(store, line) if run.setting.width == line[0].setting.width]
-    return [(g.label[0], g.members) for g in grouped(runs, lambda s: (s.protocol,))]
+    return summary.protocols(store.runs.values(), line)

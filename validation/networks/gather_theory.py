@@ -61,32 +61,33 @@ def theory(store: Store) -> Numbers:
 def local_exponents(store: Store) -> Numbers:
     """Exponents of tau_mem (loss ratio 2) against n between successive sizes.
 
-    For the main line of each data set with three sizes or more, ``<data set>/network/x`` (n/d at
-    the middle of a step on a logarithmic axis), ``slope`` and ``error``; for pictures also
-    ``same`` and ``unlimited``, ``x`` and ``slope`` of the solvable model with as many parameters,
-    and with unlimited ones up to n = 16 d.
+    For each data set at the width of its main line and each protocol with three sizes or more:
+    ``<data set>/network/<protocol>/x`` (n/d at the middle of a step on a logarithmic axis),
+    ``value`` and ``error``; for pictures also ``same`` and ``unlimited``, ``x`` and ``value`` of
+    the solvable model with as many parameters, and with unlimited ones up to n = 16 d.
     """
     out: Numbers = {}
     for line in summary.lines(store.runs.values()):
         first = line[0].setting
-        found = [
-            step for step in summary.steps(map(summary.date, line), "mem_loss") if step[2].seeds
-        ]
-        if len(found) < 2:
-            continue
         path = summary.data_set(first)
         d = first.side**2 if first.case == "images" else first.side
-        middle = [math.sqrt(low * high) / d for low, high, _ in found]
-        out[f"{path}/network/x"] = np.array(middle)
-        out[f"{path}/network/slope"] = np.array([fit.value for _, _, fit in found])
-        out[f"{path}/network/error"] = np.array([fit.error for _, _, fit in found])
-        if first.case == "images":
+        for protocol, members in summary.protocols(store.runs.values(), line):
+            steps = summary.steps(map(summary.date, members), "mem_loss")
+            found = [step for step in steps if step[2].seeds]
+            if len(found) < 2:
+                continue
+            middle = [math.sqrt(low * high) / d for low, high, _ in found]
+            out[f"{path}/network/{protocol}/x"] = np.array(middle)
+            for name in ("value", "error"):
+                values = np.array([getattr(fit, name) for _, _, fit in found])
+                out[f"{path}/network/{protocol}/{name}"] = values
+        if first.case == "images" and any(name.startswith(f"{path}/") for name in out):
             out |= {f"{path}/{name}": values for name, values in _model_exponents(line).items()}
     return out
 
 
 def _model_exponents(line: list[Run]) -> Numbers:
-    """``same/x``, ``same/slope`` and ``unlimited/...`` of the model for the data of a line."""
+    """``same/x``, ``same/value`` and ``unlimited/...`` of the model for the data of a line."""
     first = line[0].setting
     covariance, d = _covariance(first)
     sizes = np.array(sorted({run.setting.n for run in line}), dtype=float)
@@ -100,7 +101,7 @@ def _model_exponents(line: list[Run]) -> Numbers:
         with_times = [(x, tau) for x, tau in zip(n, times, strict=True) if math.isfinite(tau)]
         pairs = list(itertools.pairwise(with_times))
         out[f"{name}/x"] = np.array([math.sqrt(low * high) / d for (low, _), (high, _) in pairs])
-        out[f"{name}/slope"] = np.array(
+        out[f"{name}/value"] = np.array(
             [math.log(after / before) / math.log(high / low)
              for (low, before), (high, after) in pairs]
         )  # fmt: skip

@@ -68,6 +68,18 @@ def lines(runs: Iterable[Run]) -> list[list[Run]]:
     return [main_line(group.members) for group in grouped(runs, _data)]
 
 
+def alike(runs: Iterable[Run], line: list[Run]) -> list[Run]:
+    """Those on the data of a line."""
+    return [run for run in runs if _data(run.setting) == _data(line[0].setting)]
+
+
+def protocols(runs: Iterable[Run], line: list[Run]) -> list[tuple[str, list[Run]]]:
+    """Runs on the data and at the width of a line, by protocol."""
+    width = line[0].setting.width
+    same = [run for run in alike(runs, line) if run.setting.width == width]
+    return [(g.label[0], g.members) for g in grouped(same, lambda s: (s.protocol,))]
+
+
 def levels(runs: Iterable[Run]) -> Levels:
     """The common levels of runs of one data set."""
     line = main_line(runs)

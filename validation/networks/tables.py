@@ -24,7 +24,7 @@ def times(runs: Sequence[Run]) -> list[Section]:
     """Training times, a section for every data set and protocol."""
     sections = []
     for group in grouped(summary.dates(runs), lambda s: (s.case, s.data, s.side, s.protocol)):
-        data, protocol = group.label[:3], group.label[3]
+        protocol = group.label[-1]
         dates = _present(group.members)
         rows = []
         for place in grouped(group.members, lambda s: (s.width, s.n)):
@@ -36,10 +36,7 @@ def times(runs: Sequence[Run]) -> list[Section]:
                  *(_several([one.times[name] for one in place.members]) for name in dates),
                  _several(passes)]
             )  # fmt: skip
-        levels = summary.levels(
-            run for run in runs
-            if (run.setting.case, run.setting.data, run.setting.side) == data
-        )  # fmt: skip
+        levels = summary.levels(summary.alike(runs, group.members))
         text = f"Levels of tau_gen: test loss {_level(levels.loss)}, "
         text += f"Frechet distance {_level(levels.frechet)}."
         if not sections:
