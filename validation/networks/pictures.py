@@ -291,8 +291,8 @@ PICTURES: dict[str, Picture] = {
     "networks-exponents": Picture(
         "Where memorization takes a time proportional to n",
         "Exponent of tau_mem (loss ratio 2) against n between successive sizes, up to three seeds, "
-        "with its error; for pictures beside random features with the same covariance, t and n/d. The "
-        "law tau_mem ~ n is the exponent 1.",
+        "with its error; for pictures beside random features with the same covariance, t and n/d. "
+        "The law tau_mem ~ n is the exponent 1.",
         gather_theory.local_exponents, draw_laws.draw_local_exponents,
     ),
 }  # fmt: skip
