@@ -118,7 +118,7 @@ def _covariance(setting: Setting) -> tuple[Covariance, int]:
 def _doublings(smallest: int, d: int) -> Array:
     """Sizes from ``smallest`` to where n is far above d."""
     count = math.ceil(math.log2(max(_FAR * d / smallest, 1.0)))
-    return smallest * 2.0 ** np.arange(count + 1)
+    return np.array([smallest * 2.0**i for i in range(count + 1)])
 
 
 def _tau_mem(covariance: Covariance, sizes: Array, d: int, parameters: float, index: int) -> Array:
