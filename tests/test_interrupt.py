@@ -10,18 +10,13 @@ import pytest
 from dmft_rf._interrupt import held_back, recognized
 from dmft_rf._output import replacing
 from dmft_rf.errors import DataError
-
-
-def interrupt():
-    signal.raise_signal(signal.SIGINT)
+from tests.interrupting import interrupt, python_handler
 
 
 @pytest.fixture(autouse=True)
-def python_handler():
-    """Python's own handler, also where the tests were started with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+def as_in_a_terminal():
+    with python_handler():
+        yield
 
 
 @pytest.fixture

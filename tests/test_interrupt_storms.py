@@ -9,6 +9,7 @@ import gc
 import itertools
 import random
 import signal
+import sys
 
 import numba
 import numpy as np
@@ -19,22 +20,14 @@ from dmft_rf._interrupt import recognized
 from dmft_rf._jit import njit
 from dmft_rf.kernels.elliptic import half_plane
 from dmft_rf.store import load, save
-
-
-def interrupt():
-    signal.raise_signal(signal.SIGINT)
-
-
-@pytest.fixture(autouse=True)
-def python_handler():
-    """Python's own handler, also where the tests were started with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+from tests.interrupting import interrupt, python_handler
 
 
 def storm(work, count, longest):
     """Interrupt ``work`` at random times, ``count`` times; how many interruptions have arrived."""
+    monitored = getattr(sys, "monitoring", None)
+    if sys.gettrace() or (monitored and monitored.get_tool(monitored.COVERAGE_ID)):
+        pytest.fail("run these without coverage: an interruption would leave its lock taken")
     rng = random.Random(0)
     arrived = 0
     fired = False
@@ -49,14 +42,15 @@ def storm(work, count, longest):
     gc.disable()
     before = signal.signal(signal.SIGALRM, fire)
     try:
-        for _ in range(count):
-            fired = False
-            try:
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.1, 1.0) * longest)
-                while not fired:
-                    work()
-            except KeyboardInterrupt:
-                arrived += 1
+        with python_handler():
+            for _ in range(count):
+                fired = False
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.1, 1.0) * longest)
+                    while not fired:
+                        work()
+                except KeyboardInterrupt:
+                    arrived += 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,22 @@
+"""What the tests of interruptions share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def interrupt() -> None:
+    """Ctrl-C in this process."""
+    signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def python_handler() -> Iterator[None]:
+    """Python's own handler, also where the tests were started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
