@@ -16,7 +16,10 @@ Run as ``python -m validation networks`` (the extra ``experiments`` brings JAX a
     nets.py  trainer.py        the networks and their training (the only modules that need JAX)
     dating.py  summary.py      from curves to training times, exponents and regions
     solvable.py                the random-features model with the covariance of the same data
-    pictures.py  report.py     what is written down
+    gather.py  gather_laws.py  gather_theory.py
+                               the numbers behind the pictures
+    drawing.py  draw_laws.py  pictures.py  tables.py  report.py
+                               what is written down
 
 Source of the experiments: Bonnaire, Urfin, Biroli, Mezard, arXiv:2505.17638, section 3.
 """

@@ -72,8 +72,8 @@ def local_exponents(store: Store) -> Numbers:
         path = summary.data_set(first)
         d = first.side**2 if first.case == "images" else first.side
         for protocol, members in summary.protocols(store.runs.values(), line):
-            steps = summary.steps(map(summary.date, members), "mem_loss")
-            found = [step for step in steps if step[2].seeds]
+            slopes = summary.local_slopes(map(summary.date, members), "mem_loss")
+            found = [place for place in slopes if place[2].seeds]
             if len(found) < 2:
                 continue
             middle = [math.sqrt(low * high) / d for low, high, _ in found]

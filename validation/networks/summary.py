@@ -190,7 +190,7 @@ def points_of(members: Iterable[Dated], name: str, against: str) -> tuple[Array,
     return x, y, seed
 
 
-def steps(members: Iterable[Dated], name: str) -> list[tuple[int, int, Slope]]:
+def local_slopes(members: Iterable[Dated], name: str) -> list[tuple[int, int, Slope]]:
     """Exponents of a date against n between successive sizes: both sizes, slope."""
     everything = list(members)
     sizes = sorted({one.setting.n for one in everything})
@@ -236,7 +236,7 @@ def region(run: Run, budget: float, common: Levels) -> int:
     name, level = ("frechet", common.frechet) if "frechet" in run.curves else ("test", common.loss)
     if run.step[-1] < 0.99 * budget or math.isnan(level):
         return -1
-    values = run.curves[name][run.step <= 1.01 * budget]
+    values = run.curves[name][run.step <= budget]
     return 1 if np.min(values if values.ndim == 1 else values[:, 0]) <= level else 2
 
 

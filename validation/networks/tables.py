@@ -76,12 +76,12 @@ def local_exponents(runs: Sequence[Run]) -> list[Section]:
     sections = []
     for line in summary.lines(runs):
         members = [dated[run.setting.key] for run in line]
-        found = {name: summary.steps(members, name) for name in _present(members)}
+        found = {name: summary.local_slopes(members, name) for name in _present(members)}
         pairs = [f"{low} to {high}" for low, high, _ in next(iter(found.values()), [])]
         if pairs:
             rows = [
-                [DATES[name], *(str(fit) if fit.seeds else _NOT for _, _, fit in steps)]
-                for name, steps in found.items()
+                [DATES[name], *(str(fit) if fit.seeds else _NOT for _, _, fit in slopes)]
+                for name, slopes in found.items()
             ]
             sections.append(
                 (
