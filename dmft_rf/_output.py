@@ -11,7 +11,7 @@ from pathlib import Path
 from dmft_rf._interrupt import held_back
 from dmft_rf.errors import DataError
 
-__all__ = ["check_output", "replacing", "sync_folder"]
+__all__ = ["check_output", "remove_parts", "replacing", "sync_folder"]
 
 
 def check_output(
@@ -79,7 +79,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     place = check_output(path, overwrite=overwrite)
     # the target of a link is replaced, not the link; the same ending keeps matplotlib content
     target = Path(os.path.realpath(place))
-    temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
+    temporary = target.with_name(f"{_part(target)}{secrets.token_hex(6)}{target.suffix}")
     try:
         with held_back():
             yield temporary
@@ -95,6 +95,23 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_parts(path: str | os.PathLike[str]) -> None:
+    """Remove temporary files of `replacing` that killed processes have left.
+
+    For callers that know that nobody else is writing ``path``.
+    """
+    target = Path(os.path.realpath(path))
+    for place in target.parent.iterdir():
+        if place.name.startswith(_part(target)):
+            with contextlib.suppress(OSError):
+                place.unlink()
+
+
+def _part(target: Path) -> str:
+    """How the names of the temporary files of ``target`` begin."""
+    return f".{target.name}.part."
 
 
 def sync_folder(folder: Path) -> None:

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from dmft_rf._interrupt import recognized
 from dmft_rf._journal import Entry, Journal
-from dmft_rf._version import __version__
 from dmft_rf.errors import ModelError, WorkerError
 from dmft_rf.plans import Job, Plan, apply
 from dmft_rf.points import attempt, unpacked
@@ -111,9 +110,9 @@ class Campaign:
         """Empty tables."""
         return {name: Table(plan) for name, plan in self.plans.items()}
 
-    def identity(self, commit: str) -> dict[str, str]:
+    def identity(self, version: str, commit: str) -> dict[str, str]:
         """What must agree before points of one run are used by another."""
-        return {"work": self.fingerprint, "package_version": __version__, "git_commit": commit}
+        return {"work": self.fingerprint, "package_version": version, "git_commit": commit}
 
     def run(
         self,

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._journal import Journal
-from dmft_rf._output import check_output
+from dmft_rf._output import check_output, remove_parts
 from dmft_rf._version import __version__
 from dmft_rf.campaign import Campaign, Progress, Table, journal_path
 from dmft_rf.covariance import Covariance
@@ -235,6 +235,7 @@ def in_file(
 
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(path, campaign, replace=overwrite and not begun))
+        remove_parts(path)  # nobody else writes this file while the journal is locked
         renewal = _Renewal(lambda: store(result(tables)))
         try:
             campaign.run(
@@ -257,7 +258,7 @@ def open_journal(
 
     With ``replace`` one of other work is thrown away.
     """
-    place, identity = journal_path(path), campaign.identity(git_commit())
+    place, identity = journal_path(path), campaign.identity(__version__, git_commit())
     try:
         return Journal(place, identity)
     except DataError:
@@ -306,18 +307,31 @@ def _begun(
     for name, table in tables.items():
         _fill(table, runs[name])
     now = (__version__, git_commit())
-    if any(table.missing for table in tables.values()):
-        for run in runs.values():
-            then = (run.attributes["package_version"], run.attributes["git_commit"])
-            if then != now and not overwrite:
-                raise DataError(
-                    f"{os.fspath(path)}: was begun by version {' '.join(map(str, then))}, this is "
-                    f"{' '.join(now)}; complete it with the first or choose another file"
-                )
-            if then != now:
-                tables.update(campaign.tables())
-                return False
+    complete = not any(table.missing for table in tables.values())
+    for run in runs.values():
+        then = (run.attributes["package_version"], run.attributes["git_commit"])
+        if complete:
+            _remove_journal(path, campaign.identity(*then))
+        elif then != now and not overwrite:
+            raise DataError(
+                f"{os.fspath(path)}: was begun by version {' '.join(map(str, then))}, this is "
+                f"{' '.join(now)}; complete it with the first or choose another file"
+            )
+        elif then != now:
+            tables.update(campaign.tables())
+            return False
     return True
+
+
+def _remove_journal(path: str | os.PathLike[str], identity: dict[str, str]) -> None:
+    """Remove what a process has left that was killed when its file had just become complete.
+
+    A journal of anything else, or one that another process holds, is left alone.
+    """
+    place = journal_path(path)
+    if place.exists():
+        with suppress(DataError, OSError), Journal(place, identity) as journal:
+            journal.remove()
 
 
 def _fill(table: Table, run: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import signal
@@ -83,7 +85,11 @@ class Nursery:
 
 
 def test_kill_at_random_moments_never_loses_a_finished_point(tmp_path):
-    nursery = Nursery()
+    with contextlib.closing(Nursery()) as nursery:
+        kill_at_random_moments(tmp_path, nursery)
+
+
+def kill_at_random_moments(tmp_path, nursery):
     undisturbed = tmp_path / "undisturbed.h5"
     start = time.monotonic()
     assert nursery.run(undisturbed, None)[0] == 0
@@ -104,10 +110,8 @@ def test_kill_at_random_moments_never_loses_a_finished_point(tmp_path):
             safe = max([safe, *counts])
             kills += status != 0
         assert contents(path) == expected
-        assert sorted(p.name for p in tmp_path.glob("killed*")) == sorted(
-            f"killed{i}.h5" for i in range(1, files + 1)
-        )
-    nursery.close()
+        completed = [f"killed{i}.h5" for i in range(1, files + 1)]
+        assert {p.name for p in tmp_path.iterdir()} == {undisturbed.name, *completed}
 
 
 PARALLEL = """
@@ -219,6 +223,61 @@ def test_a_complete_file_is_read_and_not_computed_again(tmp_path, monkeypatch):
     again = sweep(MODEL, OVER, "tau_mem", path=path)
     np.testing.assert_array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
     assert path.read_bytes() == before
+
+
+def killed_at_the_very_end(path, over):
+    """A sweep whose process ends when its file is complete and its journal is still there."""
+
+    def end(journal):
+        raise SystemExit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "remove", end)
+        with pytest.raises(SystemExit):
+            sweep(MODEL, over, "tau_mem", path=path)
+    assert path.with_name(path.name + ".points").exists()
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_kill_after_the_last_point_leaves_nothing(tmp_path, monkeypatch, later):
+    """The journal of a complete file goes with the next call, whichever version makes it."""
+    path = tmp_path / "a.h5"
+    killed_at_the_very_end(path, OVER)
+    before = path.read_bytes()
+    monkeypatch.setattr("dmft_rf.campaign.work", None)
+    if later:
+        monkeypatch.setattr("dmft_rf.sweeps.git_commit", lambda: "of another version")
+    assert sweep(MODEL, OVER, "tau_mem", path=path).complete
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("whose", ["other work", "text", "held"])
+def test_what_else_stands_beside_a_complete_file_is_left_alone(tmp_path, whose):
+    path, journal = tmp_path / "a.h5", tmp_path / "a.h5.points"
+    over = {"psi_n": [1.0, 2.0]}
+    killed_at_the_very_end(path, over)
+    with contextlib.ExitStack() as stack:
+        if whose == "other work":
+            journal.unlink()
+            stack.enter_context(Journal(journal, {"work": "another"}))
+        elif whose == "text":
+            journal.write_text("my own notes on points\n")
+        else:
+            identity = json.loads(journal.read_bytes().splitlines()[1])
+            stack.enter_context(Journal(journal, identity))
+        before = journal.read_bytes()
+        assert sweep(MODEL, over, "tau_mem", path=path).complete
+        assert journal.read_bytes() == before
+
+
+def test_half_written_files_of_killed_processes_are_removed(tmp_path):
+    """Those of the same file alone: what other processes write beside it stays."""
+    half, other = tmp_path / ".a.h5.part.0123.h5", tmp_path / ".aa.h5.part.0123.h5"
+    half.write_bytes(b"half")
+    other.write_bytes(b"half")
+    sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=tmp_path / "a.h5")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.h5", other.name}
 
 
 # -- files in the way ---------------------------------------------------------------------------

@@ -109,7 +109,7 @@ class Checkpoints:
 
         Only for who holds the store while nobody trains for it.
         """
-        for left in self.folder.glob(".*.part.h5"):
+        for left in self.folder.glob(".*.part.*"):
             with contextlib.suppress(OSError):
                 left.unlink()
         with contextlib.suppress(OSError):
