@@ -63,12 +63,12 @@ class Fake:
 
 
 class Slow(Fake):
-    """Two milliseconds a step; says which processes train."""
+    """Six milliseconds a step; says which processes train."""
 
     def advance(self, to: int) -> None:
         if "FAKE_PIDS" in os.environ:
             (Path(os.environ["FAKE_PIDS"]) / str(os.getpid())).touch()
-        time.sleep(2e-3 * (to - self.step))
+        time.sleep(6e-3 * (to - self.step))
         super().advance(to)
 
 
