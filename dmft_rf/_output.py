@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from dmft_rf._interrupt import held_back
 from dmft_rf.errors import DataError
 
-__all__ = ["check_output", "remove_parts", "replacing", "sync_folder"]
+__all__ = ["check_output", "remove_parts", "replacing", "replacing_hdf5", "sync_folder"]
 
 
 def check_output(
@@ -97,21 +99,45 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def replacing_hdf5(
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    start: str | os.PathLike[str] | None = None,
+    libver: str | None = None,
+) -> Iterator[Any]:
+    """As `replacing`, with an open HDF5 file that holds what ``start`` holds, or nothing.
+
+    It is in memory until the body has ended: HDF5 does not survive a disk that is full.
+    """
+    import h5py
+
+    options = {"driver": "core", "backing_store": False, "libver": libver}
+    with replacing(path, overwrite=overwrite) as temporary:
+        name, mode = (temporary.name, "w") if start is None else (start, "r+")
+        with h5py.File(name, mode, **options) as file:
+            yield file
+            file.flush()
+            image = file.id.get_file_image()
+        temporary.write_bytes(image)
+
+
 def remove_parts(path: str | os.PathLike[str]) -> None:
     """Remove temporary files of `replacing` that killed processes have left.
 
     For callers that know that nobody else is writing ``path``.
     """
     target = Path(os.path.realpath(path))
-    for place in target.parent.iterdir():
-        if place.name.startswith(_part(target)):
-            with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        for place in target.parent.iterdir():
+            if place.name.startswith(_part(target)):
                 place.unlink()
 
 
 def _part(target: Path) -> str:
-    """How the names of the temporary files of ``target`` begin."""
-    return f".{target.name}.part."
+    """How the names of the temporary files of ``target`` begin; short, whatever its own name."""
+    return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part."
 
 
 def sync_folder(folder: Path) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing_hdf5
 from dmft_rf._version import __version__
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import DataError
@@ -140,35 +140,26 @@ def save(
     if not runs:
         raise DataError(f"{os.fspath(path)}: no result to store")
     prepared = {_name(name): _run(one, solution, extra) for name, one in runs.items()}
-    with replacing(path, overwrite=overwrite) as temporary:
+    with replacing_hdf5(path, overwrite=overwrite) as file:
         try:
-            temporary.write_bytes(_image(prepared, temporary.name))
+            _write(file, prepared)
         except _DAMAGE as error:
             raise DataError(f"{os.fspath(path)}: cannot be written ({error})") from error
 
 
-@held_back()
-def _image(runs: dict[str, Run], name: str) -> bytes:
-    """The bytes of a file of ``runs``.
-
-    Made in memory: HDF5 does not survive a disk that is full when it closes a file.
-    """
+def _write(file: Any, runs: dict[str, Run]) -> None:
     import h5py
 
-    with h5py.File(name, "w", driver="core", backing_store=False) as file:
-        file.attrs[_MARK] = SCHEMA
-        for key, run in runs.items():
-            group = file.create_group(key)
-            for attribute, value in run.attributes.items():
-                group.attrs[attribute] = h5py.Empty("f8") if value is None else value
-            for array_name, array in run.arrays.items():
-                # a checksum, so that damage is an error and not a wrong number
-                group.create_dataset(
-                    array_name, data=array, fletcher32=bool(array.shape and array.size)
-                )
-        file.flush()
-        image: bytes = file.id.get_file_image()
-    return image
+    file.attrs[_MARK] = SCHEMA
+    for key, run in runs.items():
+        group = file.create_group(key)
+        for attribute, value in run.attributes.items():
+            group.attrs[attribute] = h5py.Empty("f8") if value is None else value
+        for array_name, array in run.arrays.items():
+            # a checksum, so that damage is an error and not a wrong number
+            group.create_dataset(
+                array_name, data=array, fletcher32=bool(array.shape and array.size)
+            )
 
 
 @held_back()

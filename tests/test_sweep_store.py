@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 
 from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
 from dmft_rf._journal import Entry, Journal
+from dmft_rf._output import replacing
 from tests.sweeping import contents, environment, run_script
 
 MODEL = ScoreModel(0.1, 8.0, 4.0)
@@ -271,12 +273,21 @@ def test_what_else_stands_beside_a_complete_file_is_left_alone(tmp_path, whose):
         assert journal.read_bytes() == before
 
 
+def half_written(path):
+    """What a process leaves that is killed while it writes ``path``."""
+    with contextlib.suppress(SystemExit), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_: None)
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise SystemExit
+    return temporary
+
+
 def test_half_written_files_of_killed_processes_are_removed(tmp_path):
     """Those of the same file alone: what other processes write beside it stays."""
-    half, other = tmp_path / ".a.h5.part.0123.h5", tmp_path / ".aa.h5.part.0123.h5"
-    half.write_bytes(b"half")
-    other.write_bytes(b"half")
+    half, other = (half_written(tmp_path / name) for name in ("a.h5", "aa.h5"))
     sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=tmp_path / "a.h5")
+    assert not half.exists()
     assert {p.name for p in tmp_path.iterdir()} == {"a.h5", other.name}
 
 
