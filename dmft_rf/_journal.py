@@ -17,6 +17,7 @@ import json
 import os
 import struct
 import time
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _FRAME = struct.Struct("<II")
 _HEAD = struct.Struct("<HqI")
 # written records reach the disk at least this often; a kill loses none, a power cut these seconds
 _SYNC_SECONDS = 1.0
+# those of this process
+_OPEN: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class Journal:
         In an existing folder; made if it does not exist.
     identity : dict
         What the points belong to; JSON.
+    replace : bool, default False
+        Whether a file that is something else is thrown away. One in use by another process never
+        is. A file that holds no point is taken over in any case.
 
     Attributes
     ----------
@@ -68,30 +74,30 @@ class Journal:
         another process, or cannot be read or written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], identity: dict[str, Any]):
+    def __init__(
+        self, path: str | os.PathLike[str], identity: dict[str, Any], *, replace: bool = False
+    ):
         self.path = Path(path)
+        self.entries: list[Entry] = []
         self._synced = time.monotonic()
         header = _FIRST_LINE + json.dumps(identity, sort_keys=True).encode() + b"\n"
+        self._file = self._opened()
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise DataError(f"{self.path}: cannot be written ({error})") from error
-        try:
-            self._lock()
             content = self._content()
-            if header.startswith(content):  # new, or killed while it was begun
-                self.entries: list[Entry] = []
+            if content.startswith(header):
+                self.entries, good = _parse(content, len(header))
+                self._rewind(good)
+            elif replace or header.startswith(content) or _holds_no_point(content):
                 self._rewind(0)
                 self._write(header)
                 self.sync()
                 sync_folder(self.path.parent)
             else:
-                self._check(content, header)
-                self.entries, good = _parse(content, len(header))
-                self._rewind(good)
+                raise self._foreign(content, header)
         except BaseException:
             os.close(self._file)
             raise
+        _OPEN.add(self)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Append finished points; they survive the death of this process when this returns."""
@@ -101,36 +107,80 @@ class Journal:
 
     def sync(self) -> None:
         """Wait until everything added is on the disk, safe from a power cut."""
-        os.fsync(self._file)
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._unwritable(error) from error
         self._synced = time.monotonic()
 
     def remove(self) -> None:
         """Remove the file: what it holds has its place elsewhere."""
         with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+            if self._has_its_name(self._file):
+                self.path.unlink()
 
     def close(self) -> None:
         """Sync and release the file."""
+        if self._file < 0:  # in a forked child
+            return
         try:
             self.sync()
         finally:
-            os.close(self._file)
+            self._release()
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.ExitStack() as stack:
+            if kind is not None:  # the first error is told
+                stack.enter_context(contextlib.suppress(DataError))
+            self.close()
 
-    def _lock(self) -> None:
+    def _opened(self) -> int:
+        """The file, open and locked, and still the one of its name."""
+        while True:
+            try:
+                file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError as error:
+                raise DataError(f"{self.path}: cannot be written ({error})") from error
+            try:
+                self._lock(file)
+                if self._has_its_name(file):
+                    return file
+            except BaseException:
+                os.close(file)
+                raise
+            os.close(file)  # removed by who had it before
+
+    def _has_its_name(self, file: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def _release(self) -> None:
+        _OPEN.discard(self)
+        os.close(self._file)
+        self._file = -1
+
+    def _lock(self, file: int) -> None:
         try:
             import fcntl
         except ImportError:  # not on Windows
             return
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise DataError(f"{self.path}: another process is writing it") from None
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be locked ({error})") from error
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(
+            f"{self.path}: cannot be written ({error}); what was finished before is in it, "
+            "and the same call completes the rest"
+        )
 
     def _content(self) -> bytes:
         size = os.fstat(self._file).st_size
@@ -144,14 +194,13 @@ class Journal:
             size -= len(part)
         return b"".join(parts)
 
-    def _check(self, content: bytes, header: bytes) -> None:
+    def _foreign(self, content: bytes, header: bytes) -> DataError:
         if not content.startswith(_FIRST_LINE):
-            raise DataError(f"{self.path}: is not a file of finished points; it is left alone")
-        if not content.startswith(header):
-            raise DataError(
-                f"{self.path}: holds points of other parameters or of another version; it is left "
-                "alone. Finish that work, move the file away, or choose another output file"
-            )
+            return DataError(f"{self.path}: is not a file of finished points; it is left alone")
+        return DataError(
+            f"{self.path}: holds points of {_difference(content, header)}; it is left alone. "
+            "Finish that work, move the file away, or choose another output file"
+        )
 
     def _rewind(self, size: int) -> None:
         """Cut the file to ``size``, the end of the last whole record, and write from there."""
@@ -167,11 +216,39 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):  # the record that did not fit
                 self._rewind(self._end)
-            raise DataError(
-                f"{self.path}: cannot be written ({error}); what was finished before is in it, "
-                "and the same call completes the rest"
-            ) from error
+            raise self._unwritable(error) from error
         self._end += len(data)
+
+
+def _forget() -> None:
+    """Close the files in a forked child, which would keep them locked when this process dies."""
+    for journal in list(_OPEN):
+        journal._release()
+
+
+# not on Windows
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _holds_no_point(content: bytes) -> bool:
+    """Whether it is a file of this kind that was begun and has no whole record."""
+    start = content.find(b"\n", len(_FIRST_LINE)) + 1
+    if not content.startswith(_FIRST_LINE):
+        return False
+    return not start or not _parse(content, start)[0]
+
+
+def _difference(content: bytes, header: bytes) -> str:
+    """What another identity differs in."""
+    try:
+        then, now = (json.loads(text.split(b"\n")[1]) for text in (content, header))
+        if then["work"] == now["work"]:
+            words = [" ".join((one["package_version"], one["git_commit"])) for one in (then, now)]
+            return f"version {words[0]}, this is {words[1]}"
+    except (ValueError, KeyError, TypeError):
+        pass
+    return "other parameters"
 
 
 def _record(entry: Entry) -> bytes:

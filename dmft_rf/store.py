@@ -140,14 +140,19 @@ def save(
     if not runs:
         raise DataError(f"{os.fspath(path)}: no result to store")
     prepared = {_name(name): _run(one, solution, extra) for name, one in runs.items()}
+    _write(path, prepared, overwrite)
+
+
+@held_back()
+def _write(path: str | os.PathLike[str], runs: dict[str, Run], overwrite: bool) -> None:
     with replacing_hdf5(path, overwrite=overwrite) as file:
         try:
-            _write(file, prepared)
+            _fill(file, runs)
         except _DAMAGE as error:
             raise DataError(f"{os.fspath(path)}: cannot be written ({error})") from error
 
 
-def _write(file: Any, runs: dict[str, Run]) -> None:
+def _fill(file: Any, runs: dict[str, Run]) -> None:
     import h5py
 
     file.attrs[_MARK] = SCHEMA

@@ -220,22 +220,30 @@ def in_file(
     the name of a plan are sweeps, from which an unfinished file is taken up again; ``extra`` are
     further attributes of each.
     """
+    start = time.perf_counter()
     tables = campaign.tables()
     begun = _begun(path, campaign, tables, overwrite)
-    if begun and not any(table.missing for table in tables.values()):
-        if progress is not None:
-            size = sum(table.plan.size for table in tables.values())
-            progress(size, size)
-        return result(tables)
-    start = time.perf_counter()
-
-    def store(found: Any) -> None:
-        more = {"wall_time_seconds": time.perf_counter() - start, **(extra or {})}
-        save(path, stored(found), overwrite=True, extra=more)
+    if begun and not _missing(tables):
+        return _read_whole(tables, result, progress)
 
     with ExitStack() as stack:
-        journal = stack.enter_context(open_journal(path, campaign, replace=overwrite and not begun))
-        remove_parts(path)  # nobody else writes this file while the journal is locked
+        place, identity = journal_path(path), campaign.identity(__version__, git_commit())
+        replace = overwrite and not begun
+        journal = stack.enter_context(Journal(place, identity, replace=replace))
+        # nobody else writes this file from here on; until here somebody may have
+        remove_parts(path)
+        tables = campaign.tables()
+        begun = _begun(path, campaign, tables, overwrite)
+        if begun and not _missing(tables):
+            journal.remove()
+            return _read_whole(tables, result, progress)
+
+        def store(found: Any) -> None:
+            nonlocal begun
+            more = {"wall_time_seconds": time.perf_counter() - start, **(extra or {})}
+            save(path, stored(found), overwrite=overwrite or begun, extra=more)
+            begun = True
+
         renewal = _Renewal(lambda: store(result(tables)))
         try:
             campaign.run(
@@ -243,7 +251,8 @@ def in_file(
                 recorded=renewal,
             )  # fmt: skip
         except KeyboardInterrupt:
-            journal.sync()
+            with suppress(DataError):
+                journal.sync()
             raise
         final = result(tables)
         store(final)
@@ -251,21 +260,18 @@ def in_file(
     return final
 
 
-def open_journal(
-    path: str | os.PathLike[str], campaign: Campaign, *, replace: bool = False
-) -> Journal:
-    """The journal of a campaign beside the file ``path``.
+def _missing(tables: dict[str, Table]) -> int:
+    return sum(table.missing for table in tables.values())
 
-    With ``replace`` one of other work is thrown away.
-    """
-    place, identity = journal_path(path), campaign.identity(__version__, git_commit())
-    try:
-        return Journal(place, identity)
-    except DataError:
-        if not replace:
-            raise
-        place.unlink(missing_ok=True)
-        return Journal(place, identity)
+
+def _read_whole(
+    tables: dict[str, Table], result: Callable[[dict[str, Table]], Any], progress: Progress | None
+) -> Any:
+    """The result of a complete file."""
+    if progress is not None:
+        size = sum(table.plan.size for table in tables.values())
+        progress(size, size)
+    return result(tables)
 
 
 class _Renewal:
@@ -307,7 +313,7 @@ def _begun(
     for name, table in tables.items():
         _fill(table, runs[name])
     now = (__version__, git_commit())
-    complete = not any(table.missing for table in tables.values())
+    complete = not _missing(tables)
     for run in runs.values():
         then = (run.attributes["package_version"], run.attributes["git_commit"])
         if complete:

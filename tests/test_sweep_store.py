@@ -19,6 +19,7 @@ import pytest
 from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
 from dmft_rf._journal import Entry, Journal
 from dmft_rf._output import replacing
+from dmft_rf.store import git_commit
 from tests.sweeping import contents, environment, run_script
 
 MODEL = ScoreModel(0.1, 8.0, 4.0)
@@ -291,6 +292,16 @@ def test_half_written_files_of_killed_processes_are_removed(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"a.h5", other.name}
 
 
+@pytest.mark.parametrize(
+    "change", [{"rtol": 1e-8}, {"tau": [2.0]}, {"level": 0.2}, {"rule": GradientFlow(1e-3)}]
+)
+def test_what_is_asked_for_is_part_of_the_identity(tmp_path, change):
+    given = {"tau": [1.0], "rtol": 1e-9}
+    sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **given)
+    with pytest.raises(DataError, match="something else"):
+        sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **{**given, **change})
+
+
 # -- files in the way ---------------------------------------------------------------------------
 
 
@@ -346,58 +357,82 @@ def test_two_runs_do_not_share_a_file(tmp_path):
     assert len(messages) == 1
 
 
+def points_there(path, psi_n):
+    """With how many finished points a sweep of ``tau_mem`` begins."""
+    counts = []
+    sweep(MODEL, {"psi_n": psi_n}, "tau_mem", path=path, progress=lambda n, _: counts.append(n))
+    return counts[0]
+
+
+def test_overwriting_leaves_a_sweep_alone_that_is_under_way(tmp_path):
+    """Its points are still there: what may be replaced is a file that nobody writes."""
+    path = tmp_path / "a.h5"
+
+    def meanwhile(done, total):
+        if done == 1:
+            for values in ([1.0, 2.0], [3.0]):
+                with pytest.raises(DataError, match="another process"):
+                    sweep(MODEL, {"psi_n": values}, "tau_mem", path=path, overwrite=True)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=meanwhile)
+    counts = []
+    sweep(
+        MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=lambda n, _: counts.append(n)
+    )
+    assert counts[0] == 1
+
+
+@pytest.mark.parametrize("meanwhile", ["same", "other"])
+def test_a_file_that_appears_before_the_journal_is_locked(tmp_path, monkeypatch, meanwhile):
+    """The same work is read, nothing is computed; other work is refused and left alone."""
+    path, over = tmp_path / "a.h5", {"psi_n": [1.0, 2.0]}
+
+    def commit():
+        if not path.exists():
+            monkeypatch.undo()
+            sweep(MODEL, over if meanwhile == "same" else {"psi_n": [3.0]}, "tau_mem", path=path)
+            monkeypatch.setattr("dmft_rf.campaign.work", None)
+        return git_commit()
+
+    monkeypatch.setattr("dmft_rf.sweeps.git_commit", commit)
+    if meanwhile == "same":
+        assert sweep(MODEL, over, "tau_mem", path=path).complete
+        assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+    else:
+        with pytest.raises(DataError, match="something else"):
+            sweep(MODEL, over, "tau_mem", path=path)
+        monkeypatch.undo()
+        assert sweep(MODEL, {"psi_n": [3.0]}, "tau_mem", path=path).complete
+
+
+def test_a_file_that_appears_during_the_work_is_not_replaced(tmp_path):
+    path = tmp_path / "a.h5"
+
+    def meanwhile(done, total):
+        path.write_text("notes of somebody else")
+
+    with pytest.raises(DataError, match="overwrite"):
+        sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=meanwhile)
+    assert path.read_text() == "notes of somebody else"
+    path.unlink()
+    counts = []
+    sweep(
+        MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=lambda n, _: counts.append(n)
+    )
+    assert counts[0] == 2
+
+
+def test_the_longest_names(tmp_path):
+    """What the file system takes is written: 255 bytes less those of the journal's ending."""
+    path = tmp_path / f"{'a' * 245}.h5"
+    assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
+    assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
+
+
 @pytest.mark.parametrize("name", ["missing/a.h5", "a.txt", "."])
 def test_paths_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch, name):
     monkeypatch.setattr("dmft_rf.campaign.work", None)
     with pytest.raises(DataError):
         sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=tmp_path / name)
-
-
-# -- the journal alone --------------------------------------------------------------------------
-
-
-def test_a_journal_cut_anywhere_keeps_its_whole_records(tmp_path):
-    """Byte by byte: from every prefix the records before the cut are read and can be continued."""
-    path, identity = tmp_path / "j", {"work": "w"}
-    entries = [Entry(0, 3, np.array([1.0, np.nan])), Entry(1, 2**40, np.empty(0), "why: \u03c4")]
-    with Journal(path, identity) as journal:
-        journal.add([])
-        ends = [path.stat().st_size]
-        for entry in entries:
-            journal.add([entry])
-            ends.append(path.stat().st_size)
-    whole = path.read_bytes()
-    for size in range(len(whole) + 1):
-        path.write_bytes(whole[:size])
-        with Journal(path, identity) as journal:
-            kept = sum(end <= size for end in ends[1:])
-            assert len(journal.entries) == kept
-            journal.add(entries[kept:])
-        assert path.read_bytes() == whole
-    with Journal(path, identity) as journal:
-        for found, entry in zip(journal.entries, entries, strict=True):
-            assert (found.plan, found.index, found.reason) == (
-                entry.plan, entry.index, entry.reason,
-            )  # fmt: skip
-            np.testing.assert_array_equal(found.values, entry.values)
-
-
-def test_a_damaged_record_is_no_result(tmp_path):
-    path, identity = tmp_path / "j", {"work": "w"}
-    with Journal(path, identity) as journal:
-        journal.add([Entry(0, i, np.array([float(i)])) for i in range(3)])
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 16
-    path.write_bytes(content)
-    with Journal(path, identity) as journal:
-        assert [entry.index for entry in journal.entries] == [0, 1]
-
-
-@pytest.mark.parametrize(
-    "change", [{"rtol": 1e-8}, {"tau": [2.0]}, {"level": 0.2}, {"rule": GradientFlow(1e-3)}]
-)
-def test_what_is_asked_for_is_part_of_the_identity(tmp_path, change):
-    given = {"tau": [1.0], "rtol": 1e-9}
-    sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **given)
-    with pytest.raises(DataError, match="something else"):
-        sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **{**given, **change})
