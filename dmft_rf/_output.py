@@ -113,7 +113,7 @@ def replacing_hdf5(
     """
     import h5py
 
-    options = {"driver": "core", "backing_store": False, "libver": libver}
+    options = {"driver": "core", "backing_store": False, "libver": libver, "locking": False}
     with replacing(path, overwrite=overwrite) as temporary:
         name, mode = (temporary.name, "w") if start is None else (start, "r+")
         with h5py.File(name, mode, **options) as file:

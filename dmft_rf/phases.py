@@ -296,7 +296,11 @@ def _axis(name: str, values: ArrayLike) -> Array:
 
 
 def _times(model: ScoreModel, axes: dict[str, Array], count: int = 200) -> Array:
-    """Times from before the fastest mode of the plane's corners moves to after the slowest."""
+    """Times from before the fastest mode of the plane's corners moves to after the slowest.
+
+    Where a bulk reaches down to 0 (p = n m) there is no slowest one: to after all but the last
+    per cent of it.
+    """
     first, last = math.inf, 0.0
     other = next(name for name in axes if name != "psi_n")
     for psi_n in axes["psi_n"][[0, -1]].tolist():
@@ -304,7 +308,8 @@ def _times(model: ScoreModel, axes: dict[str, Array], count: int = 200) -> Array
             corner, _ = apply(model, GradientFlow(), {"psi_n": psi_n, other: value})
             edges = spectrum(corner).edges
             first = min(first, 0.03 / (corner.rate * float(edges[-1, 1])))
-            last = max(last, 30.0 / (corner.rate * float(edges[0, 0])))
+            lowest = float(edges[0, 0]) or 1e-4 * float(edges[0, 1])
+            last = max(last, 30.0 / (corner.rate * lowest))
     return np.geomspace(first, last, count)
 
 

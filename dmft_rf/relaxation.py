@@ -48,11 +48,15 @@ DEFINITIONS = {
 # points that are enough where curves are only known to _ROUGH.
 _PER_DECADE, _FEW_PER_DECADE = 12, 8
 _ROUGH = 1e-7
-# from and to these multiples of the shortest and the longest relaxation time of U
+# From and to these multiples of the shortest and the longest relaxation time of U. With exactly
+# averaged noise no minimum of the test loss was found before 3.7 of the shortest; what little noise
+# of few draws is learned is learned much sooner (t = 1e-7: at 1e-5), so that nothing begins before
+# the slope of the score error has left its initial value by these parts of it.
 _EARLY, _LATE = 1e-6, 60.0
-# The test loss falls until the fastest modes have moved: over the whole range of parameters no
-# minimum was found before 3.7. After the second multiple nothing moves by more than rounding.
 _FIRST_TURN, _LAST_TURN = 0.03, 30.0
+_STEADY, _TURNED = 1e-5, 0.1
+# half the final gap is told if it is known to this part of it
+_GAP_KNOWN = 1e-3
 # for a root: places in the interval of the search, and half the width of the last one in log tau
 _PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))
 _CLOSE = 1e-5
@@ -170,7 +174,7 @@ class Course:
 
     def _turns(self) -> list[tuple[float, float]]:
         """Intervals in which the slope of the test loss changes from negative to positive."""
-        tau = self._tau[self._tau >= _FIRST_TURN / _EARLY * self._tau[0]]
+        tau = self._tau[self._tau >= self._before_turns]
         values = self._slope(tau)
         turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
         # beyond the point where the slope is lost in rounding its sign means nothing
@@ -185,9 +189,8 @@ class Course:
             return None
         used = np.isfinite(self._known.tau) & (self._known.tau > 0.0)
         tau, score = self._known.tau[used], self._known.score_error[used]
-        m, M = self.solution.diagnostics["support"]
-        rate = self.solution.model.rate
-        if tau.size < 3 or tau[0] * rate * M > _FIRST_TURN or tau[-1] * rate * m < _LAST_TURN:
+        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
+        if tau.size < 3 or tau[0] > self._before_turns or tau[-1] * rate * m < _LAST_TURN:
             return None
         steps = np.diff(tau)
         if np.any(steps <= 0.0) or np.any(tau[1:] > tau[:-1] * 10.0 ** (1.0 / self._density)):
@@ -219,6 +222,12 @@ class Course:
         half = 0.5 * self.final_gap
         if math.isinf(half):
             return math.inf
+        known = float(self._end.error["generalization_gap"])
+        if not known <= _GAP_KNOWN * half:
+            raise ConvergenceError(
+                f"tau_mem: half the final generalization gap, {half:.3g}, is known to {known:.1g} "
+                f"only with rtol = {self.solution.rtol:g} ({self._parameters})"
+            )
         return self._first_crossing(lambda curves: curves.generalization_gap - half, "tau_mem")
 
     @property
@@ -276,12 +285,39 @@ class Course:
     @cached_property
     def _tau(self) -> Array:
         """Times from before the fastest mode moves to after the slowest has stopped."""
-        m, M = self.solution.diagnostics["support"]
-        rate = self.solution.model.rate
-        first = _EARLY / (rate * M)
+        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
+        first = self._steady(_EARLY, _STEADY)
         last = min(self.solution.horizon, _LATE / (rate * m) if m > 0.0 else math.inf)
         a, b = math.log(first), math.log(last)
         return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
+
+    @cached_property
+    def _before_turns(self) -> float:
+        """A time before every minimum of the test loss."""
+        return self._steady(_FIRST_TURN, _TURNED)
+
+    def _steady(self, start: float, part: float) -> float:
+        """``start`` times the shortest relaxation time, or earlier.
+
+        A time until which the slope of the score error has not left its value at tau = 0 by
+        ``part`` of that: it is a smooth function, looked at decade by decade back to where it does
+        not move.
+        """
+        M = self.solution.diagnostics["support"][1]
+        tau = start / (self.solution.model.rate * M) * 10.0 ** -np.arange(0.0, 31.0)
+        slope = self._slope(np.append(tau, 0.0))
+        moved = np.flatnonzero(np.abs(slope[:-1] - slope[-1]) > part * abs(slope[-1]))
+        at = 0 if moved.size == 0 else int(moved[-1]) + 1
+        if at == tau.size:
+            raise ConvergenceError(
+                f"the score error turns before tau = {tau[-1]:.3g} ({self._parameters})"
+            )
+        return float(tau[at])
+
+    @property
+    def _parameters(self) -> str:
+        model = self.solution.model
+        return f"t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n}"
 
     @property
     def _density(self) -> int:
@@ -302,12 +338,12 @@ class Course:
     ) -> float:
         """Smallest root of ``f``, which is negative at tau = 0, between the times of ``curves``."""
         curves = self._curves if curves is None else curves
-        tau, model = curves.tau, self.solution.model
+        tau = curves.tau
         above = np.flatnonzero(f(curves) >= 0.0)
         if above.size == 0 or above[0] == 0:
             raise ConvergenceError(
                 f"{name} was not bracketed between tau = {tau[0]:.3g} and {tau[-1]:.3g} "
-                f"(t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n})"
+                f"({self._parameters})"
             )
         i = int(above[0])
         return self._refined(lambda u: f(self.solution.learning_curves(u)), tau[i - 1], tau[i])
@@ -334,10 +370,14 @@ class Course:
                 return math.exp(_inverse(near, w))
         from scipy.optimize import brentq
 
-        root = brentq(
-            lambda u: float(f(np.array([math.exp(u)]))[0]), u[i], u[i + 1], xtol=1e-13, rtol=1e-13
-        )
-        return math.exp(root)
+        def one(at: float) -> float:
+            return float(f(np.array([math.exp(at)]))[0])
+
+        if one(u[i]) * one(u[i + 1]) > 0.0:
+            raise ConvergenceError(
+                f"a root near tau = {math.exp(u[i]):.3g} is lost in rounding ({self._parameters})"
+            )
+        return math.exp(brentq(one, u[i], u[i + 1], xtol=1e-13, rtol=1e-13))
 
 
 def _inverse(u: Array, v: Array) -> float:

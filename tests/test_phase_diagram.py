@@ -174,6 +174,19 @@ def test_picture(diagram):
     assert set(diagram.region_names) <= set(labels)
 
 
+@pytest.mark.parametrize(
+    "axes",
+    [{"psi_n": [1.0, 4.0], "psi_p": [2.0, 8.0]}, {"psi_n": [1.0, 4.0], "psi_p": [1.0, 64.0]}],
+)
+def test_a_corner_where_the_bulk_reaches_down_to_zero(axes):
+    """p = n m: no slowest mode, but a map with the times of all but the last per cent."""
+    model = ScoreModel(0.01, 64.0, 8.0, noise_draws=2 if axes["psi_p"][0] == 2.0 else 1)
+    found = phase_diagram(model, axes)
+    assert found.regions.shape == (2, 2)
+    tau = found.sweeps["map"].request["tau"]
+    assert np.all(np.isfinite(tau[:-1]))
+
+
 # -- the command --------------------------------------------------------------------------------
 
 COMMAND = [sys.executable, "-W", "error", "-m", "dmft_rf", "phase-diagram", "--n-points", "4"]

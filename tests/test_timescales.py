@@ -7,7 +7,7 @@ import pytest
 
 from dmft_rf import ConvergenceError, Covariance, ModelError, ScoreModel, solve, timescales
 from dmft_rf.dynamics import score_error_slope
-from dmft_rf.relaxation import DEFINITIONS
+from dmft_rf.relaxation import DEFINITIONS, Course
 from dmft_rf.rules import GradientFlow
 
 # converged values at t = 0.01, Sigma = I, tanh, printed to these digits
@@ -120,6 +120,50 @@ def test_a_loss_that_never_rises_again() -> None:
     found = timescales(solve(ScoreModel(1.0, 0.5, 1e4)))
     assert found.tau_opt == math.inf
     assert found.tau_gen < math.inf
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ScoreModel(1e-3, 8.0, 4.0, noise_draws=1),
+        ScoreModel(1e-7, 8.0, 4.0, noise_draws=1),
+        ScoreModel(3e-5, 170.0, 0.5, "erf", Covariance([1.33]), 4),
+        ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+    ],
+)
+def test_early_stopping_with_few_noise_draws(model: ScoreModel) -> None:
+    """The noise of few draws is learned long before U relaxes: found where the curve has it."""
+    solution = solve(model)
+    found = timescales(solution)
+    M = solution.diagnostics["support"][1]
+    tau = np.geomspace(1e-14, 1e3, 2000) / (model.rate * M)
+    curve = solution.learning_curves(tau).score_error
+    i = int(np.argmin(curve))
+    assert tau[i - 1] < found.tau_opt < tau[i + 1]
+    assert found.score_error_min <= curve[i] * (1.0 + 1e-12)
+    at = solution.learning_curves(found.tau_gen).score_error
+    fallen = (model.initial_score_error - at) / (model.initial_score_error - curve[i])
+    assert fallen == pytest.approx(0.9, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "rtol"),
+    [
+        (ScoreModel(7.0, 8.0, 4.0), 1e-8),
+        (ScoreModel(5.0, 8.0, 4.0), 1e-6),
+        (ScoreModel(9.5, 8.0, 4.0), 1e-12),
+        (ScoreModel(0.1, 8.0, 1e14), 1e-10),
+    ],
+)
+def test_a_gap_that_is_lost_in_rounding_dates_nothing(model: ScoreModel, rtol: float) -> None:
+    """Where it is known, its half is reached at the same time for all large t and all large n."""
+    course = Course(solve(model, rtol=rtol))
+    with pytest.raises(ConvergenceError, match=r"tau_mem.*is known to"):
+        _ = course.tau_mem
+    assert 0.0 < course.tau_gen < math.inf
+    known = ScoreModel(5.0, 8.0, 4.0) if model.t > 1.0 else ScoreModel(0.1, 8.0, 1e7)
+    nearby = ScoreModel(4.0, 8.0, 4.0) if model.t > 1.0 else ScoreModel(0.1, 8.0, 1e8)
+    assert Course(solve(known)).tau_mem == pytest.approx(Course(solve(nearby)).tau_mem, rel=1e-3)
 
 
 def test_generalization_time_of_the_population() -> None:
