@@ -186,7 +186,7 @@ def run(*arguments):
     )  # fmt: skip
 
 
-def test_command(tmp_path):
+def test_command(tmp_path, warm_matplotlib):
     done = run("--points", 3, "--out", tmp_path / "a.h5", "--plot", tmp_path / "a.png", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
