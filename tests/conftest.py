@@ -1,5 +1,26 @@
 """One BLAS thread: the matrices are small, and idle threads of a busy machine only spin."""
 
 import os
+import subprocess
+import sys
+
+import pytest
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def matplotlib_folder(tmp_path_factory):
+    """A folder in which matplotlib has its list of fonts."""
+    folder = tmp_path_factory.mktemp("matplotlib")
+    subprocess.run(
+        [sys.executable, "-c", "import matplotlib.font_manager"],
+        env={**os.environ, "MPLCONFIGDIR": str(folder)}, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def warm_matplotlib(matplotlib_folder, monkeypatch):
+    """Processes started by the test find that folder: matplotlib has nothing to say on stderr."""
+    monkeypatch.setenv("MPLCONFIGDIR", str(matplotlib_folder))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
+import signal
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +66,39 @@ class Fake:
         }  # fmt: skip
 
 
-class Slow(Fake):
-    """Six milliseconds a step; says which processes train."""
+def until(reached: Callable[[], bool]) -> None:
+    """Wait for it, five minutes at most."""
+    end = time.monotonic() + 300.0
+    while not reached():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def asked_to_stop() -> bool:
+    """Whether the parent of this worker has said a word, or the loop here has heard a signal."""
+    for given in getattr(multiprocessing.current_process(), "_args", ()):
+        if isinstance(given, Connection):
+            return given.poll()
+    return signal.getsignal(signal.SIGTERM).__self__()  # type: ignore[union-attr]
+
+
+class Waiting(Fake):
+    """Goes on from step 100 when it has been asked to stop; says which processes train."""
+
+    hasty: int | None = None  # the seed that does not wait
 
     def advance(self, to: int) -> None:
         if "FAKE_PIDS" in os.environ:
             (Path(os.environ["FAKE_PIDS"]) / str(os.getpid())).touch()
-        time.sleep(6e-3 * (to - self.step))
+        if to > 100 and self.setting.seed != self.hasty:
+            until(asked_to_stop)
         super().advance(to)
 
 
-class Dying(Slow):
+class Dying(Waiting):
     """Seed 1 loses its process on the way."""
+
+    hasty = 1
 
     def advance(self, to: int) -> None:
         super().advance(to)
@@ -81,8 +106,10 @@ class Dying(Slow):
             os._exit(9)
 
 
-class Unfit(Slow):
+class Unfit(Waiting):
     """Seed 1 cannot go on: its data do not suffice (n = 16), or there is a mistake."""
+
+    hasty = 1
 
     def measure(self) -> dict[str, np.ndarray]:
         if self.setting.seed == 1 and self.step > 100:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import h5py
@@ -45,6 +48,29 @@ def run_script(program, *arguments, timeout=300, warnings="error"):
     return subprocess.run(
         command, env=environment(), capture_output=True, text=True, check=True, timeout=timeout
     )
+
+
+@contextlib.contextmanager
+def limited(process, seconds=300.0):
+    """End a process started with ``start_new_session``, and its children, if the body fails.
+
+    After some seconds also while the body waits for what they say.
+    """
+
+    def end():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    late = threading.Timer(seconds, end)
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    except BaseException:
+        end()
+        raise
+    finally:
+        late.cancel()
 
 
 def deadly(x):

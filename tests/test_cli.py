@@ -539,7 +539,7 @@ def test_small_matrices_get_one_thread(monkeypatch):
     assert chosen(None, OMP_NUM_THREADS="4") == {}
 
 
-def test_the_installed_command(tmp_path):
+def test_the_installed_command(tmp_path, warm_matplotlib):
     script = shutil.which("dmft-rf", path=sysconfig.get_path("scripts"))
     assert script is not None
     answer = subprocess.run(

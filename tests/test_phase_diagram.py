@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from dmft_rf.cli import app
 from dmft_rf.phaseplot import plot_phase_diagram
 from dmft_rf.phases import REGIONS, TIME_REGIONS
 from dmft_rf.store import load
-from tests.sweeping import contents, environment
+from tests.sweeping import contents, environment, limited
 
 MODEL = ScoreModel(0.05, 16.0, 4.0)
 N = np.geomspace(2.0, 2000.0, 7)
@@ -199,7 +200,7 @@ def run(*arguments):
     )  # fmt: skip
 
 
-def test_command(tmp_path):
+def test_command(tmp_path, warm_matplotlib):
     done = run("--points", 3, "--out", tmp_path / "a.h5", "--plot", tmp_path / "a.png", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -238,6 +239,19 @@ def test_wrong_values_are_one_line_and_exit_2(arguments, message):
     assert message in done.stderr
 
 
+def as_in_a_terminal():
+    """Ctrl-C is heard, also where the tests were started in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def collect(terminal, shown):
+    """Read what a terminal shows to its end; one that nobody reads holds up who writes to it."""
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 4096):
+            shown.append(part)
+
+
 def test_interrupted_command_says_where_its_points_are_and_completes(tmp_path):
     """On a terminal: a bar with rate and remaining time, and nothing of it on stdout."""
     path = tmp_path / "a.h5"
@@ -247,32 +261,23 @@ def test_interrupted_command_says_where_its_points_are_and_completes(tmp_path):
     with subprocess.Popen(
         command, env={**environment(), "COLUMNS": "100", "TERM": "xterm"},
         stdout=subprocess.PIPE, stderr=slave, text=True,
-        # as in a terminal, also where the tests were started in the background
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:  # fmt: skip
+        start_new_session=True, preexec_fn=as_in_a_terminal,
+    ) as process, limited(process):  # fmt: skip
         os.close(slave)
+        shown = []
+        reader = threading.Thread(target=collect, args=(master, shown))
+        reader.start()
         journal = tmp_path / "a.h5.points"
         while not (journal.exists() and journal.stat().st_size > 50_000):
             time.sleep(0.02)
             assert process.poll() is None
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        late = threading.Timer(60.0, process.kill)
-        late.start()
-        shown = b""
-        while True:
-            try:
-                part = os.read(master, 4096)
-            except OSError:
-                break
-            if not part:
-                break
-            shown += part
-        late.cancel()
+        reader.join()
         assert process.wait(30) == 130
         assert process.stdout.read() == ""
     os.close(master)
-    text = shown.decode()
+    text = b"".join(shown).decode()
     assert "/s" in text
     assert "phase diagram" in text
     assert "same command completes the rest" in " ".join(text.split())

@@ -338,7 +338,10 @@ def test_the_commit_is_read_without_writing_to_the_repository(tmp_path, monkeypa
     def git(*command):
         who = ["-c", "user.name=a", "-c", "user.email=a@b"]
         run = ["git", *who, "-C", str(tmp_path), *command]
-        subprocess.run(run, check=True, capture_output=True)
+        # neither another repository nor the habits of who runs the tests
+        alone = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        alone |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        subprocess.run(run, check=True, capture_output=True, env=alone)
 
     package = tmp_path / "dmft_rf"
     package.mkdir()

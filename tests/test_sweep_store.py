@@ -20,7 +20,7 @@ from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
 from dmft_rf._journal import Entry, Journal
 from dmft_rf._output import replacing
 from dmft_rf.store import git_commit
-from tests.sweeping import contents, environment, run_script
+from tests.sweeping import contents, environment, limited, run_script
 
 MODEL = ScoreModel(0.1, 8.0, 4.0)
 # SWEEP_KILLS=20 python -m pytest tests/test_sweep_store.py -k kill
@@ -67,6 +67,7 @@ class Nursery:
             stdout=subprocess.PIPE,
             env=environment(),
             text=True,
+            start_new_session=True,
         )
 
     def run(self, path, kill_after):
@@ -74,12 +75,13 @@ class Nursery:
         self.process.stdin.write(f"{path}\t{kill_after}\n")
         self.process.stdin.flush()
         counts = []
-        for line in self.process.stdout:
-            word, _, number = line.partition(" ")
-            if word == "ended":
-                return int(number), counts
-            counts.append(int(number))
-        raise AssertionError("the nursery ended")
+        with limited(self.process):
+            for line in self.process.stdout:
+                word, _, number = line.partition(" ")
+                if word == "ended":
+                    return int(number), counts
+                counts.append(int(number))
+            raise AssertionError("the nursery ended")
 
     def close(self):
         self.process.stdin.close()
@@ -117,12 +119,20 @@ def kill_at_random_moments(tmp_path, nursery):
         assert {p.name for p in tmp_path.iterdir()} == {undisturbed.name, *completed}
 
 
+# Waits to be killed; the file is not written on the way, however long that takes.
 PARALLEL = """
-import sys
-from dmft_rf import ScoreModel, sweep
+import sys, time
+from dmft_rf import ScoreModel, sweep, sweeps
+
+def tell(done, total):
+    print(done, flush=True)
+    if done >= 8:
+        time.sleep(600.0)
+
 if __name__ == "__main__":
-    found = sweep(ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"], path=sys.argv[1],
-                  workers=2, progress=lambda done, total: print(done, flush=True))
+    sweeps._RENEWAL_SECONDS = float("inf")
+    sweep(ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"], path=sys.argv[1],
+          workers=2, progress=tell)
 """
 
 
@@ -134,15 +144,20 @@ def test_kill_of_a_sweep_with_workers(tmp_path):
     script.write_text(PARALLEL.format(over=OVER))
     path = tmp_path / "killed.h5"
     command = [sys.executable, "-W", "error", str(script), str(path)]
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    with (
+        subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process,
+        limited(process),
+    ):
         done = 0
         while done < 8:
-            done = int(process.stdout.readline())
+            line = process.stdout.readline()
+            assert line, "it ended before it was killed"
+            done = int(line)
         os.kill(process.pid, signal.SIGKILL)
     group = process.pid
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 60.0
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
@@ -158,13 +173,17 @@ def test_kill_of_a_sweep_with_workers(tmp_path):
     assert contents(path) == contents(plain)
 
 
+# The first sweep compiles what the second one needs: numba's cache is not to meet the limit.
 FULL = """
 import resource, sys
-from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
+from dmft_rf import DataError, ScoreModel, sweep, sweeps
+sweeps._RENEWAL_SECONDS = float("inf")
+work = ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"]
+sweep(*work)
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    sweep(ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"], path=sys.argv[1])
+    sweep(*work, path=sys.argv[1])
 except DataError as error:
     print(error)
 """

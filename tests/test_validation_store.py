@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from dmft_rf import DataError, ScoreModel
+from tests.sweeping import limited
 from validation.cases import Case
 from validation.runner import pending, run
 from validation.simulate import simulate
@@ -78,6 +80,7 @@ class Nursery:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
             text=True,
+            start_new_session=True,
         )
 
     def run(self, path: Path, kill_after: float | None) -> tuple[int, list[str]]:
@@ -87,11 +90,12 @@ class Nursery:
         self.process.stdin.write(f"{path}\t{kill_after}\n")
         self.process.stdin.flush()
         lines: list[str] = []
-        for line in self.process.stdout:
-            if line.startswith("ended "):
-                return int(line.split()[1]), lines
-            lines.append(line.rstrip())
-        raise AssertionError("the nursery ended")
+        with limited(self.process):
+            for line in self.process.stdout:
+                if line.startswith("ended "):
+                    return int(line.split()[1]), lines
+                lines.append(line.rstrip())
+            raise AssertionError("the nursery ended")
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -109,7 +113,11 @@ def contents(path: Path) -> dict[str, dict[str, bytes]]:
 
 
 def test_kill_at_random_moments_never_loses_a_finished_cell(tmp_path):
-    nursery = Nursery(tmp_path)
+    with contextlib.closing(Nursery(tmp_path)) as nursery:
+        kill_at_random_moments(tmp_path, nursery)
+
+
+def kill_at_random_moments(tmp_path, nursery):
     undisturbed = tmp_path / "undisturbed.h5"
     assert nursery.run(undisturbed, None)[0] == 0
     expected = contents(undisturbed)
@@ -132,7 +140,6 @@ def test_kill_at_random_moments_never_loses_a_finished_cell(tmp_path):
             kills += status != 0
         assert contents(path) == expected  # bit by bit
         assert not Store(path).journal.exists()
-    nursery.close()
 
 
 def test_worker_processes_give_the_same_cells_and_resume(tmp_path):

@@ -190,15 +190,19 @@ engine.run(store.Store(sys.argv[1]), work, command.trainer, quiet=True)
 """
 
 
-def test_two_jobs_give_the_bits_of_one_with_as_many_threads(tmp_path: Path) -> None:
+def test_two_jobs_give_the_bits_of_one_with_as_many_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
     small = dataclasses.replace(SMALL, case="mixture", data="mixture", noisy=16, steps=100)
     work = [dataclasses.replace(small, seed=seed) for seed in (0, 1)]
     one, two = (tmp_path / f"{name}.h5" for name in ("one", "two"))
     run_at_once(Store(two), work, command.trainer, jobs=2, quiet=True)
-    one_thread = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_THREADS": "1"}
     subprocess.run(
         [sys.executable, "-c", ONE.format(settings=[s.describe() for s in work]), str(one)],
-        env={**os.environ, **one_thread, "OMP_NUM_THREADS": "1"}, cwd=ROOT, check=True,
+        env={**os.environ, "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}, cwd=ROOT, check=True,
     )  # fmt: skip
     found, other = Store(one).runs, Store(two).runs
     assert len(found) == 2
