@@ -26,7 +26,7 @@ import scipy
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing_hdf5
 from dmft_rf.store import describe_model, describe_rule, git_commit
 from validation.cases import Case
 from validation.hdf5 import opened
@@ -93,7 +93,7 @@ class Store:
         """Keep a finished cell: it is on disk when this returns."""
         self.journal.mkdir(exist_ok=True)
         place = self.journal / f"{cell.key}.h5"
-        with replacing(place, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+        with replacing_hdf5(place, overwrite=True) as file:
             file.attrs[_MARK] = SCHEMA
             _write_cell(file, cell)
         self.cells[cell.key] = cell
@@ -102,7 +102,7 @@ class Store:
     def merge(self, cases: list[Case]) -> None:
         """Write all cells into the one file, then remove the small ones."""
         about = {case.name: case for case in cases}
-        with replacing(self.path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+        with replacing_hdf5(self.path, overwrite=True) as file:
             file.attrs[_MARK] = SCHEMA
             file.attrs["package_version"] = __version__
             file.attrs["git_commit"] = git_commit()

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import DataError
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing_hdf5
 from validation.networks.files import (
     mark,
     opened,
@@ -62,10 +61,7 @@ class Checkpoints:
     def save(self, setting: Setting, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of a run."""
         self.folder.mkdir(exist_ok=True)
-        with (
-            replacing(self.place(setting), overwrite=True) as temporary,
-            h5py.File(temporary, "w") as file,
-        ):
+        with replacing_hdf5(self.place(setting), overwrite=True) as file:
             mark(file, _KIND)
             write_setting(file, setting)
             file.attrs["step"], file.attrs["seconds"] = checkpoint.step, checkpoint.seconds

@@ -6,8 +6,9 @@ git_commit, versions and what the trainer says (device, source and digest of the
 parameters) as attributes; its data sets are the curves, measurements along the first axis. A run
 whose ``ended`` is ``diverged`` holds the curves up to there and ``reason``.
 
-The file is replaced whole: a copy with the new run is written under another name, flushed and
-renamed. Files of another kind, of a later schema, truncated or damaged are refused and left alone.
+The file is replaced whole: a copy with the new run is made in memory, written under another name,
+flushed and renamed. Files of another kind, of a later schema, truncated or damaged are refused and
+left alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import dataclasses
 import fcntl
 import os
 import platform
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing_hdf5
 from dmft_rf.store import git_commit
 from validation.networks.checkpoints import Checkpoints
 from validation.networks.files import (
@@ -198,14 +198,12 @@ class Store:
         """
         if not runs:
             return
-        with replacing(self.path, overwrite=True) as temporary:
-            if self.path.exists():
-                shutil.copyfile(self.path, temporary)
-            with h5py.File(temporary, "a") as file:
-                mark(file, "runs")
-                file.attrs["package_version"] = __version__
-                for run in runs:
-                    _write_run(file, run, replace=run.setting.key in self.diverged)
+        start = self.path if self.path.exists() else None
+        with replacing_hdf5(self.path, overwrite=True, start=start) as file:
+            mark(file, "runs")
+            file.attrs["package_version"] = __version__
+            for run in runs:
+                _write_run(file, run, replace=run.setting.key in self.diverged)
         for run in runs:
             self.diverged.pop(run.setting.key, None)
             (self.diverged if run.diverged else self.runs)[run.setting.key] = run
