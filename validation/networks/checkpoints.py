@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Checkpoints:
     """
 
     def __init__(self, store: str | os.PathLike[str]):
-        self.folder = Path(f"{os.fspath(store)}.checkpoints")
+        # of a link, beside its target
+        self.folder = Path(f"{os.path.realpath(store)}.checkpoints")
 
     def place(self, setting: Setting) -> Path:
         """File of a run."""
@@ -99,6 +101,13 @@ class Checkpoints:
         """Remove the checkpoint of a run that has ended."""
         with contextlib.suppress(OSError):
             self.place(setting).unlink()
+
+    def drop_ended(self, settings: Iterable[Setting]) -> None:
+        """Remove checkpoints of runs that have ended; those of other parameters stay."""
+        for setting in settings:
+            with contextlib.suppress(DataError):
+                if self.load(setting) is not None:
+                    self.drop(setting)
 
     def tidy(self) -> None:
         """Remove what a kill left half written, and the folder if it is empty.

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import platform
 from collections.abc import Iterator
@@ -30,8 +29,9 @@ from numpy.typing import NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing_hdf5
+from dmft_rf._output import remove_parts, replacing_hdf5
 from dmft_rf.store import git_commit
+from validation.locking import locked
 from validation.networks.checkpoints import Checkpoints
 from validation.networks.files import (
     mark,
@@ -148,20 +148,14 @@ class Store:
         Raises
         ------
         DataError
-            If another process does.
+            If another process does, or it cannot be locked.
         """
-        place = self.path.with_name(self.path.name + ".lock")
-        try:
-            stream = place.open("w")
-        except OSError as error:
-            raise DataError(f"{place}: cannot be written ({error})") from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DataError(f"{self.path}: another process is working on it") from None
+        with locked(self.path):
             # what another process finished between reading and locking must not be lost
             self._read()
+            # what processes leave that are killed
+            remove_parts(self.path)
+            self.checkpoints.drop_ended(run.setting for run in self.ended.values())
             self.checkpoints.tidy()
             try:
                 yield
