@@ -17,9 +17,12 @@ from dmft_rf import DataError
 from dmft_rf.store import git_commit
 from figures.numbers import Numbers
 from validation import golden
+from validation.benchmark import report as benchmark
+from validation.compare import Verdict
 from validation.networks.checkpoints import Checkpoint, Checkpoints
 from validation.networks.store import Run
 from validation.networks.store import Store as NetworkStore
+from validation.report import Report
 from validation.simulate import Cell
 from validation.store import Store
 
@@ -58,6 +61,18 @@ def values(folder: Path, seed: int) -> None:
     golden._write(folder / "library.h5", {f"a/{i}": array(seed) for i in range(3)})
 
 
+def table(folder: Path, seed: int) -> None:
+    benchmark.write(f"{seed}" * 30_000, folder / "page.md")
+
+
+def report(folder: Path, seed: int) -> None:
+    class Short(Report):
+        def _sections(self) -> list[str]:
+            return [f"{seed}" * 30_000]
+
+    Short("quick", Verdict([])).write(folder)
+
+
 def files(folder: Path) -> dict[Path, bytes]:
     return {
         path: path.read_bytes()
@@ -82,8 +97,8 @@ def outcome(write: Write, folder: Path, limit: int) -> int:
 
 
 @pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("write", [numbers, cell, cells, run, checkpoint, values])
-def test_hdf5_files(write: Write, there: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [numbers, cell, cells, run, checkpoint, values, table, report])
+def test_files(write: Write, there: bool, tmp_path: Path) -> None:
     git_commit()  # is remembered: the limited processes need not ask git
     if there:
         write(tmp_path, 1)

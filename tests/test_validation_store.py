@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import h5py
@@ -16,6 +18,7 @@ import pytest
 
 from dmft_rf import DataError, ScoreModel, __version__
 from tests import sweeping
+from validation import runner
 from validation import store as store_module
 from validation.cases import Case
 from validation.runner import pending, run
@@ -155,6 +158,28 @@ def test_worker_processes_give_the_same_cells_and_resume(tmp_path):
         assert {"validation_schema", "package_version", "git_commit", "versions"} <= set(file.attrs)
         assert file["tiny"].attrs["psi_p"] == 2.0
         assert file["tiny/d6.s1"].attrs["seed"] == 1
+
+
+def test_what_has_finished_is_kept_when_another_cell_fails(tmp_path, monkeypatch):
+    def fails(case, d, seed):
+        if seed == 0:
+            raise MemoryError
+        return of(case, seed)
+
+    @contextlib.contextmanager
+    def pool(workers):
+        with ThreadPoolExecutor(workers) as threads:
+            yield threads
+
+    def all_of_them(running, return_when):
+        return sorted(wait(running).done, key=lambda future: future.exception() is None), set()
+
+    monkeypatch.setattr(runner, "simulate", fails)
+    monkeypatch.setattr(runner, "_pool", pool)
+    monkeypatch.setattr(runner, "wait", all_of_them)
+    with pytest.raises(MemoryError):
+        run(Store(tmp_path / "a.h5"), [OTHER], workers=2, quiet=True)
+    assert sorted(Store(tmp_path / "a.h5").cells) == ["other.d6.s1", "other.d6.s2"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "later"])
