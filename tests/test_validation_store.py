@@ -292,6 +292,23 @@ def test_cells_that_are_merged_while_they_are_read(tmp_path, monkeypatch):
     assert len(Store(tmp_path / "a.h5").of(OTHER)) == 3
 
 
+def test_a_reader_does_not_stop_a_merge(tmp_path, monkeypatch):
+    store = Store(tmp_path / "a.h5")
+    store.add(of(OTHER, 0))
+    store.merge([OTHER])
+    store.add(of(OTHER, 1))
+    read = store_module._read_cell
+
+    def late(group):
+        monkeypatch.setattr(store_module, "_read_cell", read)
+        store.merge([OTHER])
+        return read(group)
+
+    monkeypatch.setattr(store_module, "_read_cell", late)
+    assert len(store_module._read_all(tmp_path / "a.h5")) == 1
+    assert len(Store(tmp_path / "a.h5").cells) == 2
+
+
 def test_a_later_version_and_other_cases_leave_old_groups_as_they_are(tmp_path, monkeypatch):
     path = tmp_path / "a.h5"
     store = Store(path)
