@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from figures.numbers import Numbers
 
 DONE, FAILED, USAGE = 0, 1, 2
+ENDINGS = ("png", "pdf")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +113,10 @@ def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
             if simulations is not None:
                 numbers = about.compute(options.profile, simulations)
                 numbers.remarks["profile"] = options.profile
+                # no moment at which an old picture stands beside new numbers
+                for ending in ENDINGS:
+                    with contextlib.suppress(OSError):
+                        (folder / f"{name}.{ending}").unlink()
                 numbers.save(folder / f"{name}.h5")
             draw(about, Numbers.load(folder / f"{name}.h5"), folder, name)
         except ConvergenceError as error:
@@ -129,7 +135,7 @@ def draw(about: Figure, numbers: Numbers, folder: Path, name: str) -> None:
 
     with styled():
         picture = about.draw(numbers)
-        for ending in ("png", "pdf"):
+        for ending in ENDINGS:
             with replacing(folder / f"{name}.{ending}", overwrite=True) as temporary:
                 picture.savefig(temporary, format=ending)
 

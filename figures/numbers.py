@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing_hdf5
 from dmft_rf.store import git_commit
 
 Array = NDArray[np.float64]
@@ -66,9 +66,7 @@ class Numbers:
     @held_back()
     def save(self, path: Path) -> None:
         """Write the file; it is the old one or the complete new one at every moment."""
-        import h5py
-
-        with replacing(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+        with replacing_hdf5(path, overwrite=True) as file:
             file.attrs[_MARK] = SCHEMA
             file.attrs["package_version"], file.attrs["git_commit"] = __version__, git_commit()
             file.attrs["order"] = list(self.arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmft_rf import DataError, ModelError, ScoreModel
+from dmft_rf import ConvergenceError, DataError, ModelError, ScoreModel
 from figures import catalogue, sheet
 from figures.__main__ import main
 from figures.catalogue import MODULES, Figure, figure
@@ -224,13 +225,12 @@ def test_a_figure_that_fails_is_reported(
     small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    from dmft_rf import ConvergenceError
-
     about = figure("adam")
 
     def fails(profile: str, simulations: Simulations) -> Numbers:
         raise ConvergenceError("no root")
 
+    assert main(["adam", "--out", str(tmp_path), "--workers", "1", "--quiet"]) == 0
     monkeypatch.setattr(
         "figures.__main__.figure",
         lambda name: dataclasses.replace(about, compute=fails) if name == "adam" else about,
@@ -239,6 +239,28 @@ def test_a_figure_that_fails_is_reported(
     assert main(run) == 1
     assert "adam: no root" in capsys.readouterr().err
     assert (tmp_path / "spectrum.png").exists()
+    assert (tmp_path / "adam.png").exists()  # as its numbers: what was computed before
+
+
+@pytest.mark.parametrize("end", [SystemExit, ConvergenceError])
+def test_an_old_picture_does_not_stand_beside_new_numbers(
+    end: type[BaseException], small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the command ends between the two; redrawing then brings the picture."""
+    run = ["adam", "--out", str(tmp_path), "--workers", "1", "--quiet"]
+    assert main(run) == 0
+
+    def ends(*arguments: object) -> None:
+        raise end("killed")
+
+    with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
+        patch.setattr("figures.__main__.draw", ends)
+        assert main(run) == 1
+    assert (tmp_path / "adam.h5").exists()
+    assert not [*tmp_path.glob("adam.p*")]
+    assert sheet.write(tmp_path, "quick") == []
+    assert main([*run, "--redraw"]) == 0
+    assert len([*tmp_path.glob("adam.p*")]) == 2
 
 
 def test_the_gallery_has_them_all() -> None:

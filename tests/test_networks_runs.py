@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from fake_training import SMALL, Fake, contents, settings
+from fake_training import SMALL, Diverging, Fake, contents, settings
 
 from dmft_rf import DataError, ModelError
 from validation.__main__ import main as validation_main
 from validation.networks import command
-from validation.networks.checkpoints import Checkpoint
+from validation.networks.checkpoints import Checkpoint, Checkpoints
 from validation.networks.engine import ended_early, run
 from validation.networks.files import SCHEMA
 from validation.networks.plan import Setting, profile
@@ -222,6 +225,81 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     store = Store(tmp_path / "n.h5")
     with store.locked(), pytest.raises(DataError, match="another process"):
         run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
+
+
+def test_one_process_at_a_time_through_a_link_too(tmp_path: Path) -> None:
+    run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
+    (tmp_path / "link.h5").symlink_to(tmp_path / "n.h5")
+    store, link = Store(tmp_path / "n.h5"), Store(tmp_path / "link.h5")
+    with store.locked(), pytest.raises(DataError, match=r"link\.h5: another process"):
+        run(link, [SMALL], Fake, quiet=True)
+    other = dataclasses.replace(SMALL, seed=1)
+    link.checkpoints.save(other, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
+    assert store.checkpoints.load(other) is not None
+
+
+def test_what_cannot_be_locked_is_not_held_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(stream: Any, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(DataError, match=r"cannot be locked .*no locks"):
+        run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
+
+
+def killed(*_: Any) -> None:
+    raise SystemExit
+
+
+@pytest.mark.parametrize("make", [Fake, Diverging])
+def test_a_kill_before_the_checkpoint_of_an_ended_run_is_dropped(
+    make: type[Fake], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes with the next call, and does not stand in the way of another try."""
+    path, setting = tmp_path / "n.h5", dataclasses.replace(SMALL, seed=1)
+    trainer = make(setting)
+    half = Checkpoint(0, 1.0, {}, trainer.state(), trainer.facts()["digest"])
+    Store(path).checkpoints.save(setting, half)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "drop", killed)
+        with pytest.raises(SystemExit):
+            run(Store(path), [setting], make, quiet=True)
+    assert Store(path).checkpoints.load(setting) is not None
+    assert setting.key in Store(path).ended
+    slower = dataclasses.replace(setting, rate=1e-4)
+    if make is Diverging:
+        assert run(Store(path), [slower], make, quiet=True) == 0
+        assert slower.key in Store(path).runs
+    else:
+        assert run(Store(path), [setting], make, quiet=True) == 0
+    assert not Store(path).checkpoints.folder.exists()
+
+
+def test_the_checkpoint_of_another_try_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path / "n.h5")
+    setting = dataclasses.replace(SMALL, seed=1)
+    run(store, [setting], Diverging, quiet=True)
+    slower = dataclasses.replace(setting, rate=1e-4)
+    store.checkpoints.save(slower, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
+    with store.locked():
+        pass
+    assert store.checkpoints.load(slower) is not None
+
+
+def test_half_written_stores_of_killed_processes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "n.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        patch.setattr(Path, "unlink", lambda *_: None)
+        with pytest.raises(SystemExit):
+            run(store, [SMALL], Fake, quiet=True)
+    assert len([*tmp_path.glob(".*.part.*")]) == 1
+    run(store, [SMALL], Fake, quiet=True)
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["n.h5", "n.h5.lock"]
 
 
 def test_damaged_checkpoint(tmp_path: Path) -> None:

@@ -8,17 +8,22 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from dmft_rf import DataError, ScoreModel
+from dmft_rf import DataError, ScoreModel, __version__
+from tests import sweeping
 from tests.sweeping import limited
+from validation import runner
+from validation import store as store_module
 from validation.cases import Case
 from validation.runner import pending, run
-from validation.simulate import simulate
+from validation.simulate import Cell, simulate
 from validation.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,6 +166,28 @@ def test_worker_processes_give_the_same_cells_and_resume(tmp_path):
         assert file["tiny/d6.s1"].attrs["seed"] == 1
 
 
+def test_what_has_finished_is_kept_when_another_cell_fails(tmp_path, monkeypatch):
+    def fails(case, d, seed):
+        if seed == 0:
+            raise MemoryError
+        return of(case, seed)
+
+    @contextlib.contextmanager
+    def pool(workers):
+        with ThreadPoolExecutor(workers) as threads:
+            yield threads
+
+    def all_of_them(running, return_when):
+        return sorted(wait(running).done, key=lambda future: future.exception() is None), set()
+
+    monkeypatch.setattr(runner, "simulate", fails)
+    monkeypatch.setattr(runner, "_pool", pool)
+    monkeypatch.setattr(runner, "wait", all_of_them)
+    with pytest.raises(MemoryError):
+        run(Store(tmp_path / "a.h5"), [OTHER], workers=2, quiet=True)
+    assert sorted(Store(tmp_path / "a.h5").cells) == ["other.d6.s1", "other.d6.s2"]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "later"])
 def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
     path = tmp_path / "results.h5"
@@ -181,7 +208,7 @@ def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
     with pytest.raises(DataError, match=r"results\.h5"):
         Store(path)
     assert path.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.h5", "results.h5.lock"]
 
 
 def test_a_damaged_cell_is_refused_by_name(tmp_path):
@@ -204,3 +231,124 @@ def test_seeds_are_independent_and_reproducible():
     first, again, other = (simulate(TINY, 6, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.arrays["0/test"], again.arrays["0/test"])
     assert abs(first.arrays["0/test"][-1] - other.arrays["0/test"][-1]) > 1e-6
+
+
+# -- several processes in one folder -----------------------------------------------------------
+
+OTHER = Case("other", "", ScoreModel(0.4, 2.0, 1.0), ((6, 3),), TINY.judged)
+
+
+def of(case: Case, seed: int) -> Cell:
+    return Cell(case.name, 6, seed, case.fingerprint, {"x": np.full(3, float(seed))})
+
+
+def two(path: Path) -> tuple[Store, Store]:
+    """What two processes have that began at the same time."""
+    return Store(path), Store(path)
+
+
+def test_cells_of_another_process_survive_a_merge(tmp_path):
+    """Also if that process is killed before it merges them, and those that it has merged."""
+    path = tmp_path / "a.h5"
+    first, second = two(path)
+    first.add(of(TINY, 0))
+    second.add(of(OTHER, 0))
+    first.merge([TINY])
+    assert sorted(Store(path).cells) == ["other.d6.s0", "tiny.d6.s0"]
+    first, second = two(path)
+    first.add(of(TINY, 1))
+    first.merge([TINY])
+    second.add(of(OTHER, 1))
+    second.merge([OTHER])
+    assert len(Store(path).cells) == 4
+    assert {p.name for p in tmp_path.iterdir()} == {"a.h5", "a.h5.lock"}
+
+
+def test_the_folder_is_not_removed_while_a_cell_is_written(tmp_path, monkeypatch):
+    first, second = two(tmp_path / "a.h5")
+    first.add(of(TINY, 0))
+    write = store_module._write_cell
+    merging = threading.Thread(target=first.merge, args=([TINY],))
+
+    def late(group, cell):
+        if cell.case == "other" and not merging.ident:
+            merging.start()
+            merging.join(0.3)
+        write(group, cell)
+
+    monkeypatch.setattr(store_module, "_write_cell", late)
+    second.add(of(OTHER, 0))
+    merging.join()
+    assert len(Store(tmp_path / "a.h5").cells) == 2
+
+
+def test_cells_that_are_merged_while_they_are_read(tmp_path, monkeypatch):
+    store = Store(tmp_path / "a.h5")
+    for seed in range(3):
+        store.add(of(OTHER, seed))
+    read = store_module._read_single
+
+    def late(path):
+        monkeypatch.setattr(store_module, "_read_single", read)
+        found = read(path)
+        store.merge([OTHER])
+        return found
+
+    monkeypatch.setattr(store_module, "_read_single", late)
+    assert len(Store(tmp_path / "a.h5").of(OTHER)) == 3
+
+
+def test_a_reader_does_not_stop_a_merge(tmp_path, monkeypatch):
+    store = Store(tmp_path / "a.h5")
+    store.add(of(OTHER, 0))
+    store.merge([OTHER])
+    store.add(of(OTHER, 1))
+    read = store_module._read_cell
+
+    def late(group):
+        monkeypatch.setattr(store_module, "_read_cell", read)
+        store.merge([OTHER])
+        return read(group)
+
+    monkeypatch.setattr(store_module, "_read_cell", late)
+    assert len(store_module._read_all(tmp_path / "a.h5")) == 1
+    assert len(Store(tmp_path / "a.h5").cells) == 2
+
+
+def test_a_later_version_and_other_cases_leave_old_groups_as_they_are(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    store = Store(path)
+    store.add(of(TINY, 0))
+    store.merge([TINY])
+    before = sweeping.contents(path)
+    store.add(of(TINY, 1))
+    monkeypatch.setattr(store_module, "__version__", "9.9")
+    store = Store(path)
+    store.add(of(OTHER, 0))
+    store.merge([OTHER])
+    after = sweeping.contents(path)
+    assert {name: after[name] for name in before if name[0] != "/"} == {
+        name: value for name, value in before.items() if name[0] != "/"
+    }
+    cells = Store(path).cells
+    versions = {key: cell.package_version for key, cell in cells.items()}
+    assert versions == {"tiny.d6.s0": __version__, "tiny.d6.s1": __version__, "other.d6.s0": "9.9"}
+    copy = Store(tmp_path / "copy.h5")
+    copy.add(cells["tiny.d6.s0"])
+    assert Store(tmp_path / "copy.h5").cells["tiny.d6.s0"].package_version == __version__
+
+
+def test_half_written_files_of_a_killed_merge_are_removed(tmp_path, monkeypatch):
+    def kill(*_):
+        raise SystemExit
+
+    store = Store(tmp_path / "a.h5")
+    store.add(of(OTHER, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        patch.setattr(Path, "unlink", lambda *_: None)
+        with pytest.raises(SystemExit):
+            store.merge([OTHER])
+    assert len([*tmp_path.glob(".*.part.*")]) == 1
+    Store(tmp_path / "a.h5").merge([OTHER])
+    assert {p.name for p in tmp_path.iterdir()} == {"a.h5", "a.h5.lock"}

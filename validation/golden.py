@@ -33,7 +33,7 @@ from dmft_rf import (
     timescales,
 )
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing_hdf5
 from dmft_rf.store import git_commit
 
 Array = NDArray[np.float64]
@@ -181,10 +181,7 @@ def renew(path: Path = FILE) -> int:
 
 @held_back()
 def _write(path: Path, found: dict[str, Array]) -> None:
-    with (
-        replacing(path, overwrite=True) as temporary,
-        h5py.File(temporary, "w", libver="latest") as file,
-    ):
+    with replacing_hdf5(path, overwrite=True, libver="latest") as file:
         file.attrs[_MARK] = 1
         file.attrs["package_version"], file.attrs["git_commit"] = __version__, git_commit()
         for name, array in found.items():

@@ -35,7 +35,8 @@ def opened(path: Path, mark: str, schema: int, otherwise: str) -> Iterator[Any]:
         truncated or damaged.
     """
     try:
-        with h5py.File(path, "r") as file:
+        # without HDF5's lock, which would stop a writer: files are replaced, never changed
+        with h5py.File(path, "r", locking=False) as file:
             if mark not in file.attrs:
                 raise DataError(f"{path}: {otherwise}; it is left alone")
             if not 1 <= int(file.attrs[mark]) <= schema:

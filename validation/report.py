@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ScoreModel, __version__
+from dmft_rf._output import replacing
 from dmft_rf.store import git_commit
 from validation import pictures
 from validation.compare import Comparison, Verdict
@@ -66,17 +67,18 @@ class Report:
         return self.verdict.passed and trained and not any(m.passed for _, m in self.mutants)
 
     def write(self, folder: Path) -> None:
-        """Write report.html and report.md into ``folder``."""
+        """Write report.html and report.md into ``folder``; DataError if that fails."""
         sections = self._sections()
         text = "\n\n".join(_markdown(block) for block in sections if not isinstance(block, _Image))
-        (folder / "report.md").write_text(text + "\n", encoding="utf-8")
         body = "\n".join(_html(block) for block in sections)
         page = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f"<title>Validation of dmft_rf</title><style>{_STYLE}</style></head>"
             f"<body>{body}</body></html>\n"
         )
-        (folder / "report.html").write_text(page, encoding="utf-8")
+        for name, content in (("report.md", text + "\n"), ("report.html", page)):
+            with replacing(folder / name, overwrite=True) as temporary:
+                temporary.write_text(content, encoding="utf-8")
 
     def _sections(self) -> list[Any]:
         v = self.verdict

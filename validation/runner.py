@@ -76,7 +76,8 @@ def run(store: Store, cases: list[Case], workers: int = 1, quiet: bool = False) 
                 submit()
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
+                # an error ends the run: what else has finished is kept first
+                for future in sorted(done, key=lambda f: f.exception() is not None):
                     cost = running.pop(future)
                     cell = future.result()
                     store.add(cell)

@@ -37,6 +37,8 @@ class Cell:
         Hermite expansions.
     seconds : float
         Wall time; not part of the content.
+    package_version, git_commit : str
+        What computed it; empty: what writes it down.
     """
 
     case: str
@@ -45,6 +47,8 @@ class Cell:
     fingerprint: str
     arrays: dict[str, Array]
     seconds: float = 0.0
+    package_version: str = ""
+    git_commit: str = ""
 
     @property
     def key(self) -> str:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dmft_rf import DataError
+from dmft_rf._output import replacing
 from validation.benchmark.costs import Cost
 from validation.benchmark.operations import Profile, Rates
 from validation.benchmark.work import Row
@@ -148,7 +149,5 @@ def write(text: str, path: Path) -> None:
         If the path cannot be written, or holds something else.
     """
     before, after = surroundings(path)
-    try:
-        path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error})") from error
+    with replacing(path, overwrite=True) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import DataError
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing_hdf5
 from validation.networks.files import (
     mark,
     opened,
@@ -52,7 +52,8 @@ class Checkpoints:
     """
 
     def __init__(self, store: str | os.PathLike[str]):
-        self.folder = Path(f"{os.fspath(store)}.checkpoints")
+        # of a link, beside its target
+        self.folder = Path(f"{os.path.realpath(store)}.checkpoints")
 
     def place(self, setting: Setting) -> Path:
         """File of a run."""
@@ -62,10 +63,7 @@ class Checkpoints:
     def save(self, setting: Setting, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint of a run."""
         self.folder.mkdir(exist_ok=True)
-        with (
-            replacing(self.place(setting), overwrite=True) as temporary,
-            h5py.File(temporary, "w") as file,
-        ):
+        with replacing_hdf5(self.place(setting), overwrite=True) as file:
             mark(file, _KIND)
             write_setting(file, setting)
             file.attrs["step"], file.attrs["seconds"] = checkpoint.step, checkpoint.seconds
@@ -103,6 +101,13 @@ class Checkpoints:
         """Remove the checkpoint of a run that has ended."""
         with contextlib.suppress(OSError):
             self.place(setting).unlink()
+
+    def drop_ended(self, settings: Iterable[Setting]) -> None:
+        """Remove checkpoints of runs that have ended; those of other parameters stay."""
+        for setting in settings:
+            with contextlib.suppress(DataError):
+                if self.load(setting) is not None:
+                    self.drop(setting)
 
     def tidy(self) -> None:
         """Remove what a kill left half written, and the folder if it is empty.

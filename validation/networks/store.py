@@ -6,18 +6,17 @@ git_commit, versions and what the trainer says (device, source and digest of the
 parameters) as attributes; its data sets are the curves, measurements along the first axis. A run
 whose ``ended`` is ``diverged`` holds the curves up to there and ``reason``.
 
-The file is replaced whole: a copy with the new run is written under another name, flushed and
-renamed. Files of another kind, of a later schema, truncated or damaged are refused and left alone.
+The file is replaced whole: a copy with the new run is made in memory, written under another name,
+flushed and renamed. Files of another kind, of a later schema, truncated or damaged are refused and
+left alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import platform
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,9 @@ from numpy.typing import NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing
+from dmft_rf._output import remove_parts, replacing_hdf5
 from dmft_rf.store import git_commit
+from validation.locking import locked
 from validation.networks.checkpoints import Checkpoints
 from validation.networks.files import (
     mark,
@@ -148,20 +148,14 @@ class Store:
         Raises
         ------
         DataError
-            If another process does.
+            If another process does, or it cannot be locked.
         """
-        place = self.path.with_name(self.path.name + ".lock")
-        try:
-            stream = place.open("w")
-        except OSError as error:
-            raise DataError(f"{place}: cannot be written ({error})") from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DataError(f"{self.path}: another process is working on it") from None
+        with locked(self.path):
             # what another process finished between reading and locking must not be lost
             self._read()
+            # what processes leave that are killed
+            remove_parts(self.path)
+            self.checkpoints.drop_ended(run.setting for run in self.ended.values())
             self.checkpoints.tidy()
             try:
                 yield
@@ -198,14 +192,12 @@ class Store:
         """
         if not runs:
             return
-        with replacing(self.path, overwrite=True) as temporary:
-            if self.path.exists():
-                shutil.copyfile(self.path, temporary)
-            with h5py.File(temporary, "a") as file:
-                mark(file, "runs")
-                file.attrs["package_version"] = __version__
-                for run in runs:
-                    _write_run(file, run, replace=run.setting.key in self.diverged)
+        start = self.path if self.path.exists() else None
+        with replacing_hdf5(self.path, overwrite=True, start=start) as file:
+            mark(file, "runs")
+            file.attrs["package_version"] = __version__
+            for run in runs:
+                _write_run(file, run, replace=run.setting.key in self.diverged)
         for run in runs:
             self.diverged.pop(run.setting.key, None)
             (self.diverged if run.diverged else self.runs)[run.setting.key] = run
