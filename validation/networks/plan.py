@@ -225,20 +225,28 @@ def _images_law(data: str | None, seeds: range) -> list[Setting]:
 
 
 def _few_pixels(data: str | None) -> list[Setting]:
-    """tau against n on pictures of 8 x 8 pixels, n up to 16 d, with two sizes of the batch.
+    """tau against n on pictures of 8 x 8 pixels, n up to 16 d, by rule and size of the batch.
 
     Dated at the time index 50, where the solvable model of as many parameters reaches the ratio of
     losses at every n; at 100 it stops doing so at n = 2048. Runs end at that ratio. Batches of 512
-    have an eighth of the gradient's noise. The largest sizes have fewer seeds.
+    have an eighth of the gradient's noise: gradient flow has none and needs as many steps with
+    either. The largest sizes have fewer seeds.
     """
     seeds = {512: 2, 1024: 1}
+    momentum: dict[str, Any] = {"optimiser": "sgd", "rate": SGD_RATE}
+    lines: tuple[tuple[int, int, dict[str, Any]], ...] = (
+        (512, 10, {}), (64, 9, {}), (512, 8, momentum), (64, 10, momentum),
+    )  # fmt: skip
     return [
         dataclasses.replace(
-            _image(data, n, 32, s, batch=batch, stop_memorized=0.0),
+            _image(
+                data, n, 32, s, batch=batch, stop_memorized=0.0,
+                steps=400 * n if rule else None, **rule,
+            ),
             side=8, indices=(50, 20, 100, 200, 400),
         )
         for s in range(3)
-        for batch, largest in ((512, 10), (64, 9))
+        for batch, largest, rule in lines
         for n in (2**k for k in range(6, largest + 1))
         if s < seeds.get(n, 3)
     ]  # fmt: skip
