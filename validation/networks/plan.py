@@ -16,6 +16,10 @@ from dmft_rf import ModelError
 CASES = ("images", "mixture")
 PROFILES = ("quick", "paper")
 DIMENSION = 8  # of the mixture
+#: learning rate of gradient descent with momentum: of 0.02 and 0.1, tried at n = 16, the one that
+#: reaches the loss ratio 2 sooner; it is nearly as fast as Adam there
+SGD_RATE = 0.1
+USUAL_RATES = {"adam": (1e-3, 2e-3), "sgd": (SGD_RATE,)}
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,23 @@ class Setting:
         """Name of the run in a store."""
         full = "full" if self.copies == 1 else f"full{self.copies}x"
         batch = f"b{self.batch}" if self.batch else full
+        rule = self.optimiser if self._usual else f"{self.optimiser}{self.rate:g}"
         return (
             f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.w{self.width}."
-            f"{self.optimiser}.{batch}.s{self.seed}"
+            f"{rule}.{batch}.s{self.seed}"
         )
 
     @property
     def protocol(self) -> str:
         """Optimiser and batch in words, what runs of one law have in common."""
         full = "full batch" if self.copies == 1 else f"full batch of {self.copies} noises"
-        return f"{self.optimiser}, {f'batch {self.batch}' if self.batch else full}"
+        batch = f"batch {self.batch}" if self.batch else full
+        return f"{self.optimiser}, {batch}{'' if self._usual else f', rate {self.rate:g}'}"
+
+    @property
+    def _usual(self) -> bool:
+        """Whether the rate is one of the main lines', which names do not tell."""
+        return self.rate in USUAL_RATES[self.optimiser]
 
     @property
     def noisy_per_step(self) -> int:
@@ -225,22 +236,36 @@ def _images_law(data: str | None, seeds: range) -> list[Setting]:
 
 
 def _few_pixels(data: str | None) -> list[Setting]:
-    """tau against n on pictures of 8 x 8 pixels, n up to 16 d, with two sizes of the batch.
+    """tau against n on pictures of 8 x 8 pixels, n up to 16 d, by rule and size of the batch.
 
     Dated at the time index 50, where the solvable model of as many parameters reaches the ratio of
-    losses at every n; at 100 it stops doing so at n = 2048. Runs end at that ratio. Batches of 512
-    have an eighth of the gradient's noise. The largest sizes have fewer seeds.
+    losses at every n; at 100 it stops doing so at n = 2048. Runs end at that ratio. Gradient flow
+    has no noise: it needs as many steps with either batch, and steps in proportion to 1/rate.
+    Batches of 512 have an eighth of the gradient's noise; rates of an eighth and a sixty-fourth
+    show what is left of it in the same time rate x steps. The largest sizes have fewer seeds.
     """
     seeds = {512: 2, 1024: 1}
+    # optimiser, rate, batch, largest n as a power of two, seeds at most
+    lines = (
+        ("adam", 2e-3, 512, 10, 3),
+        ("adam", 2e-3, 64, 9, 3),
+        ("sgd", SGD_RATE, 512, 8, 3),
+        ("sgd", SGD_RATE, 64, 10, 3),
+        ("sgd", SGD_RATE / 8, 64, 9, 3),
+        ("sgd", SGD_RATE / 64, 64, 8, 1),
+    )
     return [
         dataclasses.replace(
-            _image(data, n, 32, s, batch=batch, stop_memorized=0.0),
+            _image(
+                data, n, 32, s, optimiser=rule, rate=rate, batch=batch, stop_memorized=0.0,
+                steps=round(400 * n * SGD_RATE / rate) if rule == "sgd" else None,
+            ),
             side=8, indices=(50, 20, 100, 200, 400),
         )
         for s in range(3)
-        for batch, largest in ((512, 10), (64, 9))
+        for rule, rate, batch, largest, most in lines
         for n in (2**k for k in range(6, largest + 1))
-        if s < seeds.get(n, 3)
+        if s < min(most, seeds.get(n, 3))
     ]  # fmt: skip
 
 
@@ -274,11 +299,6 @@ def _optimisers(data: str | None) -> list[Setting]:
         for rule, most in zip(rules, per_sample, strict=True)
         for n in (16, 32, 64)
     ]
-
-
-#: learning rate of gradient descent with momentum: of 0.02 and 0.1, tried at n = 16, the one that
-#: reaches the loss ratio 2 sooner; it is nearly as fast as Adam there
-SGD_RATE = 0.1
 
 
 def _mixture_law(seeds: range) -> list[Setting]:
