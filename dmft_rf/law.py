@@ -152,7 +152,7 @@ class Spectrum:
             gap = np.min(np.abs(self.support.offsets - flat[where[i]]))
             if gap > 1e-10 * abs(flat[where[i]]):
                 raise ConvergenceError(
-                    f"density at lambda - s^2 = {flat[where[i]]!r} did not converge",
+                    f"density at lambda - s^2 = {float(flat[where[i]])!r} did not converge",
                     residual=float(residual[i]),
                 )
             rho[i] = 0.0

@@ -21,7 +21,7 @@ from validation.networks import command
 from validation.networks.checkpoints import Checkpoint, Checkpoints
 from validation.networks.engine import ended_early, run
 from validation.networks.files import SCHEMA
-from validation.networks.plan import Setting, profile
+from validation.networks.plan import SGD_RATE, Setting, profile
 from validation.networks.store import Store
 
 
@@ -73,6 +73,7 @@ def test_profiles(name: str) -> None:
 
 def test_the_paper_profile_has_what_the_laws_need() -> None:
     runs = profile("paper", "images")
+    least = "sgd, batch 64, rate 0.0015625"
     laws = [
         ((run.side, run.width, run.protocol), (run.n, run.seed))
         for run in runs
@@ -82,15 +83,24 @@ def test_the_paper_profile_has_what_the_laws_need() -> None:
         line = [place for law, place in laws if law == (side, 32, "adam, batch 64")]
         assert sorted(line) == [(2**k, seed) for k in sizes for seed in range(3)]
     assert {run.protocol for run in runs} == {
-        "adam, batch 64", "adam, batch 512", "sgd, batch 64", "sgd, full batch",
-        "adam, full batch of 4 noises",
+        "adam, batch 64", "adam, batch 512", "sgd, batch 64", "sgd, batch 512", "sgd, full batch",
+        "adam, full batch of 4 noises", "sgd, batch 64, rate 0.0125", least,
     }  # fmt: skip
-    # every law has three seeds and spans two octaves or more
+    # every law has three seeds, that of the least rate one, and spans two octaves or more
     for group in {law for law, _ in laws}:
         here = sorted(place for law, place in laws if law == group)
         sizes = sorted({n for n, _ in here})
         assert sizes[-1] >= 4 * sizes[0]
-        assert here == [(n, seed) for n in sizes for seed in range(3)]
+        assert here == [(n, seed) for n in sizes for seed in range(1 if group[2] == least else 3)]
+
+
+def test_names_tell_the_rate_of_momentum_where_it_is_not_the_usual_one() -> None:
+    usual = dataclasses.replace(SMALL, optimiser="sgd", rate=SGD_RATE)
+    slow = dataclasses.replace(usual, rate=SGD_RATE / 8)
+    assert (usual.key, usual.protocol) == (SMALL.key.replace("adam", "sgd"), "sgd, batch 64")
+    assert slow.key == SMALL.key.replace("adam", "sgd0.0125")
+    assert slow.protocol == "sgd, batch 64, rate 0.0125"
+    assert dataclasses.replace(SMALL, rate=0.5).key == SMALL.key
 
 
 def test_a_full_batch_shows_every_sample_equally_often_whatever_n_is() -> None:

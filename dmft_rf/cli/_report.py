@@ -159,15 +159,12 @@ def _covariance_text(model: ScoreModel, divisor: float | None) -> str:
             f"{c.n_atoms} eigenvalues from {c.eigenvalues.min():g} to {c.eigenvalues.max():g}, "
             f"mean {c.mean:g}"
         )
-    scale = "as in the file" if divisor is None else f"divided by their mean {divisor:.6g}"
     zero = f", {100 * c.weights[0]:.3g} % of them 0" if c.eigenvalues[0] == 0.0 else ""
-    return (
-        f"{c.label}: {c.samples} samples, d = {c.dimension}; eigenvalues {scale}, "
-        f"now up to {c.eigenvalues[-1]:.4g}{zero}"
-        if divisor is not None
-        else f"{c.label}: {c.samples} samples, d = {c.dimension}; eigenvalues {scale}, up to "
-        f"{c.eigenvalues[-1]:.4g}{zero}"
-    )
+    upto = f"up to {c.eigenvalues[-1]:.4g}{zero}"
+    if c.samples is None:  # a law with a formula, whose label has the dimension
+        return f"{c.label}; eigenvalues {upto}"
+    scale = "as in the file," if divisor is None else f"divided by their mean {divisor:.6g}, now"
+    return f"{c.label}: {c.samples} samples, d = {c.dimension}; eigenvalues {scale} {upto}"
 
 
 def accuracy(report: Report, estimate: float, rtol: float | None) -> None:
