@@ -18,6 +18,7 @@ from figures.catalogue import NETWORKS
 from figures.numbers import Numbers
 from validation.networks import (
     dating,
+    draw_laws,
     gather_laws,
     gather_theory,
     pictures,
@@ -271,6 +272,21 @@ def test_exponents_beside_those_of_the_solvable_model(full: Store) -> None:
     # few parameters delay memorization, more so for more samples
     same = found["digits, 8 x 8/same/value"]
     assert np.all(same > found["digits, 8 x 8/unlimited/value"][: same.size])
+
+
+def test_every_protocol_is_drawn() -> None:
+    """However many there are, each looks different."""
+    names = [f"rule {i}" for i in range(12)]
+    numbers = {}
+    for name in names:
+        for what, value in (("x", [1.0, 2.0]), ("value", [1.0, 1.5]), ("error", [0.1, 0.1])):
+            numbers[f"data/network/{name}/{what}"] = np.array(value)
+    figure = draw_laws.draw_local_exponents(numbers)
+    lines = [bars.lines[0] for bars in figure.axes[0].containers]
+    looks = {(str(line.get_color()), str(line.get_marker())) for line in lines}
+    assert len(lines) == len(looks) == len(names)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == sorted(names)
 
 
 def test_every_run_is_in_the_file_of_values(full: Store) -> None:

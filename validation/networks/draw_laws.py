@@ -211,7 +211,9 @@ def draw_local_exponents(numbers: Numbers) -> Figure:
     """The exponent between successive sizes against n/d, a panel for each data set."""
     found = list(dict.fromkeys(path.split("/")[0] for path in numbers))
     protocols = sorted({path.split("/")[2] for path in numbers if "/network/" in path})
-    style = dict(zip(protocols, zip(COLOURS, MARKS, strict=False), strict=False))
+    style = {
+        name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, name in enumerate(protocols)
+    }
     figure, (axes,) = canvas(len(found), 3.4)
     for ax, data in zip(axes, found, strict=True):
         for name, told, line in (("same", "model, as many parameters", "--"),
