@@ -211,8 +211,9 @@ def draw_local_exponents(numbers: Numbers) -> Figure:
     """The exponent between successive sizes against n/d, a panel for each data set."""
     found = list(dict.fromkeys(path.split("/")[0] for path in numbers))
     protocols = sorted({path.split("/")[2] for path in numbers if "/network/" in path})
-    style = {
-        name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, name in enumerate(protocols)
+    style = {  # marks are open where colours come again
+        name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)], i < len(COLOURS))
+        for i, name in enumerate(protocols)
     }
     figure, (axes,) = canvas(len(found), 3.4)
     for ax, data in zip(axes, found, strict=True):
@@ -221,13 +222,14 @@ def draw_local_exponents(numbers: Numbers) -> Figure:
             if f"{data}/{name}/x" in numbers:
                 ax.plot(numbers[f"{data}/{name}/x"], numbers[f"{data}/{name}/value"], line,
                         color="black", linewidth=1.2, label=told)  # fmt: skip
-        for protocol, (colour, mark) in style.items():
+        for protocol, (colour, mark, filled) in style.items():
             path = f"{data}/network/{protocol}"
             if f"{path}/x" in numbers:
                 ax.errorbar(
                     numbers[f"{path}/x"], numbers[f"{path}/value"],
                     yerr=np.nan_to_num(numbers[f"{path}/error"]), fmt=f"{mark}-", color=colour,
-                    markersize=4, linewidth=1.1, label=protocol,
+                    markerfacecolor=colour if filled else "white", markersize=4.5,
+                    linewidth=1.1 if filled else 0.8, label=protocol,
                 )  # fmt: skip
         ax.axhline(1.0, color=GREY, linewidth=0.8)
         ax.set_xscale("log", base=2)
