@@ -109,7 +109,9 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
     ModelError
         If ``level`` is outside (0, 1).
     ConvergenceError
-        If a root cannot be bracketed or the curves are not accurate to the solution's rtol.
+        If a root cannot be bracketed, the curves are not accurate to the solution's rtol, or half
+        the final gap, which dates tau_mem, is not known to a thousandth (t or n far too large for
+        a gap that rounding leaves).
     """
     course = Course(solution, level)
     return Timescales(
