@@ -89,6 +89,8 @@ def test_a_journal_removed_while_it_is_opened_is_made_again(tmp_path, monkeypatc
         assert len(journal.entries) == 1
 
 
+# the threads of who runs the tests are no matter of the child, which waits for its end
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     """A worker that outlives a killed parent does not keep others from completing its work."""
     path = tmp_path / "j"

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def outcome(write: Write, folder: Path, limit: int) -> int:
     """Exit status of a process whose files may not grow beyond the limit: 3 if it is told."""
     child = os.fork()
     if child == 0:
+        signal.alarm(300)  # it fails rather than hangs
         status = 1
         with contextlib.suppress(BaseException):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -96,6 +98,8 @@ def outcome(write: Write, folder: Path, limit: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+# the threads of who runs the tests hold nothing that the child needs
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize("write", [numbers, cell, cells, run, checkpoint, values, table, report])
 def test_files(write: Write, there: bool, tmp_path: Path) -> None:
