@@ -94,20 +94,23 @@ def test_a_journal_removed_while_it_is_opened_is_made_again(tmp_path, monkeypatc
 def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     """A worker that outlives a killed parent does not keep others from completing its work."""
     path = tmp_path / "j"
-    ended, end = os.pipe()
+    (began, begin), (ended, end) = os.pipe(), os.pipe()
     with Journal(path, {"work": "w"}):
         child = os.fork()
         if child == 0:
             os.close(end)
+            os.write(begin, b".")
             os.read(ended, 1)
             os._exit(0)
+        os.read(began, 1)
     try:
         with Journal(path, {"work": "w"}):
             pass
     finally:
         os.close(end)
-        os.close(ended)
         os.waitpid(child, 0)
+        for rest in (began, begin, ended):
+            os.close(rest)
 
 
 def full(*_):
