@@ -49,9 +49,9 @@ DEFINITIONS = {
 _PER_DECADE, _FEW_PER_DECADE = 12, 8
 _ROUGH = 1e-7
 # From and to these multiples of the shortest and the longest relaxation time of U. With exactly
-# averaged noise no minimum of the test loss was found before 3.7 of the shortest; what little noise
-# of few draws is learned is learned much sooner (t = 1e-7: at 1e-5), so that nothing begins before
-# the slope of the score error has left its initial value by these parts of it.
+# averaged noise no minimum of the test loss was found before 3.7 of the shortest. The noise of few
+# draws is learned much sooner (at t = 1e-7 the slope turns at 1e-5 of it), so both searches begin
+# earlier where the slope of the score error has left its initial value by these parts of it.
 _EARLY, _LATE = 1e-6, 60.0
 _FIRST_TURN, _LAST_TURN = 0.03, 30.0
 _STEADY, _TURNED = 1e-5, 0.1
