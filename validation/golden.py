@@ -181,7 +181,7 @@ def renew(path: Path = FILE) -> int:
 
 @held_back()
 def _write(path: Path, found: dict[str, Array]) -> None:
-    with replacing_hdf5(path, overwrite=True, libver="latest") as file:
+    with replacing_hdf5(path, overwrite=True) as file:
         file.attrs[_MARK] = 1
         file.attrs["package_version"], file.attrs["git_commit"] = __version__, git_commit()
         for name, array in found.items():
