@@ -122,8 +122,14 @@ def test_the_local_exponents_it_quotes() -> None:
 
 def test_the_numbers_of_its_pictures() -> None:
     text = " ".join(text_of(README).split())
-    window = timescales(solve(ScoreModel(0.01, 64.0, 8.0))).window
-    assert f"takes {round(window, -2):,.0f} times longer" in text
+    solution = solve(ScoreModel(0.01, 64.0, 8.0))
+    found = timescales(solution)
+    assert f"takes {round(found.window, -2):,.0f} times longer" in text
+    (quoted,) = re.findall(r"untrained network's from tau = ([\d,]+) on, tau_mem/(\d+)", text)
+    time = float(quoted[0].replace(",", ""))
+    before, after = solution.learning_curves([time - 1.0, time + 1.0]).score_error
+    assert before < solution.model.initial_score_error < after
+    assert round(found.tau_mem / time) == int(quoted[1])
     from dmft_rf import read_covariance
 
     digits = read_covariance("digits").normalized()
