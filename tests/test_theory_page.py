@@ -92,3 +92,14 @@ def test_the_thresholds_of_the_phase_diagrams() -> None:
     assert "({:.1f} at psi_p = 1, {:.0f} at 9.2, {:,.0f} at 256)".format(*stars) in text
     c = wide.coefficients
     assert f"is {c.Delta_t * math.exp(0.02) * c.v2 / c.s2:.2f} psi_p" in text
+
+
+def test_few_draws_turn_the_score_error_early() -> None:
+    found = []
+    for t in (1e-2, 1e-7):
+        solution = solve(ScoreModel(t, 8.0, 8.0, noise_draws=4))
+        _, high = solution.diagnostics["support"]
+        found.append(timescales(solution).tau_opt * solution.model.rate * high)
+    late, early = found
+    assert f"after {late:.1f} relaxation times of the highest edge at t = 0.01" in page("groups.md")
+    assert f"after {early:.1e} of them at t = 1e-7".replace("e-0", "e-") in page("groups.md")
