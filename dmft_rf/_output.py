@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmft_rf._hdf5 import BLOCK, VERSIONS, Image
 from dmft_rf._interrupt import held_back
+from dmft_rf._paths import output_file, why
 from dmft_rf.errors import DataError
 
 __all__ = ["check_output", "remove_parts", "replacing", "replacing_hdf5", "sync_folder"]
@@ -19,7 +22,9 @@ __all__ = ["check_output", "remove_parts", "replacing", "replacing_hdf5", "sync_
 def check_output(
     path: str | os.PathLike[str], *, overwrite: bool = False, endings: Sequence[str] = ()
 ) -> Path:
-    """Return ``path`` if a file can be written there; nothing is created.
+    """Return ``path`` if a file can be written there; what is there stays as it is.
+
+    A file of another name is made in its folder and removed: only that shows whether it can be.
 
     Parameters
     ----------
@@ -36,31 +41,30 @@ def check_output(
         If the ending is not allowed, the folder does not exist or may not be written to, or a
         file exists and ``overwrite`` is False.
     """
-    place = Path(path)
+    place = _allowed(path, overwrite, endings)
+    target = Path(os.path.realpath(place))
+    trial = _temporary(target)
     try:
-        if "\0" in str(place):
-            raise ValueError("it holds a null character")
-        if endings and place.suffix.lower() not in endings:
-            raise DataError(
-                f"{place}: unknown ending {place.suffix!r}, allowed are {', '.join(endings)}"
-            )
-        if not place.parent.is_dir():
-            raise DataError(f"{place}: the folder {place.parent} does not exist; create it first")
-        if place.is_dir():
-            raise DataError(f"{place}: is a folder, a file name is needed")
-        if os.path.lexists(place):
-            if not overwrite:
-                raise DataError(
-                    f"{place}: exists and is replaced only with overwrite (--overwrite)"
-                )
-            if not place.is_file():
-                raise DataError(f"{place}: exists and is not a regular file")
-        if not os.access(place.parent, os.W_OK | os.X_OK):
-            raise DataError(f"{place}: the folder {place.parent} may not be written to")
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # also a name that is too long
-        raise DataError(f"{str(place)!r}: cannot be written ({error})") from None
+        os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        trial.unlink()
+    except OSError as error:
+        raise DataError(
+            f"{place}: the folder {target.parent} may not be written to ({why(error)})"
+        ) from None
+    return place
+
+
+def _allowed(path: Any, overwrite: bool, endings: Sequence[str] = ()) -> Path:
+    """The path, if a file may be put there as far as names and what is there tell."""
+    place, there = output_file(path)
+    if endings and place.suffix.lower() not in endings:
+        raise DataError(
+            f"{place}: unknown ending {place.suffix!r}, allowed are {', '.join(endings)}"
+        )
+    if there is not None and not overwrite:
+        raise DataError(f"{place}: exists and is replaced only with overwrite (--overwrite)")
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        raise DataError(f"{place}: exists and is not a regular file")
     return place
 
 
@@ -78,10 +82,10 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     DataError
         As `check_output`, and if writing fails.
     """
-    place = check_output(path, overwrite=overwrite)
-    # the target of a link is replaced, not the link; the same ending keeps matplotlib content
+    place = _allowed(path, overwrite)
+    # the target of a link is replaced, not the link
     target = Path(os.path.realpath(place))
-    temporary = target.with_name(f"{_part(target)}{secrets.token_hex(6)}{target.suffix}")
+    temporary = _temporary(target)
     try:
         with held_back():
             yield temporary
@@ -89,11 +93,11 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
                 os.fsync(stream.fileno())
         if not overwrite:
             # somebody else may have written it while the body ran
-            check_output(place)
+            _allowed(place, overwrite)
         os.replace(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
-        raise DataError(f"{place}: cannot be written ({error})") from error
+        raise DataError(f"{place}: cannot be written ({why(error)})") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -105,22 +109,23 @@ def replacing_hdf5(
     *,
     overwrite: bool = False,
     start: str | os.PathLike[str] | None = None,
-    libver: str | None = None,
 ) -> Iterator[Any]:
     """As `replacing`, with an open HDF5 file that holds what ``start`` holds, or nothing.
 
-    It is in memory until the body has ended: HDF5 does not survive a disk that is full.
+    It is in memory until the body has ended: HDF5 does not survive a disk that is full. The file is
+    sealed, see `dmft_rf._hdf5`.
     """
     import h5py
 
-    options = {"driver": "core", "backing_store": False, "libver": libver, "locking": False}
     with replacing(path, overwrite=overwrite) as temporary:
-        name, mode = (temporary.name, "w") if start is None else (start, "r+")
-        with h5py.File(name, mode, **options) as file:
+        if start is None:
+            image, options = Image(), {"mode": "w", "userblock_size": BLOCK}
+        else:
+            image, options = Image.of(start), {"mode": "r+"}
+        with h5py.File(image, libver=VERSIONS, **options) as file:
             yield file
-            file.flush()
-            image = file.id.get_file_image()
-        temporary.write_bytes(image)
+        with temporary.open("wb") as stream:
+            image.write_sealed(stream)
 
 
 def remove_parts(path: str | os.PathLike[str]) -> None:
@@ -133,6 +138,12 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
         for place in target.parent.iterdir():
             if place.name.startswith(_part(target)):
                 place.unlink()
+
+
+def _temporary(target: Path) -> Path:
+    """A new name beside ``target``, with its ending, which tells matplotlib what to write."""
+    ending = target.suffix if len(target.suffix) <= 10 else ""
+    return target.with_name(f"{_part(target)}{secrets.token_hex(6)}{ending}")
 
 
 def _part(target: Path) -> str:

@@ -1,15 +1,24 @@
-"""What the package raises. Every message names the value and what is allowed."""
+"""What the package raises. Every message names the value and what is allowed, in one line."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from dmft_rf._text import one_line
 
-class ModelError(ValueError):
+
+class _Refusal(ValueError):
+    """An error of one line that can be printed, whatever names of files or values are in it."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(one_line(str(message)))
+
+
+class ModelError(_Refusal):
     """A parameter is outside its domain; the message names it, its value and what is allowed."""
 
 
-class DataError(ValueError):
+class DataError(_Refusal):
     """A file of samples or results cannot be used; the message names it and says why."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import DataError, __version__
+from dmft_rf._hdf5 import DAMAGE, opened
 from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing_hdf5
 from dmft_rf.store import git_commit
@@ -85,10 +86,8 @@ class Numbers:
         DataError
             If the file is missing, damaged or of another kind.
         """
-        import h5py
-
         try:
-            with h5py.File(path, "r") as file:
+            with opened(path) as (file, _):
                 if int(file.attrs.get(_MARK, 0)) != SCHEMA:
                     raise DataError(f"{path}: does not hold the numbers of a figure")
                 arrays = {str(key): np.asarray(file[key][()]) for key in file.attrs["order"]}
@@ -99,6 +98,6 @@ class Numbers:
                 }
         except DataError:
             raise
-        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        except DAMAGE as error:
             raise DataError(f"{path}: no numbers to draw from ({error})") from error
         return cls(arrays, remarks)

@@ -18,7 +18,7 @@ import pytest
 
 from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
 from dmft_rf._journal import Entry, Journal
-from dmft_rf._output import replacing
+from dmft_rf._output import replacing, replacing_hdf5
 from dmft_rf.store import git_commit
 from tests.sweeping import contents, environment, limited, run_script
 
@@ -336,7 +336,7 @@ def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
         with h5py.File(path, "w") as file:
             file["x"] = 1.0
     elif damage == "later":
-        with h5py.File(path, "a") as file:
+        with replacing_hdf5(path, overwrite=True, start=path) as file:
             file.attrs["dmft_rf_schema"] = 99
     before = path.read_bytes()
     values = [1.0, 3.0] if damage == "other" else [1.0, 2.0]
