@@ -148,6 +148,11 @@ def floats(
     return array
 
 
+def numbers_in(values: Any, name: str, kinds: str = "iuf") -> NDArray[np.float64]:
+    """As `floats`, whatever the numbers are: nan and infinities too; a copy that may be changed."""
+    return _as_array(values, name, kinds)
+
+
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array of the package's own that nobody may write to: itself, made read-only."""
     array.flags.writeable = False
@@ -166,6 +171,13 @@ def instance(value: Any, kinds: type[T] | tuple[type[T], ...], name: str, exampl
             f"{name} is {shown(value)}; it must be of type {names}, for instance {example}"
         )
     return value
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return True or False, given as a bool of Python or numpy, or raise a ModelError."""
+    if not isinstance(value, bool | np.bool_):
+        raise ModelError(f"{name} is {shown(value)}; it must be True or False")
+    return bool(value)
 
 
 def one_of(value: Any, options: Iterable[str], name: str) -> str:
@@ -193,7 +205,7 @@ def _as_float(value: Any) -> float | None:
     return None if math.isnan(found) else found
 
 
-def _as_array(values: Any, name: str) -> NDArray[np.float64]:
+def _as_array(values: Any, name: str, kinds: str = "iuf") -> NDArray[np.float64]:
     """A float64 copy of an array of real numbers."""
     if np.ma.isMaskedArray(values):
         raise ModelError(
@@ -206,7 +218,9 @@ def _as_array(values: Any, name: str) -> NDArray[np.float64]:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, OverflowError):
-        raise ModelError(f"{name} must be numbers in a regular array") from None
+        raise ModelError(
+            f"{name} must be numbers in a regular array, rows of equal length"
+        ) from None
     if np.ma.isMaskedArray(array):
         raise ModelError(f"{name} is a masked array; choose its entries first")
     if array.dtype.kind == "O":
@@ -215,7 +229,7 @@ def _as_array(values: Any, name: str) -> NDArray[np.float64]:
             bad = array.ravel()[entries.index(None)]
             raise ModelError(f"{name} must be real numbers, not {shown(bad)}")
         return np.array(entries, dtype=np.float64).reshape(array.shape)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in kinds:
         raise ModelError(f"{name} must be real numbers, not of type {array.dtype}")
     with np.errstate(over="ignore"):  # a longdouble beyond the range is inf, and refused as such
         return np.array(array, dtype=np.float64)

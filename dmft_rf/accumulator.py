@@ -7,9 +7,12 @@ the standard deviation costs no digits, as it does in E[x x^T] - E[x] E[x]^T.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._convert import flag, numbers_in
 from .errors import ModelError
 
 __all__ = ["MAX_DIMENSION", "CovarianceAccumulator"]
@@ -157,6 +160,7 @@ class CovarianceAccumulator:
         ModelError
             With fewer than two samples, or if the samples are so large that it overflows.
         """
+        center = flag(center, "center")
         self._need(2)
         with np.errstate(over="ignore", invalid="ignore"):
             if center:
@@ -200,12 +204,10 @@ def real_rows(values: ArrayLike, what: str = "samples") -> NDArray[np.float64]:
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ModelError(f"{what} must not have masked entries: drop or fill them first")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ModelError(f"{what} must form a matrix with rows of equal length: {error}") from None
-    if array.dtype.kind not in "buif":
-        raise ModelError(f"{what} must be real numbers, not of type {array.dtype}")
+    if isinstance(values, np.ndarray) and values.dtype.kind in "buif":
+        array: NDArray[Any] = np.asarray(values)  # as it is: samples may fill the memory
+    else:
+        array = numbers_in(values, what, kinds="buif")
     if array.ndim != 2:
         raise ModelError(f"{what} must be two-dimensional (rows, d), not of shape {array.shape}")
     if array.shape[1] == 0:

@@ -25,6 +25,7 @@ from ._checks import (
     real,
     without_rounding,
 )
+from ._convert import instance
 from .accumulator import CovarianceAccumulator, real_rows
 from .errors import ModelError
 from .quadrature import JacobiMatrix
@@ -259,6 +260,7 @@ class Covariance:
             If n < 10 d: an eigenvalue l comes out spread over l (1 +- sqrt(d/n))^2
             (Marchenko and Pastur, Math. USSR Sb. 1, 457 (1967)).
         """
+        instance(accumulator, CovarianceAccumulator, "accumulator", "CovarianceAccumulator()")
         matrix = accumulator.covariance(center)
         n, d = accumulator.n_samples, matrix.shape[0]
         lam = without_rounding(np.linalg.eigvalsh(matrix))
@@ -270,10 +272,11 @@ class Covariance:
         if n < 10 * d:
             q = math.sqrt(d / n)
             low = max(0.0, 1 - q) ** 2
+            turned = "; if samples are columns here, transpose" if n < d else ""
             warnings.warn(
                 f"{n} samples of dimension {d}: sampling spreads the eigenvalues (Marchenko-Pastur)"
                 f" by sqrt(d/n) = {q:.2f}, an eigenvalue l over {low:.2f} l to {(1 + q) ** 2:.2f} l"
-                f"; {10 * d} samples or more are advised",
+                f"; {10 * d} samples or more are advised{turned}",
                 SampleSizeWarning,
                 stacklevel=3,
             )

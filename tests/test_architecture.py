@@ -54,7 +54,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         },
         {"base"},
     ),
-    "input": ({"_readers", "datasets", "data"}, {"base", "parameters"}),
+    "input": (
+        {"_readers", "_text_reader", "_hdf5_reader", "_columns", "datasets", "data"},
+        {"base", "parameters"},
+    ),
     "spectra": (
         {"edge_map", "support", "grouped_support", "stieltjes", "law", "pencil"},
         {"base", "numerics", "parameters"},
