@@ -39,7 +39,7 @@ class ColumnWatch:
                 continue
             if mine.is_even and not other.is_even:
                 what = "is evenly spaced, as row numbers and times are"
-            elif mine.is_label and not other.is_label:
+            elif mine.is_label and not other.is_label and mine.seen.keys() != other.seen.keys():
                 what = f"holds {len(mine.seen)} integers about equally often, as labels do"
             else:
                 continue

@@ -20,6 +20,7 @@ Line: TypeAlias = tuple[int, str]  # its number, counted from 1, and its text
 
 _LONGEST_LINE = 64 * MAX_DIMENSION
 _AHEAD = 100  # rows with which the first one is compared
+_FEW = 0.02  # at most this share of them may be like it
 
 # what spreadsheets and statistics programs write for a number that is missing
 _ERRORS = ("#n/a", "#na", "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!")
@@ -69,10 +70,12 @@ def csv_blocks(
         raise DataError(f"{path}: {too_wide(len(kept))}")
     table = _Table(path, delimiter, width, kept)
     is_header = _is_header(path, first[0], [cells[k] for k in kept]) if header is None else header
+    if header is None and not is_header:
+        table.asked = first[0]
     if is_header and leave_out is None:
         _check_names(path, cells)
     rows = table.rows(lines, began=not is_header)
-    ahead = list(islice(rows, _AHEAD if header is None and not is_header else 0))
+    ahead = list(islice(rows, _AHEAD if table.asked else 0))
     if ahead and (reason := _like_header(table, first, ahead)):
         raise DataError(
             f"{path}: line {first[0]} may be a header: {reason}; say whether it is one, with "
@@ -91,6 +94,7 @@ class _Table:
 
     def __init__(self, path: Path, delimiter: str | None, width: int, kept: list[int]) -> None:
         self.path, self.delimiter, self.width, self.kept = path, delimiter, width, kept
+        self.asked = 0  # number of a line that may be a header
 
     def rows(self, lines: Iterator[Line], *, began: bool) -> Iterator[Line]:
         """The lines after the first that are not blank; between single numbers none may be."""
@@ -145,11 +149,18 @@ class _Table:
                 if not _is_number(cell := cells[column]):
                     raise DataError(
                         f"{self.path}: line {number}, column {column + 1} is {_quoted(cell)}, not "
-                        "a number (written with a decimal point); a column that is no feature can "
-                        f"be left out: leave_out=[{column + 1}] (--leave-out {column + 1})"
+                        f"a number (written with a decimal point){self._advice(number, column + 1)}"
                     )
         where = f"lines {lines[0][0]} to {lines[-1][0]}"
         raise DataError(f"{self.path}: {where} cannot be read: {reason}")
+
+    def _advice(self, line: int, column: int) -> str:
+        """What to do where a cell is a word."""
+        if line == self.asked:
+            return "; if this line is a header, say header=True (--header)"
+        return (
+            f"; leave_out=[{column}] (--leave-out {column}) leaves out a column that is no feature"
+        )
 
     def _check_widths(self, lines: list[Line]) -> None:
         for number, text in lines:
@@ -239,8 +250,8 @@ def _check_names(path: Path, cells: list[str]) -> None:
 def _like_header(table: _Table, first: Line, ahead: list[Line]) -> str:
     """Why a first line of numbers may be a header above the rows that follow, "" if not.
 
-    Every reason is that it differs from all of the others in a way in which one sample hardly ever
-    does from 100, and that its cells are distinct, as names are.
+    Every reason is that it differs from almost all of the others in a way in which one sample
+    hardly ever does, and that its cells are distinct, as names are.
     """
     (top,) = table.parsed([first])
     others = table.parsed(ahead)
@@ -249,23 +260,19 @@ def _like_header(table: _Table, first: Line, ahead: list[Line]) -> str:
     if len(set(names)) < d or not (np.isfinite(top).all() and np.isfinite(others).all()):
         return ""
     if d >= 2 and n >= 3 and all(re.fullmatch(r"[+-]?[0-9]+", name) for name in names):
-        texts = (cell for _, text in ahead for cell in _kept_cells(table, text))
-        if not any(cell.lstrip("+-").isdigit() for cell in texts):
-            return "its numbers are integers, and none of the others is written as one"
-    if d >= 3 and _is_even(top) and not any(map(_is_even, others)):
-        return "its numbers are evenly spaced, as those of no other row"
-    if (d >= 6 or (d >= 3 and n >= 50)) and _is_ordered(top) and not any(map(_is_ordered, others)):
-        return "its numbers are in order, as those of no other row"
+        texts = [_cells(text, table.delimiter) for _, text in ahead]
+        if np.mean([row[k].lstrip("+-").isdigit() for row in texts for k in table.kept]) <= _FEW:
+            return "its numbers are written as integers, and hardly any other is"
+    if d >= 3 and _is_even(top) and np.mean([*map(_is_even, others)]) <= _FEW:
+        return "its numbers are evenly spaced, as those of hardly any other row"
+    enough = d >= 6 or (d >= 3 and n >= 50)
+    if enough and _is_ordered(top) and np.mean([*map(_is_ordered, others)]) <= _FEW:
+        return "its numbers are in order, as those of hardly any other row"
     low, high = others.min(axis=0), others.max(axis=0)
     away = np.abs(top - np.clip(top, low, high))
     if n >= 5 and (high > low).any() and (away > 10.0 * (high - low)).all():
         return "its numbers are far from those of all other rows, in every column"
     return ""
-
-
-def _kept_cells(table: _Table, text: str) -> list[str]:
-    cells = _cells(text, table.delimiter)
-    return [cells[k] for k in table.kept]
 
 
 def _is_ordered(row: NDArray[np.float64]) -> bool:

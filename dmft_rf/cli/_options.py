@@ -133,6 +133,23 @@ class ModelOptions:
         str | None,
         Option("--dataset", metavar="NAME", help="Which array of an .npz or .h5 file."),
     ] = None
+    header: Annotated[
+        bool | None,
+        Option(
+            "--header/--no-header",
+            help="Whether the first line of a .csv or .txt file is a header; found out by default.",
+            show_default=False,
+        ),
+    ] = None
+    leave_out: Annotated[
+        str | None,
+        Option(
+            "--leave-out",
+            metavar="COLUMNS",
+            help="Columns of --data that are no features, such as labels, counted from 1, or from "
+            "the end, as 1,-1; none if all are. By default what looks like one is refused.",
+        ),
+    ] = None
     normalize: Annotated[
         bool | None,
         Option(
@@ -185,9 +202,10 @@ class ModelOptions:
         from dmft_rf.covariance import Covariance
 
         if self.data is None:
-            for name in ("dataset", "normalize", "center"):
+            for name in ("dataset", "header", "leave_out", "normalize", "center"):
                 if getattr(self, name) is not None:
-                    raise ModelError(f"--{name} is an option of --data, which is not given")
+                    flag = f"--{name.replace('_', '-')}"
+                    raise ModelError(f"{flag} is an option of --data, which is not given")
             if self.power_law is not None:
                 if self.eigenvalues is not None or self.weights is not None:
                     raise ModelError("--power-law and --eigenvalues exclude one another")
@@ -210,7 +228,13 @@ class ModelOptions:
                 )
         from dmft_rf.data import read_covariance
 
-        law = read_covariance(self.data, center=self.center is not False, dataset=self.dataset)
+        law = read_covariance(
+            self.data,
+            center=self.center is not False,
+            dataset=self.dataset,
+            header=self.header,
+            leave_out=None if self.leave_out is None else _columns(self.leave_out),
+        )
         if self.normalize is False:
             return law, None
         return law.normalized(), law.mean
@@ -237,6 +261,7 @@ class OutputOptions:
         A file of --out that is ``resumed`` may be that of a sweep: which one is found out later.
         """
         from dmft_rf._output import check_output
+        from dmft_rf._paths import path_of, same_file
         from dmft_rf.plotting import ENDINGS
 
         for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
@@ -244,7 +269,7 @@ class OutputOptions:
                 continue
             begun = resumed and path == self.out and _is_sweep(path)
             check_output(path, overwrite=self.overwrite or begun, endings=endings)
-            if data is not None and path.resolve() == Path(data).resolve():
+            if data is not None and same_file(path, path_of(data, "--data")):
                 raise DataError(f"{path}: is the file of --data and is not overwritten")
 
 
@@ -469,6 +494,16 @@ class SweepOptions:
             **_INT,
         ),
     ] = 11
+
+
+def _columns(text: str) -> list[int]:
+    """Return the column numbers of --leave-out."""
+    try:
+        return [] if text.strip() == "none" else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ModelError(
+            f"--leave-out is {text!r}; it must be column numbers separated by commas, or none"
+        ) from None
 
 
 def numbers(name: str, text: str) -> list[float]:
