@@ -156,11 +156,10 @@ class _Table:
 
     def _advice(self, line: int, column: int) -> str:
         """What to do where a cell is a word."""
-        if line == self.asked:
-            return "; if this line is a header, say header=True (--header)"
-        return (
-            f"; leave_out=[{column}] (--leave-out {column}) leaves out a column that is no feature"
-        )
+        out = f"leave_out=[{column}] (--leave-out {column}) leaves out a column that is no feature"
+        if line != self.asked:
+            return f"; {out}"
+        return f"; {out}, header=True (--header) a first line that is no sample"
 
     def _check_widths(self, lines: list[Line]) -> None:
         for number, text in lines:

@@ -218,7 +218,7 @@ def test_a_column_of_words_is_left_out(tmp_path):
     path = tmp_path / "x.csv"
     lines = [f"{a:.17g},{b:.17g},setosa" for a, b in X[:, :2]]
     path.write_text("\n".join(lines))
-    refused(path, "line 1, column 3", "setosa", "--header")
+    refused(path, "line 1, column 3", "setosa", "--header", "--leave-out 3")
     refused(path, "line 1, column 3", "setosa", "--leave-out 3", header=False)
     law = read_covariance(path, leave_out=[-1])
     np.testing.assert_allclose(law.eigenvalues, np.linalg.eigvalsh(np.cov(X[:, :2].T)), rtol=1e-12)
