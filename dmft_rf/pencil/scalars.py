@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import TypeVar, Union
 
+from dmft_rf._convert import shown
 from dmft_rf.errors import ModelError
 
 Number = int | float | Fraction
@@ -33,7 +34,7 @@ def check_name(name: object, what: str) -> str:
     """Return ``name`` if it is an identifier of up to 40 letters, digits and underscores."""
     if not isinstance(name, str) or not _NAME.match(name):
         raise ModelError(
-            f"{what} is {name!r}; a name has 1 to 40 letters, digits and underscores and begins "
+            f"{what} is {shown(name)}; a name has 1 to 40 letters, digits and underscores and begins "
             "with a letter"
         )
     return name
@@ -57,6 +58,9 @@ class Scalar:
             raise ModelError(
                 f"a coefficient has {len(kept)} terms; at most {MAX_TERMS} are allowed"
             )
+        for _, c in kept:
+            if not _fits(c):
+                raise ModelError("a coefficient is too large for a float: rescale the matrices")
         kept.sort(key=lambda item: _order(item[0]))
         object.__setattr__(self, "terms", tuple(kept))
         object.__setattr__(self, "_hash", hash(self.terms))
@@ -274,6 +278,14 @@ def _number(value: object) -> Number | None:
     return int(number) if number == int(number) and abs(number) < 1e15 else number
 
 
+def _fits(value: Number) -> bool:
+    """Whether a number is finite as a float."""
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
 def _is_scalar(value: object) -> bool:
     return isinstance(value, Scalar) or _number(value) is not None
 
@@ -295,9 +307,12 @@ def _powered(monomial: _Monomial, e: Number) -> _Monomial:
 
 
 def _power(c: Number, e: Number) -> Number:
-    if isinstance(e, int):
-        return Fraction(c) ** e if isinstance(c, int) else c**e
-    root = float(c) ** float(e)
+    try:
+        if isinstance(e, int):
+            return Fraction(c) ** e if isinstance(c, int) else c**e
+        root = float(c) ** float(e)
+    except OverflowError:
+        return math.inf
     near = round(root)
     return near if isinstance(c, int) and near**2 == c and e == Fraction(1, 2) else root
 
