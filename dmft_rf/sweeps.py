@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._journal import Journal
 from dmft_rf._output import check_output, remove_parts
+from dmft_rf._paths import path_of
 from dmft_rf._version import __version__
 from dmft_rf.campaign import Campaign, Progress, Table, journal_path
 from dmft_rf.covariance import Covariance
@@ -221,6 +222,7 @@ def in_file(
     further attributes of each.
     """
     start = time.perf_counter()
+    path = path_of(path)
     tables = campaign.tables()
     begun = _begun(path, campaign, tables, overwrite)
     if begun and not _missing(tables):

@@ -34,8 +34,8 @@ def check_name(name: object, what: str) -> str:
     """Return ``name`` if it is an identifier of up to 40 letters, digits and underscores."""
     if not isinstance(name, str) or not _NAME.match(name):
         raise ModelError(
-            f"{what} is {shown(name)}; a name has 1 to 40 letters, digits and underscores and begins "
-            "with a letter"
+            f"{what} is {shown(name)}; a name has 1 to 40 letters, digits and underscores and "
+            "begins with a letter"
         )
     return name
 
