@@ -13,7 +13,7 @@ from typing import Any
 
 from dmft_rf._hdf5 import BLOCK, VERSIONS, Image
 from dmft_rf._interrupt import held_back
-from dmft_rf._paths import output_file, why
+from dmft_rf._paths import output_file, same_file, why
 from dmft_rf.errors import DataError
 
 __all__ = ["check_output", "remove_parts", "replacing", "replacing_hdf5", "sync_folder"]
@@ -42,7 +42,8 @@ def check_output(
         file exists and ``overwrite`` is False.
     """
     place = _allowed(path, overwrite, endings)
-    target = Path(os.path.realpath(place))
+    target = _target(place)
+    _check_owner(place, target)
     trial = _temporary(target)
     try:
         os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
@@ -63,9 +64,30 @@ def _allowed(path: Any, overwrite: bool, endings: Sequence[str] = ()) -> Path:
         )
     if there is not None and not overwrite:
         raise DataError(f"{place}: exists and is replaced only with overwrite (--overwrite)")
-    if there is not None and not stat.S_ISREG(there.st_mode):
+    if there is not None and not (
+        # what is no more in its folder, as a file behind /dev/stdout may be, cannot be replaced
+        stat.S_ISREG(there.st_mode) and same_file(place, _target(place))
+    ):
         raise DataError(f"{place}: exists and is not a regular file")
     return place
+
+
+def _target(place: Path) -> Path:
+    """What is replaced: that which a link leads to, not the link.
+
+    Any other name stays as it is: relative names work where the folders above may not be entered.
+    """
+    return Path(os.path.realpath(place)) if place.is_symlink() else place
+
+
+def _check_owner(place: Path, target: Path) -> None:
+    """Refuse a file of another user in a folder like /tmp, where it can only be added to."""
+    if not target.exists() or not hasattr(os, "geteuid"):
+        return
+    folder, file = target.parent.stat(), target.stat()
+    owners = (0, folder.st_uid, file.st_uid)
+    if folder.st_mode & stat.S_ISVTX and os.geteuid() not in owners:
+        raise DataError(f"{place}: belongs to another user and cannot be replaced")
 
 
 @contextlib.contextmanager
@@ -83,8 +105,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
         As `check_output`, and if writing fails.
     """
     place = _allowed(path, overwrite)
-    # the target of a link is replaced, not the link
-    target = Path(os.path.realpath(place))
+    target = _target(place)
     temporary = _temporary(target)
     try:
         with held_back():
@@ -133,8 +154,8 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
 
     For callers that know that nobody else is writing ``path``.
     """
-    target = Path(os.path.realpath(path))
     with contextlib.suppress(OSError):
+        target = _target(Path(path))
         for place in target.parent.iterdir():
             if place.name.startswith(_part(target)):
                 place.unlink()

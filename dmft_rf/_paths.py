@@ -100,11 +100,11 @@ def output_file(value: Any) -> tuple[Path, os.stat_result | None]:
     """
     place = path_of(value)
     if os.fsdecode(value).endswith(os.sep):
-        raise DataError(f"{place}{os.sep}: is the name of a folder, a file name is needed")
+        raise DataError(f"{os.fsdecode(value)}: is the name of a folder, a file name is needed")
     folder = place.parent
     try:
         if not place.is_absolute():
-            _working_folder(place)
+            check_working_folder()
         if not _is_folder(folder):
             raise DataError(f"{place}: the folder {folder} does not exist; create it first")
         try:
@@ -119,6 +119,14 @@ def output_file(value: Any) -> tuple[Path, os.stat_result | None]:
     if stat.S_ISDIR(status.st_mode):
         raise DataError(f"{place}: is a folder, a file name is needed")
     return place, status
+
+
+def check_working_folder() -> None:
+    """Raise DataError if the folder that relative names start from has been removed."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise DataError("the working folder no longer exists; change to another") from None
 
 
 def same_file(one: Path, other: Path) -> bool:
@@ -136,19 +144,16 @@ def _is_folder(folder: Path) -> bool:
         return False
 
 
-def _working_folder(place: Path) -> None:
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        words = "the working folder no longer exists; change to another"
-        raise DataError(f"{place}: {words}") from None
-
-
 def _dangling(place: Path) -> str:
     """What a link that leads nowhere is called in a message, "" for anything else."""
     try:
-        if place.is_symlink() and not place.exists():
-            return f"is a link to {os.readlink(place)}, which does not exist"
+        target = os.readlink(place)
     except OSError:
-        pass
+        return ""
+    try:
+        place.stat()
+    except FileNotFoundError:
+        return f"is a link to {target}, which does not exist"
+    except OSError:
+        pass  # told by who opens it
     return ""

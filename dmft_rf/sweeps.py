@@ -222,7 +222,7 @@ def in_file(
     further attributes of each.
     """
     start = time.perf_counter()
-    path = path_of(path)
+    path_of(path)
     tables = campaign.tables()
     begun = _begun(path, campaign, tables, overwrite)
     if begun and not _missing(tables):

@@ -48,8 +48,10 @@ def reporting(data: str | None) -> Iterator[None]:
         one_blas_thread(data)
         with recognized(), warnings.catch_warnings():
             # imported here, since it brings numpy, which --help does not need
+            from dmft_rf._paths import check_working_folder
             from dmft_rf.covariance import SampleSizeWarning
 
+            check_working_folder()
             warnings.simplefilter("always", SampleSizeWarning)
             warnings.showwarning = _show
             yield
