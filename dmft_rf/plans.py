@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
@@ -25,6 +26,9 @@ from dmft_rf.points import Request
 from dmft_rf.rules import Rule
 
 Values: TypeAlias = dict[str, Any]
+
+MAX_VALUES = 2**27
+"""Most numbers of a sweep, 1 GiB: points times quantities times training times."""
 
 #: constructors of Covariance whose arguments can be swept
 FAMILIES = ("power_law", "isotropic")
@@ -104,12 +108,15 @@ class Plan:
             raise ModelError("a sweep needs at least one parameter with at least one value")
         for name in (*self.fixed, *self.axes):
             _home(name, model, rule)
+        self._check_size(1)
         self._check_values()
+        shapes = request.shapes(self.most_atoms).values()
+        self._check_size(sum(math.prod(shape) for shape in shapes))
 
     @property
     def size(self) -> int:
         """Number of points."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def values(self, index: int) -> Values:
         """Swept parameters of a point, by name; points are numbered in C order."""
@@ -124,6 +131,14 @@ class Plan:
         """What a worker needs for these points."""
         points = tuple((index, {**self.fixed, **self.values(index)}) for index in indices)
         return Job(self.model, self.rule, self.request, points)
+
+    def _check_size(self, width: int) -> None:
+        """Refuse what does not fit the memory, which holds so many values of every point."""
+        if self.size * width > MAX_VALUES:
+            raise ModelError(
+                f"{self.size} points of the sweep have {self.size * width} values, at most "
+                f"{MAX_VALUES} are allowed: take fewer points or times"
+            )
 
     def _check_values(self) -> None:
         """Refuse what is wrong with a single value before the work begins.
