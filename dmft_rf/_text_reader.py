@@ -74,15 +74,13 @@ def csv_blocks(
         table.asked = first[0]
     if is_header and leave_out is None:
         _check_names(path, cells)
-    rows = table.rows(lines, began=not is_header)
-    ahead = list(islice(rows, _AHEAD if table.asked else 0))
-    if ahead and (reason := _like_header(table, first, ahead)):
-        raise DataError(
-            f"{path}: line {first[0]} may be a header: {reason}; say whether it is one, with "
-            "header=True or False (--header, --no-header)"
-        )
+    rows = chain([] if is_header else [first], table.rows(lines, began=not is_header))
+    ahead = list(islice(rows, 1 + _AHEAD))
+    if header is None:
+        _check_first(table, ahead, is_header)
+    _check_commas(table, ahead)
     found = False
-    for block in table.blocks(chain([] if is_header else [first], ahead, rows), chunk_bytes):
+    for block in table.blocks(chain(ahead, rows), chunk_bytes):
         found = True
         yield block
     if not found:
@@ -243,6 +241,31 @@ def _check_names(path: Path, cells: list[str]) -> None:
         if name.lower() in _NO_FEATURES:
             raise DataError(
                 f"{path}: column {column + 1} is called {_quoted(name)}: {advice(column + 1)}"
+            )
+
+
+def _check_first(table: _Table, rows: list[Line], below_header: bool) -> None:
+    """Refuse a first row of numbers that may be a header, or a second line of one."""
+    if len(rows) < 2 or not (reason := _like_header(table, rows[0], rows[1:])):
+        return
+    advice = "say whether it is one, with header=True or False (--header, --no-header)"
+    if below_header:
+        advice = "remove it if it is one, or say header=True (--header) if it is a sample"
+    raise DataError(f"{table.path}: line {rows[0][0]} may be a header: {reason}; {advice}")
+
+
+def _check_commas(table: _Table, rows: list[Line]) -> None:
+    """Refuse a column of numbers with decimal commas, which reads as two columns of integers."""
+    if table.delimiter != "," or table.width != 2:
+        return
+    numbers = [re.fullmatch(r"[+-]?(0|[1-9][0-9]*)\s*,\s*([0-9]+)", text) for _, text in rows]
+    if not all(numbers):
+        return
+    for found in filter(None, numbers):
+        if re.match("0[0-9]", found[2]):
+            raise DataError(
+                f"{table.path}: column 2 has {found[2]!r}: these are parts of numbers with a "
+                "decimal or thousands comma; write them with a decimal point"
             )
 
 

@@ -307,13 +307,14 @@ def _begun(
                 f"{os.fspath(path)}: holds something else than this sweep; it is left alone. "
                 "Choose another file or allow it to be replaced (overwrite, --overwrite)"
             )
+        for name, table in tables.items():
+            _fill(table, runs[name])
     except DataError:
         if not overwrite:
             raise
         check_output(path, overwrite=True, endings=(".h5", ".hdf5"))
+        tables.update(campaign.tables())
         return False
-    for name, table in tables.items():
-        _fill(table, runs[name])
     now = (__version__, git_commit())
     complete = not _missing(tables)
     for run in runs.values():
@@ -343,14 +344,16 @@ def _remove_journal(path: str | os.PathLike[str], identity: dict[str, str]) -> N
 
 
 def _fill(table: Table, run: Run) -> None:
-    status = run.arrays["status"].ravel()
     size = table.plan.size
-    rows = [np.reshape(run.arrays[name], (size, -1)) for name in table.shapes]
-    table.rows[:] = np.concatenate(rows, axis=1)
-    table.status[:] = status
-    reasons = run.arrays["failure_reasons"]
-    for index, reason in zip(run.arrays["failures"].tolist(), reasons.tolist(), strict=True):
-        table.reasons[index] = reason.decode()
+    try:
+        rows = [np.reshape(run.arrays[name], (size, -1)) for name in table.shapes]
+        table.rows[:] = np.concatenate(rows, axis=1)
+        table.status[:] = run.arrays["status"].ravel()
+        reasons = run.arrays["failure_reasons"]
+        for index, reason in zip(run.arrays["failures"].tolist(), reasons.tolist(), strict=True):
+            table.reasons[index] = reason.decode()
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"the points of a sweep are not all in its file ({error})") from None
 
 
 def _axis(values: tuple[Any, ...]) -> Array:

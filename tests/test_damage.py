@@ -66,11 +66,11 @@ def flipped(path, place, bit):
 
 
 def test_no_flipped_bit_goes_unnoticed(path, no_hdf5):
-    """All bits of the first block and one of each later byte: names, attributes, indices."""
+    """All bits of the first block and one of every third later byte: names, attributes, indices."""
     size = path.stat().st_size
     bits = [(place, bit) for place in range(_hdf5.BLOCK) for bit in range(8)]
-    bits += [(place, place % 8) for place in range(_hdf5.BLOCK, size)]
-    assert len(bits) > 10_000
+    bits += [(place, place % 8) for place in range(_hdf5.BLOCK, size, 3)]
+    assert len(bits) > 5000
     for place, bit in bits:
         flipped(path, place, bit)
         refused(path)
@@ -295,3 +295,39 @@ def test_nothing_that_could_block_is_opened(tmp_path):
         timeout=60, env={**os.environ, "PYTHONPATH": str(Path(dmft_rf.__file__).parents[1])},
     )  # fmt: skip
     assert len(done.stdout.splitlines()) == 18, done.stdout
+
+
+def test_a_sweep_never_goes_on_from_damage(tmp_path, monkeypatch):
+    """Nothing is computed, nothing taken from the file, nothing written; unless that is wanted."""
+    path, over = tmp_path / "a.h5", {"psi_n": [1.0, 2.0]}
+    first = dmft_rf.sweep(MODEL, over, "tau_mem", path=path)
+    whole = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("dmft_rf.campaign.work", None)
+        for place in (*range(0, _hdf5.BLOCK, 50), *range(_hdf5.BLOCK, len(whole), 300)):
+            flipped(path, place, place % 8)
+            damaged = path.read_bytes()
+            with pytest.raises(DataError, match=r"a\.h5"):
+                dmft_rf.sweep(MODEL, over, "tau_mem", path=path)
+            assert path.read_bytes() == damaged
+            flipped(path, place, place % 8)
+        again = dmft_rf.sweep(MODEL, over, "tau_mem", path=path)
+    assert np.array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
+    flipped(path, 3000, 1)
+    again = dmft_rf.sweep(MODEL, over, "tau_mem", path=path, overwrite=True)
+    assert np.array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_a_sweep_of_the_first_schema_that_lacks_an_array(tmp_path):
+    path, over = tmp_path / "a.h5", {"psi_n": [1.0, 2.0]}
+    dmft_rf.sweep(MODEL, over, "tau_mem", path=path)
+    for name in ("status", "tau_mem", "failures", "failure_reasons"):
+        old = tmp_path / f"{name}.h5"
+        with h5py.File(path) as now, h5py.File(old, "w") as then:
+            then.attrs["dmft_rf_schema"] = 1
+            now.copy("sweep", then)
+            del then["sweep"][name]
+        with pytest.raises(DataError, match="not all in its file"):
+            dmft_rf.sweep(MODEL, over, "tau_mem", path=old)
+        assert dmft_rf.sweep(MODEL, over, "tau_mem", path=old, overwrite=True).complete

@@ -164,7 +164,10 @@ LABELLED = np.column_stack([X, RNG.integers(0, 10, 300)])
 
 @pytest.mark.parametrize("ending", [".csv", ".npy", ".npz", ".h5"])
 @pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("what", ["labels", "sorted labels", "row numbers", "times"])
+@pytest.mark.parametrize(
+    "what",
+    ["labels", "sorted labels", "row numbers", "times", "shuffled row numbers", "signs", "codes"],
+)
 def test_columns_that_are_no_features(tmp_path, ending, first, what):
     rng = np.random.default_rng(4)
     column = {
@@ -172,6 +175,9 @@ def test_columns_that_are_no_features(tmp_path, ending, first, what):
         "sorted labels": np.repeat(np.arange(10), 30),
         "row numbers": np.arange(300),
         "times": 0.1 * np.arange(300) - 3.0,
+        "shuffled row numbers": rng.permutation(np.arange(900))[:300],
+        "signs": rng.choice([-1, 1], 300),
+        "codes": rng.choice([10, 20, 55], 300),
     }[what].astype(float)
     place = 0 if first else 8
     table = np.insert(X, place, column, axis=1)
@@ -186,6 +192,7 @@ def test_columns_that_are_no_features(tmp_path, ending, first, what):
         with h5py.File(path, "w") as file:
             file["x"] = table
     number = place + 1
+    assert column.size == len(X)
     refused(path, f"column {number} ", f"--leave-out {number}", "--leave-out none", chunk_bytes=999)
     for out in ([number], [-1] if number == 9 else [-9]):
         law = read_covariance(path, leave_out=out)
@@ -248,6 +255,23 @@ def test_rows_that_would_be_dropped(tmp_path, text, parts):
     path = tmp_path / "x.csv"
     path.write_text(text)
     refused(path, *parts)
+
+
+def test_a_second_line_of_a_header(tmp_path):
+    path = csv(tmp_path / "x.csv", X, "a,b,c,d,e,f,g,h\n" + HEADERS["years"])
+    refused(path, "line 2 may be a header", "remove it", "--header")
+    assert shape(path, header=True) == (301, 8)
+
+
+@pytest.mark.parametrize(
+    "column", [X[:, 0], 5000.0 + 3000.0 * X[:, 0], np.abs(X[:, 1])], ids=["small", "large", "abs"]
+)
+def test_decimal_and_thousands_commas_are_no_columns(tmp_path, column):
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(f"{value:.3f}".replace(".", ",") for value in column))
+    refused(path, "decimal or thousands comma")
+    path.write_text("\n".join(f"{1000 + 100 * i:,}" for i in range(80)))
+    refused(path, "thousands comma")
 
 
 def test_blank_lines_at_the_ends_are_no_samples(tmp_path):
