@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmft_rf._convert import flag
 from dmft_rf._hdf5 import BLOCK, VERSIONS, Image
 from dmft_rf._interrupt import held_back
 from dmft_rf._paths import output_file, same_file, why
@@ -62,7 +63,7 @@ def _allowed(path: Any, overwrite: bool, endings: Sequence[str] = ()) -> Path:
         raise DataError(
             f"{place}: unknown ending {place.suffix!r}, allowed are {', '.join(endings)}"
         )
-    if there is not None and not overwrite:
+    if there is not None and not flag(overwrite, "overwrite"):
         raise DataError(f"{place}: exists and is replaced only with overwrite (--overwrite)")
     if there is not None and not (
         # what is no more in its folder, as a file behind /dev/stdout may be, cannot be replaced

@@ -161,7 +161,9 @@ def _place(source: Any) -> tuple[Path, str]:
 
 
 def _columns(leave_out: Any) -> list[int]:
-    if isinstance(leave_out, str | bytes) or not isinstance(leave_out, Sequence | np.ndarray):
+    if isinstance(leave_out, np.ndarray) and leave_out.ndim == 1:
+        leave_out = leave_out.tolist()
+    if isinstance(leave_out, str | bytes) or not isinstance(leave_out, Sequence):
         raise ModelError(f"leave_out is {shown(leave_out)}; it must be a list of column numbers")
     columns = [whole(column, "a column of leave_out", least=-(2**31)) for column in leave_out]
     if 0 in columns:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._convert import shown
+from dmft_rf._convert import flag, instance, shown
 from dmft_rf._hdf5 import DAMAGE, is_hard_link, opened, stored_elsewhere
 from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing_hdf5
@@ -76,9 +76,15 @@ class Run:
     attributes: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
+    def __post_init__(self) -> None:
+        instance(self.attributes, dict, "attributes", "load(path)['curves'].attributes")
+        instance(self.arrays, dict, "arrays", "load(path)['curves'].arrays")
+
     @property
     def kind(self) -> str:
         """Which result: spectrum, curves, timescales, scaling, sweep, phase-diagram or pencil."""
+        if "kind" not in self.attributes:
+            raise DataError("the run does not say its kind")
         return str(self.attributes["kind"])
 
     def model(self) -> ScoreModel:
@@ -141,7 +147,7 @@ def save(
     ModelError
         If ``result`` or ``solution`` is none of the above.
     """
-    place = path_of(path)
+    place, overwrite = path_of(path), flag(overwrite, "overwrite")
     runs = dict(result) if isinstance(result, Mapping) else {kind_of(result): result}
     if not runs:
         raise DataError(f"{place}: no result to store")

@@ -12,14 +12,22 @@ import pytest
 from typer.testing import CliRunner
 
 import dmft_rf
-from dmft_rf import Covariance, DataError, ModelError, ScoreModel, read_covariance, sweep
+from dmft_rf import (
+    Covariance,
+    DataError,
+    ModelError,
+    ScoreModel,
+    datasets,
+    read_covariance,
+    sweep,
+)
 from dmft_rf._output import check_output, replacing, replacing_hdf5
 from dmft_rf._paths import path_of, same_file
 from dmft_rf._text import one_line, plain
 from dmft_rf.cli import app
 from dmft_rf.pencil.files import read_pencil
 from dmft_rf.plotting import save_figure
-from dmft_rf.store import load, save
+from dmft_rf.store import Run, load, save
 from tests.unprivileged import nobody_in
 
 MODEL = ScoreModel(0.1, 4.0, 2.0)
@@ -365,7 +373,19 @@ def test_wrong_types_at_the_doors_of_files(here, law):
     for extra in ({"a": 1j}, {"a": {}}, {"a": 10**400}, {3: 1}, {"a": np.zeros(3)}):
         told(save, "a.h5", law, extra=extra)
     for name in (None, 3, [], "x"):
-        told(dmft_rf.datasets.path, name)
+        told(datasets.path, name)
+    save("b.h5", law)
+    for overwrite in ("no", 1, None, np.ones(2)):
+        with pytest.raises(ModelError, match="overwrite is"):
+            save("b.h5", law, overwrite=overwrite)
+        with pytest.raises(ModelError, match="overwrite is"):
+            check_output("b.h5", overwrite=overwrite)
+    Path("b.h5").unlink()
+    for attributes, arrays in ((None, {}), ({}, None), ("x", {})):
+        with pytest.raises(ModelError):
+            Run(attributes, arrays)
+    with pytest.raises(DataError, match="kind"):
+        _ = Run({}, {}).kind
     for accumulator in (None, 3, X):
         with pytest.raises(ModelError, match="accumulator is"):
             Covariance.from_accumulator(accumulator)
