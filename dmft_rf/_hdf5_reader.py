@@ -169,7 +169,7 @@ def _chunks_to_keep(item: Any, name: str, step: int) -> int:
             f"{name}: is packed in chunks of shape {item.chunks}, of {chunk} bytes; write it in "
             f"smaller ones, of some rows each (at most {_MAX_CHUNK} bytes)"
         )
-    return together if passes == 1 else 0
+    return together if together <= _MAX_CHUNK else 0
 
 
 class _Absent:
