@@ -628,7 +628,6 @@ def test_memory_and_disk_are_bounded(tmp_path):
         (x for x in range(3)),
         float("nan"),
     ],
-    ids=str,
 )
 def test_samples_of_any_other_type_are_refused_in_a_line(samples):
     with pytest.raises(ModelError) as caught:
