@@ -96,8 +96,7 @@ class Numbers:
                     for key, value in file.attrs.items()
                     if key.startswith("remark_")
                 }
-        except DataError:
-            raise
         except DAMAGE as error:
-            raise DataError(f"{path}: no numbers to draw from ({error})") from error
+            reason = str(error).removeprefix(f"{path}: ")
+            raise DataError(f"{path}: no numbers to draw from ({reason})") from error
         return cls(arrays, remarks)

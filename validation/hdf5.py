@@ -10,8 +10,6 @@ from typing import Any
 from dmft_rf import DataError
 from dmft_rf import _hdf5 as sealed
 
-_ADVICE = "it is left alone, move it away or choose another output folder"
-
 
 @contextlib.contextmanager
 def opened(path: Path, mark: str, schema: int, otherwise: str) -> Iterator[Any]:
@@ -43,11 +41,16 @@ def opened(path: Path, mark: str, schema: int, otherwise: str) -> Iterator[Any]:
                 )
             yield file
     except sealed.DamagedError as error:
-        raise DataError(f"{error}; {_ADVICE}") from error
+        raise _damaged(path, error) from error
     except DataError:
         raise
     except sealed.DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: is truncated, damaged or no HDF5 file ({reason}); {_ADVICE}"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
+    return DataError(
+        f"{path}: is truncated, damaged or no HDF5 file ({reason}); it is left alone, move it away "
+        "or choose another output folder"
+    )
