@@ -65,6 +65,14 @@ def flipped(path, place, bit):
         stream.write(bytes([value ^ (1 << bit)]))
 
 
+def copied(old, new, name):
+    """Copy a run to another file; HDF5's own way ends some of its versions."""
+    group = new.create_group(name)
+    group.attrs.update(old[name].attrs)
+    for key, data in old[name].items():
+        group[key] = data[()]
+
+
 def test_no_flipped_bit_goes_unnoticed(path, no_hdf5):
     """All bits of the first block and one of every third later byte: names, attributes, indices."""
     size = path.stat().st_size
@@ -117,7 +125,7 @@ def test_a_result_changed_by_another_program_is_refused(path, tmp_path):
     copy = tmp_path / "copy.h5"
     with h5py.File(path) as old, h5py.File(copy, "w") as new:
         new.attrs.update(old.attrs)
-        old.copy("spectrum", new)
+        copied(old, new, "spectrum")
     refused(copy, "its seal is missing")
 
 
@@ -126,7 +134,7 @@ def test_results_of_the_first_schema_are_still_read(path, tmp_path, law):
     old = tmp_path / "old.h5"
     with h5py.File(path) as now, h5py.File(old, "w") as then:
         then.attrs["dmft_rf_schema"] = 1
-        now.copy("spectrum", then)
+        copied(now, then, "spectrum")
     (run,) = load(old).values()
     assert run.model() == MODEL
     assert np.array_equal(run.arrays["density"], law.density(law.grid()))
@@ -326,7 +334,7 @@ def test_a_sweep_of_the_first_schema_that_lacks_an_array(tmp_path):
         old = tmp_path / f"{name}.h5"
         with h5py.File(path) as now, h5py.File(old, "w") as then:
             then.attrs["dmft_rf_schema"] = 1
-            now.copy("sweep", then)
+            copied(now, then, "sweep")
             del then["sweep"][name]
         with pytest.raises(DataError, match="not all in its file"):
             dmft_rf.sweep(MODEL, over, "tau_mem", path=old)
