@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._convert import flag, regular
 from .errors import ModelError
 
 __all__ = ["MAX_DIMENSION", "CovarianceAccumulator"]
@@ -158,6 +159,7 @@ class CovarianceAccumulator:
             With fewer than two samples, or if the samples are so large that it overflows.
         """
         self._need(2)
+        center = flag(center, "center")
         with np.errstate(over="ignore", invalid="ignore"):
             if center:
                 matrix = self._scatter / (self._n - 1)
@@ -198,14 +200,9 @@ def real_rows(values: ArrayLike, what: str = "samples") -> NDArray[np.float64]:
     ModelError
         If it is anything else.
     """
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ModelError(f"{what} must not have masked entries: drop or fill them first")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ModelError(f"{what} must form a matrix with rows of equal length: {error}") from None
-    if array.dtype.kind not in "buif":
-        raise ModelError(f"{what} must be real numbers, not of type {array.dtype}")
+    if isinstance(values, np.ndarray) and values.dtype == np.bool_:
+        values = values.astype(np.uint8)  # black and white pixels
+    array = regular(values, what)
     if array.ndim != 2:
         raise ModelError(f"{what} must be two-dimensional (rows, d), not of shape {array.shape}")
     if array.shape[1] == 0:

@@ -32,6 +32,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from dmft_rf._convert import number
 from dmft_rf.activation import Activation, ActivationLike
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.gaussian import (
@@ -156,19 +157,10 @@ def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) ->
     A feature that is narrower than 0.02 Gamma_t and falls between all nodes goes unseen.
     """
     return _coefficients(
-        Activation.of(activation), _positive("t", t), _positive("sigma_x2", sigma_x2)
+        Activation.of(activation),
+        number(t, "t", above=0.0),
+        number(sigma_x2, "sigma_x2", above=0.0),
     )
-
-
-def _positive(name: str, value: float) -> float:
-    """Return `value` as a float, or raise if it is not a positive finite number."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number > 0.0):
-        raise ModelError(f"{name} must be a positive finite number, got {value!r}")
-    return number
 
 
 @lru_cache(maxsize=4096)

@@ -16,15 +16,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._checks import (
-    MAX_ATOMS,
-    count,
-    distinct_atoms,
-    matrix_spectrum,
-    positive,
-    real,
-    without_rounding,
-)
+from ._checks import MAX_ATOMS, distinct_atoms, matrix_spectrum, without_rounding
+from ._convert import LARGEST, flag, floats, frozen, instance, number, string, whole
 from .accumulator import CovarianceAccumulator, real_rows
 from .errors import ModelError
 from .quadrature import JacobiMatrix
@@ -104,13 +97,13 @@ class Covariance:
         lam, w = distinct_atoms(eigenvalues, weights)
         if label is None:
             label = "isotropic" if lam.size == 1 else f"{lam.size} eigenvalues"
-        elif not isinstance(label, str):
-            raise ModelError(f"label must be a string, not {label!r}")
-        if dimension is not None:
-            dimension = count(dimension, "dimension")
-        if samples is not None:
-            samples = count(samples, "samples")
-        self._fill(lam, w, label, dimension, samples)
+        self._fill(
+            lam,
+            w,
+            string(label, "label"),
+            None if dimension is None else whole(dimension, "dimension"),
+            None if samples is None else whole(samples, "samples"),
+        )
 
     def _fill(
         self,
@@ -121,11 +114,9 @@ class Covariance:
         samples: int | None,
     ) -> None:
         """Set the attributes, the only time that they are set."""
-        eigenvalues.setflags(write=False)
-        weights.setflags(write=False)
         put = object.__setattr__
-        put(self, "eigenvalues", eigenvalues)
-        put(self, "weights", weights)
+        put(self, "eigenvalues", frozen(eigenvalues))
+        put(self, "weights", frozen(weights))
         put(self, "label", label)
         put(self, "dimension", dimension)
         put(self, "samples", samples)
@@ -146,7 +137,7 @@ class Covariance:
         -------
         Covariance
         """
-        return cls([positive(scale, "scale")], label="isotropic")
+        return cls([number(scale, "scale", above=0.0)], label="isotropic")
 
     @classmethod
     def power_law(cls, exponent: float, atoms: int = 256, *, mean: float = 1.0) -> Covariance:
@@ -170,18 +161,15 @@ class Covariance:
         -------
         Covariance
         """
-        exponent = real(exponent, "exponent")
-        if exponent < 0:
-            raise ModelError(f"exponent must be >= 0, not {exponent}")
-        atoms = count(atoms, "atoms")
-        if atoms > MAX_ATOMS:
-            raise ModelError(f"atoms must be at most {MAX_ATOMS}, not {atoms}")
+        exponent = number(exponent, "exponent", least=0.0)
+        atoms = whole(atoms, "atoms", most=MAX_ATOMS)
+        mean = number(mean, "mean", above=0.0, most=LARGEST)
         if exponent * math.log(atoms) > 300 * math.log(10):
             raise ModelError(
                 f"exponent {exponent} with {atoms} atoms underflows: lower one of them"
             )
         lam = np.arange(1, atoms + 1, dtype=np.float64) ** -exponent
-        lam *= positive(mean, "mean") / lam.mean()
+        lam *= mean / lam.mean()
         return cls(lam, label=f"power law {exponent:g}, d = {atoms}", dimension=atoms)
 
     @classmethod
@@ -194,7 +182,9 @@ class Covariance:
             Real, finite, symmetric to 1e-8 of its largest entry, positive semi-definite to
             1e-10 of its largest eigenvalue (smaller negative ones count as 0), d <= 4096.
             Positive eigenvalues below ``(d + 64) * 2.2e-16`` of the largest are rounding and
-            count as 0 too: give eigenvalues, not a matrix, where such small ones are meant.
+            count as 0 too: give eigenvalues, not a matrix, where such small ones are meant. In
+            single precision (float32) entries are known to 1.2e-7, and eigenvalues below 4.8e-7 of
+            the matrix's Frobenius norm count as 0, of either sign.
 
         Returns
         -------
@@ -226,6 +216,7 @@ class Covariance:
             If n < 10 d.
         """
         rows = real_rows(samples)
+        center = flag(center, "center")
         accumulator = CovarianceAccumulator()
         step = max(1, _BLOCK_BYTES // (8 * rows.shape[1]))
         for start in range(0, rows.shape[0], step):
@@ -259,6 +250,7 @@ class Covariance:
             If n < 10 d: an eigenvalue l comes out spread over l (1 +- sqrt(d/n))^2
             (Marchenko and Pastur, Math. USSR Sb. 1, 457 (1967)).
         """
+        instance(accumulator, CovarianceAccumulator, "accumulator", "CovarianceAccumulator()")
         matrix = accumulator.covariance(center)
         n, d = accumulator.n_samples, matrix.shape[0]
         lam = without_rounding(np.linalg.eigvalsh(matrix))
@@ -266,7 +258,9 @@ class Covariance:
         lam[: d - rank] = 0.0
         if not lam[-1] > 0:
             raise ModelError("the samples have zero covariance: all of them are equal")
-        law = cls(lam, label=label or f"{n} samples, d = {d}", dimension=d, samples=n)
+        if label is None:
+            label = f"{n} samples, d = {d}"
+        law = cls(lam, label=label, dimension=d, samples=n)
         if n < 10 * d:
             q = math.sqrt(d / n)
             low = max(0.0, 1 - q) ** 2
@@ -342,7 +336,7 @@ class Covariance:
             Of the same label, dimension and sample count.
         """
         with np.errstate(over="ignore"):  # the constructor refuses what overflows
-            eigenvalues = self.eigenvalues * positive(factor, "factor")
+            eigenvalues = self.eigenvalues * number(factor, "factor", above=0.0)
         return Covariance(
             eigenvalues,
             self.weights,
@@ -377,15 +371,15 @@ class Covariance:
         Covariance
             Of the same label, dimension and sample count.
         """
-        n = count(nodes, "nodes")
+        n = whole(nodes, "nodes")
         if n >= self.n_atoms:
             return self
         return self.from_rule(*JacobiMatrix(self.eigenvalues, self.weights).rule(n))
 
-    def from_rule(self, nodes: NDArray[np.float64], weights: NDArray[np.float64]) -> Covariance:
+    def from_rule(self, nodes: ArrayLike, weights: ArrayLike) -> Covariance:
         """Return the law with these atoms instead, of the same label, dimension and samples."""
         return Covariance(
-            np.maximum(nodes, 0.0),
+            np.maximum(floats(nodes, "nodes"), 0.0),
             weights,
             label=self.label,
             dimension=self.dimension,

@@ -15,9 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log1p
 
+from dmft_rf._convert import floats, number
 from dmft_rf.errors import ModelError
 from dmft_rf.region import Region
-from dmft_rf.rules import Array, Rule, require, slack
+from dmft_rf.rules import Array, Rule, slack
+
+# the times of more steps may exceed the floats
+_MOST_STEPS = 1e150
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,8 @@ class _Steps(Rule):
     initial_std: float = 0.0
 
     def __post_init__(self) -> None:
-        require("step", self.step, positive=True)
-        require("weight_decay", self.weight_decay)
-        require("initial_std", self.initial_std)
+        self._convert("step", positive=True)
+        self._convert("weight_decay", "initial_std")
 
     @property
     def initial_scale(self) -> float:
@@ -39,8 +42,20 @@ class _Steps(Rule):
         return self.initial_std
 
     def times(self, steps: ArrayLike) -> NDArray[np.float64]:
-        """The times tau = steps * step at which training has made ``steps`` steps."""
-        return np.asarray(steps, dtype=float) * self.step
+        """The times tau = steps * step at which training has made ``steps`` steps.
+
+        Raises
+        ------
+        ModelError
+            If ``steps`` are not whole numbers >= 0 (inf is allowed) of which all times are floats.
+        """
+        whole = floats(steps, "steps", least=0.0, infinite=True)
+        if np.any(whole[np.isfinite(whole)] % 1.0):
+            bad = float(whole[np.isfinite(whole) & (whole != np.rint(whole))].flat[0])
+            raise ModelError(f"steps holds {bad!r}; it must be whole numbers >= 0 or inf")
+        if np.any(whole[np.isfinite(whole)] > _MOST_STEPS):
+            raise ModelError(f"steps must be at most {_MOST_STEPS:g}, or inf")
+        return np.asarray(whole * self.step)
 
     def counts(self, tau: Array) -> NDArray[np.float64]:
         """Number of steps made at the times ``tau`` (float; inf stays inf)."""
@@ -151,9 +166,10 @@ class HeavyBall(_Steps):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require("momentum", self.momentum)
-        if not self.momentum < 1.0:
+        momentum = number(self.momentum, "momentum", least=0.0)
+        if not momentum < 1.0:
             raise ModelError(f"momentum is {self.momentum!r}; it must be in [0, 1)")
+        object.__setattr__(self, "momentum", momentum)
 
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """r_k(y), by the closed form of the two-term recurrence."""

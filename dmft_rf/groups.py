@@ -28,13 +28,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.coefficients import Coefficients
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class SampleClass:
+@dataclass(frozen=True, eq=False)
+class SampleClass(Frozen):
     """One class of the data: its share, coefficients, and the spectrum of its covariance.
 
     Attributes
@@ -65,8 +66,8 @@ class SampleClass:
         return self.coefficients.mu1 / self.coefficients.Gamma_t
 
 
-@dataclass(frozen=True)
-class SampleGroups:
+@dataclass(frozen=True, eq=False)
+class SampleGroups(Frozen):
     """Groups of columns; J of them, F rows in the basis.
 
     Attributes

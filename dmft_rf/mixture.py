@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._checks import LARGEST, MAX_ATOMS, SMALLEST, vector
+from dmft_rf._checks import MAX_ATOMS, SMALLEST, entry_rounding, vector, without_rounding
+from dmft_rf._convert import LARGEST, floats, string, whole
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 
 Array = NDArray[np.float64]
@@ -20,7 +22,7 @@ _SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(Frozen):
     r"""Covariances of a Gaussian mixture, by their eigenvalues in a common eigenbasis.
 
     A sample belongs to class g with probability ``shares[g]`` and is then Gaussian with mean zero
@@ -56,24 +58,19 @@ class Mixture:
     shares: Array
     eigenvalues: Array
     weights: Array = field(default_factory=lambda: np.empty(0))
-    label: str = ""
+    label: str = field(default="", compare=False)
     dimension: int | None = None
-    samples: int | None = None
+    samples: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
         shares = vector(self.shares, "shares")
-        try:
-            lam = np.array(self.eigenvalues, dtype=np.float64, ndmin=2)
-        except (TypeError, ValueError):
-            raise ModelError("eigenvalues must be numbers, one row per class") from None
+        lam = np.atleast_2d(floats(self.eigenvalues, "eigenvalues", least=0.0))
         if lam.ndim != 2 or lam.shape[0] != shares.size or not 1 <= lam.shape[1] <= MAX_ATOMS:
             raise ModelError(
                 f"eigenvalues have the shape {lam.shape}; {shares.size} classes need as many rows, "
                 f"of 1 to {MAX_ATOMS} eigenvalues"
             )
-        if not np.all(np.isfinite(lam)) or np.any(lam < 0.0):
-            raise ModelError("eigenvalues must be finite and >= 0")
         for g, top in enumerate(lam.max(axis=1)):
             if not SMALLEST <= top <= LARGEST:
                 raise ModelError(
@@ -81,18 +78,22 @@ class Mixture:
                     f"{SMALLEST:g} and {LARGEST:g}"
                 )
         k = lam.shape[1]
-        w = np.full(k, 1.0 / k) if np.size(self.weights) == 0 else vector(self.weights, "weights")
+        weights = floats(self.weights, "weights")
+        w = vector(weights, "weights") if weights.size else np.full(k, 1.0 / k)
         if w.size != k:
             raise ModelError(f"{k} eigenvalues a class cannot have {w.size} weights")
         for name, values in (("shares", shares), ("weights", w)):
             if np.any(values <= 0.0) or not abs(math.fsum(values) - 1.0) <= _SUM_TOLERANCE:
                 raise ModelError(f"{name} must be > 0 and sum to 1 within {_SUM_TOLERANCE:g}")
-        for name, values in (("shares", shares), ("eigenvalues", lam), ("weights", w)):
-            values = values.copy() if name == "eigenvalues" else values / math.fsum(values)
-            values.setflags(write=False)
-            put(self, name, values)
-        if not self.label:
-            put(self, "label", f"mixture of {shares.size} classes")
+        put(self, "shares", shares / math.fsum(shares))
+        put(self, "eigenvalues", lam)
+        put(self, "weights", w / math.fsum(w))
+        label = string(self.label, "label")
+        put(self, "label", label or f"mixture of {shares.size} classes")
+        for name in ("dimension", "samples"):
+            if getattr(self, name) is not None:
+                put(self, name, whole(getattr(self, name), name))
+        self.seal()
 
     @classmethod
     def from_matrices(cls, shares: ArrayLike, matrices: Any, *, label: str = "") -> Mixture:
@@ -102,7 +103,7 @@ class Mixture:
         ----------
         shares : (G,) array_like
         matrices : (G, d, d) array_like
-            Symmetric, positive semi-definite.
+            Symmetric, positive semi-definite, as for `Covariance.from_matrix`.
 
         Raises
         ------
@@ -110,14 +111,15 @@ class Mixture:
             If the matrices are not symmetric, have no common eigenbasis, or an eigenvalue is
             negative beyond rounding.
         """
-        try:
-            stack = np.array(matrices, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ModelError("matrices must be square arrays of numbers of one size") from None
-        if stack.ndim != 3 or stack.shape[1] != stack.shape[2] or not np.all(np.isfinite(stack)):
+        stack = floats(matrices, "matrices", empty=False)
+        if stack.ndim != 3 or stack.shape[1] != stack.shape[2]:
             raise ModelError(f"matrices have the shape {stack.shape}; it must be (classes, d, d)")
+        coarse = entry_rounding(matrices)
+        close = max(_COMMUTE, coarse)
         size = np.abs(stack).max(axis=(1, 2), keepdims=True)
-        if np.any(np.abs(stack - stack.transpose(0, 2, 1)) > _COMMUTE * size):
+        if not np.all(size > 0.0):
+            raise ModelError("a matrix is 0; every class needs a covariance")
+        if np.any(np.abs(stack - stack.transpose(0, 2, 1)) > close * size):
             raise ModelError("matrices must be symmetric")
         # a combination without accidental degeneracies has the common eigenbasis
         mixed = np.tensordot(np.sqrt(2.0 + np.arange(len(stack))), stack / size, 1)
@@ -125,13 +127,17 @@ class Mixture:
         rotated = basis.T @ stack @ basis
         lam = np.diagonal(rotated, axis1=1, axis2=2)
         rest = rotated - lam[:, :, None] * np.eye(stack.shape[1])
-        if np.any(np.abs(rest) > _COMMUTE * size):
+        if np.any(np.abs(rest) > close * size):
             raise ModelError(
                 "matrices do not commute; only classes with a common eigenbasis are solved"
             )
-        if np.any(lam < -_COMMUTE * size[:, :, 0]):
+        if np.any(lam < -close * size[:, :, 0]):
             raise ModelError("matrices must be positive semi-definite")
-        return cls(shares, np.maximum(lam, 0.0), label=label, dimension=stack.shape[1])  # type: ignore[arg-type]
+        order = np.argsort(lam, axis=1)
+        lam = np.take_along_axis(lam, order, axis=1)
+        lam = np.stack([without_rounding(one, coarse) for one in lam])
+        lam = np.take_along_axis(lam, np.argsort(order, axis=1), axis=1)  # aligned again
+        return cls(shares, lam, label=label, dimension=stack.shape[1])  # type: ignore[arg-type]
 
     @property
     def n_atoms(self) -> int:
@@ -180,16 +186,6 @@ class Mixture:
             "d_eff": self.effective_dimension,
             "expected_error": self.expected_finite_size_error,
         }
-
-    def _content(self) -> tuple[Any, ...]:
-        arrays = (self.shares, self.eigenvalues, self.weights)
-        return (self.dimension, self.eigenvalues.shape, *(a.tobytes() for a in arrays))
-
-    def __eq__(self, other: object) -> bool:
-        return self._content() == other._content() if isinstance(other, Mixture) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._content())
 
     def __repr__(self) -> str:
         return f"<Mixture {self.label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"

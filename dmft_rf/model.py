@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import instance, number, one_of, shown
+from dmft_rf._frozen import Frozen
 from dmft_rf.activation import Activation
 from dmft_rf.coefficients import Coefficients, coefficients
 from dmft_rf.covariance import Covariance
@@ -22,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ScoreModel:
+class ScoreModel(Frozen):
     r"""Random-features score network at one diffusion time, in the proportional limit.
 
     Data x in R^d with covariance Sigma, diffused to x_t = e^{-t} x + sqrt(Delta_t) xi with
@@ -62,15 +64,12 @@ class ScoreModel:
     noise_draws: float = math.inf
 
     def __post_init__(self) -> None:
+        put = object.__setattr__
         for name in ("t", "psi_p", "psi_n"):
-            object.__setattr__(self, name, _positive(name, getattr(self, name)))
-        object.__setattr__(self, "activation", Activation.of(self.activation))
-        if not isinstance(self.covariance, Covariance | Mixture):
-            raise ModelError(
-                f"covariance is {self.covariance!r}; it must be a Covariance, "
-                "for instance Covariance([0.5, 1.5]), or a Mixture"
-            )
-        object.__setattr__(self, "noise_draws", checked_draws(self.noise_draws))
+            put(self, name, number(getattr(self, name), name, above=0.0))
+        put(self, "activation", Activation.of(self.activation))
+        instance(self.covariance, (Covariance, Mixture), "covariance", "Covariance([0.5, 1.5])")
+        put(self, "noise_draws", _draws(self.noise_draws))
         if not min(one.coefficients.gamma2 for one in self.classes) > 1e-280:
             raise ModelError(f"t is {self.t!r}; at this time no trace of the data is left")
         if not self.closed_form and not any(
@@ -97,9 +96,7 @@ class ScoreModel:
     def parameters(self) -> Array:
         """psi_p, psi_n, b^2, v^2, s^2, gamma^2: what the kernels need, shape (6,)."""
         c = self.coefficients
-        values = np.array([self.psi_p, self.psi_n, c.b**2, c.v2, c.s2, c.gamma2])
-        values.setflags(write=False)
-        return values
+        return np.array([self.psi_p, self.psi_n, c.b**2, c.v2, c.s2, c.gamma2])
 
     @cached_property
     def classes(self) -> tuple[SampleClass, ...]:
@@ -167,26 +164,17 @@ class ScoreModel:
         """A copy with some parameters changed, validated again."""
         from dataclasses import replace
 
+        for name in changes:
+            one_of(name, [f.name for f in fields(self)], "a parameter")
         return replace(self, **changes)
 
 
-def checked_draws(value: Any) -> float:
+def _draws(value: Any) -> float:
     """``value`` as an integer >= 1 (as a float) or infinity; ModelError otherwise."""
-    allowed = "it must be an integer >= 1, or math.inf for the exact average over the noise"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ModelError(f"noise_draws is {value!r}; {allowed}") from None
-    if isinstance(value, bool) or not number >= 1.0 or (number != math.inf and number % 1.0):
-        raise ModelError(f"noise_draws is {value!r}; {allowed}")
-    return number
-
-
-def _positive(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ModelError(f"{name} is {value!r}; it must be a number > 0") from None
-    if isinstance(value, bool) or not (math.isfinite(number) and number > 0.0):
-        raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
-    return number
+    draws = number(value, "noise_draws", least=1.0, infinite=True)
+    if draws != math.inf and draws % 1.0:
+        raise ModelError(
+            f"noise_draws is {shown(value)}; it must be an integer >= 1, or math.inf for the exact "
+            "average over the noise"
+        )
+    return draws

@@ -401,9 +401,9 @@ def test_gradient_descent_with_the_learning_rate_is_the_step_of_the_theory():
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ((-1.0, 0.1, 10), "steps holds -1.0"),
-        ((math.nan, 0.1, 10), "steps holds nan"),
-        (("x", 0.1, 10), "steps is 'x'"),
+        ((-1.0, 0.1, 10), "steps must be >= 0, inf allowed, not -1.0"),
+        ((math.nan, 0.1, 10), "steps must be >= 0, inf allowed, not nan"),
+        (("x", 0.1, 10), "steps must be real numbers, not 'x'"),
         ((1, 0.0, 10), "learning_rate is 0.0"),
         ((1, math.inf, 10), "learning_rate is inf"),
         ((1, 0.1, -3), "dimension is -3"),
