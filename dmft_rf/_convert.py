@@ -172,7 +172,7 @@ def complexes(values: Any, name: str) -> NDArray[np.complex128]:
     good = np.isfinite(array)
     if not good.all():
         where = int(np.argmin(good.ravel()))
-        raise ModelError(f"{name} must be finite: entry {where} is {array.ravel()[where]!s}")
+        raise ModelError(f"{name} holds {array.ravel()[where]!s}; it must be finite")
     return frozen(array)
 
 
@@ -302,6 +302,8 @@ def _allowed(above: float, least: float, most: float, below: float, infinite: bo
         both = above > -math.inf and least > -math.inf
         return f"finite and {low}, " + (f"{least:g} to {most:g}" if both else f"at most {most:g}")
     high = f"<= {most:g}" if most < math.inf else f"< {below:g}" if below < math.inf else ""
+    if above > -math.inf and below < math.inf:
+        return f"a number strictly between {above:g} and {below:g}"
     if least > -math.inf and most < math.inf:
         return f"a number between {least:g} and {most:g}"
     limits = " and ".join(filter(None, (low, high)))

@@ -25,6 +25,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -35,15 +36,15 @@ from dmft_rf.model import ScoreModel
 from dmft_rf.nodes import ContourNodes, Nodes
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
-from dmft_rf.solution import Solution, probe_times
+from dmft_rf.solution import Solution, checked_rule, probe_times, solved
 
 Array = NDArray[np.float64]
 
 _MOST_NODES = 1500
 
 
-@dataclass(frozen=True)
-class BulkSplit:
+@dataclass(frozen=True, eq=False)
+class BulkSplit(Frozen):
     """Learning curves split by the bulks of U, from the lowest to the highest.
 
     Attributes
@@ -147,7 +148,8 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     ConvergenceError
         If a bulk misses ``solution.rtol``, or the bulks do not add up to the whole.
     """
-    rule = GradientFlow() if rule is None else rule
+    solved(solution, "bulk_split")
+    rule = checked_rule(rule)
     model, law = solution.model, solution.spectrum
     region = rule.region(model.rate)
     if rule.initial_scale > 0.0:

@@ -28,14 +28,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ellipj, ellipk, ellipkm1, elliprf
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.kernels.elliptic import half_plane, sn_cn_dn
 from dmft_rf.region import Region
 
 Complex = NDArray[np.complex128]
 
 
-@dataclass(frozen=True)
-class Contour:
+@dataclass(frozen=True, eq=False)
+class Contour(Frozen):
     """Upper half of a quadrature rule on a closed contour that is symmetric under conjugation.
 
     For f with f(conj z) = conj f(z) and the Stieltjes transform S of a measure nu inside,

@@ -34,6 +34,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._convert import floats, instance, number
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS, Estimate
 from dmft_rf.measure import SpectralNodes
@@ -53,8 +55,8 @@ _JUDGED = ("train", "test", "score_error")
 _BLOCK = 2_000_000
 
 
-@dataclass(frozen=True)
-class LearningCurves:
+@dataclass(frozen=True, eq=False)
+class LearningCurves(Frozen):
     """Losses per dimension along training; every array has the shape of ``tau``.
 
     Attributes
@@ -112,6 +114,9 @@ class LearningCurves:
 
     def difference(self, other: LearningCurves) -> float:
         """Largest relative difference from curves at the same times, as in relative_error."""
+        instance(other, LearningCurves, "other", "solution.learning_curves(tau)")
+        if not np.array_equal(other.tau, self.tau):
+            raise ModelError("the curves are at other times; their difference needs the same tau")
         return self._largest(
             {name: np.abs(getattr(self, name) - getattr(other, name)) for name in _JUDGED}
         )
@@ -131,6 +136,7 @@ class LearningCurves:
 
     def require(self, rtol: float) -> LearningCurves:
         """These curves, or ConvergenceError if they are not accurate to ``rtol``."""
+        rtol = number(rtol, "rtol", above=0.0)
         if not self.relative_error <= rtol:
             raise ConvergenceError(
                 f"learning curves reached a relative error of {self.relative_error:.1e} under "
@@ -325,12 +331,5 @@ def _sum(start: Estimate, *terms: tuple[float, Estimate]) -> Estimate:
 
 
 def checked_times(tau: ArrayLike) -> Array:
-    """``tau`` as an array of times >= 0, inf included; ModelError otherwise."""
-    try:
-        times = np.asarray(tau, dtype=float)
-    except (TypeError, ValueError):
-        raise ModelError(f"tau is {tau!r}; it must be an array of numbers >= 0 or inf") from None
-    if np.any(np.isnan(times)) or np.any(times < 0.0):
-        bad = times[np.isnan(times) | (times < 0.0)].ravel()[0]
-        raise ModelError(f"tau holds {float(bad)!r}; times must be >= 0 (inf is allowed)")
-    return times
+    """``tau`` as a read-only copy of times >= 0, inf included; ModelError otherwise."""
+    return floats(tau, "tau", least=0.0, infinite=True)

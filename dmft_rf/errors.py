@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -32,3 +33,12 @@ class ConvergenceError(RuntimeError):
 
 class WorkerError(RuntimeError):
     """Workers kept dying; what was finished is kept, and the same call completes the rest."""
+
+
+def missing(module: str, name: str, known: Iterable[str]) -> str:
+    """What an AttributeError says about a name that a module does not have."""
+    import difflib
+
+    text = f"module {module!r} has no attribute {name!r}"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{text}; did you mean {near[0]!r}?" if near else text

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._convert import shown
+from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf.campaign import Campaign, Progress, Table
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model import ScoreModel
@@ -48,8 +50,8 @@ PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
 _STEP = 1e-3
 
 
-@dataclass(frozen=True)
-class PowerLaw:
+@dataclass(frozen=True, eq=False)
+class PowerLaw(Frozen):
     """Q = prefactor * P^exponent on [low, high].
 
     Attributes
@@ -75,8 +77,20 @@ class PowerLaw:
     holds: str
 
 
-@dataclass(frozen=True)
-class Scaling:
+class Fits(FrozenDict[str, PowerLaw]):
+    """Power laws by quantity; a quantity for which none holds says so."""
+
+    def __missing__(self, name: object) -> PowerLaw:
+        if name not in QUANTITIES:
+            raise KeyError(f"{shown(name)} is no quantity of a sweep: {', '.join(QUANTITIES)}")
+        raise KeyError(
+            f"no power law holds for {name} over 3 points of this sweep or more; "
+            f"local_exponents[{name!r}] has the exponent at each point"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling(Frozen):
     """Timescales along a sweep of one parameter.
 
     Attributes
@@ -95,7 +109,8 @@ class Scaling:
     local_exponents : dict of arrays (n,)
         d log Q/d log P at each value.
     fits : dict of PowerLaw
-        Over the widest range in which the local exponent stays within ``tolerance`` of one value.
+        Over the widest range in which the local exponent stays within ``tolerance`` of one value;
+        without an entry where there is no such range of 3 points.
     global_fits : dict of PowerLaw
         Over all points.
     tolerance : float
@@ -301,8 +316,8 @@ def _scaling(
         abscissa=abscissa,
         quantities=quantities,
         local_exponents=exponents,
-        fits=fits,
-        global_fits=global_fits,
+        fits=Fits(fits),
+        global_fits=Fits(global_fits),
         tolerance=tolerance,
         failures=failures,
         rtol=table.plan.request.rtol,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import frozen
 from dmft_rf.contour import Contour
 from dmft_rf.estimate import EPS, Estimate
 from dmft_rf.kernels import grouped_pairs
@@ -95,7 +96,14 @@ class GroupedNodes(Nodes):
         for i, (f, h) in enumerate(rows):
             m[f, h] = m[h, f] = both[i]
         first = (s.z, s.k, s.E, b, S)
-        second = (s.z.conj(), s.k.conj(), s.E.conj(), b.conj(), S.conj())
+        # read-only as the first: kernels are compiled for one kind
+        second = (
+            frozen(s.z.conj()),
+            frozen(s.k.conj()),
+            frozen(s.E.conj()),
+            frozen(b.conj()),
+            frozen(S.conj()),
+        )
         tail = (
             float(g.par[1]), g.count, g.signal, g.noise, g.labels, g.sizes, np.eye(F)
         )  # fmt: skip

@@ -23,6 +23,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import EPS
@@ -42,8 +43,8 @@ _MOST_PANELS = 3000
 _BISECTIONS = 60
 
 
-@dataclass(frozen=True)
-class RealPoint:
+@dataclass(frozen=True, eq=False)
+class RealPoint(Frozen):
     """A real point outside the support, measured from s_0^2, with the solution there."""
 
     offset: float
@@ -60,7 +61,7 @@ class _Gap:
     above: float
 
 
-class GroupedSupportFinder:
+class GroupedSupportFinder(Frozen):
     """Edges, masses and the atom at s_0^2, by moving along real k.
 
     Its properties raise ConvergenceError where an edge is not found.
@@ -75,6 +76,7 @@ class GroupedSupportFinder:
         mean = groups.covariances @ groups.weights
         self.upper = (groups.noise + mean) / float(groups.par[1])  # bound of e_j + k
         self.rank = groups.columns + (1.0 if groups.par[2] > 0.0 else 0.0)
+        self.seal()
         self.bound = float(grouped.spectral_bound(self.par, *groups.one_point[1:4]))
 
     @property

@@ -10,6 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._convert import floats, frozen, instance, values_of, whole
+from dmft_rf._frozen import Frozen
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS
@@ -25,13 +27,14 @@ Complex = NDArray[np.complex128]
 _NODES = 16
 _FIRST_PANELS = 3
 _MOST_PANELS = 4000
+_MOST_POINTS = 10**7
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-11
 
 
-@dataclass(frozen=True)
-class Panels:
+@dataclass(frozen=True, eq=False)
+class Panels(Frozen):
     """Intervals in theta, each in a bulk (low, high) measured from s^2; arrays (n_panels,)."""
 
     low: Array
@@ -56,8 +59,8 @@ class Panels:
         return Panels(low, high, left, right)
 
 
-@dataclass(frozen=True)
-class Spectrum:
+@dataclass(frozen=True, eq=False)
+class Spectrum(Frozen):
     r"""Spectral law of U = (1/n) sum_nu E_xi[sigma sigma^T] in the limit, in units of U.
 
     The law has an atom at s_t^2 of mass max(0, 1 - (1 + psi_n)/psi_p) (for v_t > 0) and one or
@@ -70,6 +73,9 @@ class Spectrum:
     """
 
     model: ScoreModel
+
+    def __post_init__(self) -> None:
+        instance(self.model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
 
     @cached_property
     def support(self) -> Support:
@@ -124,14 +130,11 @@ class Spectrum:
         Raises
         ------
         ModelError
-            If ``lam`` holds NaN or infinity.
+            If ``lam`` is not an array of finite real numbers.
         ConvergenceError
             If the one-point equations cannot be solved at some point.
         """
-        points = np.asarray(lam, dtype=float)
-        if not np.all(np.isfinite(points)):
-            raise ModelError("lam holds NaN or infinity; the density needs finite points")
-        return self._density_at(points - self.floor)
+        return self._density_at(np.asarray(floats(lam, "lam") - self.floor))
 
     def _density_at(self, offset: Array) -> Array:
         """Density at lambda - s^2 = ``offset`` (the kernels need no more than this difference)."""
@@ -161,6 +164,7 @@ class Spectrum:
 
     def grid(self, points: int = 400) -> Array:
         """About ``points`` values inside the bulks, dense towards every edge, ascending."""
+        points = whole(points, "points", most=_MOST_POINTS)
         each = max(8, points // len(self.bulk_masses))
         theta = math.pi * (np.arange(each) + 0.5) / each
         parts = [edge_map(low, high, theta)[0] for low, high in self.support.offsets]
@@ -253,9 +257,9 @@ class Spectrum:
         ``f`` must be smooth on each bulk; the rule is refined until it carries the exact masses.
         """
         x, w, _ = self._quadrature
-        total = float(np.sum(w * f(x + self.floor)))
+        total = float(np.sum(w * values_of(f, x + self.floor, "f")))
         for location, mass in self.atoms:
-            total += float(mass) * float(f(np.array([location]))[0])
+            total += float(mass) * float(values_of(f, np.array([location]), "f")[0])
         return total
 
     @property
@@ -270,9 +274,17 @@ class Spectrum:
 
     def moment(self, k: int) -> float:
         """Integral of lambda^k; the first is E[sigma^2] - mu_0^2."""
-        if isinstance(k, bool) or k != int(k) or k < 0:
-            raise ModelError(f"moment order is {k!r}; it must be an integer >= 0")
-        return self.integrate(lambda lam: lam ** int(k))
+        return power_mean(self.integrate, k)
+
+
+def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -> float:
+    """Integral of lambda^k, for an integer k >= 0; ModelError where it is beyond the floats."""
+    order = whole(k, "moment order", least=0)
+    with np.errstate(over="ignore"):
+        value = integrate(lambda lam: lam**order)
+    if not math.isfinite(value):
+        raise ModelError(f"moment order is {order}; this moment is beyond the range of floats")
+    return value
 
 
 def spectrum(model: ScoreModel) -> Spectrum:
@@ -292,10 +304,10 @@ def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[
         par = model.parameters.copy()
         par[4] = 0.0
         cov = model.covariance
-        out = fixed_point.solve_path(offset + 0j, par, cov.eigenvalues, cov.weights)
+        out = fixed_point.solve_path(offset + 0j, frozen(par), cov.eigenvalues, cov.weights)
         return out[0], out[4], out[5]
     par, *rest = model.groups.one_point
     par = par.copy()
     par[3] = 0.0
-    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, par, *rest)
+    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, frozen(par), *rest)
     return k, residual, status

@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import frozen
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels import fixed_point
@@ -44,12 +46,14 @@ def nodes_on(panels: Panels) -> int:
     return _FINE * panels.left.size
 
 
-class SpectralNodes:
+class SpectralNodes(Frozen):
     """The measures nu, rho and V_Q (Q = Sigma_t) on Gauss-Legendre panels of the bulks.
 
     Functions of U are given by their values at ``points`` (fine nodes, then coarse ones), one row
     per time.
     """
+
+    _content = ("law", "panels")
 
     def __init__(self, law: Spectrum, panels: Panels, contour: ContourNodes, times: Array):
         if not law.model.closed_form:
@@ -66,6 +70,7 @@ class SpectralNodes:
         self._b = self.model.coefficients.b
         self._par = self.model.parameters.copy()
         self._par[4] = 0.0  # eigenvalues are measured from s^2
+        frozen(self._par)
         order = np.argsort(self._offsets)
         k, E, _, _, residual, status, _ = fixed_point.solve_path(
             self._offsets[order] + 0j, self._par, cov.eigenvalues, cov.weights
@@ -81,6 +86,7 @@ class SpectralNodes:
         self._k[order], self._E[order] = k, E
         self._r = fixed_point_weights(self._k, self._E, self._par, cov.eigenvalues)
         self._kernel_error = 0.0
+        self.seal()
         self._kernel_error = self._against(contour, times)
 
     def _against(self, contour: ContourNodes, times: Array) -> float:

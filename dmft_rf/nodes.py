@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import frozen
+from dmft_rf._frozen import Frozen
 from dmft_rf.contour import Contour
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels.two_point import MIRRORED, SYMMETRIC, assemble
@@ -55,8 +57,8 @@ class Exact:
     train_limit: float
 
 
-@dataclass(frozen=True)
-class Form:
+@dataclass(frozen=True, eq=False)
+class Form(Frozen):
     """A two-point function on pairs of nodes, ready to be applied to rows u.
 
     Attributes
@@ -96,7 +98,7 @@ def _real_of_product(columns: Complex) -> Array:
     return np.stack([columns.real, -columns.imag], axis=1).reshape(-1, columns.shape[1])
 
 
-class Nodes(ABC):
+class Nodes(Frozen, ABC):
     """Integrals against the spectral measures of U and V, from values on a contour.
 
     The functions of U to be integrated are given by their values at ``points``, one row per
@@ -106,6 +108,7 @@ class Nodes(ABC):
     that the contour may enclose are left out of ``q_bulk``.
     """
 
+    _content = ("law", "contour", "resolvent")
     law: Spectrum
     contour: Contour
     resolvent: Resolvent | GroupedResolvent
@@ -278,6 +281,7 @@ class ContourNodes(Nodes):
             self.resolvent.k, self.resolvent.E, par, cov.eigenvalues
         )  # (N, n_atoms)
         self._b = self.model.coefficients.b
+        self.seal()
 
     @cached_property
     def S(self) -> Complex:
@@ -334,7 +338,8 @@ class ContourNodes(Nodes):
         q0 = scale * one.coefficients.Delta_t
         q1 = scale * math.exp(-2.0 * self.model.t)
         first = (s.z, s.k, s.E)
-        second = (s.z.conj(), s.k.conj(), s.E.conj())
+        # read-only as the first: kernels are compiled for one kind
+        second = frozen(s.z.conj()), frozen(s.k.conj()), frozen(s.E.conj())
         return (
             assemble(*first, *first, s.dk, SYMMETRIC, plain[0], plain[1], plain[2], q0, q1, par),
             assemble(*first, *second, s.dk, MIRRORED, mixed[0], mixed[1], mixed[2], q0, q1, par),

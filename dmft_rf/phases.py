@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.campaign import Campaign, Progress, Table
 from dmft_rf.errors import ModelError
 from dmft_rf.law import spectrum
@@ -68,8 +69,8 @@ DEFINITIONS = {
 }
 
 
-@dataclass(frozen=True)
-class PhaseDiagram:
+@dataclass(frozen=True, eq=False)
+class PhaseDiagram(Frozen):
     """Maps over a plane, regions and their boundaries.
 
     Attributes

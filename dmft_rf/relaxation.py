@@ -18,10 +18,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import number
+from dmft_rf._frozen import Frozen
 from dmft_rf.dynamics import LearningCurves, score_error_slope
-from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.errors import ConvergenceError
 from dmft_rf.rules import GradientFlow
-from dmft_rf.solution import Solution
+from dmft_rf.solution import Solution, solved
 
 Array = NDArray[np.float64]
 
@@ -62,8 +64,8 @@ _PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))
 _CLOSE = 1e-5
 
 
-@dataclass(frozen=True)
-class Timescales:
+@dataclass(frozen=True, eq=False)
+class Timescales(Frozen):
     """Times of training in units of tau (gradient flow from A = 0, without weight decay).
 
     Attributes
@@ -113,10 +115,10 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
         the final gap, which dates tau_mem, is not known to a thousandth (t or n far too large for
         a gap that rounding leaves).
     """
-    course = Course(solution, level)
+    course = Course(solved(solution, "timescales"), level)
     return Timescales(
         **{name: getattr(course, name) for name in DEFINITIONS},
-        definitions={name: text.format(level=level) for name, text in DEFINITIONS.items()},
+        definitions={name: text.format(level=course.level) for name, text in DEFINITIONS.items()},
     )
 
 
@@ -141,10 +143,8 @@ class Course:
     """
 
     def __init__(self, solution: Solution, level: float = 0.1, known: LearningCurves | None = None):
-        if not 0.0 < level < 1.0:
-            raise ModelError(f"level is {level!r}; it must be between 0 and 1")
-        self.solution = solution
-        self.level = level
+        self.solution = solved(solution, "Course")
+        self.level = number(level, "level", above=0.0, below=1.0)
         self._known = known
 
     @property

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._convert import flag, instance, number, shown
+from dmft_rf._frozen import Frozen
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -69,8 +71,8 @@ class Compression:
         return replace(curves, model=model, error=error)
 
 
-@dataclass(frozen=True)
-class Solution:
+@dataclass(frozen=True, eq=False)
+class Solution(Frozen):
     """A solved ScoreModel: learning curves of any linear training rule at any time.
 
     Attributes
@@ -124,7 +126,7 @@ class Solution:
         ConvergenceError
             If ``rtol`` cannot be reached for this rule.
         """
-        rule = GradientFlow() if rule is None else rule
+        rule = checked_rule(rule)
         if rule.can_diverge:
             rule.check(self.spectrum.ends[1], self.model.rate)
         curves = self._curves(tau, rule)
@@ -287,9 +289,9 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
         touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
         estimate.
     """
-    if not _SMALLEST_RTOL <= rtol <= 1e-2:
-        raise ModelError(f"rtol is {rtol!r}; it must be between {_SMALLEST_RTOL:g} and 0.01")
-    if compress:
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    rtol = checked_rtol(rtol)
+    if flag(compress, "compress"):
         return _compressed(model, rtol)
     start = time.perf_counter()
     law = spectrum(model)
@@ -321,6 +323,25 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
             residual=error,
         )
     return solution
+
+
+def checked_rtol(rtol: Any) -> float:
+    """Relative accuracy as a float; ModelError outside 1e-13 to 1e-2."""
+    return number(rtol, "rtol", least=_SMALLEST_RTOL, most=1e-2)
+
+
+def checked_rule(rule: Any) -> Rule:
+    """A training rule, GradientFlow() for None; ModelError if it is none."""
+    if rule is None:
+        return GradientFlow()
+    return instance(rule, Rule, "rule", "GradientFlow(weight_decay=1e-3)")
+
+
+def solved(value: Any, caller: str) -> Solution:
+    """A Solution; the ModelError says how ``caller`` gets one."""
+    if not isinstance(value, Solution):
+        raise ModelError(f"{caller} takes a Solution: {caller}(solve(model)), not {shown(value)}")
+    return value
 
 
 def _compressed(model: ScoreModel, rtol: float) -> Solution:

@@ -26,6 +26,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.fixed_point import family, outside, outside_on
 from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order, support_end
@@ -43,8 +44,8 @@ _MOST_STEPS = 200
 _WIDE = 8.0
 
 
-@dataclass(frozen=True)
-class Support:
+@dataclass(frozen=True, eq=False)
+class Support(Frozen):
     """Support of the limiting spectral law of U.
 
     Attributes
@@ -85,7 +86,7 @@ class _DataGap:
     above: float
 
 
-class SupportFinder:
+class SupportFinder(Frozen):
     """Edges, masses and atom of U: walks through the pieces between the eigenvalues of K.
 
     Parameters
@@ -118,6 +119,7 @@ class SupportFinder:
             (k, m) for k, m in ((self.b2, self.null_mass), (self.vn, extra)) if m > 0.0
         )
         self.total = self.data_mass * (2.0 if self.vn > 0.0 else 1.0) + self.null_mass + extra
+        self.seal()
 
     # -- the walk ----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._frozen import Frozen
 from dmft_rf._journal import Journal
 from dmft_rf._output import check_output, remove_parts
 from dmft_rf._version import __version__
@@ -36,8 +37,8 @@ _RENEWAL_SHARE = 0.02
 _RENEWAL_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, eq=False)
+class Sweep(Frozen):
     """Quantities at the points of a grid or a list.
 
     Attributes
