@@ -73,7 +73,7 @@ def number(
     0.5
     """
     allowed = _allowed(above, least, most, below, infinite)
-    found = _as_float(value)
+    found = as_float(value)
     if found is None:
         raise ModelError(f"{name} is {shown(value)}; it must be {allowed}")
     inside = above < found if above > -math.inf else True
@@ -172,7 +172,7 @@ def complexes(values: Any, name: str) -> NDArray[np.complex128]:
     good = np.isfinite(array)
     if not good.all():
         where = int(np.argmin(good.ravel()))
-        raise ModelError(f"{name} holds {array.ravel()[where]!s}; it must be finite")
+        raise ModelError(f"{name} holds NaN or infinity: entry {where} is {array.ravel()[where]}")
     return frozen(array)
 
 
@@ -231,7 +231,7 @@ def regular(values: Any, name: str, *, complex_numbers: bool = False) -> NDArray
             f"{name} must be a list of numbers, or of lists of equal length, not {shown(values)}"
         ) from None
     if array.dtype.kind == "O":
-        convert = _as_complex if complex_numbers else _as_float
+        convert = as_complex if complex_numbers else as_float
         entries = [convert(entry) for entry in array.ravel()]
         if any(entry is None for entry in entries):
             bad = array.ravel()[entries.index(None)]
@@ -271,7 +271,7 @@ def one_of(value: Any, options: Iterable[str], name: str) -> str:
     return value
 
 
-def _as_float(value: Any) -> float | None:
+def as_float(value: Any) -> float | None:
     """The value as a float, or None where it is no real number or does not fit one."""
     if np.ma.isMaskedArray(value):
         return None
@@ -288,11 +288,11 @@ def _as_float(value: Any) -> float | None:
     return None if math.isnan(found) else found
 
 
-def _as_complex(value: Any) -> complex | None:
+def as_complex(value: Any) -> complex | None:
     """The value as a complex number, or None where it is none."""
     if isinstance(value, complex | np.complexfloating) and not np.ma.isMaskedArray(value):
         return complex(value)
-    return _as_float(value)
+    return as_float(value)
 
 
 def _allowed(above: float, least: float, most: float, below: float, infinite: bool) -> str:

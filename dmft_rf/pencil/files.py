@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.pencil.build import gram, linearize
@@ -58,8 +59,8 @@ _TOP = ("sigma", "eigenvalues", "weights", "parameters", "spaces", "matrices")
 _FORMS = ("H", "gram", "rows")
 
 
-@dataclass(frozen=True)
-class PencilFile:
+@dataclass(frozen=True, eq=False)
+class PencilFile(Frozen):
     """What a file states.
 
     Attributes

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._convert import instance
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.scalars import Scalar
 
@@ -24,7 +26,7 @@ Elements = Mapping[tuple[str, str], Weight]
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class Points(Frozen):
     """Solution of the Dyson equation at points z.
 
     Attributes
@@ -117,7 +119,8 @@ class Points:
         from dmft_rf.pencil.two_point import two_point
 
         system = self.system
-        if other.system is not system:
+        instance(other, Points, "other", "system.solve(z)")
+        if other.system != system:
             raise ModelError("the two sets of points must be solutions of the same system")
         out = []
         for k, arrays in enumerate(system.pair_sets):

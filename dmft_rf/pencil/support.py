@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvals
 
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import dyson
 from dmft_rf.pencil.edges import find_edge
@@ -61,8 +62,8 @@ class Probe:
     g: NDArray[np.complex128]
 
 
-@dataclass(frozen=True)
-class Support:
+@dataclass(frozen=True, eq=False)
+class Support(Frozen):
     """Support of the law, masses in units of d.
 
     Attributes
