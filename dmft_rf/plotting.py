@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import dmft_rf
+from dmft_rf._convert import flag, instance, string
 from dmft_rf._drawing import (
     BLUE,
     GREEN,
@@ -103,6 +105,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool
     DataError
         If the ending is another, the folder is missing, the file exists or cannot be written.
     """
+    from matplotlib.figure import Figure
+
+    instance(figure, Figure, "figure", "plot_curves(curves)")
+    overwrite = flag(overwrite, "overwrite")
     place = check_output(path, overwrite=overwrite, endings=ENDINGS)
     kind = place.suffix.lower()[1:]
     software = f"dmft_rf {__version__}"
@@ -129,6 +135,7 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
         lambda rho(lambda), the density per unit of ln(lambda), at ``spectrum.grid()``. The upper
         axis has the time 1/(alpha lambda) on which a mode relaxes.
     """
+    instance(spectrum, dmft_rf.Spectrum, "spectrum", "dmft_rf.spectrum(model)")
     model, edges, masses = spectrum.model, spectrum.edges, spectrum.bulk_masses
     figure, (ax,) = figure_of(1)
     each = min(max(20000 // len(masses), 8), 150)  # a law of many atoms has many bulks
@@ -201,6 +208,10 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
         The density; where the support is positive and spans decades, lambda rho(lambda) on
         logarithmic axes.
     """
+    from dmft_rf.pencil.law import PencilSpectrum
+
+    instance(spectrum, PencilSpectrum, "spectrum", "pencil.bind().spectrum()")
+    title = string(title, "title")
     edges, masses = spectrum.edges, spectrum.bulk_masses
     figure, (ax,) = figure_of(1)
     wide = edges.size > 0 and edges[0, 0] > 0.0 and edges[-1, 1] > 30.0 * edges[0, 0]
@@ -255,6 +266,7 @@ def plot_curves(curves: LearningCurves) -> Figure:
     -------
     matplotlib.figure.Figure
     """
+    instance(curves, dmft_rf.LearningCurves, "curves", "solve(model).learning_curves(tau)")
     figure, (ax, below) = figure_of(2)
     tau = np.ravel(curves.tau)
     order = np.argsort(tau, kind="stable")
@@ -315,6 +327,8 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     matplotlib.figure.Figure
         The window from tau_gen to tau_mem is shaded.
     """
+    instance(solution, dmft_rf.Solution, "solution", "solve(model)")
+    instance(timescales, dmft_rf.Timescales, "timescales", "dmft_rf.timescales(solution)")
     low, high = solution.diagnostics["support"]
     rate = solution.model.rate
     marks = {name: getattr(timescales, name) for name in _TIMES}
@@ -369,6 +383,7 @@ def plot_scaling(scaling: Scaling) -> Figure:
     matplotlib.figure.Figure
         Markers are computed values; a line is a fitted power law over the range where it holds.
     """
+    instance(scaling, dmft_rf.Scaling, "scaling", 'dmft_rf.scaling(model, "psi_n", values)')
     figure, (ax, below) = figure_of(2, heights=(1.7, 1.0))
     steep = scaling.parameter == "power_law.exponent"
     x = np.asarray(scaling.values if steep else scaling.abscissa, dtype=float)
