@@ -196,7 +196,12 @@ def values_of(function: Any, points: NDArray[np.float64], name: str) -> NDArray[
     """Return a function of the caller's at an array of points, as floats of the points' shape."""
     if not callable(function):
         raise ModelError(f"{name} is {shown(function)}; it must be a function of an array")
-    values = floats(function(points), f"what {name} returns", infinite=True)
+    try:
+        found = function(points)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise ModelError(f"{name} fails on an array of shape {points.shape}: {reason}") from error
+    values = floats(found, f"what {name} returns", infinite=True)
     if values.shape not in ((), points.shape):
         raise ModelError(
             f"{name} returns an array of shape {values.shape} for points of shape {points.shape}; "

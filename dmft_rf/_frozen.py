@@ -20,7 +20,10 @@ V = TypeVar("V")
 
 
 class FrozenDict(dict[K, V]):
-    """A dictionary that cannot be changed, equal to any with the same keys and values."""
+    """A dictionary that cannot be changed, nor the arrays in it; equal to any with its content."""
+
+    def __init__(self, *entries: Any, **named: Any) -> None:
+        super().__init__({key: sealed(part) for key, part in dict(*entries, **named).items()})
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("this dictionary belongs to a result and is read-only; dict(...) copies it")
@@ -106,7 +109,7 @@ def sealed(value: Any) -> Any:
             if isinstance(part, np.ndarray | tuple):
                 sealed(part)
     elif type(value) is dict:
-        return FrozenDict({key: sealed(part) for key, part in value.items()})
+        return FrozenDict(value)
     return value
 
 

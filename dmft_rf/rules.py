@@ -38,7 +38,8 @@ _LEAST, _MOST = 1e-100, 1e100
 
 def _points(value: Any) -> Array:
     """Eigenvalues, shape (n,): float or complex."""
-    if type(value) is np.ndarray and value.ndim == 1 and value.dtype.char in "dD":
+    plain = type(value) is np.ndarray and value.ndim == 1 and value.dtype.char in "dD"
+    if plain and np.isfinite(value).all():
         return value
     points = complexes(value, "x").ravel()
     return points if np.iscomplexobj(value) else points.real
@@ -46,7 +47,8 @@ def _points(value: Any) -> Array:
 
 def _times(value: Any) -> Array:
     """Times, shape (n_tau,)."""
-    if type(value) is np.ndarray and value.ndim == 1 and value.dtype.char == "d":
+    plain = type(value) is np.ndarray and value.ndim == 1 and value.dtype.char == "d"
+    if plain and (value >= 0.0).all():
         return value
     return floats(value, "tau", least=0.0, infinite=True).ravel()
 
@@ -77,9 +79,17 @@ def _converting(method: Callable[..., Any], converters: tuple[Callable[[Any], An
     def wrapper(self: Rule, *args: Any, **named: Any) -> Any:
         given = [convert(value) for convert, value in zip(converters, args, strict=False)]
         named = {name: by_name[name](v) if name in by_name else v for name, v in named.items()}
-        return method(self, *given, *args[len(converters) :], **named)
+        with np.errstate(all="ignore"):  # limits at tau = 0 and inf, and what overflows on the way
+            return method(self, *given, *args[len(converters) :], **named)
 
     return wrapper
+
+
+def _convert_arguments(cls: type) -> None:
+    """Let the methods that a class defines see converted arguments."""
+    for name, converters in _ARGUMENTS.items():
+        if name in vars(cls):
+            setattr(cls, name, _converting(vars(cls)[name], converters))
 
 
 @dataclass(frozen=True)
@@ -93,9 +103,7 @@ class Rule(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name, converters in _ARGUMENTS.items():
-            if name in vars(cls):
-                setattr(cls, name, _converting(vars(cls)[name], converters))
+        _convert_arguments(cls)
 
     def _convert(self, *names: str, positive: bool = False) -> None:
         """Replace parameters by the floats that they stand for."""
@@ -152,6 +160,8 @@ class Rule(ABC):
     def check_times(self, tau: Array) -> None:  # noqa: B027
         """Raise ModelError if the rule does not exist at these times."""
 
+
+_convert_arguments(Rule)
 
 # e^{-u} is 0 beyond
 _GONE = 746.0

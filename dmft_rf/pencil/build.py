@@ -156,7 +156,8 @@ def linearize(
     unit: _Vector = [(_ONE, None, _ONE, u)]
     builder.add(u, [(-z, None, _ONE, u)], 1)
     builder.add(u, builder.apply(H, unit), 1)
-    for name, pair in mapping(observe or {}, "observe", "{'S': (W.T, W)}").items():
+    example = "{'S': (W.T, W)}"
+    for name, pair in mapping({} if observe is None else observe, "observe", example).items():
         check_name(name, "an observable")
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ModelError(f"observable {name} is {shown(pair)}; it must be (left, right)")

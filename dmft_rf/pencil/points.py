@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._convert import instance
+from dmft_rf._convert import instance, string
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.scalars import Scalar
@@ -72,6 +72,7 @@ class Points(Frozen):
         ModelError
             If there is no such block, or the two have different spaces.
         """
+        i, j = string(i, "a block"), string(j, "a block")
         out = []
         for k, G in enumerate(self._greens):
             (e,) = self.system.elements({(i, j): weight}, self.system.set_values(k), sized=True)
@@ -80,6 +81,7 @@ class Points(Frozen):
 
     def observable(self, name: str, weight: Weight = 1.0) -> Complex:
         """(1/d) Tr[weight left (H - z)^{-1} right] of an observable of `linearize`."""
+        name = string(name, "the name of an observable")
         return self.trace(f"{name}_out", f"{name}_in", weight)
 
     @property

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._convert import LARGEST, floats, instance, number, whole
+from dmft_rf._convert import LARGEST, complexes, floats, instance, number, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf.contour import Contour, half_plane_contour, nodes_for
 from dmft_rf.covariance import Covariance
@@ -29,6 +29,7 @@ from dmft_rf.pencil.zoo import noise_draws, regression
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
+_LARGEST_RIDGE = 1e100
 _FEWEST_NODES = 16
 _MOST_NODES = 400
 # of the support's ends: how far away the contour is kept
@@ -66,7 +67,7 @@ class PencilNodes(Frozen):
         if len(ends) != 2 or not ends[0] <= ends[1]:
             raise ModelError(f"ends is {ends}; it must be the lowest and the highest edge")
         nodes = whole(nodes, "nodes", most=10 * _MOST_NODES)
-        ridge = number(ridge, "ridge", least=0.0)
+        ridge = number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
         low, high = ends[0] + ridge, ends[1] + ridge
         if not low > 0.0:
             raise ModelError(
@@ -114,7 +115,8 @@ def converged(
     error = math.inf
     while nodes <= _MOST_NODES:
         now = losses(PencilNodes.around(system, ends, math.ceil(nodes), ridge))
-        error = float(np.max(np.abs(now - before)) / np.max(np.abs(now)))
+        largest = float(np.max(np.abs(now), initial=0.0)) or 1.0  # no time, no loss
+        error = float(np.max(np.abs(now - before), initial=0.0)) / largest
         if error <= rtol:
             return now, error
         before, nodes = now, 1.4 * nodes
@@ -127,8 +129,9 @@ def converged(
 
 def gradient_flow(z: Complex, tau: Array, ridge: float) -> Complex:
     """h = (1 - e^{-(z + ridge) tau})/(z + ridge) for times of any kind, shape (n_tau, N)."""
+    z = complexes(z, "z").ravel()
     tau = floats(tau, "tau", ndim=1, least=0.0, infinite=True)
-    x = z + number(ridge, "ridge", least=0.0)
+    x = z + number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
     out = np.empty((tau.size, z.size), np.complex128)
     late = np.isinf(tau)
     out[late] = 1.0 / x
@@ -219,7 +222,7 @@ class NoiseDraws:
             If the losses do not reach ``rtol``.
         """
         times = floats(tau, "tau", least=0.0, infinite=True)
-        ridge = number(ridge, "ridge", least=0.0)
+        ridge = number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
         rtol = number(rtol, "rtol", least=1e-13, most=1e-2)
         instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
         c = model.coefficients
@@ -315,7 +318,7 @@ class Regression:
             If the losses do not reach ``rtol``.
         """
         times = floats(tau, "tau", least=0.0, infinite=True)
-        ridge = number(ridge, "ridge", least=0.0)
+        ridge = number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
         rtol = number(rtol, "rtol", least=1e-13, most=1e-2)
         values = {k: float(v) for k, v in self.system.values.items()}
         mu, nu, psi_n = values["mu"], values["nu"], values["psi_n"]

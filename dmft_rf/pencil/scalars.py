@@ -261,9 +261,12 @@ def parameters(names: str | Iterable[str]) -> tuple[Scalar, ...]:
     ModelError
         If a name is not an identifier, or is that of Sigma or z.
     """
-    if not isinstance(names, str | Iterable):
-        raise ModelError(f"names is {shown(names)}; it must be as in parameters('psi_p psi_n')")
-    found = names.split() if isinstance(names, str) else list(names)
+    try:
+        found = names.split() if isinstance(names, str) else list(names)
+    except TypeError:
+        raise ModelError(
+            f"names is {shown(names)}; it must be as in parameters('psi_p psi_n')"
+        ) from None
     for name in found:
         if check_name(name, "a parameter") in (SIGMA, POINT):
             raise ModelError(f"a parameter cannot be called {name}: that name is taken")

@@ -116,7 +116,9 @@ class Pencil(Frozen):
             self._space(sigma, "sigma")
         self.sigma = sigma
         self.meanings: dict[str, str] = {}
-        for block, meaning in mapping(meanings or {}, "meanings", '{"u": "H u"}').items():
+        for block, meaning in mapping(
+            {} if meanings is None else meanings, "meanings", '{"u": "H u"}'
+        ).items():
             self.meanings[block] = string(meaning, f"the meaning of {shown(block)}")
         self.gaussians: dict[str, Gaussian] = {}
         self.constant: dict[tuple[str, str], tuple[Scalar, Scalar]] = {}

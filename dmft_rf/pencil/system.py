@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._convert import complexes, floats, instance, mapping, shown
-from dmft_rf._frozen import Frozen
+from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.pencil.adjoint import check_self_adjoint
@@ -81,7 +81,7 @@ class System(Frozen):
             n = self.covariance.n_atoms if space == self.pencil.sigma else 1
             found[space] = slice(first, first + n)
             first += n
-        return found
+        return FrozenDict(found)
 
     @cached_property
     def sets(self) -> tuple[Arrays, ...]:
