@@ -21,7 +21,7 @@ _SUM_TOLERANCE = 1e-9  # how far from 1 given weights may sum
 _SYMMETRY = 1e-8  # relative asymmetry forgiven in a matrix
 _NEGATIVE = 1e-10  # relative size of negative eigenvalues forgiven in a matrix
 _EPS = float(np.finfo(np.float64).eps)
-_ROUNDINGS = 4.0  # of an entry of a matrix in single precision, and of its transposed one
+_HALF = 1e-4  # above this the rounding of a matrix spoils its small eigenvalues
 
 
 def distinct_atoms(
@@ -37,7 +37,10 @@ def distinct_atoms(
             raise ModelError(f"{lam.size} eigenvalues cannot have {w.size} weights")
         total = math.fsum(w) if w.max() <= 2 else math.inf  # fsum raises where it overflows
         if not abs(total - 1.0) <= _SUM_TOLERANCE:
-            raise ModelError(f"weights must sum to 1 within {_SUM_TOLERANCE:g}, not to {total!r}")
+            raise ModelError(
+                f"weights must sum to 1 within {_SUM_TOLERANCE:g}, not to {total!r}; divide them "
+                "by their sum"
+            )
         lam, w = lam[w > 0], w[w > 0]
     lam, where = np.unique(lam + 0.0, return_inverse=True)  # + 0.0 turns -0.0 into 0.0
     w = np.asarray(np.bincount(where, weights=w), dtype=np.float64)
@@ -73,7 +76,7 @@ def matrix_spectrum(matrix: ArrayLike) -> NDArray[np.float64]:
     if size > LARGEST:
         raise ModelError(f"a covariance matrix must be below {LARGEST:g}, not {size:g}")
     gap = float(np.abs(a - a.T).max())
-    if gap > max(_SYMMETRY, coarse) * size:
+    if gap > max(_SYMMETRY, 4.0 * coarse) * size:
         raise ModelError(f"a covariance matrix must be symmetric: S - S^T reaches {gap:g}")
     lam = np.linalg.eigvalsh(0.5 * (a + a.T))
     if lam[0] < -max(_NEGATIVE * max(lam[-1], 0.0), coarse * float(np.linalg.norm(lam))):
@@ -88,19 +91,24 @@ def matrix_spectrum(matrix: ArrayLike) -> NDArray[np.float64]:
 def entry_rounding(matrix: ArrayLike) -> float:
     """Relative rounding of the entries of a matrix that is not in double precision; else 0.
 
-    Times the Frobenius norm it bounds how far the eigenvalues of such a matrix have moved.
+    Times the Frobenius norm it is twice what the eigenvalues of a stored matrix can have moved.
     """
-    dtype = regular(matrix, "a matrix").dtype
-    coarse = dtype.kind == "f" and dtype.itemsize < 8
-    return _ROUNDINGS * float(np.finfo(dtype).eps) if coarse else 0.0
+    dtype = regular(matrix, "a matrix", booleans=True).dtype
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < 8 else 0.0
 
 
 def without_rounding(lam: NDArray[np.floating], coarse: float = 0.0) -> NDArray[np.float64]:
     """Set to 0 the eigenvalues, shape (d,), that rounding explains.
 
-    That of a d x d eigensolver, and ``coarse`` of the matrix itself (`entry_rounding`).
+    That of a d x d eigensolver, and ``coarse`` of the matrix itself (`entry_rounding`). ModelError
+    where they are lost in half precision.
     """
     rounding = max((lam.size + 64) * _EPS * float(lam[-1]), coarse * float(np.linalg.norm(lam)))
+    if coarse > _HALF and lam[0] <= rounding:
+        raise ModelError(
+            f"a covariance matrix in half precision has lost its eigenvalues below {rounding:.2g}; "
+            "compute it in double precision"
+        )
     return np.where(lam > rounding, lam, 0.0)
 
 

@@ -72,13 +72,15 @@ def number(
     >>> number(np.float16(0.5), "t", above=0.0)
     0.5
     """
-    allowed = _allowed(above, least, most, below, infinite)
     found = as_float(value)
-    if found is None:
-        raise ModelError(f"{name} is {shown(value)}; it must be {allowed}")
-    inside = above < found if above > -math.inf else True
-    inside = inside and least <= found <= most and (found < below or below == math.inf)
-    if not inside or (math.isinf(found) and not (infinite and found > 0.0)):
+    if (
+        found is None
+        or not least <= found <= most
+        or (found <= above and above > -math.inf)
+        or (found >= below and below < math.inf)
+        or (math.isinf(found) and not (infinite and found > 0.0))
+    ):
+        allowed = _allowed(above, least, most, below, infinite)
         raise ModelError(f"{name} is {shown(value)}; it must be {allowed}")
     return found
 
@@ -210,9 +212,12 @@ def values_of(function: Any, points: NDArray[np.float64], name: str) -> NDArray[
     return np.broadcast_to(values, points.shape)
 
 
-def regular(values: Any, name: str, *, complex_numbers: bool = False) -> NDArray[Any]:
+def regular(
+    values: Any, name: str, *, complex_numbers: bool = False, booleans: bool = False
+) -> NDArray[Any]:
     """Return real (or complex) numbers as an array of their own type; no copy of an array.
 
+    With ``booleans`` an array of them, as of black and white pixels, counts as one of integers.
     Raises ModelError as `floats` does, but looks at no number.
     """
     if _masked(values, _DEPTH):
@@ -235,6 +240,8 @@ def regular(values: Any, name: str, *, complex_numbers: bool = False) -> NDArray
         raise ModelError(
             f"{name} must be a list of numbers, or of lists of equal length, not {shown(values)}"
         ) from None
+    if booleans and array.dtype.kind == "b":
+        return array.astype(np.uint8)
     if array.dtype.kind == "O":
         convert = as_complex if complex_numbers else as_float
         entries = [convert(entry) for entry in array.ravel()]
@@ -278,6 +285,8 @@ def one_of(value: Any, options: Iterable[str], name: str) -> str:
 
 def as_float(value: Any) -> float | None:
     """The value as a float, or None where it is no real number or does not fit one."""
+    if type(value) is float:
+        return value if value == value else None
     if np.ma.isMaskedArray(value):
         return None
     if isinstance(value, np.ndarray) and value.ndim == 0:

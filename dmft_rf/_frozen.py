@@ -15,6 +15,9 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 
+# annotations, which are strings here
+_PLAIN = ("float", "int", "bool", "str", "float | None", "int | None", "ScoreModel")
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -56,7 +59,7 @@ class Frozen:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name, member in list(vars(cls).items()):
-            if isinstance(member, property) and member.fget is not None:
+            if isinstance(member, property) and member.fget and _returns_more(member.fget):
                 sealing = property(_sealing(member.fget), member.fset, member.fdel, member.__doc__)
                 setattr(cls, name, sealing)
             elif _keeps(member):
@@ -134,6 +137,11 @@ def same(a: Any, b: Any) -> bool:
 def _keeps(member: Any) -> bool:
     """Whether a member of a class is a property that keeps what it has found."""
     return hasattr(type(member), "__set_name__") and not hasattr(type(member), "__set__")
+
+
+def _returns_more(function: Any) -> bool:
+    """Whether a property may return more than a number or a name, which nobody can change."""
+    return getattr(function, "__annotations__", {}).get("return") not in _PLAIN
 
 
 def _sealing(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -200,9 +200,7 @@ def real_rows(values: ArrayLike, what: str = "samples") -> NDArray[np.float64]:
     ModelError
         If it is anything else.
     """
-    if isinstance(values, np.ndarray) and values.dtype == np.bool_:
-        values = values.astype(np.uint8)  # black and white pixels
-    array = regular(values, what)
+    array = regular(values, what, booleans=True)
     if array.ndim != 2:
         raise ModelError(f"{what} must be two-dimensional (rows, d), not of shape {array.shape}")
     if array.shape[1] == 0:

@@ -183,7 +183,7 @@ class Covariance:
             1e-10 of its largest eigenvalue (smaller negative ones count as 0), d <= 4096.
             Positive eigenvalues below ``(d + 64) * 2.2e-16`` of the largest are rounding and
             count as 0 too: give eigenvalues, not a matrix, where such small ones are meant. In
-            single precision (float32) entries are known to 1.2e-7, and eigenvalues below 4.8e-7 of
+            single precision (float32) entries are known to 1.2e-7, and eigenvalues below 1.2e-7 of
             the matrix's Frobenius norm count as 0, of either sign.
 
         Returns

@@ -115,11 +115,12 @@ class Mixture(Frozen):
         if stack.ndim != 3 or stack.shape[1] != stack.shape[2]:
             raise ModelError(f"matrices have the shape {stack.shape}; it must be (classes, d, d)")
         coarse = entry_rounding(matrices)
-        close = max(_COMMUTE, coarse)
         size = np.abs(stack).max(axis=(1, 2), keepdims=True)
+        norm = np.linalg.norm(stack, axis=(1, 2), keepdims=True)
+        close = np.maximum(_COMMUTE * size, coarse * norm)
         if not np.all(size > 0.0):
             raise ModelError("a matrix is 0; every class needs a covariance")
-        if np.any(np.abs(stack - stack.transpose(0, 2, 1)) > close * size):
+        if np.any(np.abs(stack - stack.transpose(0, 2, 1)) > close):
             raise ModelError("matrices must be symmetric")
         # a combination without accidental degeneracies has the common eigenbasis
         mixed = np.tensordot(np.sqrt(2.0 + np.arange(len(stack))), stack / size, 1)
@@ -127,11 +128,11 @@ class Mixture(Frozen):
         rotated = basis.T @ stack @ basis
         lam = np.diagonal(rotated, axis1=1, axis2=2)
         rest = rotated - lam[:, :, None] * np.eye(stack.shape[1])
-        if np.any(np.abs(rest) > close * size):
+        if np.any(np.abs(rest) > close):
             raise ModelError(
                 "matrices do not commute; only classes with a common eigenbasis are solved"
             )
-        if np.any(lam < -close * size[:, :, 0]):
+        if np.any(lam < -close[:, :, 0]):
             raise ModelError("matrices must be positive semi-definite")
         order = np.argsort(lam, axis=1)
         lam = np.take_along_axis(lam, order, axis=1)
