@@ -32,6 +32,8 @@ class JacobiMatrix(Frozen):
         weights = floats(weights, "weights", ndim=1, least=0.0)
         if weights.shape != points.shape:
             raise ModelError(f"{points.size} points cannot have {weights.size} weights")
+        if np.unique(points).size < points.size or not np.all(weights > 0.0):
+            raise ModelError("points must be distinct, and weights > 0")
         self._scale = float(np.max(np.abs(points))) or 1.0
         self._points = points / self._scale
         self._basis = np.sqrt(weights)[None, :]
@@ -44,7 +46,7 @@ class JacobiMatrix(Frozen):
         """Nodes and weights of the Gauss rule with n < K nodes."""
         from scipy.linalg import eigh_tridiagonal
 
-        n = whole(n, "n", most=max(1, self._points.size - 1))
+        n = whole(n, "n", most=self._points.size - 1)
         while len(self._diagonal) < n:
             self._extend(n)
         nodes, vectors = eigh_tridiagonal(

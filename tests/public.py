@@ -69,9 +69,7 @@ def results() -> dict[str, Any]:
     points = system.solve([1.0 + 1.0j, 1.0 - 1.0j])
     points.two_point(points, {("u", "u"): 1.0}, {("u", "u"): 1.0})
     regression = Regression.of(4.0, 2.0, 1.0, 0.5, 0.1)
-    regression.losses(1.0)
     draws = NoiseDraws.of(MODEL, 2)
-    draws.losses(MODEL, 1.0, 0.1, 1e-4)
     equations = semicircle().equations()
     assert equations.jacobian is not None
     jacobi = JacobiMatrix([1.0, 2.0, 3.0], [0.2, 0.3, 0.5])
@@ -110,10 +108,11 @@ def results() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Call:
-    """A function with arguments for which it has an answer."""
+    """A function with arguments for which it has an answer, and whether that takes long."""
 
     function: Callable[..., Any]
     arguments: dict[str, Any]
+    long: bool = False
 
 
 def _moment(lam: Any) -> Any:
@@ -130,7 +129,7 @@ def calls() -> dict[str, Call]:
     found: dict[str, Call] = {}
 
     def add(name: str, function: Callable[..., Any], /, **arguments: Any) -> None:
-        found[name] = Call(function, arguments)
+        found[name] = Call(function, arguments, name.endswith("losses") or name.startswith("n_"))
 
     add("ScoreModel", ScoreModel, t=0.1, psi_p=4.0, psi_n=2.0, activation="tanh",
         covariance=COVARIANCE, noise_draws=2.0)  # fmt: skip
@@ -202,9 +201,9 @@ def calls() -> dict[str, Call]:
     thresholds = import_module("dmft_rf.thresholds")
     add("unit_gap", thresholds.unit_gap, model=MODEL)
     add("relative_gap", thresholds.relative_gap, solution=one, tau=1.0)
-    add("n_star", thresholds.n_star, model=MODEL, level=0.1, rtol=1e-3)
+    add("n_star", thresholds.n_star, model=MODEL, level=0.1, rtol=1e-2)
     add("n_window", thresholds.n_window, model=MODEL, gap_level=0.1, multiple=3.0, level=0.1,
-        rtol=1e-3)  # fmt: skip
+        rtol=1e-2)  # fmt: skip
     datasets = import_module("dmft_rf.datasets")
     add("names", datasets.names)
     add("path", datasets.path, name="digits")
@@ -239,11 +238,11 @@ def calls() -> dict[str, Call]:
     add("gradient_flow", gradient_flow, z=np.array([1.0 + 1.0j]), tau=[1.0], ridge=0.1)
     add("NoiseDraws", NoiseDraws, system=r["NoiseDraws"].system)
     add("NoiseDraws.of", NoiseDraws.of, model=MODEL, draws=2)
-    add("NoiseDraws.losses", r["NoiseDraws"].losses, model=MODEL, tau=[1.0], ridge=0.1, rtol=1e-3)
+    add("NoiseDraws.losses", r["NoiseDraws"].losses, model=MODEL, tau=[1.0], ridge=9.0, rtol=1e-2)
     add("Regression", Regression, system=r["Regression"].system, noise=0.1)
     add("Regression.of", Regression.of, psi_p=4.0, psi_n=2.0, mu=1.0, nu=0.5, noise=0.1,
         covariance=COVARIANCE)  # fmt: skip
-    add("Regression.losses", r["Regression"].losses, tau=[1.0], ridge=0.1, rtol=1e-3)
+    add("Regression.losses", r["Regression"].losses, tau=[1.0], ridge=9.0, rtol=1e-2)
     add("PencilNodes.around", PencilNodes.around, system=system, ends=(0.1, 5.0), nodes=8,
         ridge=0.1)  # fmt: skip
     plotting = import_module("dmft_rf.plotting")

@@ -37,8 +37,10 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def inside(value: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, Any]]:
-    """All that can be reached from a value: fields, kept and computed attributes, entries."""
+def inside(
+    value: Any, path: str, seen: dict[int, Any], computed: bool
+) -> Iterator[tuple[str, Any]]:
+    """All that can be reached from a value: fields, kept (and computed) attributes, entries."""
     if id(value) in seen:
         return
     seen[id(value)] = value  # kept, so that nothing new gets its address
@@ -54,7 +56,7 @@ def inside(value: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, A
         names |= {
             name
             for name, member in inspect.getmembers(type(value))
-            if isinstance(member, property) and name != "T"  # whose transpose has one again
+            if computed and isinstance(member, property) and name != "T"  # T has one again
         }
         for name in sorted(names):
             try:
@@ -62,15 +64,15 @@ def inside(value: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, A
             except ModelError:  # a mixture has no coefficients of its own
                 continue
     for name, part in parts:
-        yield from inside(part, path + name, seen)
+        yield from inside(part, path + name, seen, computed)
 
 
-def open_to_changes(value: Any, name: str) -> list[str]:
+def open_to_changes(value: Any, name: str, computed: bool = True) -> list[str]:
     """Places of arrays and dictionaries in it that can be changed."""
-    kept = ("._regions", "._spectral_levels")  # what a solution adds to while it is used
+    kept = ("._regions", "._values")  # what a solution adds to while it is used
     return [
         path
-        for path, part in inside(value, name, {})
+        for path, part in inside(value, name, {}, computed)
         if (isinstance(part, np.ndarray) and part.flags.writeable)
         or (type(part) is dict and not path.endswith(kept))
     ]
@@ -96,7 +98,7 @@ def test_nothing_in_a_copy_can_be_changed(how: str) -> None:
     found = [
         path
         for name, value in results().items()
-        for path in open_to_changes(COPIES[how](value), name)
+        for path in open_to_changes(COPIES[how](value), name, computed=False)
     ]
     assert found == []
 
@@ -250,8 +252,8 @@ def test_copies_give_the_same_results(how: str) -> None:
     assert str(again(r["expression"])) == str(r["expression"])
     assert str(again(r["Equations"])) == str(r["Equations"])
     assert (
-        again(r["Regression"]).losses(tau, 0.1, 1e-4)[1].tolist()
-        == r["Regression"].losses(tau, 0.1, 1e-4)[1].tolist()
+        again(r["Regression"]).losses(tau, 9.0, 1e-2)[1].tolist()
+        == r["Regression"].losses(tau, 9.0, 1e-2)[1].tolist()
     )
     points = again(r["Points"])
     place = {("u", "u"): 1.0}

@@ -31,6 +31,7 @@ from dmft_rf import (
 )
 from dmft_rf.pencil import Gaussian, Sigma, gram, inverse, parameters, sqrt, zoo
 from dmft_rf.pencil.readings import Regression
+from dmft_rf.quadrature import JacobiMatrix
 from dmft_rf.thresholds import n_star
 from dmft_rf.units import steps_from_time, time_from_steps
 
@@ -136,13 +137,15 @@ class TestNumbers:
             lambda: spectrum(MODEL).integrate(lambda lam: 1 / 0),
             lambda: spectrum(MODEL).grid(10**12),
             lambda: resolvent(MODEL, 1j).S([1.0, 2.0, 3.0]),
-            lambda: Sigma * 10**400,
+            lambda: JacobiMatrix([1.0, 1.0], [0.5, 0.5]),
+            lambda: JacobiMatrix([1.0, 2.0], [0.0, 1.0]),
+            lambda: JacobiMatrix([1.0, 2.0], [0.5, 0.5]).rule(2),
             lambda: (Sigma * 1e200) ** 2,
             lambda: Regression(zoo.semicircle().bind(), 0.1),
         ],
     )
     def test_refused(self, call: Any) -> None:
-        with pytest.raises((ModelError, TypeError)) as caught:
+        with pytest.raises(ModelError) as caught:
             call()
         assert len(str(caught.value)) < 300
 
@@ -153,6 +156,9 @@ class TestNumbers:
             dmft_rf.bulk_split(MODEL, 1.0)
 
     def test_expressions_stay_small(self) -> None:
+        with pytest.raises(TypeError, match="unsupported operand"):
+            _ = Sigma * 10**400
+
         def repeated(value: Any, step: Any) -> None:
             for _ in range(2000):
                 value = step(value)
