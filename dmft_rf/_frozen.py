@@ -63,7 +63,7 @@ class Frozen:
                 sealing = property(_sealing(member.fget), member.fset, member.fdel, member.__doc__)
                 setattr(cls, name, sealing)
             elif _keeps(member):
-                for inner in ("func", "_function"):
+                for inner in ("func", "_function"):  # as functools calls it, and without its lock
                     if hasattr(member, inner):
                         setattr(member, inner, _sealing(getattr(member, inner)))
 

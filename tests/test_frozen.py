@@ -16,6 +16,7 @@ import pytest
 from public import COVARIANCE, GROUPED, MODEL, results
 
 from dmft_rf import (
+    ConvergenceError,
     Covariance,
     GradientFlow,
     Mixture,
@@ -227,6 +228,14 @@ def test_equal_values(a: Any, b: Any, equal: bool) -> None:
 
 
 # -- the same results after pickling and copying -------------------------------------------------
+
+
+def test_an_error_keeps_what_was_reached() -> None:
+    error = ConvergenceError("not reached", partial=results()["LearningCurves"], residual=1e-3)
+    for again in COPIES.values():
+        twin = again(error)
+        assert (str(twin), twin.residual) == (str(error), error.residual)
+        assert twin.partial == error.partial
 
 
 @pytest.mark.parametrize("how", sorted(COPIES))

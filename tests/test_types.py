@@ -141,6 +141,9 @@ class TestNumbers:
             lambda: JacobiMatrix([1.0, 2.0], [0.0, 1.0]),
             lambda: JacobiMatrix([1.0, 2.0], [0.5, 0.5]).rule(2),
             lambda: (Sigma * 1e200) ** 2,
+            lambda: type(Sigma)(None),
+            lambda: 1 / Gaussian("X", "p", "n", per="n"),
+            lambda: zoo.semicircle().bind().solve(1j).trace("u", "u", sqrt(-1)),
             lambda: Regression(zoo.semicircle().bind(), 0.1),
         ],
     )

@@ -99,6 +99,9 @@ class Matrix:
             )
         return _product(Scalar.of(other) ** -1, self)
 
+    def __rtruediv__(self, other: object) -> Matrix:
+        raise ModelError(f"{shown(other)} is divided by {shown(self)}; use inverse() for a matrix")
+
 
 @dataclass(frozen=True)
 class Gaussian(Matrix):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import TypeVar, Union
 
-from dmft_rf._convert import as_float, shown
+from dmft_rf._convert import as_float, mapping, shown
 from dmft_rf.errors import ModelError
 
 Number = int | float | Fraction
@@ -58,7 +58,8 @@ class Scalar:
     _hash: int
 
     def __init__(self, terms: Mapping[_Monomial, Number]) -> None:
-        kept = [(monomial, _within(c)) for monomial, c in terms.items() if c != 0]
+        given = mapping(terms, "terms", "parameters('psi_p')[0]")
+        kept = [(monomial, _within(c)) for monomial, c in given.items() if c != 0]
         inner = [f.depth for monomial, _ in kept for f, _ in monomial if isinstance(f, Scalar)]
         depth = 1 + max(inner, default=0)
         if depth > MAX_DEPTH:

@@ -107,8 +107,8 @@ class System(Frozen):
         cells = self._spaces[space]
         known[SIGMA] = self.covariance.eigenvalues
         with np.errstate(all="ignore"):
-            result = np.asarray(scalar.fold(known.__getitem__, float), dtype=float)
-        if not np.all(np.isfinite(result)):
+            result = np.asarray(scalar.fold(known.__getitem__, float))
+        if result.dtype.kind == "c" or not np.all(np.isfinite(result)):  # a root of a number < 0
             raise ModelError(
                 f"coefficient {shown(scalar)} is not a finite real number at these values"
             )
