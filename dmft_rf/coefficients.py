@@ -134,7 +134,8 @@ def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) ->
     Returns
     -------
     Coefficients
-        Cached for each (activation, t, sigma_x2).
+        Cached for each (activation, t, sigma_x2); an activation is known by its values, and those
+        of a function are looked at each time.
 
     Raises
     ------
@@ -155,9 +156,12 @@ def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) ->
 
     A feature that is narrower than 0.02 Gamma_t and falls between all nodes goes unseen.
     """
-    return _coefficients(
-        Activation.of(activation), _positive("t", t), _positive("sigma_x2", sigma_x2)
-    )
+    return of_stated(Activation.of(activation), _positive("t", t), _positive("sigma_x2", sigma_x2))
+
+
+def of_stated(activation: Activation, t: float, sigma_x2: float) -> Coefficients:
+    """As `coefficients`, for an activation that has just been made or looked at again."""
+    return _coefficients(activation, t, sigma_x2)
 
 
 def _positive(name: str, value: float) -> float:

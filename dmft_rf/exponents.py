@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf.campaign import Campaign, Progress, Table
+from dmft_rf._convert import instance, number, one_of
+from dmft_rf.axes import numbers
+from dmft_rf.campaign import Campaign, Progress, checked_call
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model import ScoreModel
 from dmft_rf.plans import Plan
 from dmft_rf.points import Request
 from dmft_rf.rules import GradientFlow
 from dmft_rf.sweeps import in_file, of_table
+from dmft_rf.tables import Table
 
 if TYPE_CHECKING:
     import xarray
@@ -187,13 +191,13 @@ def scaling(
     DataError, WorkerError
         As ``sweep``.
     """
-    if parameter not in PARAMETERS:
-        raise ModelError(f"parameter is {parameter!r}; it must be one of {', '.join(PARAMETERS)}")
-    if not 0.0 < tolerance < 1.0:
-        raise ModelError(f"tolerance is {tolerance!r}; it must be between 0 and 1")
-    points = np.unique(np.asarray(values, dtype=float))
+    workers = checked_call(path, executor, workers, progress, extra)
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    one_of(parameter, PARAMETERS, "parameter")
+    tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
     lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
-    if points.size < 3 or not np.all(np.isfinite(points)) or points[0] < lowest:
+    points = numbers(values, f"values of {parameter}", least=lowest)
+    if points.size < 3:
         raise ModelError(
             f"values of {parameter} are {points.tolist()}; a scaling law needs at least 3 "
             f"different finite values {'>= 0' if lowest == 0.0 else '> 0'}"
@@ -208,7 +212,7 @@ def scaling(
     campaign = Campaign({"points": plan})
 
     def result(tables: dict[str, Table]) -> Scaling:
-        return _scaling(model, parameter, points, tables["points"], tolerance)
+        return _scaling(plan.model, parameter, points, tables["points"], tolerance)
 
     if path is None:
         tables = campaign.tables()
@@ -257,7 +261,7 @@ def _beside(parameter: str, value: float) -> tuple[float, float]:
     if parameter == "power_law.exponent":
         low = max(0.0, value - _STEP)
         return low, low + 2.0 * _STEP
-    return value * math.exp(-_STEP), value * math.exp(_STEP)
+    return value * math.exp(-_STEP), min(value * math.exp(_STEP), sys.float_info.max)
 
 
 def _scaling(
@@ -271,12 +275,7 @@ def _scaling(
         message = reason.removeprefix("ConvergenceError: ")
         failures.setdefault(float(points[index // 3]), message)
     lost = np.isin(points, list(failures))
-    run = np.array(
-        [
-            math.log(_abscissa(parameter, high) / _abscissa(parameter, low))
-            for low, high in (_beside(parameter, value) for value in points.tolist())
-        ]
-    )
+    run = np.array([_log_run(parameter, value) for value in points.tolist()])
     abscissa = np.array([_abscissa(parameter, value) for value in points.tolist()])
     quantities: dict[str, Array] = {}
     exponents: dict[str, Array] = {}
@@ -288,6 +287,7 @@ def _scaling(
     fits, global_fits = {}, {}
     for name in QUANTITIES:
         usable = np.isfinite(exponents[name]) & np.isfinite(quantities[name])
+        usable &= np.isfinite(abscissa)
         whole = np.flatnonzero(usable)
         part = _widest(np.log(abscissa), exponents[name], usable, tolerance)
         if part.size >= 3:
@@ -311,8 +311,16 @@ def _scaling(
 
 def _abscissa(parameter: str, value: float) -> float:
     if parameter == "power_law.exponent":
-        return math.exp(value)
+        return math.exp(value) if value < 700.0 else math.inf
     return -math.expm1(-2.0 * value) if parameter == "t" else value
+
+
+def _log_run(parameter: str, value: float) -> float:
+    """The step in log P of a local exponent; nan where P no longer changes."""
+    low, high = _beside(parameter, value)
+    if parameter == "power_law.exponent":
+        return high - low
+    return _log_ratio(_abscissa(parameter, high), _abscissa(parameter, low)) or math.nan
 
 
 def _log_ratio(high: float, low: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.activation import Activation
-from dmft_rf.coefficients import Coefficients, coefficients
+from dmft_rf.coefficients import Coefficients, of_stated
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ModelError
 from dmft_rf.groups import SampleClass, SampleGroups, sample_groups
@@ -38,7 +38,7 @@ class ScoreModel:
         Features and samples per dimension, > 0.
     activation : str, callable or Activation
         "tanh", "relu", "erf", "sigmoid", "softplus", "gelu", "linear", or a function on float
-        arrays.
+        arrays. The model keeps what the function is when the model is made; `replace` looks again.
     covariance : Covariance or Mixture
         Law of the eigenvalues of Sigma, the identity by default; or those of several classes.
     noise_draws : float
@@ -91,7 +91,7 @@ class ScoreModel:
         if isinstance(self.covariance, Mixture):
             raise ModelError("a mixture has coefficients for every class: see model.classes")
         assert isinstance(self.activation, Activation)
-        return coefficients(self.activation, self.t, self.covariance.mean)
+        return of_stated(self.activation, self.t, self.covariance.mean)
 
     @cached_property
     def parameters(self) -> Array:
@@ -109,7 +109,7 @@ class ScoreModel:
         if isinstance(cov, Covariance):
             return (SampleClass(1.0, self.coefficients, cov.eigenvalues, self.t),)
         return tuple(
-            SampleClass(float(share), coefficients(self.activation, self.t, mean), lam, self.t)
+            SampleClass(float(share), of_stated(self.activation, self.t, mean), lam, self.t)
             for share, lam in zip(cov.shares, cov.eigenvalues, strict=True)
             for mean in (float(cov.weights @ lam),)
         )

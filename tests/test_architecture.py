@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "parameters": (
         {
             "_checks",
+            "_probes",
             "accumulator",
             "activation",
             "coefficients",
@@ -49,7 +50,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"nodes", "grouped_nodes", "measure", "dynamics", "solution"},
         {"base", "numerics", "parameters", "spectra"},
     ),
-    "files": ({"_output", "_journal", "store"}, {"base", "parameters"}),
+    "files": (
+        {"_output", "_claim", "_frames", "_database", "ledger", "store"},
+        {"base", "parameters"},
+    ),
     "answers": (
         {
             "bulks",
@@ -57,7 +61,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "thresholds",
             "exponents",
             "points",
+            "axes",
             "plans",
+            "tables",
             "workers",
             "campaign",
             "sweeps",
