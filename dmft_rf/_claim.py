@@ -58,9 +58,11 @@ def claim(path: Path) -> tuple[int, Path | None, bool]:
         file, made = _opened(path)
         try:
             folder = lock(file, path)
-        except BaseException as error:
-            # what another process has locked meanwhile is its own
-            if made and not isinstance(error, _Taken):
+        except _Taken as error:  # it may have been made, but it is somebody else's by now
+            os.close(file)
+            raise DataError(str(error)) from None
+        except BaseException:
+            if made:
                 path.unlink(missing_ok=True)
             os.close(file)
             raise

@@ -1,11 +1,12 @@
 """What a function is known by: its values at some thousand arguments of every size.
 
 They lie 1 % of their size apart from 0.01 to 1e4, no further than the nodes of the first quadrature
-for any standard deviation up to 250, and not as close down to 1e-12, up to 1e12 and between
+for any standard deviation up to 250, and not as close down to 1e-12, up to 1e8 and between
 declared kinks. Values are rounded to 2^-29 = 2e-9 of the largest one up to their argument (or up to
-1, for smaller arguments). The last bit of a value, 1e-16, can differ between processors; that one
-of some thousand values then lies on the other side of a boundary has a probability of about 1e-4.
-A change of scale by 1e-11 moves several over one all the same.
+1, for smaller arguments), and to |x|/8 times that from 8 on, where sin x and the like feel the last
+bit of x. The last bit of a value, 1e-16, can differ between processors; that one of some thousand
+values then lies on the other side of a boundary has a probability of about 1e-4. A change of scale
+by 1e-11 moves several over one all the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +25,24 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 _STEP = 2.0**-29
+# up to this argument a function is taken to move slowly
+_STEADY = 8.0
+_GOLDEN = 0.6180339887498949
+_SMALLEST, _LARGEST_EXPONENT = 1e-290, 1024
 # so that the unit of rounding does not change where a function saturates at a power of two
 _OFF_POWERS = 0.617
-# every so many arguments are tried a second time, in another order
-_STRIDE = 61
+# every so many arguments are tried a second time, in another order and without the largest
+_STRIDE, _BUT_LAST = 61, 9
 _BETWEEN_KINKS = 12
 _MOST_KINKS = 200
 
 
-@cache
+@lru_cache(maxsize=64)
 def probes(kinks: tuple[float, ...]) -> Array:
     """The arguments, by their size: shape (m,), read-only."""
     small = np.geomspace(1e-12, 1e-4, 64, endpoint=False)
     usual = 0.01 * np.sinh(0.01 * np.arange(1, 1452))  # to 1e4
-    large = np.geomspace(1.05e4, 1e12, 180)
+    large = np.geomspace(1.05e4, 1e8, 120)
     positive = np.concatenate((small, usual, large))
     parts = [np.zeros(1), np.stack((positive, -positive), axis=1).ravel()]
     inner = (np.arange(_BETWEEN_KINKS) + 0.5) / _BETWEEN_KINKS
@@ -68,14 +73,21 @@ def digest(function: Function, kinks: tuple[float, ...], name: str) -> str:
     """
     x = probes(kinks)
     values = _as_far_as_possible(function, x)
-    size = _sizes(x[: values.size], values)
-    again = slice(None, None, -_STRIDE)
-    _check_again(function, x[: values.size][again], values[again], size[again], name)
-    unit = np.ldexp(_STEP, np.frexp(_OFF_POWERS * size)[1])
-    rounded = np.where(np.isfinite(values), np.rint(values / unit) * unit, values)
+    unit = _units(x[: values.size], values)
+    again = slice(-_BUT_LAST, None, -_STRIDE)
+    _check_again(function, x[: values.size][again], values[again], unit[again], name)
+    # each at a phase of its own, so that many equal values (a clip) are not all rounded alike
+    rounded = np.floor(values / unit + _phases(values.size)) * unit
+    rounded = np.where(np.isfinite(values), rounded, values)
     rounded[np.isnan(rounded)] = np.nan  # one of its many kinds
     rounded += 0.0  # no -0
     return hashlib.blake2b(rounded.tobytes(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _phases(count: int) -> Array:
+    """Numbers between 0 and 1, evenly spread and never close to either."""
+    return (_GOLDEN * (np.arange(count) + 0.5)) % 1.0
 
 
 def _as_far_as_possible(function: Function, x: Array) -> Array:
@@ -96,24 +108,25 @@ def _as_far_as_possible(function: Function, x: Array) -> Array:
     return values
 
 
-def _sizes(x: Array, values: Array) -> Array:
-    """The largest |value| up to each argument, or up to 1 for smaller arguments; never 0."""
+def _units(x: Array, values: Array) -> Array:
+    """What each value is rounded to a multiple of: a power of two."""
+    size = np.abs(x)
     largest = np.maximum.accumulate(np.where(np.isfinite(values), np.abs(values), 0.0))
-    within = np.searchsorted(np.abs(x), 1.0)
-    if within:
-        largest[:within] = largest[within - 1]
-    return np.maximum(largest, np.finfo(float).tiny / _STEP)
+    small = np.searchsorted(size, 1.0)
+    if small:
+        largest[:small] = largest[small - 1]
+    exponent = np.frexp(_OFF_POWERS * np.maximum(largest, _SMALLEST))[1]
+    exponent += np.frexp(np.maximum(size / _STEADY, 0.5))[1]
+    return np.ldexp(_STEP, np.minimum(exponent, _LARGEST_EXPONENT))
 
 
-def _check_again(function: Function, x: Array, values: Array, size: Array, name: str) -> None:
-    if not x.size:
-        return
+def _check_again(function: Function, x: Array, values: Array, unit: Array, name: str) -> None:
     try:
         second = function(_read_only(x.copy()))
     except ModelError:
         second = np.full(x.size, np.nan)
     with np.errstate(invalid="ignore"):
-        same = np.abs(second - values) <= 2.0 * _STEP * size
+        same = np.abs(second - values) <= unit
     same |= (second == values) | (np.isnan(second) & np.isnan(values))
     if not same.all():
         where = int(np.argmin(same))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -272,7 +272,7 @@ NAMED: dict[str, Activation] = {
 """The activations known by name."""
 
 
-@cache
+@lru_cache(maxsize=64)
 def _values_of(name: str, kinks: tuple[float, ...]) -> str:
     """What ``values`` would be of a named function that a user gives."""
     return digest(NAMED[name]._raw, kinks, name)

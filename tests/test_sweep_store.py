@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import random
 import signal
@@ -15,10 +16,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from dmft_rf import DataError, GradientFlow, ScoreModel, __version__, sweep
 from dmft_rf._output import replacing
 from dmft_rf.campaign import Campaign
+from dmft_rf.cli import app
 from dmft_rf.ledger import Ledger
 from dmft_rf.plans import Plan
 from dmft_rf.points import Request
@@ -369,11 +372,8 @@ def test_an_unusable_ledger_is_refused_and_left_alone(tmp_path, content):
     assert not path.exists()
 
 
-def test_a_complete_file_on_a_file_system_that_is_read_only(tmp_path, monkeypatch):
-    """It is read and given, by function and command; nothing is written, not even a lock."""
-    path = tmp_path / "a.h5"
-    killed_at_the_very_end(path, {"psi_n": [1.0, 2.0]})
-    names = {p.name for p in tmp_path.iterdir()}
+def read_only(monkeypatch):
+    """Let everything on disk look as on a file system that is read-only."""
     opened = os.open
 
     def refuse(place, flags, *rest, **more):
@@ -384,13 +384,36 @@ def test_a_complete_file_on_a_file_system_that_is_read_only(tmp_path, monkeypatc
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(os, "access", lambda place, mode: not mode & os.W_OK)
     monkeypatch.setattr("dmft_rf.campaign.work", None)
-    found = sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path)
-    assert found.complete
-    with pytest.raises(DataError, match=r"other|else"):
+
+
+def test_a_complete_file_on_a_file_system_that_is_read_only(tmp_path, monkeypatch):
+    """It is read and given; nothing is written, not even a lock."""
+    path = tmp_path / "a.h5"
+    killed_at_the_very_end(path, {"psi_n": [1.0, 2.0]})
+    names = {p.name for p in tmp_path.iterdir()}
+    read_only(monkeypatch)
+    assert sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path).complete
+    with pytest.raises(DataError, match="something else"):
         sweep(MODEL, {"psi_n": [1.0, 3.0]}, "tau_mem", path=path)
     with pytest.raises(DataError, match="may not be written"):
         sweep(MODEL, {"psi_n": [1.0, 3.0]}, "tau_mem", path=tmp_path / "b.h5")
     assert {p.name for p in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize("command", ["phase-diagram", "scaling"])
+def test_a_command_gives_a_complete_file_that_is_read_only(tmp_path, monkeypatch, command):
+    path = tmp_path / "a.h5"
+    arguments = [command, "--psi-p", "8", "--points", "3", "--out", str(path), "--json"]
+    arguments += ["--n-points", "2"] if command == "phase-diagram" else ["--psi-n", "4"]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    read_only(monkeypatch)
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["results"] == json.loads(first.stdout)["results"]
+    other = CliRunner().invoke(app, [*arguments, "--overwrite", "--t", "0.2"])
+    assert other.exit_code == 2
+    assert "may not be written" in other.stderr
 
 
 def test_two_runs_do_not_share_a_file(tmp_path):

@@ -242,19 +242,24 @@ class OutputOptions:
         for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
             if path is None:
                 continue
-            begun = resumed and path == self.out and _is_sweep(path)
-            check_output(path, overwrite=self.overwrite or begun, endings=endings)
+            begun = _sweep_in(path) if resumed and path == self.out else None
+            if begun != "complete":  # which is only read, wherever it is
+                check_output(path, overwrite=self.overwrite or begun is not None, endings=endings)
             if data is not None and path.resolve() == Path(data).resolve():
                 raise DataError(f"{path}: is the file of --data and is not overwritten")
 
 
-def _is_sweep(path: Path) -> bool:
+def _sweep_in(path: Path) -> str | None:
+    """What the file holds of a sweep: "complete", "begun" or None for nothing."""
     from dmft_rf.store import load
 
     try:
-        return any(run.kind == "sweep" for run in load(path).values())
+        sweeps = [run for run in load(path).values() if run.kind == "sweep"]
     except DataError:
-        return False
+        return None
+    if not sweeps:
+        return None
+    return "complete" if all(run.attributes.get("complete") for run in sweeps) else "begun"
 
 
 @dataclass(frozen=True)
