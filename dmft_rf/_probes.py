@@ -87,7 +87,8 @@ def digest(function: Function, kinks: tuple[float, ...], name: str) -> str:
 @lru_cache(maxsize=8)
 def _phases(count: int) -> Array:
     """Numbers between 0 and 1, evenly spread and never close to either."""
-    return (_GOLDEN * (np.arange(count) + 0.5)) % 1.0
+    phases: Array = (_GOLDEN * (np.arange(count) + 0.5)) % 1.0
+    return phases
 
 
 def _as_far_as_possible(function: Function, x: Array) -> Array:

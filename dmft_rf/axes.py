@@ -7,14 +7,14 @@ a model exists at a value is found out at its points.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._convert import floats, instance, number, shown, whole
+from dmft_rf._convert import instance, number, shown, whole
 from dmft_rf.activation import Activation
 from dmft_rf.covariance import MAX_ATOMS, Covariance
 from dmft_rf.errors import ModelError
@@ -51,7 +51,7 @@ def listed(values: Any, name: str) -> list[Any] | None:
         return list(values) if values.dtype.kind in "mM" else list(values.tolist())
     if isinstance(values, Mapping):
         raise ModelError(f"{name} is {shown(values)}; {_ADVICE}")
-    if isinstance(values, Set):
+    if isinstance(values, set | frozenset):
         raise ModelError(f"{name} is a set, which has no order; {_ADVICE}")
     return list(values) if isinstance(values, Iterable) else None
 
@@ -66,12 +66,7 @@ def numbers(values: Any, name: str, *, least: float, infinite: bool = False) -> 
     """
     given = listed(values, name)
     given = [values] if given is None else given
-    try:
-        found = floats(given, name, infinite=infinite)
-    except ModelError as error:
-        raise ModelError(f"{name} is {shown(given)}: {error}") from None
-    if found.ndim != 1:
-        raise ModelError(f"{name} has the shape {found.shape}; {_ADVICE}")
+    found = np.array([number(value, name, infinite=infinite) for value in given])
     if not found.size or not np.all(found >= least):
         limit = "> 0" if least == math.ulp(0.0) else f">= {least:g}"
         raise ModelError(f"{name} is {shown(given)}; it needs one or more values {limit}")

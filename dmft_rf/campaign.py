@@ -244,9 +244,11 @@ def _spread(tables: list[Table], pool: Pool, record: Record) -> None:
                 break
             try:
                 flight[_submitted(pool, tables[chunk[0]], chunk[1])] = chunk
+            except (ModelError, WorkerError):
+                raise
             except Exception as error:
                 if not is_loss(error):
-                    raise
+                    raise WorkerError(f"the executor takes no work ({reason_of(error)})") from error
                 again.appendleft(chunk)
                 if not flight:
                     strikes = _strike(strikes, error)

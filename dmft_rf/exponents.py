@@ -196,7 +196,7 @@ def scaling(
     one_of(parameter, PARAMETERS, "parameter")
     tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
     lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
-    points = numbers(values, f"values of {parameter}", least=lowest)
+    points = numbers(values, parameter, least=lowest)
     if points.size < 3:
         raise ModelError(
             f"values of {parameter} are {points.tolist()}; a scaling law needs at least 3 "

@@ -110,7 +110,7 @@ class Plan:
     @property
     def size(self) -> int:
         """Number of points."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def values(self, index: int) -> Values:
         """Swept parameters of a point, by name; points are numbered in C order."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
 import struct
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf.errors import ModelError
 from dmft_rf.plans import Plan
 from dmft_rf.points import unpacked
 
@@ -37,7 +40,12 @@ class Table:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.shapes: Shapes = plan.request.shapes(plan.most_atoms)
-        width = sum(int(np.prod(shape, dtype=np.int64)) for shape in self.shapes.values())
+        width = sum(math.prod(shape) for shape in self.shapes.values())
+        if 8 * plan.size * width > _memory():
+            raise ModelError(
+                f"the sweep has {plan.size} points of {width} numbers, {8e-9 * plan.size * width:.3g} "
+                "GB, more than this machine's memory: split it, or ask for less at each point"
+            )
         self.rows: Array = np.full((plan.size, width), np.nan)
         self.status = np.zeros(plan.size, dtype=np.uint8)
         self.reasons: dict[int, str] = {}
@@ -79,3 +87,11 @@ class Table:
         values = np.frombuffer(record, dtype="<f8", offset=end).astype(np.float64)
         if 0 <= index < self.plan.size and (length or values.size == self.rows.shape[1]):
             self.put((index, None if length else values, record[_LENGTH.size : end].decode()))
+
+
+def _memory() -> float:
+    """Bytes of memory of this machine; inf if it does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
