@@ -87,8 +87,7 @@ def digest(function: Function, kinks: tuple[float, ...], name: str) -> str:
 @lru_cache(maxsize=8)
 def _phases(count: int) -> Array:
     """Numbers between 0 and 1, evenly spread and never close to either."""
-    phases: Array = (_GOLDEN * (np.arange(count) + 0.5)) % 1.0
-    return phases
+    return np.asarray((_GOLDEN * (np.arange(count) + 0.5)) % 1.0, dtype=np.float64)
 
 
 def _as_far_as_possible(function: Function, x: Array) -> Array:

@@ -41,10 +41,11 @@ class Table:
         self.plan = plan
         self.shapes: Shapes = plan.request.shapes(plan.most_atoms)
         width = sum(math.prod(shape) for shape in self.shapes.values())
-        if 8 * plan.size * width > _memory():
+        size = 8 * plan.size * width
+        if size > _memory():
             raise ModelError(
-                f"the sweep has {plan.size} points of {width} numbers, {8e-9 * plan.size * width:.3g} "
-                "GB, more than this machine's memory: split it, or ask for less at each point"
+                f"the sweep has {plan.size} points of {width} numbers, {1e-9 * size:.3g} GB, more "
+                "than this machine's memory: split it, or ask for less at each point"
             )
         self.rows: Array = np.full((plan.size, width), np.nan)
         self.status = np.zeros(plan.size, dtype=np.uint8)
