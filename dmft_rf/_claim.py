@@ -178,6 +178,8 @@ def _opened(path: Path) -> tuple[int, bool]:
                 break
         try:
             _check_kind(path, os.fstat(file).st_mode)
+            if os.fstat(file).st_nlink > 1:
+                raise DataError(f"{path}: has another name too (a hard link); {_MOVE}")
         except DataError:
             os.close(file)
             raise

@@ -91,7 +91,7 @@ def frames(connection: sqlite3.Connection, numbers: range | None = None) -> Iter
 
 def is_sound(connection: sqlite3.Connection, numbers: Sequence[int]) -> bool:
     """Whether SQLite finds no damage, and intact frames with these numbers and nothing else."""
-    schema = connection.execute("SELECT type, sql FROM sqlite_schema").fetchall()
+    schema = connection.execute("SELECT type, sql FROM sqlite_master").fetchall()
     check = connection.execute("PRAGMA quick_check(1)").fetchone()
     if schema != [("table", _TABLE)] or check != ("ok",):
         return False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -24,6 +25,8 @@ from dmft_rf.errors import ModelError
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
+# standard deviations for which the arguments are close and many enough
+_COVERED = (0.01, 250.0)
 _STEP = 2.0**-29
 # up to this argument a function is taken to move slowly
 _STEADY = 8.0
@@ -54,7 +57,15 @@ def probes(kinks: tuple[float, ...]) -> Array:
     return x
 
 
-def digest(function: Function, kinks: tuple[float, ...], name: str) -> str:
+def scale_of(deviation: float) -> float:
+    """1 if a Gaussian of this deviation sees what the arguments cover, or by what to widen them."""
+    low, high = _COVERED
+    if low <= deviation <= high or not 0.0 < deviation < math.inf:
+        return 1.0
+    return 2.0 ** round(math.log2(deviation))
+
+
+def digest(function: Function, kinks: tuple[float, ...], name: str, scale: float = 1.0) -> str:
     """A short text that is the same for the same function, and for no other.
 
     Parameters
@@ -65,15 +76,17 @@ def digest(function: Function, kinks: tuple[float, ...], name: str) -> str:
         Known jumps and kinks.
     name : str
         For the message.
+    scale : float
+        Factor of the arguments.
 
     Raises
     ------
     ModelError
         If the same arguments have other values a second time.
     """
-    x = probes(kinks)
+    x = probes(kinks) if scale == 1.0 else _read_only(scale * probes(()))
     values = _as_far_as_possible(function, x)
-    unit = _units(x[: values.size], values)
+    unit = _units(x[: values.size] / scale, values)
     again = slice(-_BUT_LAST, None, -_STRIDE)
     _check_again(function, x[: values.size][again], values[again], unit[again], name)
     # each at a phase of its own, so that many equal values (a clip) are not all rounded alike

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dmft_rf._convert import floats, shown
-from dmft_rf._probes import digest
+from dmft_rf._probes import digest, scale_of
 from dmft_rf.errors import ModelError
 
 FloatArray = npt.NDArray[np.float64]
@@ -144,6 +144,13 @@ class Activation:
         if not self.values or digest(self._raw, self.kinks, self.name) == self.values:
             return self
         return Activation(self.name, self.function, self.kinks)
+
+    def values_for(self, deviation: float) -> str:
+        """As ``values``, for a Gaussian of a deviation that they do not cover; else empty."""
+        scale = scale_of(deviation)
+        if scale == 1.0 or not self.values:
+            return ""
+        return digest(self._raw, self.kinks, self.name, scale)
 
     def __call__(self, x: npt.ArrayLike) -> FloatArray:
         """Apply the function to an array of any shape.

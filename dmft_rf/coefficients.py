@@ -161,7 +161,14 @@ def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) ->
 
 def of_stated(activation: Activation, t: float, sigma_x2: float) -> Coefficients:
     """As `coefficients`, for an activation that has just been made or looked at again."""
-    return _coefficients(activation, t, sigma_x2)
+    return _coefficients(activation, t, sigma_x2, activation.values_for(deviation(t, sigma_x2)))
+
+
+def deviation(t: float, sigma_x2: float) -> float:
+    """Gamma_t, the standard deviation of a pre-activation."""
+    if sigma_x2 == 1.0:  # exactly, so that a sweep over t shares one profile
+        return 1.0
+    return math.sqrt(math.exp(-2.0 * t) * sigma_x2 - math.expm1(-2.0 * t))
 
 
 def _positive(name: str, value: float) -> float:
@@ -177,14 +184,15 @@ def _positive(name: str, value: float) -> float:
 
 @lru_cache(maxsize=4096)
 @np.errstate(all="ignore")  # what is not finite in the end raises an error
-def _coefficients(activation: Activation, t: float, sigma_x2: float) -> Coefficients:
+def _coefficients(
+    activation: Activation, t: float, sigma_x2: float, values: str = ""
+) -> Coefficients:
     delta_t = -math.expm1(-2.0 * t)
     signal = math.exp(-2.0 * t) * sigma_x2
-    # Gamma_t^2 = 1 exactly for sigma_x2 = 1, so that a sweep over t shares one profile.
     gamma_t2 = 1.0 if sigma_x2 == 1.0 else signal + delta_t
     gamma_t = math.sqrt(gamma_t2)
     rho, one_minus_rho = signal / gamma_t2, delta_t / gamma_t2
-    profile = _profile(activation, gamma_t)
+    profile = _profile(activation, gamma_t, values)
     if profile.residual[0] == 0.0:
         v2 = s2 = np.zeros(2)
     elif rho <= _SERIES_UP_TO:
@@ -234,8 +242,11 @@ def _relative_difference(pair: FloatArray) -> float:
 
 
 @lru_cache(maxsize=64)
-def _profile(activation: Activation, gamma_t: float) -> _Profile:
-    """Resolve the activation under N(0, gamma_t^2) and take its moments."""
+def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profile:
+    """Resolve the activation under N(0, gamma_t^2) and take its moments.
+
+    ``values`` is what the activation is known by for this deviation besides its own.
+    """
 
     def scaled(z: FloatArray) -> FloatArray:
         return activation(gamma_t * z)

@@ -129,8 +129,9 @@ class Ledger:
     def drop(self, name: str) -> None:
         """Remove a record; nothing happens if there is none of this name."""
         with self._mutex:
-            if numbers := self._directory().pop(name, None):
+            if numbers := self._directory().get(name):
                 self._change((), numbers)
+                del self._directory()[name]
 
     # -- the file -----------------------------------------------------------------------------
 
@@ -387,6 +388,7 @@ def _forget() -> None:
         if ledger._connection is not None:
             _never_close(ledger._connection)
         ledger._connection = ledger._folder = None
+        ledger._mutex = threading.RLock()  # another thread of the parent may have held it
         ledger._release()
 
 

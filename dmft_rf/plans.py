@@ -19,10 +19,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dmft_rf._convert import instance
+from dmft_rf._probes import scale_of
 from dmft_rf.activation import Activation
 from dmft_rf.axes import listed, points, value_of_family, value_of_model, value_of_rule
+from dmft_rf.coefficients import deviation
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ModelError
+from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
 from dmft_rf.points import Request
 from dmft_rf.rules import Rule
@@ -183,7 +186,35 @@ class Plan:
             "list": self.is_list,
             "request": _described(self.request),
         }
+        if far := self._far_values():
+            what["far"] = far
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _far_values(self) -> list[str]:
+        """What activations are known by where the plan's Gaussians are unusually wide or narrow."""
+        given = {**{name: (value,) for name, value in self.fixed.items()}, **self.axes}
+        activations = given.get("activation", (self.model.activation,))
+        means = [mean for law in given.get("covariance", (self.model.covariance,))
+                 for mean in _means(law)]  # fmt: skip
+        for name in ("isotropic.scale", "power_law.mean"):
+            means = list(given.get(name, means))
+        if "power_law.exponent" in given and "power_law.mean" not in given:
+            means = [1.0]
+        times = given.get("t", (self.model.t,))
+        deviations = {
+            scale_of(found): found
+            for mean in dict.fromkeys(means)
+            for found in (deviation(t, mean) for t in dict.fromkeys(times))
+        }
+        seen = {one.values_for(found) for one in activations for found in deviations.values()}
+        return sorted(seen - {""})
+
+
+def _means(law: Covariance | Mixture) -> list[float]:
+    """Tr Sigma/d of each class."""
+    if isinstance(law, Covariance):
+        return [law.mean]
+    return [float(law.weights @ eigenvalues) for eigenvalues in law.eigenvalues]
 
 
 def apply(model: ScoreModel, rule: Rule, values: Values) -> tuple[ScoreModel, Rule]:

@@ -182,6 +182,33 @@ def test_a_clip_beyond_eight_is_seen(tmp_path):
     assert np.all(second > 1.5 * first)
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-7, 1.0, 1e5, 1e12])
+@pytest.mark.parametrize("over", [{}, {"isotropic.scale": [1.0, None]}, {"covariance": [None]}])
+def test_the_reach_of_the_averages_is_seen_whatever_the_scale(size, over):
+    """The same clip in units of the data: numbers in this process and identities in files."""
+
+    def stated(clip):
+        def function(x):
+            return np.clip(x, -clip * size, clip * size)
+
+        if not over:
+            return ScoreModel(3.0, 8.0, 4.0, function, Covariance([1e3 * size**2, 3e3 * size**2]))
+        return ScoreModel(3.0, 8.0, 4.0, function)
+
+    law = Covariance([7.0 * size**2])
+    value = {"isotropic.scale": 7.0 * size**2, "covariance": law}
+    swept = {name: [value[name] if v is None else v for v in vs] for name, vs in over.items()}
+    found, identities = [], set()
+    for clip in (1.0, 2.0):
+        model = stated(clip)
+        found.append(model.replace(covariance=law if over else model.covariance).coefficients)
+        plan = Plan(model, GradientFlow(), {**OVER, **swept}, Request(("tau_mem",)))
+        identities.add(plan.fingerprint)
+    assert len(identities) == 2
+    if size >= 1.0:  # narrower ones are dominated by the noise
+        assert found[1].mu1 != found[0].mu1
+
+
 CLIP = 1.3
 
 

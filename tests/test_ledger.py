@@ -251,6 +251,17 @@ def test_what_is_no_regular_file_is_refused(tmp_path, kind):
         assert target.read_text() == "precious"
 
 
+def test_a_file_with_two_names_is_left_alone(tmp_path):
+    path, other = tmp_path / "l", tmp_path / "mine"
+    for content in (b"", filled(path)):
+        path.unlink(missing_ok=True)
+        other.write_bytes(content)
+        path.hardlink_to(other)
+        with pytest.raises(DataError, match="left alone"):
+            Ledger(path, WORK, replace=True)
+        assert other.read_bytes() == content
+
+
 @pytest.mark.parametrize("side", ["-journal", "-wal"])
 def test_what_stands_beside_it_is_not_taken_for_sqlites(tmp_path, side):
     path = tmp_path / "l"

@@ -509,3 +509,29 @@ def test_paths_that_cannot_be_written_are_refused_before_the_work(tmp_path, monk
     monkeypatch.setattr("dmft_rf.campaign.work", None)
     with pytest.raises(DataError):
         sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=tmp_path / name)
+
+
+def test_a_flipped_bit_in_the_unfinished_work_costs_a_point_at_most(tmp_path):
+    """The rest is taken up, and the completed file is that of an undisturbed run."""
+    path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
+    ledger = tmp_path / "a.h5.points"
+    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
+
+    def interrupt(done, total):
+        if done == 24:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=interrupt)
+    whole = ledger.read_bytes()
+    rng = random.Random(11)
+    counts = []
+    for _ in range(4):
+        content = bytearray(whole)
+        content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        ledger.write_bytes(content)
+        counts.clear()
+        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
+        assert counts[0] >= 23
+        assert contents(path) == contents(plain)
+        path.unlink()
