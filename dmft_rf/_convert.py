@@ -205,7 +205,7 @@ def _as_array(values: Any, name: str) -> NDArray[np.float64]:
         values = values.to_numpy()
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # also what an object of the caller's own raises
         raise ModelError(f"{name} must be numbers in a regular array") from None
     if np.ma.isMaskedArray(array):
         raise ModelError(f"{name} is a masked array; choose its entries first")

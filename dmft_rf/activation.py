@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dmft_rf._convert import floats, shown
+from dmft_rf._convert import floats, number, shown
 from dmft_rf._probes import digest, scale_of
 from dmft_rf.errors import ModelError
 
@@ -87,7 +87,8 @@ class Activation:
         if isinstance(spec, str):
             if spec not in NAMED:
                 raise ModelError(
-                    f"activation {spec!r} is unknown; allowed are {', '.join(NAMED)} or a callable"
+                    f"activation {shown(spec)} is unknown; allowed are {', '.join(NAMED)} or a "
+                    "callable"
                 )
             return NAMED[spec]
         spec = cls.unchecked(spec)
@@ -121,8 +122,8 @@ class Activation:
         if not callable(self.function):
             raise ModelError(f"activation {self.name!r}: {shown(self.function)} is not callable")
         try:
-            kinks = floats(list(self.kinks), "kinks", ndim=1)
-        except (ModelError, TypeError):
+            kinks = floats([number(kink, "kink") for kink in self.kinks], "kinks", ndim=1)
+        except Exception:  # also of an object of the caller's own, which cannot be read
             raise ModelError(
                 f"activation {self.name!r}: kinks must be finite numbers, got {shown(self.kinks)}"
             ) from None

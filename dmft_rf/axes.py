@@ -36,6 +36,15 @@ def listed(values: Any, name: str) -> list[Any] | None:
     """
     if isinstance(values, _SINGLE) or callable(values):
         return None
+    try:
+        return _listed(values, name)
+    except ModelError:
+        raise
+    except Exception as error:  # of an object of the caller's own
+        raise ModelError(f"{name} is {shown(values)}, which cannot be read: {error!r}") from error
+
+
+def _listed(values: Any, name: str) -> list[Any] | None:
     if np.ma.isMaskedArray(values):
         raise ModelError(f"{name} is a masked array; choose its entries first with .compressed()")
     if hasattr(values, "to_numpy"):  # pandas, its own dtypes included, and others like it
@@ -85,12 +94,12 @@ def points(over: Any) -> list[dict[str, Any]]:
         raise ModelError(
             'over is a table; give its rows, over.to_dict("records"), or {name: values} for a grid'
         )
-    if isinstance(over, str | bytes) or not isinstance(over, Iterable):
+    rows = None if isinstance(over, str | bytes) else listed(over, "over")
+    if rows is None:
         raise ModelError(
             f"over is {shown(over)}; it must be {{name: values}} for a grid, or a list of points "
             "{name: value}"
         )
-    rows = list(over)
     for row in rows:
         if not isinstance(row, Mapping):
             raise ModelError(
@@ -113,7 +122,7 @@ def value_of_model(name: str, value: Any) -> Any:
     if name in ("t", "psi_p", "psi_n"):
         return number(value, name, above=0.0)
     if name == "noise_draws":
-        return checked_draws(value)
+        return checked_draws(number(value, name, least=1.0, infinite=True))
     if name == "activation":
         return Activation.unchecked(value)
     return instance(value, (Covariance, Mixture), name, "Covariance([0.5, 1.5])")
@@ -131,9 +140,8 @@ def value_of_family(name: str, value: Any) -> float | int:
 
 def value_of_rule(name: str, value: Any, rule: Rule) -> Any:
     """A value of a parameter of the rule; ModelError if the rule refuses it."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(getattr(rule, name), float):
+        value = number(value, name)
     try:
         return getattr(replace(rule, **{name: value}), name)
     except (TypeError, ArithmeticError) as error:

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dmft_rf._convert import instance
+from dmft_rf._convert import instance, shown
 from dmft_rf._probes import scale_of
 from dmft_rf.activation import Activation
 from dmft_rf.axes import listed, points, value_of_family, value_of_model, value_of_rule
@@ -236,7 +236,7 @@ def apply(model: ScoreModel, rule: Rule, values: Values) -> tuple[ScoreModel, Ru
 def _home(name: Any, model: ScoreModel, rule: Rule) -> str:
     """ "model", "rule" or the family of covariances that has this parameter."""
     if not isinstance(name, str):
-        raise ModelError(f"{name!r} names no parameter; names are strings")
+        raise ModelError(f"{shown(name)} names no parameter; names are strings")
     family, dot, argument = name.partition(".")
     if dot and family in FAMILIES and argument in _arguments(family):
         return family
@@ -246,7 +246,7 @@ def _home(name: Any, model: ScoreModel, rule: Rule) -> str:
     allowed = [f.name for f in fields(model)]
     allowed += [f.name for f in fields(rule)]
     allowed += [f"{family}.{argument}" for family in FAMILIES for argument in _arguments(family)]
-    raise ModelError(f"{name!r} is no parameter of this sweep; it has {', '.join(allowed)}")
+    raise ModelError(f"{shown(name)} is no parameter of this sweep; it has {', '.join(allowed)}")
 
 
 def _arguments(family: str) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._convert import floats, number, shown
+from dmft_rf.axes import listed
 from dmft_rf.dynamics import LearningCurves
 from dmft_rf.errors import ModelError
 from dmft_rf.law import Spectrum, spectrum
@@ -256,9 +257,9 @@ def names_of(quantities: str | Iterable[str]) -> tuple[str, ...]:
     """The names of one quantity or several; ModelError if they are none."""
     if isinstance(quantities, str):
         return (quantities,)
-    if not isinstance(quantities, Iterable) or isinstance(quantities, bytes):
+    names = listed(quantities, "quantities")
+    if names is None:
         raise ModelError(f"quantities is {shown(quantities)}; it must be a name or several names")
-    names = tuple(quantities)
     for name in names:
         if not isinstance(name, str):
             raise ModelError(f"quantities hold {shown(name)}; they must be names")

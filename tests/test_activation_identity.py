@@ -393,3 +393,21 @@ def test_wrong_activations_are_one_line():
     for spec in (None, 3.0, True, b"tanh", [np.tanh], np.array([1.0])):
         with pytest.raises(ModelError, match="activation must be one of"):
             Activation.of(spec)
+
+
+def test_a_rule_of_ones_own_is_known_by_what_it_does():
+    """Its name is no identity either."""
+
+    def rule(factor):
+        class Halved(GradientFlow):
+            def filter(self, x, tau, rate):
+                return factor * super().filter(x, tau, rate)
+
+        return Halved()
+
+    def fingerprint(one):
+        return Plan(ScoreModel(0.1, 8.0, 4.0), one, OVER, Request(("test",), (1.0,))).fingerprint
+
+    assert fingerprint(rule(0.5)) == fingerprint(rule(0.5))
+    assert fingerprint(rule(0.5)) != fingerprint(rule(0.4))
+    assert fingerprint(rule(1.0)) != fingerprint(GradientFlow())

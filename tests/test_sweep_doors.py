@@ -157,7 +157,7 @@ def test_values_that_are_none_are_one_line(monkeypatch, number):
         ("psi_n", "over is 'psi_n'"),
         (3, "over is 3"),
         (TABLE, "to_dict"),
-        (np.ones((2, 2)), "a point of the sweep is"),
+        (np.ones((2, 2)), "over is an array of shape"),
         ([1.0, 2.0], r"a point of the sweep is 1\.0"),
         ([{"psi_n": [1.0, 2.0]}], "it must be one value"),
         ([{"psi_n": np.ones(2)}], "it must be one value"),
