@@ -170,28 +170,30 @@ _UNGUARDED = (
 def _is_unconditional(path: str) -> bool:
     """Whether the main program surely does again what it is doing when it is imported.
 
-    That is what stands under no condition. Of the rest the workers will tell.
+    That is so if it comes here from its top level, or by functions of its own, without a condition
+    in any of them. Of the rest the workers will tell.
     """
     import ast
 
-    here: FrameType | None = sys._getframe()
-    while here is not None and here.f_globals is not vars(sys.modules["__main__"]):
-        here = here.f_back
-    while here is not None and here.f_code.co_name != "<module>":
-        here = here.f_back
-    if here is None:
-        return False
     try:
         with open(path, "rb") as stream:
             program = ast.parse(stream.read())
     except (OSError, ValueError, SyntaxError):
         return False
     conditions = (ast.If, ast.IfExp, ast.BoolOp, ast.While, ast.Match)
-    return any(
-        statement.lineno <= here.f_lineno <= (statement.end_lineno or 0)
-        and not any(isinstance(node, conditions) for node in ast.walk(statement))
-        for statement in program.body
-    )
+    here: FrameType | None = sys._getframe()
+    while here is not None:
+        if not str(here.f_globals.get("__name__")).startswith("dmft_rf."):
+            line = here.f_lineno
+            around = [one for one in program.body if one.lineno <= line <= (one.end_lineno or 0)]
+            if here.f_globals is not vars(sys.modules["__main__"]) or not around:
+                return False
+            if any(isinstance(node, conditions) for one in around for node in ast.walk(one)):
+                return False
+            if here.f_code.co_name == "<module>":
+                return True
+        here = here.f_back
+    return False
 
 
 def _is_importing_main() -> bool:
