@@ -100,9 +100,9 @@ def test_a_flipped_bit_costs_one_record_at_most(tmp_path):
     path = tmp_path / "l"
     whole = filled(path)
     rng = random.Random(7)
-    header = [rng.randrange(8 * 100) for _ in range(40)]
+    header = [rng.randrange(8 * 100) for _ in range(25)]
     lost = []
-    for bit in [*header, *(rng.randrange(8 * len(whole)) for _ in range(80))]:
+    for bit in [*header, *(rng.randrange(8 * len(whole)) for _ in range(45))]:
         path.write_bytes(flipped(whole, bit))
         with Ledger(path, WORK) as ledger:
             found = dict(ledger.records())
@@ -460,7 +460,7 @@ def test_kills_lose_nothing_that_was_added(tmp_path):
     path = tmp_path / "l"
     rng = random.Random(3)
     safe = 0
-    for _ in range(5):
+    for _ in range(4):
         command = [sys.executable, "-W", "error", "-c", WRITER, str(path)]
         with (
             subprocess.Popen(
@@ -518,7 +518,7 @@ def test_a_kill_in_the_middle_of_a_change_undoes_it(tmp_path, statements):
     side.write_bytes(hot)
     assert held(path) == RECORDS
     rng = random.Random(5)
-    for _ in range(25):
+    for _ in range(8):
         path.write_bytes(flipped(half, rng.randrange(8 * len(half))))
         side.write_bytes(hot)
         assert len(held(path)) >= 23

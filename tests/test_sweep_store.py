@@ -526,7 +526,7 @@ def test_a_flipped_bit_in_the_unfinished_work_costs_a_point_at_most(tmp_path):
     whole = ledger.read_bytes()
     rng = random.Random(11)
     counts = []
-    for _ in range(4):
+    for _ in range(3):
         content = bytearray(whole)
         content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
         ledger.write_bytes(content)

@@ -78,13 +78,10 @@ def test_programs_without_a_file(tmp_path, kind, body, told):
 
 
 def test_programs_that_can_have_workers(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(f"{START}{GUARD}call(own)")
-    inside = tmp_path / "inside.py"  # where the condition stands does not matter
-    inside.write_text(f"{START}def main():\n    {GUARD.strip()} call()\nmain()")
+    script = tmp_path / "script.py"  # where the condition stands does not matter
+    script.write_text(f"{START}def main():\n    {GUARD.strip()} call(own)\nmain()")
     for arguments, activation in (
         ([script], lambda x: np.tanh(2.0 * x)),
-        ([inside], "tanh"),
         (["-c", START + "call()"], "tanh"),
     ):
         model = ScoreModel(0.1, 8.0, 4.0, activation)
