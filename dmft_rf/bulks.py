@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -91,7 +91,7 @@ class _OneBulk(Nodes):
 
     bulk: int
 
-    @cached_property
+    @lazy
     def removable(self) -> Estimate:
         """S_VV of this bulk, [1/x], one value."""
         return self.integral(1.0 / self.points[None, :], self.S_VV)
@@ -101,13 +101,13 @@ class _OneBulk(Nodes):
         """Train loss of the network that has learned all of this bulk."""
         return 1.0 - float(self.removable.value[0])
 
-    @cached_property
+    @lazy
     def defect(self) -> float:
         """Relative error of the mass of the bulk, which is known exactly."""
         found = 2.0 * np.sum(self.contour.weights * self.q_bulk).real
         return float(abs(found / self.law.bulk_masses[self.bulk] - 1.0))
 
-    @cached_property
+    @lazy
     def _rounding(self) -> float:
         low, high = self.law.edges[self.bulk]
         return ROUNDING * (1.0 + 0.5 * math.log(float(high / low)))

@@ -28,12 +28,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS, Estimate
 from dmft_rf.measure import SpectralNodes
@@ -101,7 +101,7 @@ class LearningCurves:
         """omega Delta_t ||A||^2/(p d), what weight decay omega adds to the training loss."""
         return self.rule.decay * self.weight_norm
 
-    @cached_property
+    @lazy
     def relative_error(self) -> float:
         """Largest estimated relative error of train, test and score_error.
 

@@ -11,12 +11,12 @@ a column that is left out of U leaves its own label behind (docs/theory.md).
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.contour import Contour
 from dmft_rf.estimate import EPS, Estimate
 from dmft_rf.kernels import grouped_pairs
@@ -37,40 +37,40 @@ class GroupedNodes(Nodes):
         self.groups = law.model.groups
         self.resolvent: GroupedResolvent = grouped_resolvent(law.model, contour.z)
 
-    @cached_property
+    @lazy
     def _label(self) -> Complex:
         """b_V at the nodes."""
         g = self.groups
         return g.label + (1.0 / self.resolvent.E) @ (g.count * g.labels)
 
-    @cached_property
+    @lazy
     def _S(self) -> Complex:
         return self.resolvent.weights @ self.groups.weights
 
-    @cached_property
+    @lazy
     def S_VV(self) -> Complex:
         """(1/d) Tr V^T (U - z)^{-1} V."""
         g = self.groups
         own = (self.resolvent.excess / self.resolvent.E) @ (g.count * g.sizes)
         return own + self._label**2 * self._S
 
-    @cached_property
+    @lazy
     def S_VW(self) -> Complex:
         """(1/d) Tr V^T (U - z)^{-1} M."""
         return self._label * self._S
 
-    @cached_property
+    @lazy
     def signal(self) -> Complex:
         """b_V r, shape (N, n_atoms)."""
         return self._label[:, None] * self.resolvent.weights
 
-    @cached_property
+    @lazy
     def S_test(self) -> Complex:
         """(1/d) Tr Q M^T (U - z)^{-1} M with the covariance Q of the test loss."""
         g = self.groups
         return self.resolvent.weights @ (g.weights * (g.test @ g.basis))
 
-    @cached_property
+    @lazy
     def q_bulk(self) -> Complex:
         """(1/p) Tr (U - z)^{-1} at the nodes, without an atom above 0 (they may enclose it)."""
         q = self.resolvent.q
@@ -79,7 +79,7 @@ class GroupedNodes(Nodes):
                 q = q - mass / (location - self.contour.z)
         return q
 
-    @cached_property
+    @lazy
     def pairs(self) -> tuple[Complex, Complex, Complex, Complex]:
         """V_Q for every basis function Q, and P (kernels.grouped_pairs).
 
@@ -105,14 +105,14 @@ class GroupedNodes(Nodes):
         V_mixed, P_mixed = grouped_pairs.assemble(*first, *second, s.dk, False, mixed, *tail)
         return V, P, V_mixed, P_mixed
 
-    @cached_property
+    @lazy
     def variance(self) -> tuple[Complex, Complex]:
         """Variance of the two-point function with the covariance of the test loss."""
         V, _, V_mixed, _ = self.pairs
         test = self.groups.test
         return np.tensordot(test, V, 1), np.tensordot(test, V_mixed, 1)
 
-    @cached_property
+    @lazy
     def exact(self) -> Exact:
         """Mass (1/d) Tr V^T V, and S_VV at z = 0 from the solution there.
 
@@ -130,7 +130,7 @@ class GroupedNodes(Nodes):
             limit += float(g.weights @ (r * (g.par[2] - g.label**2 + extra - k)))
         return Exact(g.label_mass, 1.0 - limit, limit)
 
-    @cached_property
+    @lazy
     def untouched(self) -> float:
         """(1/d) Tr Q M^T P M for the projector P on an atom at 0, which training never moves.
 
@@ -143,7 +143,7 @@ class GroupedNodes(Nodes):
         rest = float(g.par[0] * self.law.atoms[0, 1])
         return rest * float(g.weights @ (R * (g.test @ g.basis)))
 
-    @cached_property
+    @lazy
     def _empirical(self) -> Form:
         """(1/d) Tr V^T (U - z_1)^{-1} U' (U - z_2)^{-1} V, U' the same samples under fresh noise.
 

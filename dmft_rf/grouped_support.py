@@ -18,11 +18,11 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import EPS
@@ -114,7 +114,7 @@ class GroupedSupportFinder:
 
     # -- the outer edges ---------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def _bottom(self) -> tuple[_Gap, float]:
         """The gap below all bulks, and the mass of the atom at s_0^2 that it may contain."""
         excess = self.psi_p - self.rank
@@ -143,7 +143,7 @@ class GroupedSupportFinder:
         z, _, e = self.below(k)
         return z, k, e
 
-    @cached_property
+    @lazy
     def _top(self) -> _Gap:
         """The gap above all bulks."""
         k = 4.0 * (self.bound + float(self.upper.max())) * max(1.0, 1.0 / self.psi_p)

@@ -23,11 +23,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.coefficients import Coefficients
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ class SampleClass:
     eigenvalues: Array
     t: float
 
-    @cached_property
+    @lazy
     def diffused(self) -> Array:
         """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shape (n_atoms,)."""
         return math.exp(-2.0 * self.t) * self.eigenvalues + self.coefficients.Delta_t
@@ -102,7 +102,7 @@ class SampleGroups:
     test: Array
     weights: Array
 
-    @cached_property
+    @lazy
     def covariances(self) -> Array:
         """C_j at the atoms, shape (J, n_atoms)."""
         return np.ascontiguousarray(self.signal @ self.basis)

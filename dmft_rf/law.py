@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS
@@ -71,12 +71,12 @@ class Spectrum:
 
     model: ScoreModel
 
-    @cached_property
+    @lazy
     def support(self) -> Support:
         """Edges and masses, measured from ``floor``."""
         return self._finder.support()
 
-    @cached_property
+    @lazy
     def _finder(self) -> SupportFinder | GroupedSupportFinder:
         model = self.model
         if model.closed_form:
@@ -84,7 +84,7 @@ class Spectrum:
             return SupportFinder(model.parameters, cov.eigenvalues, cov.weights)
         return GroupedSupportFinder(model.groups)
 
-    @cached_property
+    @lazy
     def ends(self) -> tuple[float, float]:
         """Lowest and highest edge, without the search for inner gaps."""
         low, high = self._finder.ends
@@ -166,7 +166,7 @@ class Spectrum:
         parts = [edge_map(low, high, theta)[0] for low, high in self.support.offsets]
         return np.concatenate(parts) + self.floor
 
-    @cached_property
+    @lazy
     def panels(self) -> Panels:
         """Panels on which the density, times the edge map, is resolved to rounding."""
         parts = [
@@ -175,7 +175,7 @@ class Spectrum:
         ]
         return Panels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    @cached_property
+    @lazy
     def _quadrature(self) -> tuple[Array, Array, float]:
         """Nodes lambda - s^2, weights with the density in them, and the error of the mass."""
         x, w = self.panels.rule(_NODES)
@@ -226,7 +226,7 @@ class Spectrum:
         x, w = Panels(low * size, high * size, left, right).rule(_NODES)
         return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
 
-    @cached_property
+    @lazy
     def at_zero(self) -> tuple[float, Array]:
         """k and the E_j at z = 0, on or below the support, where least squares has its resolvent.
 
@@ -241,7 +241,7 @@ class Spectrum:
         with np.errstate(divide="ignore"):
             return point.k, -point.e / point.k if point.k else np.full(point.e.size, math.inf)
 
-    @cached_property
+    @lazy
     def zero_point(self) -> RealPoint:
         """The solution at z = 0 for samples in groups."""
         assert isinstance(self._finder, GroupedSupportFinder)

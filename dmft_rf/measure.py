@@ -18,12 +18,12 @@ error estimate of the filter's resolution, and gradient flow against the contour
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels import fixed_point
@@ -116,18 +116,18 @@ class SpectralNodes:
         """An atom above 0 is orthogonal to W."""
         return 0.0
 
-    @cached_property
+    @lazy
     def train_limit(self) -> float:
         """Training loss of minimum-norm least squares."""
         return limits(self.law)[0]
 
-    @cached_property
+    @lazy
     def _test(self) -> Array:
         """a^2 Sigma_t at the atoms."""
         (one,) = self.model.classes
         return one.linear**2 * one.diffused
 
-    @cached_property
+    @lazy
     def S(self) -> Array:
         """Density of nu at the points."""
         return (self._r @ self.model.covariance.weights).imag / math.pi
@@ -142,17 +142,17 @@ class SpectralNodes:
         """Density of b nu."""
         return self._b * self.S
 
-    @cached_property
+    @lazy
     def S_test(self) -> Array:
         """Density of the measure of (1/d) Tr a^2 Sigma_t W^T (U - z)^{-1} W/d at the points."""
         return (self._r @ (self.model.covariance.weights * self._test)).imag / math.pi
 
-    @cached_property
+    @lazy
     def q_bulk(self) -> Array:
         """Density of rho at the points."""
         return (-1.0 / self._k).imag / (math.pi * self.model.psi_p)
 
-    @cached_property
+    @lazy
     def _variance(self) -> tuple[Array, Array]:
         """Weighted K on (fine, coarse) nodes and weighted D on the fine ones."""
         cov, n = self.model.covariance, self.size
@@ -189,7 +189,7 @@ class SpectralNodes:
         rounding = ROUNDING * np.abs(terms).sum(axis=1)
         return Estimate(fine, np.abs(fine - coarse) + rounding)
 
-    @cached_property
+    @lazy
     def late_error(self) -> float:
         """Error of S_VV[1/x], which that of the decaying part of the train loss never exceeds."""
         terms = self._weights * self.S_VV / self.points

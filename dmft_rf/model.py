@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.activation import Activation
 from dmft_rf.coefficients import Coefficients, coefficients
 from dmft_rf.covariance import Covariance
@@ -82,7 +82,7 @@ class ScoreModel:
                 "data and noise that is averaged exactly only (noise_draws=math.inf)"
             )
 
-    @cached_property
+    @lazy
     def coefficients(self) -> Coefficients:
         """Gaussian-equivalent coefficients of the activation at this t and this Tr Sigma/d.
 
@@ -93,7 +93,7 @@ class ScoreModel:
         assert isinstance(self.activation, Activation)
         return coefficients(self.activation, self.t, self.covariance.mean)
 
-    @cached_property
+    @lazy
     def parameters(self) -> Array:
         """psi_p, psi_n, b^2, v^2, s^2, gamma^2: what the kernels need, shape (6,)."""
         c = self.coefficients
@@ -101,7 +101,7 @@ class ScoreModel:
         values.setflags(write=False)
         return values
 
-    @cached_property
+    @lazy
     def classes(self) -> tuple[SampleClass, ...]:
         """Classes of the data: their shares, coefficients and spectra; one for a Covariance."""
         assert isinstance(self.activation, Activation)
@@ -129,7 +129,7 @@ class ScoreModel:
         """Whether the two-unknown closed form applies: one class, noise averaged exactly."""
         return len(self.classes) == 1 and math.isinf(self.noise_draws)
 
-    @cached_property
+    @lazy
     def groups(self) -> SampleGroups:
         """The groups of columns that U and V are made of."""
         return sample_groups(self.psi_p, self.psi_n, self.noise_draws, self.classes, self.weights)

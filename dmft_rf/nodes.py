@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.contour import Contour
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels.two_point import MIRRORED, SYMMETRIC, assemble
@@ -164,7 +164,7 @@ class Nodes(ABC):
         """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
         return 2.0 * (_parts(f * self.contour.weights) @ self._signal_parts)
 
-    @cached_property
+    @lazy
     def _signal_parts(self) -> Array:
         return _real_of_product(self.signal)
 
@@ -179,7 +179,7 @@ class Nodes(ABC):
         """The variance [f, f]."""
         return self.form(f, self._variance_form)
 
-    @cached_property
+    @lazy
     def _variance_form(self) -> Form:
         return Form.of(*self.variance)
 
@@ -208,7 +208,7 @@ class Nodes(ABC):
         """S_test's weight on an atom at 0."""
         return 0.0
 
-    @cached_property
+    @lazy
     def late_error(self) -> float:
         """Truncation error of S_VV[1/x], which the decaying part of the train loss never exceeds.
 
@@ -234,7 +234,7 @@ class Nodes(ABC):
         """Training loss of minimum-norm least squares, 1 - S_VV[1/x]."""
         return self.exact.train_limit
 
-    @cached_property
+    @lazy
     def defect(self) -> float:
         """Relative error of exact integrals against the measure of S_VV, [1] and [1/x].
 
@@ -248,7 +248,7 @@ class Nodes(ABC):
         error = np.abs(found / exact - 1.0)
         return float(error[0] if self.encloses_zero else np.max(error))
 
-    @cached_property
+    @lazy
     def _rounding(self) -> float:
         """Rounding of a sum over the nodes, relative to the sum of the sizes of its terms.
 
@@ -279,7 +279,7 @@ class ContourNodes(Nodes):
         )  # (N, n_atoms)
         self._b = self.model.coefficients.b
 
-    @cached_property
+    @lazy
     def S(self) -> Complex:
         """(1/d) Tr M^T (U - z)^{-1} M at the nodes."""
         return self._r @ self.model.covariance.weights
@@ -294,18 +294,18 @@ class ContourNodes(Nodes):
         """b S."""
         return self._b * self.S
 
-    @cached_property
+    @lazy
     def signal(self) -> Complex:
         """b r_k, shape (N, n_atoms)."""
         return self._b * self._r
 
-    @cached_property
+    @lazy
     def S_test(self) -> Complex:
         """(1/d) Tr a^2 Sigma_t M^T (U - z)^{-1} M at the nodes."""
         (one,) = self.model.classes
         return self._r @ (self.model.covariance.weights * one.linear**2 * one.diffused)
 
-    @cached_property
+    @lazy
     def q_bulk(self) -> Complex:
         """(1/p) Tr (U - z)^{-1} at the nodes, without the atom at s^2 (which they may enclose).
 
@@ -323,7 +323,7 @@ class ContourNodes(Nodes):
             total = total - (psi_n + gamma2 * signal) / s.E
         return total / (psi_p * (s.z - s2))
 
-    @cached_property
+    @lazy
     def variance(self) -> tuple[Complex, Complex]:
         """a^2 b^2 V_Q(z_i, z_j) and at (z_i, conj z_j) for Q = Sigma_t, each (N, N)."""
         par, s = self.model.parameters, self.resolvent
@@ -379,7 +379,7 @@ class ContourNodes(Nodes):
         mixed[:, diagonal, diagonal] = size.T
         return plain, mixed
 
-    @cached_property
+    @lazy
     def exact(self) -> Exact:
         """Mass b^2 psi_p, and the solution at z = 0."""
         train_limit, S0 = limits(self.law)

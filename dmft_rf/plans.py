@@ -12,11 +12,11 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.activation import Activation
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ModelError
@@ -149,7 +149,7 @@ class Plan:
             return max(value.eigenvalues.size for value in together["covariance"])
         return self.model.covariance.eigenvalues.size
 
-    @cached_property
+    @lazy
     def fingerprint(self) -> str:
         """Identity of everything that decides a number of this sweep, as hexadecimal digits."""
         what = {

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.dynamics import LearningCurves
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.law import Spectrum, spectrum
@@ -180,7 +180,7 @@ class _Point:
         value: float = getattr(self._course, name)
         return value
 
-    @cached_property
+    @lazy
     def _phases(self) -> dict[str, Callable[[], float]]:
         request, model = self.request, self.model
         return {
@@ -199,21 +199,21 @@ class _Point:
         gap = self.request.gap_level * unit_gap(self.model)
         return self._course.first_gap(gap)
 
-    @cached_property
+    @lazy
     def _law(self) -> Spectrum:
         solved = any(name not in SPECTRAL for name in self.request.quantities)
         return self._solution.spectrum if solved else spectrum(self.model)
 
-    @cached_property
+    @lazy
     def _solution(self) -> Solution:
         return solve(self.model, self.request.rtol)
 
-    @cached_property
+    @lazy
     def _course(self) -> Course:
         plain = self.rule == GradientFlow() and not _CURVE_NAMES.isdisjoint(self.request.quantities)
         return Course(self._solution, self.request.level, self._curves if plain else None)
 
-    @cached_property
+    @lazy
     def _curves(self) -> LearningCurves:
         return self._solution.learning_curves(np.array(self.request.tau), self.rule)
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.dynamics import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.rules import GradientFlow
@@ -162,7 +162,7 @@ class Course:
         """Test loss at tau_opt."""
         return self._minimum[2]
 
-    @cached_property
+    @lazy
     def _minimum(self) -> tuple[float, float, float]:
         """tau_opt, score error and test loss there: roots of the slope, and the limit tau = inf."""
         brackets = self._turns_of_known()
@@ -207,7 +207,7 @@ class Course:
             return None  # the interval does not enclose the root
         return brackets
 
-    @cached_property
+    @lazy
     def tau_gen(self) -> float:
         """First time at which all but ``level`` of the score error's fall has been made."""
         start = self.solution.model.initial_score_error
@@ -218,7 +218,7 @@ class Course:
         curves = self._curves if until >= self._tau.size else self.solution.learning_curves(tau)
         return self._first_crossing(lambda at: target - at.score_error, "tau_gen", curves)
 
-    @cached_property
+    @lazy
     def tau_mem(self) -> float:
         """First time at which the generalization gap reaches half its final value."""
         half = 0.5 * self.final_gap
@@ -280,11 +280,11 @@ class Course:
         """Score error at tau = inf."""
         return float(self._end.score_error)
 
-    @cached_property
+    @lazy
     def _end(self) -> LearningCurves:
         return self.solution.learning_curves(math.inf)
 
-    @cached_property
+    @lazy
     def _tau(self) -> Array:
         """Times from before the fastest mode moves to after the slowest has stopped."""
         m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
@@ -293,7 +293,7 @@ class Course:
         a, b = math.log(first), math.log(last)
         return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
 
-    @cached_property
+    @lazy
     def _before_turns(self) -> float:
         """A time before every minimum of the test loss."""
         return self._steady(_FIRST_TURN, _TURNED)
@@ -325,7 +325,7 @@ class Course:
     def _density(self) -> int:
         return _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
 
-    @cached_property
+    @lazy
     def _curves(self) -> LearningCurves:
         return self.solution.learning_curves(self._tau)
 

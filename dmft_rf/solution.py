@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -230,11 +230,11 @@ class Solution:
                 return curves
             level += 1
 
-    @cached_property
+    @lazy
     def _regions(self) -> dict[Region, Nodes]:
         return {Region(start=self.nodes.contour.start): self.nodes}
 
-    @cached_property
+    @lazy
     def _spectral_levels(self) -> list[SpectralNodes]:
         return []
 
@@ -259,7 +259,7 @@ class Solution:
             levels.append(SpectralNodes(law, panels, self.nodes, self._probes))
         return levels[level]
 
-    @cached_property
+    @lazy
     def _probes(self) -> Array:
         return probe_times(self.model, *self.diagnostics["support"])
 

@@ -21,11 +21,11 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.fixed_point import family, outside, outside_on
 from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order, support_end
@@ -148,7 +148,7 @@ class SupportFinder:
             learning = np.arange(len(masses)) >= centre
         return Support(offsets, masses, atom, learning)
 
-    @cached_property
+    @lazy
     def _bottom(self) -> tuple[_Gap, float]:
         """The gap below all bulks, and the atom at s^2 (k = 0) that it may contain."""
         excess = self.psi_p - self.total
@@ -175,7 +175,7 @@ class SupportFinder:
             gaps += self._between_data(gap, 1, gap.above)
         return gaps
 
-    @cached_property
+    @lazy
     def _top(self) -> _Gap:
         return _Gap(self._outer_edge(1), math.inf, 0.0)
 
@@ -325,7 +325,7 @@ class SupportFinder:
 
     # -- gaps of the sample covariance ------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def _data_ends(self) -> tuple[float, float]:
         """kappa at the highest and at the lowest edge of C."""
         lowest, highest = (
@@ -333,7 +333,7 @@ class SupportFinder:
         )
         return highest, lowest
 
-    @cached_property
+    @lazy
     def _data_gaps(self) -> list[_DataGap]:
         """Gaps of C in ascending c: below its support, between its bulks, above them."""
         lam, w, psi_n = self.data_lam, self.data_w, self.psi_n

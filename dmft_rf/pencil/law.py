@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson
 from dmft_rf.law import Panels
@@ -162,7 +162,7 @@ class PencilSpectrum:
         parts = [piece.points(piece.rule(theta - half, theta + half, 1)[0]) for piece in pieces]
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
 
-    @cached_property
+    @lazy
     def _bulks(self) -> list[list[_Piece]]:
         """Pieces of every bulk: cut where A is singular, and the density may be."""
         special = self.support.special
@@ -188,7 +188,7 @@ class PencilSpectrum:
                 return replace(piece, power=power)
         return piece
 
-    @cached_property
+    @lazy
     def _quadrature(self) -> tuple[Array, Array, float]:
         """Nodes, weights with the density in them, and the error of the mass."""
         nodes, weights, error = [], [], 0.0

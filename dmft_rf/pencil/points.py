@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.scalars import Scalar
 
@@ -43,7 +43,7 @@ class Points:
     g: Complex
     residual: Array
 
-    @cached_property
+    @lazy
     def _greens(self) -> tuple[Complex, ...]:
         """G per set, (n_points, n_cells, K, K), at the points themselves."""
         from dmft_rf.kernels import dyson

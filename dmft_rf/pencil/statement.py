@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.matrices import Gaussian, Leaf, Matrix, Product, Sum, Transposed
 from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, _is_scalar, check_name
@@ -247,7 +247,7 @@ class Pencil:
 
     # -- what follows from it -------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def dyson(self) -> Dyson:
         """The Dyson equation: the map S, its scalars."""
         from dmft_rf.pencil.derive import derive

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.derive import Unknown
 from dmft_rf.pencil.scalars import POINT, SIGMA, Number, Scalar
@@ -46,7 +46,7 @@ class Equations:
     averaged: tuple[bool, ...]
     names: dict[str, Any]
 
-    @cached_property
+    @lazy
     def jacobian(self) -> Any:
         """Derivatives of ``right`` with respect to the symbols (sympy.Matrix), at one lambda."""
         import sympy

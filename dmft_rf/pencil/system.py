@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import lazy
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.pencil.adjoint import check_self_adjoint
@@ -71,7 +71,7 @@ class System:
     values: dict[str, Array]
     shape: tuple[int, ...]
 
-    @cached_property
+    @lazy
     def _spaces(self) -> dict[str, slice]:
         """Cells of every space."""
         found, first = {}, 0
@@ -81,7 +81,7 @@ class System:
             first += n
         return found
 
-    @cached_property
+    @lazy
     def sets(self) -> tuple[Arrays, ...]:
         """Arrays of every set of parameters, in C order."""
         dyson = self.pencil.dyson
@@ -90,7 +90,7 @@ class System:
             for k in range(int(np.prod(self.shape, dtype=int)))
         )
 
-    @cached_property
+    @lazy
     def pair_sets(self) -> tuple[Arrays, ...]:
         """The same with all that two-point functions need."""
         dyson = self.pencil.dyson

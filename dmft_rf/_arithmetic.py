@@ -1,0 +1,46 @@
+"""Floating-point arithmetic of the package, whatever error state the caller has set.
+
+A number that underflows, overflows or is divided by zero becomes 0, inf or nan, as IEEE 754 says:
+solvers test what comes out and raise an error of their own. `np.seterr(all="raise")` of a caller
+would stop them at the first exponential that underflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+
+T = TypeVar("T")
+
+#: decorator of the functions that callers reach: IEEE arithmetic inside, their own state outside
+ieee = np.errstate(all="ignore")
+
+
+class lazy(Generic[T]):
+    """A property that is computed at its first use and kept in the object's ``__dict__``.
+
+    Unlike functools.cached_property of Python 3.11 it takes no lock: threads that ask at once may
+    compute the value twice, and all of them get the one that was kept first. A process that is
+    forked meanwhile finds nothing locked. A kept value is pickled with its object.
+    """
+
+    def __init__(self, function: Callable[[Any], T]):
+        self._function = ieee(function)
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> lazy[T]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> lazy[T] | T:
+        if instance is None:
+            return self
+        kept: T = instance.__dict__.setdefault(self._name, self._function(instance))
+        return kept
