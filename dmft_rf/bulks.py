@@ -28,11 +28,12 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.estimate import EPS, ROUNDING, Estimate
+from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.law import Spectrum
+from dmft_rf.majorants import majorants
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes, Nodes
+from dmft_rf.nodes import ContourNodes, Exact, Nodes
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
 from dmft_rf.solution import Solution, probe_times
@@ -96,10 +97,11 @@ class _OneBulk(Nodes):
         """S_VV of this bulk, [1/x], one value."""
         return self.integral(1.0 / self.points[None, :], self.S_VV)
 
-    @property
-    def train_limit(self) -> float:
-        """Train loss of the network that has learned all of this bulk."""
-        return 1.0 - float(self.removable.value[0])
+    @lazy
+    def exact(self) -> Exact:
+        """Train loss of the network that has learned all of this bulk; its mass is not known."""
+        inverse = float(self.removable.value[0])
+        return Exact(math.nan, inverse, 1.0 - inverse, float(self.removable.error[0]))
 
     @lazy
     def defect(self) -> float:
@@ -107,10 +109,10 @@ class _OneBulk(Nodes):
         found = 2.0 * np.sum(self.contour.weights * self.q_bulk).real
         return float(abs(found / self.law.bulk_masses[self.bulk] - 1.0))
 
-    @lazy
-    def _rounding(self) -> float:
+    @property
+    def _around(self) -> tuple[float, float]:
         low, high = self.law.edges[self.bulk]
-        return ROUNDING * (1.0 + 0.5 * math.log(float(high / low)))
+        return float(low), float(high)
 
 
 class _ClosedFormBulk(_OneBulk, ContourNodes):
@@ -168,13 +170,11 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
         h = rule.filter(nodes.points, flat, model.rate)
         left = rule.residual(nodes.points, flat, model.rate)
         # (1 - (1 - x h)^2)/x = h (1 + (1 - x h)): no difference of large numbers
-        carried = nodes.integral(h * (1.0 + left), nodes.S_VV)
+        turns = majorants(rule, nodes.contour, flat, model.rate)
+        turning = turns.filter * (1.0 + turns.held)
+        carried = nodes.integral(h * (1.0 + left), nodes.S_VV, turning)
         shape = curves.tau.shape
-        # the filter's own truncation estimate is too small at late times, 1/x bounds it
-        late = nodes.removable.error[0]
-        removed.append(
-            Estimate(carried.value.reshape(shape), (carried.error + late).reshape(shape))
-        )
+        removed.append(Estimate(carried.value.reshape(shape), carried.error.reshape(shape)))
         removable.append(nodes.removable)
     full = np.concatenate([part.value for part in removable])
     full_error = np.concatenate([part.error for part in removable])
@@ -197,7 +197,7 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
         score_error=np.stack([part.score_error for part in parts]),
         error={
             "removable": full_error,
-            "share": full_error / whole + EPS * share,
+            "share": full_error / whole + ROUNDING * share,
             "removed": np.stack([part.error for part in removed]),
             "test": np.stack([part.error["test"] for part in parts]),
             "score_error": np.stack([part.error["score_error"] for part in parts]),

@@ -56,14 +56,22 @@ class Contour:
         for the last eight orders 0 < l < N and for their negatives, R being the outer radius of
         the annulus: the Fourier coefficients c_l of the integrand around the contour, carried on
         to |l| = 2N by their decay R^{-|l|}. The error of the rule is c_{2N} + c_{-2N}.
-    start : float
-        Left end of the region that holds the contour, <= 0.
+    left : float
+        Where the contour crosses the real axis below the support.
+    start, end : float
+        Ends of the region that holds the contour.
     """
 
     z: Complex
     weights: Complex
     readings: NDArray[np.float64]
+    left: float
     start: float = 0.0
+    end: float = math.inf
+
+    def encloses(self, place: float) -> bool:
+        """Whether a point of the real axis, not above the support, lies inside."""
+        return place > self.left
 
 
 def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
@@ -71,7 +79,10 @@ def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     complement = 4.0 * m * M / (m + M) ** 2  # 1 - k^2
     K = float(ellipkm1(complement))
     fall = math.exp(-math.pi * float(ellipk(complement)) / (4.0 * K))
-    return Contour(*half_plane(m, M, nodes, K, complement, fall))
+    # z at theta = pi: z^2 = m M (1 - sqrt(k))/(1 + sqrt(k))
+    left = m * math.sqrt(2.0 * M / (M + m)) / (1.0 + math.sqrt((M - m) / (M + m)))
+    z, weights, readings = half_plane(m, M, nodes, K, complement, fall)
+    return Contour(z, weights, readings, left)
 
 
 def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
@@ -91,21 +102,32 @@ def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
     start, end, beta = region.start, region.end - region.start, region.beta
     flat = half_plane_contour(*flattened(region, m, M), nodes)
     if math.isinf(end):
-        return Contour(flat.z + start, flat.weights, flat.readings, start)
+        return Contour(flat.z + start, flat.weights, flat.readings, flat.left + start, start)
     if beta == 0.0:
         bend = 1.0 + flat.z / end
-        return Contour(flat.z / bend + start, flat.weights / bend**2, flat.readings, start)
+        left = flat.left / (1.0 + flat.left / end)
+        return Contour(
+            flat.z / bend + start, flat.weights / bend**2, flat.readings, left + start,
+            start, region.end,
+        )  # fmt: skip
+    # the crossing can lie on the cut: its upper side
+    z, slope = _in_ellipse(np.append(flat.z, complex(flat.left, 1e-100)), end, beta)
+    weights, left = slope[:-1] * flat.weights, float(z[-1].real)
+    return Contour(z[:-1] + start, weights, flat.readings, left + start, start, region.end)
+
+
+def _in_ellipse(u: Complex, end: float, beta: float) -> tuple[Complex, Complex]:
+    """z - start and dz/du of Schwarz's map."""
     K, k_prime = _modulus(beta)
-    u = flat.z
     one, two = 1.0 - u * u, 1.0 - (k_prime * u) ** 2
     zeta = 1j * (math.pi / K) * u * elliprf(one, two, 1.0)
-    slope = 1j * (math.pi / K) / (np.sqrt(one) * np.sqrt(two))
+    turn = 1j * (math.pi / K) / (np.sqrt(one) * np.sqrt(two))
     # y = (1 - w)(1 - beta/w) keeps the digits of a point close to 0
     w = np.exp(1j * zeta)
     y = -np.expm1(1j * zeta) * (1.0 - beta / w)
-    dy = 1j * (beta / w - w) * slope
+    dy = 1j * (beta / w - w) * turn
     scale = end / (2.0 * (1.0 + beta))
-    return Contour(scale * y + start, scale * dy * flat.weights, flat.readings, start)
+    return scale * y, scale * dy
 
 
 def flattened(region: Region, m: float, M: float) -> tuple[float, float]:

@@ -19,6 +19,9 @@ from dmft_rf.errors import ModelError
 from dmft_rf.region import Region
 from dmft_rf.rules import Array, Rule, require, slack
 
+# so many steps of momentum are made one by one
+_FEW = 40
+
 
 @dataclass(frozen=True)
 class _Steps(Rule):
@@ -193,15 +196,29 @@ class HeavyBall(_Steps):
             return np.where(double, near, (_power(log_w, n) - _power(log_v, n)) / gap)
 
         left = difference(k + 1.0) - beta * difference(k)
+        # 1 - w = z/(1 - v) with its digits
         learned = (
-            w * (1.0 - v) * _power_minus_one(log_w, k) - v * (1.0 - w) * _power_minus_one(log_v, k)
+            w * (1.0 - v) * _power_minus_one(log_w, k)
+            - v * z / (1.0 - v) * _power_minus_one(log_v, k)
         ) / -gap
         learned = np.where(double, 1.0 - left, learned)
+        learned = np.where(k <= _FEW, _first_steps(z, beta, np.minimum(k, _FEW)), learned)
         left = np.where(np.abs(learned) < 0.5, 1.0 - learned, left)
         if not np.iscomplexobj(x):
             left, learned = left.real, learned.real
-        forever = np.isinf(count)[:, None]
-        return np.where(forever, 0.0, left), np.where(forever, 1.0, learned)
+        start, forever = (count == 0.0)[:, None], np.isinf(count)[:, None]
+        left = np.where(start, 1.0, np.where(forever, 0.0, left))
+        return left, np.where(start, 0.0, np.where(forever, 1.0, learned))
+
+    @property
+    def swing(self) -> float:
+        """(1 + 3 beta)/(1 - beta), from w = -1 and v = -beta in r_k."""
+        return (1.0 + 3.0 * self.momentum) / (1.0 - self.momentum)
+
+    @property
+    def pace(self) -> float:
+        """1/(1 - beta)."""
+        return 1.0 / (1.0 - self.momentum)
 
     def margin(self, tau: float, rate: float) -> float:
         """omega + (1 - beta)/(alpha tau): |w|^k stays below e.
@@ -219,6 +236,19 @@ class HeavyBall(_Steps):
     def check(self, top: float, rate: float) -> None:
         """Raise ModelError unless eta' (top + omega) < 2 (1 + beta)."""
         self._diverges(top, rate, 2.0 * (1.0 + self.momentum))
+
+
+def _first_steps(z: Array, beta: float, k: Array) -> Array:
+    """1 - r_k = z sum_{j=1}^k D_j, D_{j+1} = (1 + beta - z) D_j - beta D_{j-1}, D_0 = 0, D_1 = 1.
+
+    Step by step: no difference of numbers of order 1.
+    """
+    total = np.zeros(np.broadcast_shapes(k.shape, z.shape), z.dtype)
+    before, here = np.zeros_like(z), np.ones_like(z)
+    for j in range(1, int(k.max(initial=0.0)) + 1):
+        total += np.where(k >= j, here, 0.0)
+        before, here = here, (1.0 + beta - z) * here - beta * before
+    return z * total
 
 
 def _power(log: Array, k: Array) -> Array:

@@ -281,4 +281,8 @@ class GroupedSupportFinder:
             lambda u: self.below(-math.exp(u))[0] - target, low, high, xtol=1e-15, rtol=1e-14
         )
         k = -math.exp(u)
-        return RealPoint(target, k, self.below(k)[2])
+        z, slope, e = self.below(k)
+        for _ in range(2):  # the logarithm has lost digits
+            k -= (z - target) / slope
+            z, slope, e = self.below(k)
+        return RealPoint(target, k, e)

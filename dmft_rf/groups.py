@@ -74,8 +74,8 @@ class SampleGroups:
     par : (5,) array
         psi_p, psi_n, b_0^2, s_0^2, and psi_p - sum c psi_n close to interpolation, where that
         difference decides (infinity elsewhere).
-    label : float
-        eta_0.
+    label, spread : float
+        eta_0, and b_0^2 - eta_0^2: the variance of b over the classes.
     count : (J,) array
         c_j, columns over n.
     basis : (F, n_atoms) array
@@ -93,6 +93,7 @@ class SampleGroups:
 
     par: Array
     label: float
+    spread: float
     count: Array
     basis: Array
     signal: Array
@@ -162,6 +163,7 @@ def sample_groups(
     return SampleGroups(
         par=np.array([psi_p, psi_n, b2, s2, excess if near else math.inf]),
         label=label,
+        spread=sum(c.share * (c.coefficients.b - label) ** 2 for c in classes) if label else 0.0,
         count=count,
         basis=basis,
         signal=signal,

@@ -29,7 +29,7 @@ from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels import fixed_point
 from dmft_rf.kernels.two_point import ANY, assemble, diagonal
 from dmft_rf.law import Panels, Spectrum
-from dmft_rf.nodes import ContourNodes, limits
+from dmft_rf.nodes import ContourNodes, Exact, closed_form_exact
 from dmft_rf.rules import GradientFlow
 from dmft_rf.stieltjes import fixed_point_weights
 
@@ -104,11 +104,16 @@ class SpectralNodes:
         return self._offsets + self.model.coefficients.s2
 
     @property
-    def encloses_zero(self) -> bool:
+    def around_zero(self) -> bool:
         """No: the spectrum lies above 0."""
         return False
 
-    def empirical(self, h: NDArray[Any]) -> None:
+    @property
+    def outside(self) -> Array:
+        """(location, mass) of every atom."""
+        return self.law.atoms
+
+    def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> None:
         """The loss on the training samples under fresh noise is L_train itself."""
 
     @property
@@ -117,9 +122,9 @@ class SpectralNodes:
         return 0.0
 
     @lazy
-    def train_limit(self) -> float:
-        """Training loss of minimum-norm least squares."""
-        return limits(self.law)[0]
+    def exact(self) -> Exact:
+        """Integrals that are known without nodes."""
+        return closed_form_exact(self.law)
 
     @lazy
     def _test(self) -> Array:
@@ -153,6 +158,16 @@ class SpectralNodes:
         return (-1.0 / self._k).imag / (math.pi * self.model.psi_p)
 
     @lazy
+    def x_bulk(self) -> Array:
+        """Density of x rho at the points."""
+        return self.points * self.q_bulk
+
+    @property
+    def bulk_sizes(self) -> tuple[Array, Array]:
+        """The densities themselves, which are no sums."""
+        return self.q_bulk, self.x_bulk
+
+    @lazy
     def _variance(self) -> tuple[Array, Array]:
         """Weighted K on (fine, coarse) nodes and weighted D on the fine ones."""
         cov, n = self.model.covariance, self.size
@@ -182,20 +197,23 @@ class SpectralNodes:
         n = self.size
         return (f[:, :n] * self._weights[:n]) @ (self._b * self._r[:n].imag / math.pi)
 
-    def integral(self, f: NDArray[Any], density: NDArray[Any]) -> Estimate:
-        """Integral of f against the measure with this density; f is (n_tau, n_points)."""
+    def integral(
+        self,
+        f: NDArray[Any],
+        density: NDArray[Any],
+        turning: NDArray[Any] | None = None,
+        size: Array | None = None,
+    ) -> Estimate:
+        """Integral of f against the measure with this density; f is (n_tau, n_points).
+
+        As that of Nodes, but for ``turning`` and ``size``, which only a contour needs.
+        """
         terms = f * (self._weights * density)
         fine, coarse = terms[:, : self.size].sum(axis=1), terms[:, self.size :].sum(axis=1)
         rounding = ROUNDING * np.abs(terms).sum(axis=1)
         return Estimate(fine, np.abs(fine - coarse) + rounding)
 
-    @lazy
-    def late_error(self) -> float:
-        """Error of S_VV[1/x], which that of the decaying part of the train loss never exceeds."""
-        terms = self._weights * self.S_VV / self.points
-        return abs(float(terms[: self.size].sum() - terms[self.size :].sum()))
-
-    def quadratic(self, f: NDArray[Any]) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
         """a^2 b^2 V_Q[f, f] for Q = Sigma_t."""
         K, D = self._variance
         fx, fy = f[:, : self.size], f[:, self.size :]

@@ -75,6 +75,20 @@ class Rule(ABC):
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """g_tau(x), the factor by which the initial weights have decayed."""
 
+    def most(self, tau: Array, rate: float, start: float) -> Array:
+        """|g| at the left end of Re x >= ``start``, its bound left of where it turns; (n_tau,)."""
+        return np.abs(self.memory(np.array([start]), tau, rate))[:, 0]
+
+    @property
+    def swing(self) -> float:
+        """Bound of |g| at the right end of the region, where it has one."""
+        return 1.0
+
+    @property
+    def pace(self) -> float:
+        """How much faster slow modes move than under gradient flow."""
+        return 1.0
+
     @property
     def can_diverge(self) -> bool:
         """Whether ``check`` needs the end of the spectrum."""

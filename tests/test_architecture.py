@@ -58,7 +58,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"base", "numerics", "parameters"},
     ),
     "solution": (
-        {"nodes", "grouped_nodes", "measure", "dynamics", "solution"},
+        {"forms", "kept", "majorants", "nodes", "grouped_nodes", "measure", "dynamics", "solution"},
         {"base", "numerics", "parameters", "spectra"},
     ),
     "files": ({"_output", "_journal", "store"}, {"base", "parameters"}),

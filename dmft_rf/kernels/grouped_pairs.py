@@ -31,7 +31,7 @@ from dmft_rf._jit import njit
 def assemble(
     z1, k1, E1, b1, S1, z2, k2, E2, b2, S2, dk, same, m, psi_n, c, signal, noise, eta, tau, Q
 ):
-    """V_Q for each Q and P on a grid of pairs, shapes (n_Q, n, n) and (n, n).
+    """V_Q for each Q and P on a grid of pairs, (n_Q, n, n) and (n, n), and their terms' sizes.
 
     The second points are the first ones, or their complex conjugates: half of the pairs are mirror
     images of the others.
@@ -54,7 +54,12 @@ def assemble(
     n, J, F, nQ = z1.size, c.size, m.shape[0], Q.shape[0]
     V = np.empty((nQ, n, n), np.complex128)
     P = np.empty((n, n), np.complex128)
+    V_size = np.empty((nQ, n, n))
+    P_size = np.empty((n, n))
     A = np.empty((J, J + nQ + 1), np.complex128)
+    row = np.empty(J)
+    w = np.empty(J, np.complex128)
+    w_size = np.empty(J)
     C1 = np.empty(J, np.complex128)
     CQ = np.empty((J, nQ), np.complex128)
     for i in range(n):
@@ -79,33 +84,60 @@ def assemble(
                             total += signal[a, f] * Q[s, g] * m[f, g, i, j]
                     CQ[a, s] = total
                     A[a, J + s] = total / psi_n
-                A[a, a] += E1[i, a] * E2[j, a] / c[a]
-            _reduce(A, J)
+                own = E1[i, a] * E2[j, a] / c[a]
+                A[a, a] += own
+                row[a] = abs(own)
+                for b in range(J):
+                    row[a] += abs(A[a, b])
+            lost = _reduce(A, J, row)
             bb = b1[i] * b2[j]
             both = b1[i] * S1[i] + b2[j] * S2[j]
-            secant = dk[i] if same and i == j else (k1[i] - k2[j]) / (z1[i] - z2[j])
+            both_size = abs(b1[i] * S1[i]) + abs(b2[j] * S2[j])
+            if same and i == j:
+                secant = dk[i]
+                secant_size = abs(secant)
+            else:
+                secant = (k1[i] - k2[j]) / (z1[i] - z2[j])
+                secant_size = (abs(k1[i]) + abs(k2[j])) / abs(z1[i] - z2[j])
             P[i, j] = bb * m[0, 0, i, j]
+            size = abs(P[i, j])
             for a in range(J):
-                P[i, j] += (tau[a] - eta[a] * both + bb * C1[a]) * A[a, J + nQ]
+                w[a] = tau[a] - eta[a] * both + bb * C1[a]
+                w_size[a] = tau[a] + abs(eta[a]) * both_size + abs(bb * C1[a])
+                P[i, j] += w[a] * A[a, J + nQ]
+                size += lost * w_size[a] * abs(A[a, J + nQ])
+            size = size * abs(secant) + abs(P[i, j]) * secant_size
             P[i, j] *= secant
             for s in range(nQ):
                 u = 0.0j
                 value = 0.0j
+                u_size = 0.0
+                value_size = 0.0
                 for f in range(F):
                     u += Q[s, f] * m[f, 0, i, j]
+                u_size = abs(u)
                 for a in range(J):
                     u += CQ[a, s] * A[a, J + nQ]
-                    value += (tau[a] - eta[a] * both + bb * C1[a]) * A[a, J + s]
+                    u_size += lost * abs(CQ[a, s] * A[a, J + nQ])
+                    value += w[a] * A[a, J + s]
+                    value_size += lost * w_size[a] * abs(A[a, J + s])
                 V[s, i, j] = value + kk * u * P[i, j]
                 V[s, j, i] = V[s, i, j] if same else V[s, i, j].conjugate()
+                V_size[s, i, j] = value_size + abs(kk) * (u_size * abs(P[i, j]) + abs(u) * size)
+                V_size[s, j, i] = V_size[s, i, j]
             P[j, i] = P[i, j] if same else P[i, j].conjugate()
-    return V, P
+            P_size[i, j] = P_size[j, i] = size
+    return V, P, V_size, P_size
 
 
 @njit
-def _reduce(A, J):
-    """Gauss-Jordan with row pivoting: the columns from J on become A^{-1} of what they were."""
+def _reduce(A, J, row):
+    """Gauss-Jordan with row pivoting: the columns from J on become A^{-1} of what they were.
+
+    Returns the largest quotient of a row's size, in ``row``, and its pivot: what pivots have lost.
+    """
     width = A.shape[1]
+    lost = 1.0
     for i in range(J):
         pivot = i
         for r in range(i + 1, J):
@@ -114,6 +146,8 @@ def _reduce(A, J):
         if pivot != i:
             for j in range(width):
                 A[i, j], A[pivot, j] = A[pivot, j], A[i, j]
+            row[i], row[pivot] = row[pivot], row[i]
+        lost = max(lost, row[i] / abs(A[i, i]))
         inverse = 1.0 / A[i, i]
         for j in range(i, width):
             A[i, j] *= inverse
@@ -122,3 +156,4 @@ def _reduce(A, J):
                 factor = A[r, i]
                 for j in range(i, width):
                     A[r, j] -= factor * A[i, j]
+    return lost

@@ -66,7 +66,7 @@ class PencilNodes:
                 "support above -ridge"
             )
         flat = half_plane_contour(_MARGIN * low, high / _MARGIN, nodes)
-        contour = Contour(flat.z - ridge, flat.weights, flat.readings)
+        contour = Contour(flat.z - ridge, flat.weights, flat.readings, flat.left - ridge)
         return cls(contour, system.solve(contour.z), system.solve(contour.z.conj()))
 
     def integral(self, f: Complex, transform: Complex) -> Array:
