@@ -13,9 +13,29 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Callable[..., Any])
 
-#: decorator of the functions that callers reach: IEEE arithmetic inside, their own state outside
-ieee = np.errstate(all="ignore")
+_ignoring = np.errstate(all="ignore")
+_MADE = ("__init__", "__post_init__")
+
+
+def ieee(door: C) -> C:
+    """Decorator of what callers reach: IEEE arithmetic inside, their own error state outside.
+
+    Of a class it covers the constructor, and the public methods and properties that stand in it.
+    """
+    if not isinstance(door, type):
+        return _ignoring(door)
+    for name, member in list(vars(door).items()):
+        if name.startswith("_") and name not in _MADE:
+            continue
+        if isinstance(member, property) and member.fget is not None:
+            setattr(door, name, property(_ignoring(member.fget), doc=member.__doc__))
+        elif isinstance(member, classmethod | staticmethod):
+            setattr(door, name, type(member)(_ignoring(member.__func__)))
+        elif type(member).__name__ == "function":
+            setattr(door, name, _ignoring(member))
+    return door
 
 
 class lazy(Generic[T]):
@@ -27,7 +47,7 @@ class lazy(Generic[T]):
     """
 
     def __init__(self, function: Callable[[Any], T]):
-        self._function = ieee(function)
+        self._function = _ignoring(function)
         self.__doc__ = function.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arithmetic import ieee
 from .errors import ModelError
 
 __all__ = ["MAX_DIMENSION", "CovarianceAccumulator"]
@@ -37,6 +38,7 @@ def too_wide(dimension: int) -> str:
     )
 
 
+@ieee
 class CovarianceAccumulator:
     """Mean and scatter matrix of n samples in R^d, one block of rows at a time.
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -129,6 +129,7 @@ def _on_one_bulk(law: Spectrum, bulk: int, contour: Contour) -> _OneBulk:
     return nodes
 
 
+@ieee
 def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> BulkSplit:
     """Split the learning curves of a solved model by the bulks of its spectrum.
 

@@ -32,6 +32,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.activation import Activation, ActivationLike
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.gaussian import (
@@ -119,6 +120,7 @@ class _Profile:
     kinks: tuple[float, ...]
 
 
+@ieee
 def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) -> Coefficients:
     """Compute the Gaussian-equivalent coefficients.
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arithmetic import ieee
 from ._checks import (
     MAX_ATOMS,
     count,
@@ -38,6 +39,7 @@ class SampleSizeWarning(UserWarning):
     """Too few samples for their sample eigenvalues to be close to the true ones."""
 
 
+@ieee
 class Covariance:
     """Spectral law of a data covariance, rho = sum_k w_k delta(lambda - lambda_k).
 

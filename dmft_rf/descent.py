@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log1p
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.errors import ModelError
 from dmft_rf.region import Region
 from dmft_rf.rules import Array, Rule, require, slack
@@ -23,6 +24,7 @@ from dmft_rf.rules import Array, Rule, require, slack
 _FEW = 40
 
 
+@ieee
 @dataclass(frozen=True)
 class _Steps(Rule):
     """What discrete rules share: tau must be a whole number of steps (or inf)."""
@@ -80,6 +82,7 @@ class _Steps(Rule):
             )
 
 
+@ieee
 @dataclass(frozen=True)
 class GradientDescent(_Steps):
     r"""Gradient descent with k = tau/step steps.
@@ -132,6 +135,7 @@ class GradientDescent(_Steps):
         self._diverges(top, rate, 2.0)
 
 
+@ieee
 @dataclass(frozen=True)
 class HeavyBall(_Steps):
     r"""Gradient descent with heavy-ball momentum beta.

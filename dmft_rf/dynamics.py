@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.majorants import Majorants, majorants
@@ -54,6 +54,7 @@ _JUDGED = ("train", "test", "score_error")
 _BLOCK = 2_000_000
 
 
+@ieee
 @dataclass(frozen=True)
 class LearningCurves:
     """Losses per dimension along training; every array has the shape of ``tau``.
@@ -142,6 +143,7 @@ class LearningCurves:
         return self
 
 
+@ieee
 def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.campaign import Campaign, Progress, Table
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model import ScoreModel
@@ -143,6 +144,7 @@ class Scaling:
         return xarray.Dataset(variables, coordinates, attributes)
 
 
+@ieee
 def scaling(
     model: ScoreModel,
     parameter: str,

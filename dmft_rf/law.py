@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.estimate import EPS
@@ -56,6 +56,7 @@ class Panels:
         return Panels(low, high, left, right)
 
 
+@ieee
 @dataclass(frozen=True)
 class Spectrum:
     r"""Spectral law of U = (1/n) sum_nu E_xi[sigma sigma^T] in the limit, in units of U.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf._checks import LARGEST, MAX_ATOMS, SMALLEST, vector
 from dmft_rf.errors import ModelError
 
@@ -19,6 +20,7 @@ _COMMUTE = 1e-8
 _SUM_TOLERANCE = 1e-9
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
 class Mixture:
     r"""Covariances of a Gaussian mixture, by their eigenvalues in a common eigenbasis.

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.activation import Activation
 from dmft_rf.coefficients import Coefficients, coefficients
 from dmft_rf.covariance import Covariance
@@ -21,6 +21,7 @@ from dmft_rf.mixture import Mixture
 Array = NDArray[np.float64]
 
 
+@ieee
 @dataclass(frozen=True)
 class ScoreModel:
     r"""Random-features score network at one diffusion time, in the proportional limit.

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.campaign import Campaign, Progress, Table
 from dmft_rf.errors import ModelError
 from dmft_rf.law import spectrum
@@ -118,6 +119,7 @@ class PhaseDiagram:
     sweeps: dict[str, Sweep]
 
 
+@ieee
 def phase_diagram(
     model: ScoreModel,
     over: Mapping[str, ArrayLike],

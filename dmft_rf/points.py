@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.dynamics import LearningCurves
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.law import Spectrum, spectrum
@@ -131,6 +131,7 @@ class Request:
             )
 
 
+@ieee
 def compute(model: ScoreModel, rule: Rule, request: Request) -> dict[str, Array]:
     """The quantities of one point by name, each an array.
 
@@ -227,6 +228,7 @@ _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {
 }
 
 
+@ieee
 def attempt(
     model: ScoreModel, rule: Rule, request: Request, shapes: dict[str, tuple[int, ...]]
 ) -> tuple[Array | None, str]:

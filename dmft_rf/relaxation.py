@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.dynamics import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.rules import GradientFlow
@@ -94,6 +94,7 @@ class Timescales:
     definitions: dict[str, str]
 
 
+@ieee
 def timescales(solution: Solution, level: float = 0.1) -> Timescales:
     """Timescales of a solved model.
 
@@ -120,6 +121,7 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
     )
 
 
+@ieee
 class Course:
     """The course of gradient flow on one solution; every number is computed when it is asked for.
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.errors import ModelError
 from dmft_rf.region import Region
 
@@ -136,6 +137,7 @@ def _decay(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
     return u, rest
 
 
+@ieee
 @dataclass(frozen=True)
 class GradientFlow(Rule):
     r"""Gradient flow, dA/dtau = -d^2 grad_A L_train.
@@ -193,6 +195,7 @@ class GradientFlow(Rule):
         return rate * self.memory(x, tau, rate)
 
 
+@ieee
 @dataclass(frozen=True)
 class Ridge(Rule):
     """Ridge regression, h = 1/(x + omega): the minimiser, whatever the time.
@@ -230,6 +233,7 @@ class Ridge(Rule):
         return np.zeros((tau.size, x.size))
 
 
+@ieee
 @dataclass(frozen=True)
 class WeightAverage(Rule):
     r"""Exponential moving average of the weights along gradient flow.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.contour import contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -74,6 +74,7 @@ class Compression:
         return replace(curves, model=model, error=error)
 
 
+@ieee
 @dataclass(frozen=True)
 class Solution:
     """A solved ScoreModel: learning curves of any linear training rule at any time.
@@ -278,6 +279,7 @@ class Solution:
         return probe_times(self.model, *self.diagnostics["support"])
 
 
+@ieee
 def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> Solution:
     """Solve ``model`` once, for all training rules and times.
 
@@ -407,6 +409,7 @@ def _accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, 
     return nodes, error, tries
 
 
+@ieee
 def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
     """One- and two-point functions on a contour: the closed form where there is one."""
     contour = contour_in(region, *enclosed(law, region), size)

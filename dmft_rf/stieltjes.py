@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.groups import SampleGroups
 from dmft_rf.kernels import fixed_point, grouped
@@ -16,6 +17,7 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
+@ieee
 @dataclass(frozen=True)
 class Resolvent:
     r"""Solution of the one-point equations at an array of points z.
@@ -72,6 +74,7 @@ def fixed_point_weights(
     return 1.0 / ((par[2] - k)[:, None] + np.multiply.outer(par[5] / E, lam))
 
 
+@ieee
 @dataclass(frozen=True)
 class GroupedResolvent:
     r"""Solution of the one-point equations for samples in groups at an array of points z.
@@ -116,6 +119,7 @@ class GroupedResolvent:
         return self.weights @ (self.groups.weights * np.asarray(Q, dtype=float))
 
 
+@ieee
 def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent | GroupedResolvent:
     """Solve the one-point equations at the points ``z``.
 

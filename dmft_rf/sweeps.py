@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf._journal import Journal
 from dmft_rf._output import check_output, remove_parts
 from dmft_rf._version import __version__
@@ -87,6 +88,7 @@ class Sweep:
         return dataset(self)
 
 
+@ieee
 def sweep(
     model: ScoreModel,
     over: Mapping[str, Any] | Sequence[Mapping[str, Any]],

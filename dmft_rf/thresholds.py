@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model import ScoreModel
 from dmft_rf.relaxation import Course
@@ -30,17 +31,20 @@ _LOWEST, _HIGHEST = 1e-4, 1e9
 _SHORTEST, _LONGEST = 0.1, 3.0
 
 
+@ieee
 def unit_gap(model: ScoreModel) -> float:
     """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
     return model.Delta_t * model.initial_score_error
 
 
+@ieee
 def relative_gap(solution: Solution, tau: float) -> float:
     """The generalization gap at ``tau`` in units of `unit_gap`."""
     gap = float(solution.learning_curves(tau).generalization_gap)
     return gap / unit_gap(solution.model)
 
 
+@ieee
 def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> float:
     """Largest psi_n at which g(inf) = ``level``: above it overfitting never passes the level.
 
@@ -72,6 +76,7 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
     )
 
 
+@ieee
 def n_window(
     model: ScoreModel,
     gap_level: float = 0.1,

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.errors import ModelError
 
 __all__ = ["steps_from_time", "time_from_steps"]
 
 
+@ieee
 def time_from_steps(
     steps: ArrayLike, learning_rate: float, dimension: float, psi_p: float | None = None
 ) -> NDArray[np.float64]:
@@ -50,6 +52,7 @@ def time_from_steps(
     return _amounts("steps", steps) * _time_per_step(learning_rate, dimension, psi_p)
 
 
+@ieee
 def steps_from_time(
     tau: ArrayLike, learning_rate: float, dimension: float, psi_p: float | None = None
 ) -> NDArray[np.float64]:

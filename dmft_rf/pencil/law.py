@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson
 from dmft_rf.law import Panels
@@ -78,6 +78,7 @@ class _Piece:
         return self.high * sin**self.power, (half * weights).ravel() * slope
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
 class PencilSpectrum:
     """Spectral law of a pencil, of total mass 1.

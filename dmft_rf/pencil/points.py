@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.scalars import Scalar
 
@@ -23,6 +23,7 @@ Weight = Scalar | float | ArrayLike
 Elements = Mapping[tuple[str, str], Weight]
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
 class Points:
     """Solution of the Dyson equation at points z.

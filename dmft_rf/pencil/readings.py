@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
 from dmft_rf.contour import Contour, half_plane_contour, nodes_for
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -33,6 +34,7 @@ _MOST_NODES = 400
 _MARGIN = 0.9
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
 class PencilNodes:
     """A contour around the bulks of a positive law, with the pencil solved on it.
@@ -82,6 +84,7 @@ class PencilNodes:
         return 2.0 * rows.real
 
 
+@ieee
 def converged(
     losses: Callable[[PencilNodes], Array], system: System, ridge: float, rtol: float
 ) -> tuple[Array, float]:
@@ -140,6 +143,7 @@ def score_values(model: ScoreModel) -> dict[str, float]:
     }
 
 
+@ieee
 @dataclass(frozen=True)
 class NoiseDraws:
     """One- and two-point functions of the losses with m noise draws, from the pencil.
@@ -224,6 +228,7 @@ class NoiseDraws:
         return first.two_point(second, {("g", "f"): Q}, {("y", "x"): 1.0})
 
 
+@ieee
 @dataclass(frozen=True)
 class Regression:
     r"""Losses of random-features regression, at every time of gradient flow.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.matrices import Gaussian, Leaf, Matrix, Product, Sum, Transposed
 from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, _is_scalar, check_name
@@ -39,6 +39,7 @@ class Term:
         return self.leaf.of if isinstance(self.leaf, Transposed) else self.leaf
 
 
+@ieee
 class Pencil:
     r"""A square array of blocks L, linear in z and in independent Gaussian matrices.
 

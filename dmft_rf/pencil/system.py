@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.pencil.adjoint import check_self_adjoint
@@ -52,6 +52,7 @@ class Arrays:
         return replace(self, A0=self.A0 + origin * self.A1)
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
 class System:
     """A pencil with a covariance and values for its parameters.
