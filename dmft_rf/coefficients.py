@@ -256,7 +256,9 @@ def _profile(activation: Activation, gamma_t: float) -> _Profile:
         # Once more: what rounding has left of the mean and the slope would enter N and c_k.
         g -= density @ g
         g -= (density @ (z * g)) * z
-        moments[:, column] = mu0, mu1, density @ (sigma * sigma), density @ (g * g)
+        rest = float(density @ (g * g))
+        # E sigma^2 as a sum of squares: the four agree to rounding
+        moments[:, column] = mu0, mu1, mu0 * mu0 + mu1 * mu1 + rest, rest
         points.append(z)
         weighted.append(weight * g)
         if n == FINE:
