@@ -22,16 +22,15 @@ _MADE = ("__init__", "__post_init__")
 def ieee(door: C) -> C:
     """Decorator of what callers reach: IEEE arithmetic inside, their own error state outside.
 
-    Of a class it covers the constructor, and the public methods and properties that stand in it.
+    Of a class it covers the constructor and the public methods that stand in it. Properties that do
+    more than look something up are decorated one by one.
     """
     if not isinstance(door, type):
         return _ignoring(door)
     for name, member in list(vars(door).items()):
         if name.startswith("_") and name not in _MADE:
             continue
-        if isinstance(member, property) and member.fget is not None:
-            setattr(door, name, property(_ignoring(member.fget), doc=member.__doc__))
-        elif isinstance(member, classmethod | staticmethod):
+        if isinstance(member, classmethod | staticmethod):
             setattr(door, name, type(member)(_ignoring(member.__func__)))
         elif type(member).__name__ == "function":
             setattr(door, name, _ignoring(member))
@@ -47,7 +46,7 @@ class lazy(Generic[T]):
     """
 
     def __init__(self, function: Callable[[Any], T]):
-        self._function = _ignoring(function)
+        self.func = _ignoring(function)
         self.__doc__ = function.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -62,5 +61,5 @@ class lazy(Generic[T]):
     def __get__(self, instance: object | None, owner: type) -> lazy[T] | T:
         if instance is None:
             return self
-        kept: T = instance.__dict__.setdefault(self._name, self._function(instance))
+        kept: T = instance.__dict__.setdefault(self._name, self.func(instance))
         return kept

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -33,7 +34,7 @@ from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.law import Spectrum
 from dmft_rf.majorants import majorants
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes, Exact, Nodes
+from dmft_rf.nodes import Exact, Nodes
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
 from dmft_rf.solution import Solution, probe_times

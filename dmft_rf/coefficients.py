@@ -35,6 +35,7 @@ import numpy.typing as npt
 from dmft_rf._arithmetic import ieee
 from dmft_rf.activation import Activation, ActivationLike
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.estimate import EPS, ROUNDING
 from dmft_rf.gaussian import (
     COARSE,
     FINE,
@@ -49,7 +50,6 @@ FloatArray = npt.NDArray[np.float64]
 _SERIES_UP_TO = 0.75
 _SERIES_IF_NEEDED_UP_TO = 0.9
 _TOLERANCE = 1e-11
-_EPS = float(np.finfo(np.float64).eps)
 _CHUNK = 1 << 16
 _MAX_HALVINGS = 14
 _MAX_OUTER_PANELS = 40
@@ -82,7 +82,8 @@ class Coefficients:
     error_estimate : float
         The largest relative difference, over mu1, v2, s2, second_moment and residual_variance,
         between the values and those of a second quadrature rule with 12 in place of 16 nodes per
-        panel and dimension. It measures discretisation and the rounding noise of the activation,
+        panel and dimension, and the rounding that both share (12 eps, times N/v_t^2 where v_t^2 is
+        a difference from N). It measures discretisation and the rounding noise of the activation,
         usually from above. mu0 may vanish; its error is relative to sqrt(second_moment).
     """
 
@@ -183,6 +184,7 @@ def _coefficients(activation: Activation, t: float, sigma_x2: float) -> Coeffici
     gamma_t = math.sqrt(gamma_t2)
     rho, one_minus_rho = signal / gamma_t2, delta_t / gamma_t2
     profile = _profile(activation, gamma_t)
+    rounding = ROUNDING
     if profile.residual[0] == 0.0:
         v2 = s2 = np.zeros(2)
     elif rho <= _SERIES_UP_TO:
@@ -193,6 +195,8 @@ def _coefficients(activation: Activation, t: float, sigma_x2: float) -> Coeffici
         v2 = profile.residual - s2
         if v2[0] < 0.05 * profile.residual[0] and rho <= _SERIES_IF_NEEDED_UP_TO:
             v2 = _series(profile, rho)  # most of g oscillates too fast to survive the noise
+        elif v2[0] > 0.0:
+            rounding *= float(profile.residual[0] / v2[0])
     checked = (profile.mu1, profile.second_moment, profile.residual, v2, s2)
     mu1 = float(profile.mu1[0])
     result = Coefficients(
@@ -209,7 +213,7 @@ def _coefficients(activation: Activation, t: float, sigma_x2: float) -> Coeffici
         Gamma_t=gamma_t,
         rho=rho,
         one_minus_rho=one_minus_rho,
-        error_estimate=max(_EPS, *(_relative_difference(pair) for pair in checked)),
+        error_estimate=rounding + max(_relative_difference(pair) for pair in checked),
     )
     if not result.error_estimate <= _TOLERANCE:
         raise ConvergenceError(
@@ -303,7 +307,7 @@ def _series(profile: _Profile, rho: float) -> FloatArray:
     result = np.empty(2)
     for column in range(2):
         c = hermite_averages(profile.points[column], profile.weighted_g[column], count)[2:]
-        c[np.abs(c) <= 2.0 * _EPS * math.sqrt(profile.second_moment[0])] = 0.0
+        c[np.abs(c) <= 2.0 * EPS * math.sqrt(profile.second_moment[0])] = 0.0
         result[column] = np.sum((c * c * powers)[::-1])
     return result
 

@@ -176,8 +176,8 @@ def _dn(x: float, K: float, k_prime: float) -> float:
 
 
 def nodes_for(m: float, M: float, rtol: float) -> float:
-    """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/1000 (half-plane)."""
+    """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/30000 (half-plane)."""
     if math.isinf(M):
         return math.inf
     rate = math.pi**2 / (2.0 * (math.log(M) - math.log(m)) + 3.0)
-    return max(8, math.ceil(math.log(1e3 / rtol) / rate))
+    return max(8, math.ceil(math.log(3e4 / rtol) / rate))

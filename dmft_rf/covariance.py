@@ -39,7 +39,6 @@ class SampleSizeWarning(UserWarning):
     """Too few samples for their sample eigenvalues to be close to the true ones."""
 
 
-@ieee
 class Covariance:
     """Spectral law of a data covariance, rho = sum_k w_k delta(lambda - lambda_k).
 
@@ -151,6 +150,7 @@ class Covariance:
         return cls([positive(scale, "scale")], label="isotropic")
 
     @classmethod
+    @ieee
     def power_law(cls, exponent: float, atoms: int = 256, *, mean: float = 1.0) -> Covariance:
         """Eigenvalues lambda_k proportional to k^-exponent, k = 1 ... d.
 
@@ -187,6 +187,7 @@ class Covariance:
         return cls(lam, label=f"power law {exponent:g}, d = {atoms}", dimension=atoms)
 
     @classmethod
+    @ieee
     def from_matrix(cls, matrix: ArrayLike) -> Covariance:
         """Return the law of the eigenvalues of a covariance matrix.
 
@@ -294,16 +295,19 @@ class Covariance:
         return self.n_atoms == 1
 
     @property
+    @ieee
     def mean(self) -> float:
         """Mean eigenvalue, sigma_x^2 = Tr Sigma / d = sum w lambda."""
         return float(self.weights @ self.eigenvalues)
 
     @property
+    @ieee
     def second_moment(self) -> float:
         """Mean squared eigenvalue, Tr Sigma^2 / d = sum w lambda^2."""
         return float(self.weights @ self.eigenvalues**2)
 
     @property
+    @ieee
     def effective_dimension_ratio(self) -> float:
         """d_eff / d = (sum w lambda)^2 / sum w lambda^2, in (0, 1]; 1 if isotropic."""
         scaled = self.eigenvalues / self.eigenvalues[-1]
@@ -330,6 +334,7 @@ class Covariance:
 
     # Methods -----------------------------------------------------------------------------
 
+    @ieee
     def scaled(self, factor: float) -> Covariance:
         """Return the covariance factor * Sigma (data multiplied by sqrt(factor)).
 
@@ -353,6 +358,7 @@ class Covariance:
             samples=self.samples,
         )
 
+    @ieee
     def normalized(self) -> Covariance:
         """Return Sigma divided by its mean eigenvalue, so that ``mean`` is 1."""
         return Covariance(
@@ -363,6 +369,7 @@ class Covariance:
             samples=self.samples,
         )
 
+    @ieee
     def gauss(self, nodes: int) -> Covariance:
         """Return the Gauss quadrature of the law: fewer atoms, the same moments.
 
@@ -384,6 +391,7 @@ class Covariance:
             return self
         return self.from_rule(*JacobiMatrix(self.eigenvalues, self.weights).rule(n))
 
+    @ieee
     def from_rule(self, nodes: NDArray[np.float64], weights: NDArray[np.float64]) -> Covariance:
         """Return the law with these atoms instead, of the same label, dimension and samples."""
         return Covariance(
@@ -394,6 +402,7 @@ class Covariance:
             samples=self.samples,
         )
 
+    @ieee
     def summary(self) -> dict[str, str | int | float | None]:
         """Return what to print about it.
 

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import datasets
-from ._arithmetic import ieee
 from ._readers import csv_blocks, hdf5_blocks, npy_blocks, npz_blocks
 from .accumulator import CovarianceAccumulator
 from .covariance import Covariance
@@ -30,7 +29,6 @@ _TEXT, _HDF5 = (".csv", ".txt"), (".h5", ".hdf5")
 _ENDINGS = (".npy", ".npz", *_TEXT, *_HDF5)
 
 
-@ieee
 def read_covariance(
     source: str | os.PathLike[str],
     *,

@@ -94,11 +94,13 @@ class LearningCurves:
     model: ScoreModel
 
     @property
+    @ieee
     def generalization_gap(self) -> Array:
         """L_test - L_train."""
         return self.test - self.train
 
     @property
+    @ieee
     def penalty(self) -> Array:
         """omega Delta_t ||A||^2/(p d), what weight decay omega adds to the training loss."""
         return self.rule.decay * self.weight_norm
@@ -203,18 +205,30 @@ def _curves(tau: Array, found: list[Estimate], rule: Rule, model: ScoreModel) ->
     )
 
 
-def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Array:
+def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Estimate:
     """d E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
     model = nodes.model
     h = rule.filter(nodes.points, tau, model.rate)
     v = rule.velocity(nodes.points, tau, model.rate)
+    turns = majorants(rule, nodes.contour, tau, model.rate)
     learned, gained = nodes.mean(h), nodes.mean(v)
-    bias = np.zeros(tau.size)
+    # both are off by as much as their averages over Sigma
+    of_h = nodes.integral(h, nodes.S_VW, turns.filter)
+    of_v = nodes.integral(v, nodes.S_VW, turns.velocity)
+    share = of_h.error / np.where(of_h.value != 0.0, np.abs(of_h.value), 1.0)
+    bias = Estimate(np.zeros(tau.size), np.zeros(tau.size))
     for one in model.classes:
+        factor = one.share * one.linear
         missing = one.linear * learned * one.diffused - math.sqrt(model.Delta_t)
-        bias += one.share * one.linear * ((missing * gained) @ model.weights)
-    noise = model.residual_variance * nodes.integral(h * v, nodes.S_VV).value
-    return 2.0 * (bias + nodes.bilinear(h, v) + noise) / model.Delta_t
+        moved = np.abs(one.linear * learned * one.diffused * gained) @ model.weights
+        spread = np.abs(missing) @ model.weights * of_v.error
+        value = (missing * gained) @ model.weights
+        bias = bias.plus((factor, Estimate(value, moved * share + spread)))
+    slope = bias.plus(
+        (1.0, nodes.bilinear(h, v, turns.whole, turns.velocity)),
+        (model.residual_variance, nodes.integral(h * v, nodes.S_VV, turns.whole * turns.velocity)),
+    )
+    return Estimate(2.0 * slope.value, 2.0 * slope.error).over(model.Delta_t)
 
 
 def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:

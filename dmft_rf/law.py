@@ -97,6 +97,7 @@ class Spectrum:
         return float(self.model.groups.par[3])
 
     @property
+    @ieee
     def edges(self) -> Array:
         """Edges of the bulks, ascending, shape (n_bulks, 2)."""
         return self.support.offsets + self.floor

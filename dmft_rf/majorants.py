@@ -4,15 +4,15 @@ The trapezoidal rule with 2 N points errs by the Fourier coefficients of an inte
 contour that it aliases, and nodes show those up to order N. e^{-alpha x tau} turns on the border of
 its region, without end as tau grows: its coefficients begin to fall beyond order N, where no node
 sees them. But they are bounded by the size of the integrand on the border, and so are those of
-a function of that size with poles on the border. With u = x - start, a = 1/(alpha tau) and L = |g|
-at u = 0, since |y h| <= 1 + |g| and |h| <= alpha tau max|g|,
+a function of that size with poles on the border. With u = x - start, a = 1/(alpha tau) and
+L = |g| at u = 0, since h = (1 - g)/y and |h| <= alpha tau max|g|, what turns is bounded by
 
-    the part of h that turns:      (1.1 + L) L (u + a)/(u^2 + a^2)
-    that of h^2:                   (1.1 + L)^2 L/(u^2 + a^2)
-    that of g^2, (1 - x h)^2:      L^2,   L^2 + 2 L omega/(omega + ..).
+    of h       1.5 L |u + a|/|u^2 + a^2|
+    of h^2     1.5 L (2 + L)/|u^2 + a^2|
+    of g^2     L^2,   and of (1 - x h)^2 the same without weight decay, else L (2 + L).
 
-In a disc or an ellipse they turn at the right end as well, where |g| reaches S: the same with
-1/(y + a) in place of the first factor and S in place of L, times a pole at that end.
+In a disc or an ellipse they turn at the right end as well, where |g| reaches S: the same with S in
+place of L and 1/(y + a) in place of the quotient, times a pole at that end.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class Majorants:
         Of h and h^2.
     memory, residual
         Of g^2 and of (1 - x h)^2.
+    velocity
+        Of dh/dtau = alpha g, for gradient flow.
+    whole
+        Of h, with the part that does not turn.
     held : (n_tau, 1) array
         Bound of |1 - x h|.
     """
@@ -47,6 +51,8 @@ class Majorants:
     square: Complex
     memory: Complex
     residual: Complex
+    velocity: Complex
+    whole: Complex
     held: Array
 
 
@@ -57,7 +63,7 @@ def majorants(rule: Rule, contour: Contour, tau: Array, rate: float) -> Majorant
     L = np.where(np.isfinite(tau), rule.most(tau, rate, contour.start), 0.0)[:, None]
     u = contour.z - contour.start
     soft = u * u + a * a
-    one, two = (1.1 + L) * L * (u + a) / soft, (1.1 + L) ** 2 * L / soft
+    one, two = 1.5 * L * (u + a) / soft, 1.5 * L * (2.0 + L) / soft
     held = np.maximum(1.0, L)
     memory = L * L + 0.0 * u
     residual = memory + 2.0 * L * (rule.decay > 0.0)
@@ -65,10 +71,13 @@ def majorants(rule: Rule, contour: Contour, tau: Array, rate: float) -> Majorant
         S = np.where(L > 0.0, rule.swing, 0.0)
         y = contour.z + (rule.decay + max(0.0, -(contour.start + rule.decay)))
         pole = (contour.end - contour.start) / (contour.end - contour.z)
-        one = one + (1.1 + S) * S * pole / (y + a)
-        two = two + (1.1 + S) ** 2 * S * pole / (y + a) ** 2
+        one = one + S * pole / (y + a)
+        two = two + S * (2.0 + S) * pole / (y + a) ** 2
         memory, residual = (memory + S * S) * pole, (residual + S * S) * pole
         held = np.maximum(held, S)
     still = ~moving  # at 0 nothing has moved, at inf nothing turns
-    one[still] = two[still] = memory[still] = residual[still] = 0.0
-    return Majorants(one, two, memory, residual, held)
+    velocity = rate * L + 0.0 * u
+    whole = one + 1.0 / (u + a)
+    for values in (one, two, memory, residual, velocity):
+        values[still] = 0.0
+    return Majorants(one, two, memory, residual, velocity, whole, held)

@@ -24,12 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
+from dmft_rf.closed_nodes import ContourNodes, closed_form_exact
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels import fixed_point
 from dmft_rf.kernels.two_point import ANY, assemble, diagonal
 from dmft_rf.law import Panels, Spectrum
-from dmft_rf.nodes import ContourNodes, Exact, closed_form_exact
+from dmft_rf.nodes import Exact
 from dmft_rf.rules import GradientFlow
 from dmft_rf.stieltjes import fixed_point_weights
 

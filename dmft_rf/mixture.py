@@ -141,6 +141,7 @@ class Mixture:
         return self.weights.size
 
     @property
+    @ieee
     def mean(self) -> float:
         """Tr Sigma/d, averaged over the classes."""
         return float(self.shares @ self.eigenvalues @ self.weights)
@@ -151,6 +152,7 @@ class Mixture:
         return bool(np.all(self.eigenvalues == self.eigenvalues[:, :1]))
 
     @property
+    @ieee
     def effective_dimension_ratio(self) -> float:
         """The smallest d_eff/d = (Tr Sigma)^2/(d Tr Sigma^2) of a class."""
         scaled = self.eigenvalues / self.eigenvalues.max(axis=1, keepdims=True)

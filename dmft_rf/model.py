@@ -121,6 +121,7 @@ class ScoreModel:
         return self.covariance.weights
 
     @property
+    @ieee
     def diffused(self) -> Array:
         """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shaped like those of Sigma."""
         return math.exp(-2.0 * self.t) * self.covariance.eigenvalues + self.Delta_t
@@ -151,11 +152,13 @@ class ScoreModel:
         return sum(one.share * one.coefficients.residual_variance for one in self.classes)
 
     @property
+    @ieee
     def initial_score_error(self) -> float:
         """Score error of the zero network, E|s*|^2/d = Tr Sigma_t^{-1}/d."""
         return sum(one.share * float(np.sum(self.weights / one.diffused)) for one in self.classes)
 
     @property
+    @ieee
     def floor(self) -> float:
         """Test loss of the exact score, 1 - Delta_t Tr Sigma_t^{-1}/d, without cancellation."""
         signal = math.exp(-2.0 * self.t)

@@ -19,24 +19,17 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf.contour import Contour
-from dmft_rf.estimate import EPS, ROUNDING, Estimate
-from dmft_rf.forms import Form, lost, parts, real_of_product
-from dmft_rf.kernels.two_point import MIRRORED, SYMMETRIC, assemble
+from dmft_rf.estimate import EPS, Estimate
+from dmft_rf.forms import Form, parts, real_of_product
 from dmft_rf.law import Spectrum
 from dmft_rf.model import ScoreModel
 from dmft_rf.stieltjes import (
     GroupedResolvent,
     Resolvent,
-    closed_form_resolvent,
-    fixed_point_weights,
 )
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
-
-
-# atoms beyond which pairs are formed by partial fractions
-_MANY_ATOMS = 48
 
 
 @dataclass(frozen=True)
@@ -222,9 +215,8 @@ class Nodes(ABC):
         if turning is not None:
             truncation = np.maximum(truncation, self._sums(turning * weighted)[1])
         size = np.abs(transform) if size is None else size
-        terms = 2.0 * np.abs(f) * (np.abs(self.contour.weights) * size)
-        error = truncation + self._rounding(terms) + 2.0 * self.defect * np.abs(value)
-        return Estimate(value, error)
+        rounding = self._rounding(2.0 * np.abs(f) * (np.abs(self.contour.weights) * size))
+        return Estimate(value, truncation + rounding + 2.0 * self.defect * np.abs(value))
 
     def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
         """The variance [f, f]."""
@@ -246,10 +238,18 @@ class Nodes(ABC):
         error = 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value)
         return Estimate(value, error)
 
-    def bilinear(self, f: Complex, g: Complex) -> Array:
-        """The variance [f, g], row by row."""
-        u, v = f * self.contour.weights, g * self.contour.weights
-        return 2.0 * np.einsum("ti,ti->t", v, self._variance_form.applied(u)).real
+    def bilinear(
+        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
+    ) -> Estimate:
+        """The variance [f, g], row by row; what bounds f and g as in integral."""
+        form, w = self._variance_form, self.contour.weights
+        u, v = f * w, g * w
+        value, truncation = self._sums(form.applied(u) * v)
+        bound = form.applied(turning_f * w) * (turning_g * w)
+        truncation = np.maximum(truncation, self._sums(bound)[1])
+        sizes = np.abs(v) * (np.abs(u) @ form.size), np.abs(u) * (np.abs(v) @ form.size)
+        rounding = self._rounding(2.0 * sizes[0]) + self._rounding(2.0 * sizes[1])
+        return Estimate(value, 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value))
 
     def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate | None:
         """Loss of the filter h on the training samples under fresh noise; None: L_train itself."""
@@ -305,21 +305,21 @@ class Nodes(ABC):
     def noise(self) -> Array:
         """Rounding of what is known at each node, relative to its size, shape (N,).
 
-        Four operations for the term of a sum; the nodes are exponentials of numbers up to
-        ln(M/m)/2, which they lose digits to, and so do functions that vary on the scale of the
-        distance to the support. The unknowns have the rounding of their equations, z as a sum of
-        terms times dk/dz, and r = 1/(beta - k) enlarges it where its terms cancel.
+        The nodes are exponentials of numbers up to ln(M/m)/2, which they lose digits to, and
+        functions that vary on the scale of the distance to the support see what is left of it. The
+        unknowns have the rounding of their equations, z as a sum of terms times dk/dz, and r =
+        1/(beta - k) enlarges it where its terms cancel.
         """
         z, start = self.points, self.contour.start
         low, high = self._around
         ratio = (high - start) / (low - start)
         gap = np.hypot(np.maximum(np.maximum(low - z.real, z.real - high), 0.0), z.imag)
         near = np.maximum(1.0, np.maximum(np.abs(z), abs(start)) / gap)
-        places = (1.0 + 0.5 * math.log(ratio)) * near
+        places = near + 0.5 * math.log(ratio)
         psi_p, k = self.model.psi_p, self.resolvent.k
         terms = np.abs(z) + psi_p * np.abs(k) * (1.0 + self.bulk_sizes[1])
         unknowns = terms * np.abs(self.resolvent.dk / k) * self._cancelled
-        noise: Array = 4.0 * EPS * (places + unknowns)
+        noise: Array = EPS * (places + unknowns)
         return noise
 
     @property
@@ -335,160 +335,3 @@ class Nodes(ABC):
         sizes += (g.par[2] + np.abs(self.resolvent.k))[:, None]
         cancelled: Array = (np.abs(self._r) * sizes).max(axis=1)
         return cancelled
-
-
-class ContourNodes(Nodes):
-    """The closed form for noise that is averaged exactly (kernels.fixed_point, two_point).
-
-    V is equivalent to b M there, so that every transform is one of S(z) = (1/d) Tr M^T (U - z)^{-1}
-    M times a power of b.
-    """
-
-    def __init__(self, law: Spectrum, contour: Contour):
-        if not law.model.closed_form:
-            raise ValueError(f"there is no closed form for {law.model}")
-        self.law = law
-        self.contour = contour
-        self.resolvent: Resolvent = closed_form_resolvent(law.model, contour.z)
-        cov, par = self.model.covariance, self.model.parameters
-        self._weights = fixed_point_weights(
-            self.resolvent.k, self.resolvent.E, par, cov.eigenvalues
-        )
-        self._b = self.model.coefficients.b
-
-    @property
-    def _r(self) -> Complex:
-        return self._weights
-
-    @property
-    def _E(self) -> Complex:
-        assert isinstance(self.resolvent, Resolvent)
-        return self.resolvent.E[:, None]
-
-    @lazy
-    def S(self) -> Complex:
-        """(1/d) Tr M^T (U - z)^{-1} M at the nodes."""
-        return self._r @ self.model.covariance.weights
-
-    @property
-    def S_VV(self) -> Complex:
-        """b^2 S."""
-        return self._b**2 * self.S
-
-    @property
-    def S_VW(self) -> Complex:
-        """b S."""
-        return self._b * self.S
-
-    @lazy
-    def signal(self) -> Complex:
-        """b r_k, shape (N, n_atoms)."""
-        return self._b * self._r
-
-    @lazy
-    def S_test(self) -> Complex:
-        """(1/d) Tr a^2 Sigma_t M^T (U - z)^{-1} M at the nodes."""
-        (one,) = self.model.classes
-        return self._r @ (self.model.covariance.weights * one.linear**2 * one.diffused)
-
-    @lazy
-    def variance(self) -> tuple[Complex, Complex]:
-        """a^2 b^2 V_Q(z_i, z_j) and at (z_i, conj z_j) for Q = Sigma_t, each (N, N)."""
-        par, s = self.model.parameters, self.resolvent
-        plain, mixed = self._pairs
-        (one,) = self.model.classes
-        scale = (self._b * one.linear) ** 2
-        q0 = scale * one.coefficients.Delta_t
-        q1 = scale * math.exp(-2.0 * self.model.t)
-        first = (s.z, s.k, s.E)
-        second = (s.z.conj(), s.k.conj(), s.E.conj())
-        return (
-            assemble(*first, *first, s.dk, SYMMETRIC, plain[0], plain[1], plain[2], q0, q1, par),
-            assemble(*first, *second, s.dk, MIRRORED, mixed[0], mixed[1], mixed[2], q0, q1, par),
-        )
-
-    @property
-    def variance_size(self) -> Array:
-        """What 1 - g <lambda^2 r_1 r_2> loses, twice, and differences between neighbours."""
-        s, many = self.resolvent, self._many
-        psi_n, gamma2 = self.model.psi_n, self.model.coefficients.gamma2
-        per_E = gamma2 / math.sqrt(psi_n) / s.E
-        total = np.zeros(self._pairs[0].shape[1:])
-        kappa = s.E * (self.model.coefficients.b**2 - s.k)
-        for V, m, k, E, other in (
-            (self.variance[0], self._pairs[0], s.k, per_E, kappa),
-            (self.variance[1], self._pairs[1], s.k.conj(), per_E.conj(), kappa.conj()),
-        ):
-            sample = np.multiply.outer(per_E, E) * m[2]
-            pairs = (1.0 + np.abs(sample)) / np.abs(1.0 - sample)
-            if many:
-                pairs *= lost(kappa, other)
-            total += np.abs(V) * (lost(s.k, k) + 2.0 * pairs)
-        return total
-
-    @property
-    def _many(self) -> bool:
-        return self.model.weights.size > _MANY_ATOMS
-
-    @lazy
-    def _pairs(self) -> tuple[Complex, Complex]:
-        return self._pairs_from_points() if self._many else self._pairs_from_atoms()
-
-    def _pairs_from_atoms(self) -> tuple[Complex, Complex]:
-        """<lambda^j r_1 r_2> for j = 0, 1, 2, at (z_i, z_j) and (z_i, conj z_j), each (3, N, N)."""
-        cov, r = self.model.covariance, self._r
-        lam, w, n = cov.eigenvalues, cov.weights, r.shape[0]
-        left = np.concatenate([r * w, r * (w * lam), r * (w * lam**2)])
-        both = (left @ np.concatenate([r, r.conj()]).T).reshape(3, n, 2 * n)
-        return both[..., :n], both[..., n:]
-
-    def _pairs_from_points(self) -> tuple[Complex, Complex]:
-        """The same from sums over the atoms at single points, by partial fractions.
-
-        With r = 1/(y (kappa + lambda)), s = <1/(kappa + lambda)> and l = <lambda/(kappa + lambda)>,
-
-            y_1 y_2 (kappa_1 - kappa_2) <lambda^j r_1 r_2>
-                = s_2 - s_1,  l_2 - l_1,  kappa_1 l_1 - kappa_2 l_2,
-
-        so that the cost is that of the pairs, whatever the number of atoms.
-        """
-        cov, s, r = self.model.covariance, self.resolvent, self._r
-        lam, w = cov.eigenvalues, cov.weights
-        y = self.model.coefficients.gamma2 / s.E
-        kappa = (self.model.coefficients.b**2 - s.k) / y
-        single = y[:, None] * (r @ np.stack([w, w * lam], axis=1))
-        parts = np.stack([-single[:, 0], -single[:, 1], kappa * single[:, 1]])
-        same = (r * r) @ np.stack([w, w * lam, w * lam**2], axis=1)
-
-        def divided(other: Complex, point: Complex, scale: Complex) -> Complex:
-            gap = np.subtract.outer(kappa, point)
-            np.fill_diagonal(gap, 1.0)
-            return (parts[:, :, None] - other[:, None, :]) / (gap * np.multiply.outer(y, scale))
-
-        plain = divided(parts, kappa, y)
-        diagonal = np.arange(y.size)
-        plain[:, diagonal, diagonal] = same.T
-        mixed = divided(parts.conj(), kappa.conj(), y.conj())
-        size = np.abs(r) ** 2 @ np.stack([w, w * lam, w * lam**2], axis=1)
-        mixed[:, diagonal, diagonal] = size.T
-        return plain, mixed
-
-    @lazy
-    def exact(self) -> Exact:
-        """Mass b^2 psi_p, and the solution at z = 0."""
-        return closed_form_exact(self.law)
-
-
-def closed_form_exact(law: Spectrum) -> Exact:
-    """Mass, and training loss at tau = infinity with S(0) from the exact solution at z = 0.
-
-    L_train(inf) = 1 - b^2 S(0) = sum_k w_k (-k + y~ lambda_k) r_k without cancellation, r_k =
-    1/(b^2 - k + y~ lambda_k) and y~ = gamma^2/E.
-    """
-    k, (E,) = law.at_zero
-    par, cov = law.model.parameters, law.model.covariance
-    signal = par[5] / E * cov.eigenvalues
-    r = 1.0 / (par[2] - k + signal)
-    limit = float(np.sum(cov.weights * (signal - k) * r))
-    inverse = float(par[2] * np.sum(cov.weights * r))
-    return Exact(float(par[2] * par[0]), inverse, limit, ROUNDING * limit)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.dynamics import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.rules import GradientFlow
 from dmft_rf.solution import Solution
 
@@ -170,7 +171,9 @@ class Course:
         brackets = self._turns_of_known()
         if brackets is None:
             brackets = self._turns()
-        roots = [self._refined(self._slope, low, high) for low, high in brackets]
+        roots = [
+            self._refined(lambda tau: self._slope(tau).value, low, high) for low, high in brackets
+        ]
         candidates = np.array([*roots, math.inf])
         curves = self.solution.learning_curves(candidates)
         best = int(np.argmin(curves.score_error))
@@ -179,12 +182,11 @@ class Course:
     def _turns(self) -> list[tuple[float, float]]:
         """Intervals in which the slope of the test loss changes from negative to positive."""
         tau = self._tau[self._tau >= self._before_turns]
-        values = self._slope(tau)
-        turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
-        # beyond the point where the slope is lost in rounding its sign means nothing
-        ends = np.stack([turns, turns + 1])
-        lost = 1e-13 * self.solution.learning_curves(tau[ends]).score_error
-        turns = turns[np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)]
+        slope = self._slope(tau)
+        # where the slope is lost in rounding its sign means nothing
+        known = np.flatnonzero(np.abs(slope.value) > 2.0 * slope.error)
+        tau, rising = tau[known], slope.value[known] > 0.0
+        turns = np.flatnonzero(~rising[:-1] & rising[1:])
         return [(float(tau[i]), float(tau[i + 1])) for i in turns]
 
     def _turns_of_known(self) -> list[tuple[float, float]] | None:
@@ -199,15 +201,16 @@ class Course:
         steps = np.diff(tau)
         if np.any(steps <= 0.0) or np.any(tau[1:] > tau[:-1] * 10.0 ** (1.0 / self._density)):
             return None
-        low = (score[1:-1] < score[:-2]) & (score[1:-1] <= score[2:])
-        # a minimum shallower than rounding is none
-        depth = np.minimum(score[:-2], score[2:]) - score[1:-1]
-        turns = np.flatnonzero(low & (depth > 1e-13 * score[1:-1]))
+        low = np.minimum(score[:-2], score[2:]) - score[1:-1] > ROUNDING * score[1:-1]
+        turns = np.flatnonzero(low)
         brackets = [(float(tau[i]), float(tau[i + 2])) for i in turns]
-        ends = self._slope(np.array(brackets).ravel()).reshape(-1, 2)
-        if np.any(ends[:, 0] >= 0.0) or np.any(ends[:, 1] <= 0.0):
+        slope = self._slope(np.array(brackets).ravel())
+        beyond = np.abs(slope.value) > 2.0 * slope.error
+        signs = np.where(beyond, np.sign(slope.value), 0.0).reshape(-1, 2)
+        real = np.any(signs != 0.0, axis=1)  # others lie where the slope is lost in rounding
+        if np.any(signs[real, 0] >= 0.0) or np.any(signs[real, 1] <= 0.0):
             return None  # the interval does not enclose the root
-        return brackets
+        return [bracket for bracket, there in zip(brackets, real, strict=True) if there]
 
     @lazy
     def tau_gen(self) -> float:
@@ -309,7 +312,7 @@ class Course:
         """
         M = self.solution.diagnostics["support"][1]
         tau = start / (self.solution.model.rate * M) * 10.0 ** -np.arange(0.0, 31.0)
-        slope = self._slope(np.append(tau, 0.0))
+        slope = self._slope(np.append(tau, 0.0)).value
         moved = np.flatnonzero(np.abs(slope[:-1] - slope[-1]) > part * abs(slope[-1]))
         at = 0 if moved.size == 0 else int(moved[-1]) + 1
         if at == tau.size:
@@ -331,7 +334,7 @@ class Course:
     def _curves(self) -> LearningCurves:
         return self.solution.learning_curves(self._tau)
 
-    def _slope(self, tau: Array) -> Array:
+    def _slope(self, tau: Array) -> Estimate:
         return score_error_slope(self.solution.nodes, tau, GradientFlow())
 
     def _first_crossing(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -20,7 +21,7 @@ from dmft_rf.law import Spectrum, spectrum
 from dmft_rf.measure import SpectralNodes, nodes_on
 from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes, Nodes
+from dmft_rf.nodes import Nodes
 from dmft_rf.quadrature import JacobiMatrix
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Ridge, Rule

@@ -47,11 +47,13 @@ class Resolvent:
     iterations: int
 
     @property
+    @ieee
     def q(self) -> Complex:
         """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
         return -1.0 / (self.model.psi_p * self.k)
 
     @property
+    @ieee
     def dq(self) -> Complex:
         """dq/dz = (1/p) Tr (U - z)^{-2}."""
         return self.dk / (self.model.psi_p * self.k**2)
@@ -105,11 +107,13 @@ class GroupedResolvent:
     iterations: int
 
     @property
+    @ieee
     def q(self) -> Complex:
         """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
         return -1.0 / (self.model.psi_p * self.k)
 
     @property
+    @ieee
     def dq(self) -> Complex:
         """dq/dz = (1/p) Tr (U - z)^{-2}."""
         return self.dk / (self.model.psi_p * self.k**2)

@@ -58,7 +58,17 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"base", "numerics", "parameters"},
     ),
     "solution": (
-        {"forms", "kept", "majorants", "nodes", "grouped_nodes", "measure", "dynamics", "solution"},
+        {
+            "closed_nodes",
+            "forms",
+            "kept",
+            "majorants",
+            "nodes",
+            "grouped_nodes",
+            "measure",
+            "dynamics",
+            "solution",
+        },
         {"base", "numerics", "parameters", "spectra"},
     ),
     "files": ({"_output", "_journal", "store"}, {"base", "parameters"}),

@@ -31,8 +31,8 @@ from dmft_rf import (
     spectrum,
 )
 from dmft_rf.activation import NAMED
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import half_plane_contour
-from dmft_rf.nodes import ContourNodes
 
 COMPILED = not numba.config.DISABLE_JIT
 EXAMPLES = int(os.environ.get("DMFT_RF_EXAMPLES", "60" if COMPILED else "8"))

@@ -25,8 +25,8 @@ from dmft_rf import (
     solve,
     spectrum,
 )
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import half_plane_contour
-from dmft_rf.nodes import ContourNodes
 
 TWO = Covariance([0.5, 1.5], [0.5, 0.5])
 WIDE = Covariance([1e-4, 1.0], [0.5, 0.5])

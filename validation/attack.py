@@ -14,6 +14,7 @@ is claimed of each number is held against what must be true of it:
     grouped     the equations for samples in groups, with one group and with two equal classes,
                 against the closed form
     compress    the compressed covariance against the whole one
+    bulks       what the bulks of the spectrum have learned, added, against the train loss
 
 Each comparison gives the ratio |difference|/(sum of the claimed errors). A ratio above 2 is a wrong
 number: FAIL. Refusals (ConvergenceError, ModelError) are allowed and counted by their reason; any
@@ -41,6 +42,7 @@ from dmft_rf import (
     ModelError,
     ScoreModel,
     Solution,
+    bulk_split,
     solve,
 )
 from dmft_rf.contour import contour_in
@@ -168,6 +170,18 @@ def end(solution: Solution, curves: LearningCurves) -> Iterator[Finding]:
         yield compared("end", name, one, math.inf, off, claimed)
 
 
+def bulks(solution: Solution, tau: Array, decay: float) -> Iterator[Finding]:
+    """Together the bulks have removed 1 - L_train, and in the end what can be removed."""
+    one = GradientFlow(weight_decay=decay)
+    split, whole = bulk_split(solution, tau, one), solution.learning_curves(tau, one)
+    off = split.removed.sum(axis=0) - (1.0 - whole.train)
+    claimed = split.error["removed"].sum(axis=0) + whole.error["train"]
+    yield compared("bulks", "removed", one, tau, off, claimed)
+    off = split.removable.sum() - (1.0 - solution.train_limit)
+    claimed = split.error["removable"].sum() + 4e-16
+    yield compared("bulks", "removable", one, math.inf, off, claimed)
+
+
 def attack(one: Case, rng: np.random.Generator) -> Outcome:
     """Every check of one case."""
     out = Outcome(one)
@@ -224,6 +238,11 @@ def attack(one: Case, rng: np.random.Generator) -> Outcome:
             sets.append((solution, there))
             if len(sets) > 2 and check in ("nodes", "grouped"):
                 out.findings += between(f"{check}, fine", sets[1][1], there)
+        if name == "flow" and len(rough.spectrum.bulk_masses) < 8:
+            try:
+                out.findings += bulks(rough, tau, training.decay)
+            except (ConvergenceError, ModelError) as error:
+                refused(error)
         for solution, curves in sets:
             if name != "ridge":
                 out.findings += start(curves)

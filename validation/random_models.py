@@ -147,7 +147,7 @@ def rule(rng: np.random.Generator, name: str, top: float, rate: float) -> Rule:
         return WeightAverage(unit * log_uniform(rng, 1e-3, 1e6), omega, std)
     if name == "descent":
         return GradientDescent(unit * stable * rng.uniform(0.02, 1.98), omega, std)
-    beta = rng.uniform(0.0, 0.95)
+    beta = rng.uniform(0.0, 0.95) if rng.random() < 0.9 else 1.0 - log_uniform(rng, 1e-4, 0.05)
     step = unit * stable * rng.uniform(0.02, 1.98) * (1.0 + beta)
     return HeavyBall(step, omega, std, momentum=beta)
 

@@ -28,6 +28,12 @@ from dmft_rf._jit import njit
 
 
 @njit
+def modulus(x):
+    """|x| without the care for squares beyond the floats."""
+    return np.sqrt(x.real * x.real + x.imag * x.imag)
+
+
+@njit
 def assemble(
     z1, k1, E1, b1, S1, z2, k2, E2, b2, S2, dk, same, m, psi_n, c, signal, noise, eta, tau, Q
 ):
@@ -57,6 +63,7 @@ def assemble(
     V_size = np.empty((nQ, n, n))
     P_size = np.empty((n, n))
     A = np.empty((J, J + nQ + 1), np.complex128)
+    scale = np.empty(J)
     row = np.empty(J)
     w = np.empty(J, np.complex128)
     w_size = np.empty(J)
@@ -84,29 +91,26 @@ def assemble(
                             total += signal[a, f] * Q[s, g] * m[f, g, i, j]
                     CQ[a, s] = total
                     A[a, J + s] = total / psi_n
-                own = E1[i, a] * E2[j, a] / c[a]
-                A[a, a] += own
-                row[a] = abs(own)
-                for b in range(J):
-                    row[a] += abs(A[a, b])
-            lost = _reduce(A, J, row)
+                A[a, a] += E1[i, a] * E2[j, a] / c[a]
+                scale[a] = np.sqrt(modulus(E1[i, a] * E2[j, a]) / c[a])
+            lost = _reduce(A, J, scale, row)
             bb = b1[i] * b2[j]
             both = b1[i] * S1[i] + b2[j] * S2[j]
-            both_size = abs(b1[i] * S1[i]) + abs(b2[j] * S2[j])
+            both_size = modulus(b1[i] * S1[i]) + modulus(b2[j] * S2[j])
             if same and i == j:
                 secant = dk[i]
-                secant_size = abs(secant)
+                secant_size = modulus(secant)
             else:
                 secant = (k1[i] - k2[j]) / (z1[i] - z2[j])
-                secant_size = (abs(k1[i]) + abs(k2[j])) / abs(z1[i] - z2[j])
+                secant_size = (modulus(k1[i]) + modulus(k2[j])) / modulus(z1[i] - z2[j])
             P[i, j] = bb * m[0, 0, i, j]
-            size = abs(P[i, j])
+            size = modulus(P[i, j])
             for a in range(J):
                 w[a] = tau[a] - eta[a] * both + bb * C1[a]
-                w_size[a] = tau[a] + abs(eta[a]) * both_size + abs(bb * C1[a])
+                w_size[a] = tau[a] + abs(eta[a]) * both_size + modulus(bb * C1[a])
                 P[i, j] += w[a] * A[a, J + nQ]
-                size += lost * w_size[a] * abs(A[a, J + nQ])
-            size = size * abs(secant) + abs(P[i, j]) * secant_size
+                size += lost * w_size[a] * modulus(A[a, J + nQ])
+            size = size * modulus(secant) + modulus(P[i, j]) * secant_size
             P[i, j] *= secant
             for s in range(nQ):
                 u = 0.0j
@@ -115,15 +119,17 @@ def assemble(
                 value_size = 0.0
                 for f in range(F):
                     u += Q[s, f] * m[f, 0, i, j]
-                u_size = abs(u)
+                u_size = modulus(u)
                 for a in range(J):
                     u += CQ[a, s] * A[a, J + nQ]
-                    u_size += lost * abs(CQ[a, s] * A[a, J + nQ])
+                    u_size += lost * modulus(CQ[a, s] * A[a, J + nQ])
                     value += w[a] * A[a, J + s]
-                    value_size += lost * w_size[a] * abs(A[a, J + s])
+                    value_size += lost * w_size[a] * modulus(A[a, J + s])
                 V[s, i, j] = value + kk * u * P[i, j]
                 V[s, j, i] = V[s, i, j] if same else V[s, i, j].conjugate()
-                V_size[s, i, j] = value_size + abs(kk) * (u_size * abs(P[i, j]) + abs(u) * size)
+                V_size[s, i, j] = value_size + modulus(kk) * (
+                    u_size * modulus(P[i, j]) + modulus(u) * size
+                )
                 V_size[s, j, i] = V_size[s, i, j]
             P[j, i] = P[i, j] if same else P[i, j].conjugate()
             P_size[i, j] = P_size[j, i] = size
@@ -131,23 +137,30 @@ def assemble(
 
 
 @njit
-def _reduce(A, J, row):
-    """Gauss-Jordan with row pivoting: the columns from J on become A^{-1} of what they were.
+def _reduce(A, J, scale, row):
+    """The columns from J on become A^{-1} of what they were, by Gauss-Jordan with row pivoting.
 
-    Returns the largest quotient of a row's size, in ``row``, and its pivot: what pivots have lost.
+    Rows and columns are divided by ``scale`` first, which makes the first terms of the diagonal 1.
+    Returns the largest quotient of a row's size, left in ``row``, and its pivot: what pivots lose.
     """
     width = A.shape[1]
+    for i in range(J):
+        row[i] = 1.0
+        for j in range(width):
+            A[i, j] /= scale[i] * scale[j] if j < J else scale[i]
+            if j < J:
+                row[i] += modulus(A[i, j])
     lost = 1.0
     for i in range(J):
         pivot = i
         for r in range(i + 1, J):
-            if abs(A[r, i]) > abs(A[pivot, i]):
+            if modulus(A[r, i]) > modulus(A[pivot, i]):
                 pivot = r
         if pivot != i:
             for j in range(width):
                 A[i, j], A[pivot, j] = A[pivot, j], A[i, j]
             row[i], row[pivot] = row[pivot], row[i]
-        lost = max(lost, row[i] / abs(A[i, i]))
+        lost = max(lost, row[i] / modulus(A[i, i]))
         inverse = 1.0 / A[i, i]
         for j in range(i, width):
             A[i, j] *= inverse
@@ -156,4 +169,7 @@ def _reduce(A, J, row):
                 factor = A[r, i]
                 for j in range(i, width):
                     A[r, j] -= factor * A[i, j]
+    for i in range(J):
+        for j in range(J, width):
+            A[i, j] /= scale[i]
     return lost

@@ -97,11 +97,13 @@ class PencilSpectrum:
         return self.support.edges
 
     @property
+    @ieee
     def bulk_masses(self) -> Array:
         """Exact mass of each bulk, shape (n_bulks,)."""
         return self.support.masses / self.support.total
 
     @property
+    @ieee
     def atoms(self) -> Array:
         """(location, mass) of each atom, shape (n_atoms, 2)."""
         return self.support.atoms / np.array([1.0, self.support.total])

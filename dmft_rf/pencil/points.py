@@ -82,6 +82,7 @@ class Points:
         return self.trace(f"{name}_out", f"{name}_in", weight)
 
     @property
+    @ieee
     def q(self) -> Complex:
         """Stieltjes transform of the spectral law: (1/N) Tr (H - z)^{-1}, N the size of H."""
         u = self.system.pencil.resolvent
