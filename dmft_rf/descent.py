@@ -20,8 +20,9 @@ from dmft_rf.errors import ModelError
 from dmft_rf.region import Region
 from dmft_rf.rules import Array, Rule, require, slack
 
-# so many steps of momentum are made one by one
-_FEW = 40
+# so many steps of momentum are made one by one; after more, two roots whose powers differ by less
+# than this factor are taken together
+_FEW, _CLOSE = 40, 0.1
 
 
 @ieee
@@ -182,32 +183,30 @@ class HeavyBall(_Steps):
         z = np.asarray(rate * self.step * (x + self.weight_decay), dtype=complex)
         count = self.counts(tau)
         k = np.where(np.isinf(count), 0.0, count)[:, None]
-        half = 0.5 * (1.0 + beta - z)
-        root = np.sqrt(half * half - beta)
-        root = np.where((half.conj() * root).real < 0.0, -root, root)
-        w = half + root
-        v = beta / w
-        log_w = log1p(-z / (1.0 - v))  # (1 - w)(1 - v) = z keeps the digits of w close to 1
-        log_v = np.log(v)
+        # 1 - w and 1 - v, of sum 1 - beta + z and product z, keep the digits of roots close to 1
+        middle = 0.5 * (1.0 - beta + z)
+        root = np.sqrt(middle * middle - z)
+        root = np.where(((1.0 - middle).conj() * root).real < 0.0, -root, root)
+        from_v = middle + root
+        from_w = z / from_v
+        w, v = 1.0 - from_w, 1.0 - from_v
+        log_w, log_v = log1p(-from_w), log1p(-from_v)
         ratio = log_v - log_w
-        double = np.abs(ratio) < 0.1
-        gap = np.where(double, 1.0, 2.0 * root)
-        small = np.where(double & (ratio != 0.0), ratio, -1.0)
+        small = np.where(ratio == 0.0, -1.0, ratio)
 
         def difference(n: Array) -> Array:
             grown = np.where(ratio == 0.0, n, np.expm1(n * small) / np.expm1(small))
-            near = _power(log_w, n - 1.0) * grown
-            return np.where(double, near, (_power(log_w, n) - _power(log_v, n)) / gap)
+            return _power(log_w, n - 1.0) * grown
 
         left = difference(k + 1.0) - beta * difference(k)
-        # 1 - w = z/(1 - v) with its digits
         learned = (
-            w * (1.0 - v) * _power_minus_one(log_w, k)
-            - v * z / (1.0 - v) * _power_minus_one(log_v, k)
-        ) / -gap
-        learned = np.where(double, 1.0 - left, learned)
-        learned = np.where(k <= _FEW, _first_steps(z, beta, np.minimum(k, _FEW)), learned)
-        left = np.where(np.abs(learned) < 0.5, 1.0 - learned, left)
+            w * from_v * _power_minus_one(log_w, k) - v * from_w * _power_minus_one(log_v, k)
+        ) / (w * np.expm1(small))
+        few = np.broadcast_to(k <= _FEW, learned.shape)
+        i, j = np.nonzero((np.abs(k * ratio) < _CLOSE) & ~few)
+        learned[i, j] = z[j] * _close_roots(log_w[j], log_v[j], k[i, 0])
+        learned = np.where(few, _first_steps(z, beta, np.minimum(k, _FEW)), learned)
+        left = np.where(np.abs(left) > 0.1, 1.0 - learned, left)
         if not np.iscomplexobj(x):
             left, learned = left.real, learned.real
         start, forever = (count == 0.0)[:, None], np.isinf(count)[:, None]
@@ -240,6 +239,24 @@ class HeavyBall(_Steps):
     def check(self, top: float, rate: float) -> None:
         """Raise ModelError unless eta' (top + omega) < 2 (1 + beta)."""
         self._diverges(top, rate, 2.0 * (1.0 + self.momentum))
+
+
+def _close_roots(log_w: Array, log_v: Array, k: Array) -> Array:
+    """(1 - r_k)/z = [G(log w) - G(log v)]/(w - v), G(c) = e^c + ... + e^{kc}.
+
+    For roots so close that this is a mean of G' between them,
+
+        G'(c) = e^c [k e^{kc} (e^c - 1) - (e^{kc} - 1)]/(e^c - 1)^2.
+    """
+    gap = log_w - log_v
+    total = np.zeros_like(gap)
+    for node, weight in zip(*np.polynomial.legendre.leggauss(6), strict=True):
+        c = log_v + 0.5 * (1.0 + node) * gap
+        step = _power_minus_one(c, np.ones_like(k))
+        slope = k * _power(c, k) * step - _power_minus_one(c, k)
+        total += 0.5 * weight * _power(c, np.ones_like(k)) * slope / (step * step)
+    grown = np.where(gap == 0.0, 1.0, np.expm1(gap) / np.where(gap == 0.0, 1.0, gap))
+    return total / (np.exp(log_v) * grown)
 
 
 def _first_steps(z: Array, beta: float, k: Array) -> Array:

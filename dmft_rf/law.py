@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.estimate import EPS
+from dmft_rf.estimate import EPS, ROUNDING
 from dmft_rf.grouped_support import GroupedSupportFinder, RealPoint
 from dmft_rf.kernels import fixed_point, grouped
 from dmft_rf.model import ScoreModel
@@ -182,7 +182,8 @@ class Spectrum:
         """Nodes lambda - s^2, weights with the density in them, and the error of the mass."""
         x, w = self.panels.rule(_NODES)
         w = w * self._density_at(x)
-        error = 0.0
+        # the exact masses, and the sum that checks them, have rounding of their own
+        error = ROUNDING + abs(float(self.bulk_masses.sum() + self.atoms[:, 1].sum()) - 1.0)
         for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True):
             error += abs(float(w[(x > low) & (x < high)].sum()) - float(mass))
         return x, w, error
@@ -267,7 +268,7 @@ class Spectrum:
 
     @property
     def mass_error(self) -> float:
-        """Sum over the bulks of |integral of the density - exact mass|."""
+        """Sum over the bulks of |integral of the density - exact mass|, and rounding."""
         return self._quadrature[2]
 
     def moment(self, k: int) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.estimate import ROUNDING
 from dmft_rf.kernels import dyson
 from dmft_rf.law import Panels
 from dmft_rf.pencil.support import Place, Search, Support, find_support
@@ -194,7 +195,9 @@ class PencilSpectrum:
     @lazy
     def _quadrature(self) -> tuple[Array, Array, float]:
         """Nodes, weights with the density in them, and the error of the mass."""
-        nodes, weights, error = [], [], 0.0
+        nodes, weights = [], []
+        # the exact masses, and the sum that checks them, have rounding of their own
+        error = ROUNDING + abs(float(self.bulk_masses.sum() + self.atoms[:, 1].sum()) - 1.0)
         gaps: list[float] = []
         for bulk, mass in zip(self._bulks, self.bulk_masses, strict=True):
             total = 0.0
@@ -219,7 +222,7 @@ class PencilSpectrum:
         if gaps:
             raise _GapError(*gaps)
         if not nodes:
-            return np.zeros(0), np.zeros(0), 0.0
+            return np.zeros(0), np.zeros(0), error
         return np.concatenate(nodes), np.concatenate(weights), error
 
     def _resolved(self, piece: _Piece, mass: float) -> tuple[Array, Array]:
@@ -268,7 +271,7 @@ class PencilSpectrum:
 
     @property
     def mass_error(self) -> float:
-        """Sum over the bulks of |integral of the density - exact mass|."""
+        """Sum over the bulks of |integral of the density - exact mass|, and rounding."""
         return self._quadrature[2]
 
     def moment(self, k: int) -> float:
