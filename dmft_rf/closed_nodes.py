@@ -101,6 +101,7 @@ class ContourNodes(Nodes):
         """What 1 - g <lambda^2 r_1 r_2> loses, twice, and differences between neighbours."""
         s, (plain, mixed, plain_loses, mixed_loses) = self.resolvent, self._pairs
         per_E = self.model.coefficients.gamma2 / math.sqrt(self.model.psi_n) / s.E
+        cancelled = np.maximum.outer(self._cancelled, self._cancelled)
         total = np.zeros(plain.shape[1:])
         for V, m, k, E, loses in (
             (self.variance[0], plain, s.k, per_E, plain_loses),
@@ -108,7 +109,7 @@ class ContourNodes(Nodes):
         ):
             sample = np.multiply.outer(per_E, E) * m[2]
             inner = (1.0 + np.abs(sample) * loses) / np.abs(1.0 - sample)
-            total += np.abs(V) * (lost(s.k, k) + 2.0 * (inner + loses))
+            total += np.abs(V) * (lost(s.k, k) + 2.0 * (inner + loses) * cancelled)
         return total
 
     @lazy

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ellipj, ellipk, ellipkm1, elliprf
 
+from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.elliptic import half_plane, sn_cn_dn
 from dmft_rf.region import Region
 
@@ -86,6 +87,17 @@ def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
 
 
 def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
+    """The contour of ``region``; ConvergenceError where floats cannot tell its nodes apart."""
+    contour = _contour_in(region, m, M, nodes)
+    if np.any(np.diff(contour.z) == 0.0):
+        raise ConvergenceError(
+            f"a contour around [{m!r}, {M!r}] between {region.start!r} and {region.end!r} is "
+            "narrower than the distance of neighbouring floats"
+        )
+    return contour
+
+
+def _contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
     r"""Contour inside ``region`` around [m, M], start < m < M < end, with ``nodes`` upper nodes.
 
     With z measured from the left end of the region: the disc with diameter (0, end) is the
@@ -136,9 +148,15 @@ def flattened(region: Region, m: float, M: float) -> tuple[float, float]:
     if math.isinf(end):
         return m, M
     if region.beta == 0.0:
-        return m / (1.0 - m / end), M / (1.0 - M / end)
+        return _in_half_plane(m, end), _in_half_plane(M, end)
     scale = 2.0 * (1.0 + region.beta) / end
     return _seen(scale * m, region.beta), _seen(scale * M, region.beta)
+
+
+def _in_half_plane(x: float, end: float) -> float:
+    """u at a real point x of the disc; inf at its right end, or where rounding puts it there."""
+    rest = 1.0 - x / end
+    return x / rest if rest > 0.0 else math.inf
 
 
 def _seen(y: float, beta: float) -> float:
@@ -177,7 +195,7 @@ def _dn(x: float, K: float, k_prime: float) -> float:
 
 def nodes_for(m: float, M: float, rtol: float) -> float:
     """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/30000 (half-plane)."""
-    if math.isinf(M):
+    if not 0.0 < m <= M < math.inf:  # the region leaves no room
         return math.inf
     rate = math.pi**2 / (2.0 * (math.log(M) - math.log(m)) + 3.0)
     return max(8, math.ceil(math.log(3e4 / rtol) / rate))

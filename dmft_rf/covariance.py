@@ -393,9 +393,13 @@ class Covariance:
 
     @ieee
     def from_rule(self, nodes: NDArray[np.float64], weights: NDArray[np.float64]) -> Covariance:
-        """Return the law with these atoms instead, of the same label, dimension and samples."""
+        """Return the law with these atoms instead, of the same label, dimension and samples.
+
+        The mean, which the coefficients of every activation depend on, is kept to the last digits.
+        """
+        nodes = np.maximum(nodes, 0.0)
         return Covariance(
-            np.maximum(nodes, 0.0),
+            nodes * (self.mean * weights.sum() / float(weights @ nodes)),
             weights,
             label=self.label,
             dimension=self.dimension,

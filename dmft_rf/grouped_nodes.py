@@ -129,7 +129,7 @@ class GroupedNodes(Nodes):
         """The sizes of what both are made of, added."""
         sizes = sum(pairs.V_size for pairs in self.pairs)
         size: Array = np.tensordot(np.abs(self.groups.test), sizes, 1)
-        return size
+        return size * np.maximum.outer(self._cancelled, self._cancelled)
 
     @lazy
     def exact(self) -> Exact:
@@ -183,7 +183,8 @@ class GroupedNodes(Nodes):
         plain, mixed = self.pairs
         one, one_size = self._fresh(plain, False)
         two, two_size = self._fresh(mixed, True)
-        return Form.of(one, two, one_size + two_size)
+        sizes = (one_size + two_size) * np.maximum.outer(self._cancelled, self._cancelled)
+        return Form.of(one, two, sizes)
 
     def _fresh(self, pairs: Pairs, mixed: bool) -> tuple[Complex, Array]:
         """The two-point function and the sizes of its terms."""

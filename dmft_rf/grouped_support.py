@@ -39,6 +39,8 @@ _TOLERANCE = 1e-10
 # the density of a narrow bulk carries the rounding of its place
 _ROUNDING = 50.0 * EPS
 _MOST_PANELS = 3000
+# a point this close to an edge, relative to where it is, may be taken to lie on its other side
+_AT_EDGE = 1e-10
 _BISECTIONS = 60
 
 
@@ -201,6 +203,10 @@ class GroupedSupportFinder:
             self._edge(point.k, point.e, step),
             self.above(point.k, point.e),
         )
+        if not low < gap.low <= gap.high < high:
+            raise ConvergenceError(
+                f"the bulks between {low} and {high} above s_0^2 are too close to be told apart"
+            )
         return [*self.inside(low, gap.low), gap, *self.inside(gap.high, high)]
 
     def above(self, k: float, e: Array) -> float:
@@ -222,7 +228,7 @@ class GroupedSupportFinder:
             half, middle = 0.5 * (right - left), 0.5 * (right + left)
             theta = middle[:, None] + half[:, None] * _NODES
             x, slope = edge_map(low, high, theta)
-            density, found = self._density(x.ravel())
+            density, found = self._density(x.ravel(), low, high)
             if found is not None:
                 return found
             parts = (density.reshape(x.shape) * slope) @ _WEIGHTS * half
@@ -245,11 +251,12 @@ class GroupedSupportFinder:
             right = np.stack([middle, right], axis=1).ravel()
         return None
 
-    def _density(self, x: Array) -> tuple[Array, RealPoint | None]:
-        """Density at the points, or a physical real solution at one of them."""
+    def _density(self, x: Array, low: float, high: float) -> tuple[Array, RealPoint | None]:
+        """Density at points of (low, high), or a physical real solution at one inside it."""
         k, e, _, _, _, status, _ = grouped.solve_path(x + 0j, *self.arguments)
         real = (status == grouped.CONVERGED) & (np.abs(k.imag) < 1e-9 * np.abs(k))
-        for i in np.flatnonzero(real):
+        inside = np.minimum(x - low, high - x) > _AT_EDGE * x
+        for i in np.flatnonzero(real & inside):
             z, slope, _, found = self.settle(float(k[i].real), np.ascontiguousarray(e[i].real))
             if found is not None and slope > 0.0 and abs(z - x[i]) <= 1e-6 * abs(x[i]):
                 return np.empty(0), RealPoint(z, float(k[i].real), found)

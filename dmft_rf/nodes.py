@@ -133,7 +133,7 @@ class Nodes(ABC):
     @property
     @abstractmethod
     def variance_size(self) -> Array:
-        """The sizes of what both are made of, added, (N, N)."""
+        """The sizes of what both are made of, added, with what r and differences lose, (N, N)."""
 
     @property
     @abstractmethod
@@ -215,7 +215,8 @@ class Nodes(ABC):
         if turning is not None:
             truncation = np.maximum(truncation, self._sums(turning * weighted)[1])
         size = np.abs(transform) if size is None else size
-        rounding = self._rounding(2.0 * np.abs(f) * (np.abs(self.contour.weights) * size))
+        sizes = np.abs(self.contour.weights) * size * self._cancelled
+        rounding = self._rounding(2.0 * np.abs(f) * sizes)
         return Estimate(value, truncation + rounding + 2.0 * self.defect * np.abs(value))
 
     def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
@@ -303,22 +304,19 @@ class Nodes(ABC):
 
     @lazy
     def noise(self) -> Array:
-        """Rounding of what is known at each node, relative to its size, shape (N,).
+        """Rounding of the place of each node and of the unknowns there, relative, shape (N,).
 
-        The nodes are exponentials of numbers up to ln(M/m)/2, which they lose digits to, and
-        functions that vary on the scale of the distance to the support see what is left of it. The
-        unknowns have the rounding of their equations, z as a sum of terms times dk/dz, and r =
-        1/(beta - k) enlarges it where its terms cancel.
+        Nodes and weights are exponentials of numbers up to ln(M/m)/2, which they lose digits to; at
+        the right end of a region nodes lose them in their distance from it only. The unknowns have
+        the rounding of their equations: of z, and of the terms that it is a sum of, times dk/dz.
         """
-        z, start = self.points, self.contour.start
+        z, start, end = self.points, self.contour.start, self.contour.end
         low, high = self._around
-        ratio = (high - start) / (low - start)
-        gap = np.hypot(np.maximum(np.maximum(low - z.real, z.real - high), 0.0), z.imag)
-        near = np.maximum(1.0, np.maximum(np.abs(z), abs(start)) / gap)
-        places = near + 0.5 * math.log(ratio)
+        places = 1.0 + 0.5 * math.log((high - start) / (low - start))
+        moved = places * np.abs(1.0 - (z - start) / (end - start)) + 1.0
         psi_p, k = self.model.psi_p, self.resolvent.k
-        terms = np.abs(z) + psi_p * np.abs(k) * (1.0 + self.bulk_sizes[1])
-        unknowns = terms * np.abs(self.resolvent.dk / k) * self._cancelled
+        terms = np.abs(z - start) * moved + psi_p * np.abs(k) * (1.0 + self.bulk_sizes[1])
+        unknowns = (terms + abs(start)) * np.abs(self.resolvent.dk / k)
         noise: Array = EPS * (places + unknowns)
         return noise
 
@@ -329,7 +327,7 @@ class Nodes(ABC):
 
     @lazy
     def _cancelled(self) -> Array:
-        """Largest |r| times the sizes of what beta - k is a sum of, at each node."""
+        """What r = 1/(beta - k) makes of it at most: |r| times the sizes of its terms, (N,)."""
         g = self.model.groups
         sizes = np.abs(g.count / self._E) @ g.covariances
         sizes += (g.par[2] + np.abs(self.resolvent.k))[:, None]

@@ -15,6 +15,7 @@ from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.estimate import EPS
 from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.kept import Kept
 from dmft_rf.law import Spectrum, spectrum
@@ -43,6 +44,8 @@ _NEGLIGIBLE = 0.1
 # beyond these a solution would not fit a laptop's memory
 _MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
+# what rounding of the atoms of a compression may add to a curve, relative to it
+_OF_ATOMS = 300.0 * EPS
 # atoms that a compression begins with
 _FEWEST_ATOMS = 32
 _MOST_SPECTRAL_NODES = 2500
@@ -60,7 +63,7 @@ class Compression:
         Atoms that are left.
     error : float
         Largest relative difference of train loss, test loss and score error under gradient flow,
-        over all times, from those with a quarter fewer atoms.
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
     """
 
     atoms: int
@@ -355,7 +358,7 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
             probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
         curves = found.learning_curves(probes)
         if before is not None:
-            error = curves.difference(before)
+            error = curves.difference(before) + _OF_ATOMS
             if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
                 diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
                 return replace(
