@@ -4,7 +4,7 @@ Models and rules of every kind are drawn over the whole box (`validation.random_
 is claimed of each number is held against what must be true of it:
 
     tolerance   the curves solved to 1e-6 and to 1e-11, at every time, for every rule
-    nodes       those to 1e-11, and the same with 1.3 times the nodes: errors of rounding alone
+    nodes       those to 1e-11, and the same with 1.3 times the nodes: mostly errors of rounding
     start       at tau = 0: train = test = 1 + kappa^2 Delta_t E, score error = that of the zero
                 network + kappa^2 E, weight_norm = kappa^2 Delta_t, with the initial variance
                 kappa^2 and E = E sigma^2 - mu_0^2, the mean eigenvalue of U
@@ -29,8 +29,10 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +56,7 @@ from dmft_rf.solution import nodes_on_contour
 from validation.random_models import RULES, Case, case, rule, times
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 
 #: a ratio above this one is a wrong number
 ALLOWED = 2.0
@@ -152,7 +155,7 @@ def signs(curves: LearningCurves) -> Iterator[Finding]:
         yield compared("sign", name, curves.rule, curves.tau, below, curves.error[name])
 
 
-def end(solution: Solution, curves: LearningCurves) -> Iterator[Finding]:
+def end(solution: Solution, curves: LearningCurves) -> list[Finding]:
     """The last time is inf: ridge regression, and what an atom at 0 keeps of the start."""
     one = curves.rule
     least = solution.learning_curves(1.0, Ridge(one.decay))
@@ -163,98 +166,98 @@ def end(solution: Solution, curves: LearningCurves) -> Iterator[Finding]:
     extra = {"weight_norm": one.initial_scale**2 * curves.model.Delta_t * kept, "train": 0.0}
     if kept == 0.0:
         extra |= {"test": 0.0, "score_error": 0.0}
+    found = []
     for name, added in extra.items():
         x, y = getattr(curves, name)[-1], getattr(least, name)
         off = 0.0 if math.isinf(x) and math.isinf(y) else x - y - added
         claimed = curves.error[name][-1] + least.error[name]
-        yield compared("end", name, one, math.inf, off, claimed)
+        found.append(compared("end", name, one, math.inf, off, claimed))
+    return found
 
 
-def bulks(solution: Solution, tau: Array, decay: float) -> Iterator[Finding]:
+def reason(error: Exception) -> str:
+    """What was refused, without its numbers."""
+    text = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?j?", "#", str(error))
+    return f"{type(error).__name__}: {' '.join(text.split())}"[:110]
+
+
+def bulks(solution: Solution, tau: Array, decay: float) -> list[Finding]:
     """Together the bulks have removed 1 - L_train, and in the end what can be removed."""
     one = GradientFlow(weight_decay=decay)
     split, whole = bulk_split(solution, tau, one), solution.learning_curves(tau, one)
     off = split.removed.sum(axis=0) - (1.0 - whole.train)
     claimed = split.error["removed"].sum(axis=0) + whole.error["train"]
-    yield compared("bulks", "removed", one, tau, off, claimed)
+    found = [compared("bulks", "removed", one, tau, off, claimed)]
     off = split.removable.sum() - (1.0 - solution.train_limit)
     claimed = split.error["removable"].sum() + 4e-16
-    yield compared("bulks", "removable", one, math.inf, off, claimed)
+    return [*found, compared("bulks", "removable", one, math.inf, off, claimed)]
 
 
 def attack(one: Case, rng: np.random.Generator) -> Outcome:
     """Every check of one case."""
     out = Outcome(one)
 
-    def refused(error: Exception) -> None:
-        text = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?j?", "#", str(error))
-        out.refusals.append(f"{type(error).__name__}: {' '.join(text.split())}"[:110])
+    def tried(what: Callable[[], T]) -> T | None:
+        """What it returns; None, and one more refusal, where it is refused."""
+        try:
+            return what()
+        except (ConvergenceError, ModelError) as error:
+            out.refusals.append(reason(error))
+            return None
 
-    def solved(model: ScoreModel, rtols: tuple[float, ...], compress: bool = False):
-        for rtol in rtols:
-            try:
-                return solve(model, rtol, compress=compress)
-            except (ConvergenceError, ModelError) as error:
-                refused(error)
-        return None
-
-    rough = solved(one.model, (ROUGH,))
+    rough = tried(lambda: solve(one.model, ROUGH))
     if rough is None:
         return out
-    fine = solved(one.model, FINE) or rough
+    fine = next((s for rtol in FINE if (s := tried(partial(solve, one.model, rtol)))), rough)
     others = [(fine, "tolerance")] if fine is not rough else []
-    if math.isinf(fine.horizon):
-        more = math.ceil(1.3 * fine.nodes.points.size)
-        nodes = nodes_on_contour(fine.nodes.law, Region(), more)
-        others.append((replace(fine, nodes=nodes), "nodes"))
-    if one.compress and (less := solved(one.model, (1e-8,), compress=True)) is not None:
-        others.append((less, "compress"))
+    if one.compress:
+        others.append((tried(lambda: solve(one.model, 1e-8, compress=True)), "compress"))
     if one.kind == "closed form":
         law = one.model.covariance
         twice = Mixture([0.5, 0.5], [law.eigenvalues, law.eigenvalues], law.weights)
-        if (two := solved(one.model.replace(covariance=twice), FINE[:1])) is not None:
-            others.append((two, "grouped"))
+        two = tried(lambda: solve(one.model.replace(covariance=twice), FINE[0]))
+        others.append((two, "grouped"))
     low, top = rough.diagnostics["support"]
     for name in RULES:
         training = rule(rng, name, top, one.model.rate)
         tau = times(rng, training, low, top, one.model.rate)
         if rough.hard_edge and training.decay == 0.0:
             tau = tau[:-1] if rng.random() < 0.5 else tau
-        try:
-            here = rough.learning_curves(tau, training)
-        except (ConvergenceError, ModelError) as error:
-            refused(error)
+        here = tried(partial(rough.learning_curves, tau, training))
+        if here is None:
             continue
         sets = [(rough, here)]
         for solution, check in others:
-            if check == "nodes" and name in ("descent", "momentum"):
-                continue  # nodes of their own
-            try:
-                there = solution.learning_curves(tau, training)
-            except (ConvergenceError, ModelError) as error:
-                refused(error)
+            there = solution and tried(partial(solution.learning_curves, tau, training))
+            if there is None:
                 continue
-            out.findings += between("tolerance" if check == "nodes" else check, here, there)
+            out.findings += between(check, here, there)
+            if check == "grouped" and len(sets) > 1:
+                out.findings += between("grouped, fine", sets[1][1], there)
             sets.append((solution, there))
-            if len(sets) > 2 and check in ("nodes", "grouped"):
-                out.findings += between(f"{check}, fine", sets[1][1], there)
+        if len(sets) > 1 and others[0][0] is fine:
+            more = tried(partial(with_more_nodes, fine, tau, training))
+            out.findings += between("nodes", sets[1][1], more) if more is not None else ()
         if name == "flow" and len(rough.spectrum.bulk_masses) < 8:
-            try:
-                out.findings += bulks(rough, tau, training.decay)
-            except (ConvergenceError, ModelError) as error:
-                refused(error)
+            out.findings += tried(partial(bulks, rough, tau, training.decay)) or ()
         for solution, curves in sets:
-            if name != "ridge":
-                out.findings += start(curves)
+            out.findings += start(curves) if name != "ridge" else ()
             out.findings += signs(curves)
             if math.isinf(tau[-1]):
-                try:
-                    out.findings += end(solution, curves)
-                except (ConvergenceError, ModelError) as error:
-                    refused(error)
+                out.findings += tried(partial(end, solution, curves)) or ()
     if one.kind in ("closed form", "compress"):
         out.findings += one_group(fine, rng)
     return out
+
+
+def with_more_nodes(solution: Solution, tau: Array, training: Rule) -> LearningCurves | None:
+    """The same curves on 1.3 times the nodes of their contour, where there is one for all times."""
+    region = training.region(solution.model.rate)
+    if solution.hard_edge or not solution._fits(region):
+        return None
+    count = math.ceil(1.3 * solution._first_nodes(region).points.size)
+    nodes = nodes_on_contour(solution.nodes.law, region, count)
+    return curves_on(nodes, tau, training).require(solution.rtol)
 
 
 def one_group(solution: Solution, rng: np.random.Generator) -> Iterator[Finding]:
@@ -274,8 +277,7 @@ def drawn(seed: int, index: int) -> Outcome:
     try:
         one = case(seed, index)
     except (ModelError, ConvergenceError) as error:
-        text = re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "#", str(error))
-        return Outcome(None, refusals=[f"{type(error).__name__}: {text}"[:110]])
+        return Outcome(None, refusals=[reason(error)])
     try:
         return attack(one, np.random.default_rng([seed, index, 1]))
     except Exception as error:
