@@ -183,6 +183,8 @@ def reason(error: Exception) -> str:
 
 def bulks(solution: Solution, tau: Array, decay: float) -> list[Finding]:
     """Together the bulks have removed 1 - L_train, and in the end what can be removed."""
+    if len(solution.spectrum.bulk_masses) > 7:
+        return []
     one = GradientFlow(weight_decay=decay)
     split, whole = bulk_split(solution, tau, one), solution.learning_curves(tau, one)
     off = split.removed.sum(axis=0) - (1.0 - whole.train)
@@ -238,7 +240,7 @@ def attack(one: Case, rng: np.random.Generator) -> Outcome:
         if len(sets) > 1 and others[0][0] is fine:
             more = tried(partial(with_more_nodes, fine, tau, training))
             out.findings += between("nodes", sets[1][1], more) if more is not None else ()
-        if name == "flow" and len(rough.spectrum.bulk_masses) < 8:
+        if name == "flow":
             out.findings += tried(partial(bulks, rough, tau, training.decay)) or ()
         for solution, curves in sets:
             out.findings += start(curves) if name != "ridge" else ()
