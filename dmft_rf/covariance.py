@@ -25,6 +25,7 @@ from ._checks import (
     real,
     without_rounding,
 )
+from ._text import plain
 from .accumulator import CovarianceAccumulator, real_rows
 from .errors import ModelError
 from .quadrature import JacobiMatrix
@@ -106,6 +107,7 @@ class Covariance:
             label = "isotropic" if lam.size == 1 else f"{lam.size} eigenvalues"
         elif not isinstance(label, str):
             raise ModelError(f"label must be a string, not {label!r}")
+        label = plain(label)  # it stands in tables, files and pictures
         if dimension is not None:
             dimension = count(dimension, "dimension")
         if samples is not None:

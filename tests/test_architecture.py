@@ -20,7 +20,10 @@ ROOT = Path(dmft_rf.__file__).parent
 # From below: modules and packages (with all that is in them), and the layers they may import
 # besides their own. The package itself ("") is the list of public names.
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
-    "base": ({"_version", "_convert", "_jit", "_interrupt", "errors", "estimate", "region"}, set()),
+    "base": (
+        {"_version", "_convert", "_jit", "_interrupt", "_text", "errors", "estimate", "region"},
+        set(),
+    ),
     "numerics": ({"kernels", "contour"}, {"base"}),
     "parameters": (
         {
