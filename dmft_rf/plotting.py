@@ -32,6 +32,7 @@ from dmft_rf._drawing import (
     styled,
     tex,
     titles,
+    unformatted,
 )
 from dmft_rf._output import check_output, replacing
 from dmft_rf._version import __version__
@@ -111,7 +112,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool
         {"Creator": software, "CreationDate": None} if kind == "pdf" else {"Software": software}
     )
     with replacing(place, overwrite=overwrite) as temporary:
-        figure.savefig(temporary, format=kind, metadata=metadata)
+        backend = {"png": "agg", "pdf": "pdf"}[kind]
+        figure.savefig(temporary, format=kind, metadata=metadata, backend=backend)
     return place
 
 
@@ -194,6 +196,7 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
     ----------
     spectrum : PencilSpectrum
     title : str
+        Shown as it is: without formulas.
 
     Returns
     -------
@@ -237,7 +240,7 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
         ax.set_ylim(0.0, 1.08 * top)
         ax.set_ylabel(r"density $\rho(\lambda)$")
     ax.set_xlabel(r"$\lambda$")
-    ax.set_title(title, loc="left", pad=24.0)
+    ax.set_title(unformatted(title), loc="left", pad=24.0)
     legend_above(ax)
     return figure
 
@@ -416,6 +419,11 @@ def plot_scaling(scaling: Scaling) -> Figure:
         what = "samples" if letter == "n" else "features"
         label_decades(upper.xaxis, x * d)
         upper.set_xlabel(rf"{what} ${letter} = {symbol}\,d$  ($d = {d}$)", fontsize=9)
+        n = scaling.model.covariance.samples
+        if letter == "n" and n is not None and x[0] <= n / d <= x[-1]:
+            for axes in (ax, below):
+                mark = f"$n = {n}$ of the data" if axes is below else None
+                axes.axvline(n / d, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), label=mark)
     legend_above(below)
     what = _PARAMETERS[scaling.parameter]
     title = f"Training times against {what}"
@@ -429,7 +437,7 @@ def _times(factor: float) -> Callable[[ArrayLike], ArrayLike]:
 
 def _rule_text(rule: Rule) -> str:
     """Return the rule and its parameters other than 0, in words."""
-    name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower()
+    name = unformatted(re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower())
     values = [
         f"{f.name.replace('_', ' ')} {getattr(rule, f.name):g}"
         for f in fields(rule)
