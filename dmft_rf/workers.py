@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 from typing import Any
 
+from dmft_rf._convert import shown
 from dmft_rf.errors import ModelError, WorkerError
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -117,10 +118,26 @@ def dask_executor(address: str, timeout: float = 10.0) -> Iterator[Executor]:
         raise ModelError(
             "a Dask cluster needs the extra 'dask': pip install 'dmft_rf[dask]'"
         ) from None
-    try:
-        client = Client(address, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ModelError(f"no Dask scheduler at {address!r}: {_text(error)}") from None
+
+    class Cluster(Client):
+        def __del__(self) -> None:
+            """Nothing: it is closed below, and one that never was connected would wait for 20 s."""
+
+    found: list[Any] = []
+
+    def connect() -> None:
+        try:
+            found.append(Cluster(address, timeout=timeout, set_as_default=False))
+        except Exception as error:  # each transport has its own
+            found.append(error)
+
+    # something else that listens there can keep a client waiting beyond its own time limit
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(timeout + 5.0)
+    client = found[0] if found else TimeoutError(f"no answer within {timeout + 5.0:g} s")
+    if isinstance(client, Exception):
+        raise ModelError(f"no Dask scheduler at {shown(address)}: {_text(client)}")
     with client:
         yield client.get_executor()
 
