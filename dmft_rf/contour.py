@@ -68,7 +68,7 @@ class Contour:
 
 def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     """Contour in Re z > 0 around [m, M], 0 < m < M, with ``nodes`` nodes in Im z > 0."""
-    complement = 4.0 * m * M / (m + M) ** 2  # 1 - k^2
+    complement = 4.0 * (m / (m + M)) * (M / (m + M))  # 1 - k^2
     K = float(ellipkm1(complement))
     fall = math.exp(-math.pi * float(ellipk(complement)) / (4.0 * K))
     return Contour(*half_plane(m, M, nodes, K, complement, fall))

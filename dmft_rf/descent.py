@@ -49,8 +49,15 @@ class _Steps(Rule):
     def check_times(self, tau: Array) -> None:
         """Raise ModelError unless each tau is a whole number of steps."""
         finite = tau[np.isfinite(tau)]
-        off = np.abs(finite / self.step - np.rint(finite / self.step))
-        if np.any(off > 1e-6 * np.maximum(1.0, finite / self.step)):
+        with np.errstate(over="ignore"):
+            steps = finite / self.step
+        if np.isinf(steps).any():
+            bad = float(finite[int(np.argmax(steps))])
+            raise ModelError(
+                f"tau is {bad!r}, more steps of {self.step!r} than can be counted; inf is allowed"
+            )
+        off = np.abs(steps - np.rint(steps))
+        if np.any(off > 1e-6 * np.maximum(1.0, steps)):
             bad = float(finite[int(np.argmax(off))])
             raise ModelError(
                 f"tau is {bad!r}, not a whole number of steps of {self.step!r}; "
@@ -155,6 +162,11 @@ class HeavyBall(_Steps):
         if not self.momentum < 1.0:
             raise ModelError(f"momentum is {self.momentum!r}; it must be in [0, 1)")
 
+    @property
+    def _beta(self) -> float:
+        """The momentum; one whose inverse is no float makes no difference and counts as 0."""
+        return self.momentum if self.momentum > 1e-300 else 0.0
+
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """r_k(y), by the closed form of the two-term recurrence."""
         return self._recurrence(x, tau, rate)[0]
@@ -168,7 +180,7 @@ class HeavyBall(_Steps):
         r_k = [w^{k+1} (1 - v) - v^{k+1} (1 - w)]/(w - v) = D_{k+1} - beta D_k with the divided
         difference D_n = (w^n - v^n)/(w - v), and 1 - r_k with 1 - w^k and 1 - v^k instead.
         """
-        beta = self.momentum
+        beta = self._beta
         if beta == 0.0:
             plain = GradientDescent(self.step, self.weight_decay)
             return plain.memory(x, tau, rate), plain._learned(x, tau, rate)
@@ -213,7 +225,7 @@ class HeavyBall(_Steps):
 
     def region(self, rate: float) -> Region:
         """The ellipse from 0 to 2 (1 + beta)/eta' - omega: both roots are below 1 inside."""
-        beta = self.momentum
+        beta = self._beta
         return Region(2.0 * (1.0 + beta) / (rate * self.step) - self.weight_decay, beta)
 
     def check(self, top: float, rate: float) -> None:

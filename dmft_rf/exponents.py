@@ -292,7 +292,7 @@ def _scaling(
         part = _widest(np.log(abscissa), exponents[name], usable, tolerance)
         if part.size >= 3:
             fits[name] = _fit(abscissa, quantities[name], exponents[name], part)
-        if whole.size >= 3:
+        if whole.size >= 3 and abscissa[whole[0]] < abscissa[whole[-1]]:
             global_fits[name] = _fit(abscissa, quantities[name], exponents[name], whole)
     return Scaling(
         model=model,
@@ -339,17 +339,17 @@ def _widest(
 
 def _fit(abscissa: Array, quantity: Array, exponents: Array, part: NDArray[np.intp]) -> PowerLaw:
     """Least squares of log Q on log P over the points ``part``."""
-    from scipy.optimize import curve_fit
-
     x, y = np.log(abscissa[part]), np.log(quantity[part])
-    centre = float(x.mean())
-    (slope, offset), covariance = curve_fit(lambda u, a, b: a * (u - centre) + b, x, y)
+    centre, offset = float(x.mean()), float(y.mean())
+    away = x - centre
+    slope = float(away @ y) / float(away @ away)
+    scatter = float(np.sum((y - offset - slope * away) ** 2)) / (part.size - 2)
     low, high = float(abscissa[part[0]]), float(abscissa[part[-1]])
     local = exponents[part]
     return PowerLaw(
-        exponent=float(slope),
-        exponent_error=float(math.sqrt(covariance[0, 0])),
-        prefactor=math.exp(float(offset) - float(slope) * centre),
+        exponent=slope,
+        exponent_error=math.sqrt(scatter / float(away @ away)),
+        prefactor=math.exp(offset - slope * centre),
         low=low,
         high=high,
         decades=math.log10(high / low),

@@ -196,6 +196,8 @@ class Spectrum:
         kept: list[tuple[Array, Array]] = []
         total, count = 0.0, 0
         # the density of a narrow bulk carries the rounding of its place
+        if not high > low:
+            raise ConvergenceError(f"a bulk at lambda - s^2 = {high:g} is narrower than rounding")
         rounding = 5.0 * EPS * high / (high - low)
         while left.size and count < _MOST_PANELS:
             middle = 0.5 * (left + right)

@@ -171,13 +171,17 @@ class ScoreModel:
 
 
 def checked_draws(value: Any) -> float:
-    """``value`` as an integer >= 1 (as a float) or infinity; ModelError otherwise."""
-    allowed = "it must be an integer >= 1, or math.inf for the exact average over the noise"
+    """``value`` as an integer from 1 to 1e13 (as a float) or infinity; ModelError otherwise.
+
+    More draws than that differ from the exact average by less than rounding.
+    """
+    allowed = "it must be an integer from 1 to 1e13, or inf for the exact average over the noise"
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise ModelError(f"noise_draws is {value!r}; {allowed}") from None
-    if isinstance(value, bool) or not number >= 1.0 or (number != math.inf and number % 1.0):
+    whole = 1.0 <= number <= 1e13 and number % 1.0 == 0.0
+    if isinstance(value, bool) or not (whole or number == math.inf):
         raise ModelError(f"noise_draws is {value!r}; {allowed}")
     return number
 

@@ -293,7 +293,7 @@ class WeightAverage(Rule):
 
 def _exprel(u: Array) -> Array:
     """(e^u - 1)/u."""
-    zero = u == 0.0
+    zero = np.abs(u) < 1e-300
     return np.where(zero, 1.0, np.expm1(u) / np.where(zero, 1.0, u))
 
 
@@ -327,7 +327,10 @@ def slack(tau: float, rate: float) -> float:
 
 
 def require(name: str, value: Any, *, positive: bool = False) -> None:
-    """Raise ModelError unless ``value`` is a finite number >= 0, or > 0."""
+    """Raise ModelError unless ``value`` is a number from 0, or from 1e-100, to 1e100.
+
+    Its squares and products are then floats.
+    """
     allowed = "> 0" if positive else ">= 0"
     try:
         number = float(value)
@@ -335,3 +338,6 @@ def require(name: str, value: Any, *, positive: bool = False) -> None:
         raise ModelError(f"{name} is {value!r}; it must be a number {allowed}") from None
     if not math.isfinite(number) or number < 0.0 or (positive and number == 0.0):
         raise ModelError(f"{name} is {value!r}; it must be finite and {allowed}")
+    if number > 1e100 or (positive and number < 1e-100):
+        least = "1e-100" if positive else "0"
+        raise ModelError(f"{name} is {value!r}; it must be between {least} and 1e100")

@@ -87,6 +87,8 @@ def _positive(name: str, value: Any) -> float:
         number = float("nan")
     if not (np.isfinite(number) and number > 0.0):
         raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
+    if not 1e-100 <= number <= 1e100:  # of which squares and ratios are floats
+        raise ModelError(f"{name} is {value!r}; it must be between 1e-100 and 1e100")
     return number
 
 
