@@ -35,14 +35,15 @@ from dmft_rf._interrupt import held_back
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
 _DIGEST = hashlib.sha256().digest_size
 
 
 def njit(function: F) -> F:
     """Compile ``function`` in nopython mode, with a disk cache where one can be kept."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return np.errstate(divide="ignore", invalid="ignore", over="ignore")(function)
-    kernel: Any = numba.njit(fastmath=False, error_model="numpy")(function)
+    kernel: Any = numba.njit(**_OPTIONS)(function)
     # LLVM's callbacks drop interruptions
     kernel.compile = held_back()(kernel.compile)
     if os.environ.get("DMFT_RF_CACHE", "1") != "0":
@@ -83,7 +84,7 @@ class _Files:
 
     def __init__(self, folder: Path, base: str, stamp: Any):
         self._folder, self._base = folder, base
-        self._origin = f"{numba.__version__} {stamp!r}"
+        self._origin = f"{numba.__version__} {_OPTIONS} {stamp!r}"
 
     def load(self, key: Any) -> Any:
         """Return what was saved under ``key``, or None."""
