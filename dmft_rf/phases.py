@@ -51,21 +51,30 @@ TIME_REGIONS = ("learning", "generalization", "memorization")
 UNKNOWN = -1
 PLANES = ("psi_p", "t", "tau")
 
-DEFINITIONS = {
+_EVERYWHERE = {
     "relative_gap": "g = (test minus training loss)/(1 - L_floor), the generalization gap in units "
     "of what the exact score gains on no network",
     "ratio": "score error over its minimum along training",
+    "n_star": "largest psi_n at which g(inf) = level",
+    "tau_gen": "first time at which the score error has made 90 % of its way to its minimum",
+}
+_IN_SAMPLES = {
+    **_EVERYWHERE,
     "memorization": "g(c tau_gen) > level: overfitting comes with learning",
     "dynamical regularization": "g(c tau_gen) <= level < g(inf): stopping early prevents it",
     "architectural regularization": "g(inf) <= level: the network cannot fit the sample",
+    "n_window": "largest psi_n at which g(c tau_gen) = level",
+}
+_IN_TIME = {
+    **_EVERYWHERE,
     "learning": "tau < tau_gen, and g has not reached the level",
     "generalization": "tau >= tau_gen, and g has not reached the level",
-    "n_window": "largest psi_n at which g(c tau_gen) = level",
-    "n_star": "largest psi_n at which g(inf) = level",
-    "tau_gen": "first time at which the score error has made 90 % of its way to its minimum",
+    "memorization": "g has reached the level: tau >= tau_overfit",
     "tau_opt": "time of the minimum of the test loss",
     "tau_overfit": "first time at which g reaches the level; inf if never",
 }
+DEFINITIONS = {"psi_p": _IN_SAMPLES, "t": _IN_SAMPLES, "tau": _IN_TIME}
+"""What each region, boundary and map of a plane is, by the plane's other axis."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,11 @@ class PhaseDiagram:
     rtol: float
     failures: dict[str, str]
     sweeps: dict[str, Sweep]
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """What each region, boundary and map of this plane is, in one sentence, by name."""
+        return DEFINITIONS[self.y]
 
 
 def phase_diagram(

@@ -228,6 +228,8 @@ def test_command_prints_and_writes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no score model"):
         stored.model()
     again = run(EXAMPLES / "anticommutator.toml", "--plot", picture)
+    assert again.exit_code == 0
+    again = run(EXAMPLES / "anticommutator.toml", "--out", results)
     assert again.exit_code == 2
 
 

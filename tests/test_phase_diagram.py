@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -98,6 +99,22 @@ def test_boundaries_are_where_the_definitions_say(diagram):
                 MODEL, {"psi_n": [psi_n], diagram.y: value}, quantity, multiple=2.0
             ).quantities[quantity][0]
             assert found == pytest.approx(level, rel=1e-3)
+
+
+def test_definitions_are_those_of_the_plane(diagram):
+    """Of regions and boundaries, and of what a definition refers to: no more, no less."""
+    definitions = diagram.definitions
+    shown = {*diagram.region_names, *diagram.boundaries, "relative_gap", "ratio"}
+    used = {
+        name
+        for name in definitions.keys() - shown
+        if any(name in text for key, text in definitions.items() if key != name)
+    }
+    assert definitions.keys() == shown | used
+    # regions are told apart by the time in one plane, by the multiple c in the others
+    text = definitions["memorization"]
+    assert ("c tau_gen" in text) == (diagram.y != "tau")
+    assert ("tau_overfit" in text) == (diagram.y == "tau")
 
 
 def test_the_grid_of_the_map_does_not_move_the_boundary():
@@ -215,6 +232,37 @@ def test_command(tmp_path, warm_matplotlib):
     again = run("--points", 3, "--out", tmp_path / "a.h5")
     assert again.returncode == 0
     assert "architectural regularization" in again.stdout
+
+
+@pytest.mark.parametrize("plane", ["n-p", "n-t", "n-tau"])
+def test_footnotes_explain_what_is_in_the_tables(plane):
+    """Each term of a table has a definition, and each definition a term of a table."""
+    arguments = ["phase-diagram", "--plane", plane, "--n-points", "3", "--points", "3"]
+    answer = CliRunner().invoke(app, arguments)
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    tables, _, notes = answer.stdout.partition("\n\ng = ")
+    regions, boundaries = tables.split("Boundaries")
+    title, columns = boundaries.splitlines()[:2]
+    terms = {*columns.split()[1:], *re.findall(r"(\w+) = ", title)}
+    names = [*REGIONS, *TIME_REGIONS]
+    rows = [line for line in regions.splitlines() if line.startswith(tuple(names))]
+    assert len(rows) == 3
+    explained = set(re.findall(r"^(\w+): ", notes, re.MULTILINE))
+    within = {name for name in ("tau_gen",) if name in regions + notes}
+    assert explained == terms | within
+    assert "tau_mem" not in answer.stdout
+    for word in ("c tau_gen", "tau_overfit"):
+        assert (word in answer.stdout) == ((plane == "n-tau") == (word == "tau_overfit"))
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    results, definitions = found["results"], found["definitions"]
+    assert terms == set(results["boundaries"])
+    assert {*terms, *results["region_names"], *within} == definitions.keys() - {
+        "relative_gap",
+        "ratio",
+    }
+    for row, name in zip(rows, results["region_names"], strict=True):
+        assert row.startswith(name)
+        assert definitions[name][:20] in row
 
 
 @pytest.mark.parametrize(

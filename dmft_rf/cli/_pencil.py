@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from dmft_rf._text import plain
 from dmft_rf._version import __version__
 from dmft_rf.cli._finish import finish
 from dmft_rf.cli._options import OutputOptions, PencilOptions
@@ -51,7 +52,7 @@ def _begin(options: PencilOptions, stated: PencilFile, law: PencilSpectrum) -> R
         {
             "command": "pencil",
             "package_version": __version__,
-            "file": str(options.file),
+            "file": plain(str(options.file)),
             "parameters": stated.values,
             "blocks": pencil.blocks,
             "unknowns": [str(pencil.dyson.unknowns[n]) for n in pencil.dyson.minimal],
