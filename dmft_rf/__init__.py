@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dmft_rf._version import __version__
-from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError
+from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError, missing
 
 if TYPE_CHECKING:
     from dmft_rf.activation import Activation
@@ -59,6 +59,21 @@ _HOME = {
     "timescales": "relaxation",
 }
 
+# modules with names of their own, loaded when they are first used: dmft_rf.units.time_from_steps
+_MODULES = (
+    "coefficients",
+    "data",
+    "datasets",
+    "errors",
+    "pencil",
+    "phaseplot",
+    "plotting",
+    "points",
+    "store",
+    "thresholds",
+    "units",
+)
+
 __all__ = [
     "Activation",
     "BulkSplit",
@@ -96,12 +111,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"dmft_rf.{name}")
     if name not in _HOME:
-        raise AttributeError(f"module 'dmft_rf' has no attribute {name!r}")
+        raise AttributeError(missing("dmft_rf", name, __dir__()), name=name)
     value = getattr(import_module(f"dmft_rf.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_MODULES})

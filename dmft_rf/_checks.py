@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._convert import LARGEST, floats, regular
 from .accumulator import real_rows
 from .errors import ModelError
 
 MAX_ATOMS = 4096
 """Largest number of distinct eigenvalues: each costs time in every solver step."""
 
-SMALLEST, LARGEST = 1e-150, 1e150
-"""Range of the largest eigenvalue, so that its square is a float."""
+SMALLEST = 1 / LARGEST
+"""Lower limit of the largest eigenvalue, so that its square is a float."""
 
 _SUM_TOLERANCE = 1e-9  # how far from 1 given weights may sum
-_SYMMETRY = 1e-8  # relative asymmetry forgiven in a matrix (one computed in single precision)
+_SYMMETRY = 1e-8  # relative asymmetry forgiven in a matrix
 _NEGATIVE = 1e-10  # relative size of negative eigenvalues forgiven in a matrix
 _EPS = float(np.finfo(np.float64).eps)
+_HALF = 1e-4  # above this the rounding of a matrix spoils its small eigenvalues
 
 
 def distinct_atoms(
@@ -36,7 +37,10 @@ def distinct_atoms(
             raise ModelError(f"{lam.size} eigenvalues cannot have {w.size} weights")
         total = math.fsum(w) if w.max() <= 2 else math.inf  # fsum raises where it overflows
         if not abs(total - 1.0) <= _SUM_TOLERANCE:
-            raise ModelError(f"weights must sum to 1 within {_SUM_TOLERANCE:g}, not to {total!r}")
+            raise ModelError(
+                f"weights must sum to 1 within {_SUM_TOLERANCE:g}, not to {total!r}; divide them "
+                "by their sum"
+            )
         lam, w = lam[w > 0], w[w > 0]
     lam, where = np.unique(lam + 0.0, return_inverse=True)  # + 0.0 turns -0.0 into 0.0
     w = np.asarray(np.bincount(where, weights=w), dtype=np.float64)
@@ -63,6 +67,7 @@ def distinct_atoms(
 def matrix_spectrum(matrix: ArrayLike) -> NDArray[np.float64]:
     """Return the eigenvalues >= 0, shape (d,), of a covariance matrix, shape (d, d)."""
     a = real_rows(matrix, "a covariance matrix")
+    coarse = entry_rounding(matrix)
     if a.shape[0] != a.shape[1]:
         raise ModelError(f"a covariance matrix must be square, not of shape {a.shape}")
     if not np.isfinite(a).all():
@@ -71,65 +76,46 @@ def matrix_spectrum(matrix: ArrayLike) -> NDArray[np.float64]:
     if size > LARGEST:
         raise ModelError(f"a covariance matrix must be below {LARGEST:g}, not {size:g}")
     gap = float(np.abs(a - a.T).max())
-    if gap > _SYMMETRY * size:
+    if gap > max(_SYMMETRY, 4.0 * coarse) * size:
         raise ModelError(f"a covariance matrix must be symmetric: S - S^T reaches {gap:g}")
     lam = np.linalg.eigvalsh(0.5 * (a + a.T))
-    if lam[0] < -_NEGATIVE * max(lam[-1], 0.0):
+    if lam[0] < -max(_NEGATIVE * max(lam[-1], 0.0), coarse * float(np.linalg.norm(lam))):
+        advice = "; compute it in double precision" if coarse else ""
         raise ModelError(
             "a covariance matrix must be positive semi-definite: "
-            f"its smallest eigenvalue is {lam[0]:g}, its largest {lam[-1]:g}"
+            f"its smallest eigenvalue is {lam[0]:g}, its largest {lam[-1]:g}{advice}"
         )
-    return without_rounding(lam)
+    return without_rounding(lam, coarse)
 
 
-def without_rounding(lam: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Set to 0 the eigenvalues, shape (d,), that the rounding of a d x d eigensolver explains."""
-    return np.where(lam > (lam.size + 64) * _EPS * lam[-1], lam, 0.0)
+def entry_rounding(matrix: ArrayLike) -> float:
+    """Relative rounding of the entries of a matrix that is not in double precision; else 0.
+
+    Times the Frobenius norm it is twice what the eigenvalues of a stored matrix can have moved.
+    """
+    dtype = regular(matrix, "a matrix", booleans=True).dtype
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < 8 else 0.0
+
+
+def without_rounding(lam: NDArray[np.floating], coarse: float = 0.0) -> NDArray[np.float64]:
+    """Set to 0 the eigenvalues, shape (d,), that rounding explains.
+
+    That of a d x d eigensolver, and ``coarse`` of the matrix itself (`entry_rounding`). ModelError
+    where they are lost in half precision.
+    """
+    rounding = max((lam.size + 64) * _EPS * float(lam[-1]), coarse * float(np.linalg.norm(lam)))
+    if coarse > _HALF and lam[0] <= rounding:
+        raise ModelError(
+            f"a covariance matrix in half precision has lost its eigenvalues below {rounding:.2g}; "
+            "compute it in double precision"
+        )
+    return np.where(lam > rounding, lam, 0.0)
 
 
 def vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
     """Return a non-empty list of finite numbers >= 0 as a float array, shape (K,)."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ModelError(f"{name} must be a list of numbers") from None
-    if array.ndim == 1 and array.size == 0:
-        raise ModelError(f"{name} must not be empty")
-    if array.dtype.kind not in "iuf":
-        raise ModelError(f"{name} must be real numbers, not of type {array.dtype}")
+    array = floats(values, name, least=0.0, empty=False)
     if array.ndim != 1:
         hint = "; for a matrix or samples see from_matrix and from_samples" if array.ndim else ""
         raise ModelError(f"{name} must be one-dimensional, not of shape {array.shape}{hint}")
-    with np.errstate(over="ignore"):
-        checked = array.astype(np.float64)
-    bad = ~(np.isfinite(checked) & (checked >= 0))
-    if bad.any():
-        k = int(np.argmax(bad))
-        raise ModelError(f"{name} must be finite and >= 0: entry {k} is {checked[k]}")
-    return checked
-
-
-def real(value: Any, name: str) -> float:
-    """Return a finite real number as a float."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ModelError(f"{name} must be a finite number, not {value!r}")
-    return number
-
-
-def positive(value: Any, name: str) -> float:
-    """Return a finite number > 0 as a float."""
-    number = real(value, name)
-    if number <= 0:
-        raise ModelError(f"{name} must be > 0, not {value!r}")
-    return number
-
-
-def count(value: Any, name: str) -> int:
-    """Return an integer >= 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ModelError(f"{name} must be an integer >= 1, not {value!r}")
-    return int(value)
+    return array

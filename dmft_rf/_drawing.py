@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf import _text
+from dmft_rf.errors import DataError
 from dmft_rf.model import ScoreModel
 
 if TYPE_CHECKING:
@@ -44,14 +52,61 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+def load_matplotlib() -> Any:
+    """Return matplotlib, whatever the settings of the user are.
+
+    Settings with which it cannot be imported (an MPLBACKEND that does not exist, a matplotlibrc
+    that is no text) are left out.
+
+    Raises
+    ------
+    DataError
+        If it cannot be imported without them either.
+    """
+    try:
+        return importlib.import_module("matplotlib")
+    except (ValueError, OSError, RuntimeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # half of it
+    except ImportError as error:
+        raise DataError(f"pictures need matplotlib, which cannot be loaded: {error}") from None
+    try:
+        with _without_settings():
+            return importlib.import_module("matplotlib")
+    except (ImportError, ValueError, OSError, RuntimeError) as error:
+        raise DataError(f"pictures need matplotlib, which cannot be loaded: {error}") from None
+
+
+@contextmanager
+def _without_settings() -> Iterator[None]:
+    """Let matplotlib find its own settings file, which it looks for in the current folder first."""
+    spec = importlib.util.find_spec("matplotlib")
+    assert spec is not None
+    assert spec.origin is not None
+    backend = os.environ.pop("MPLBACKEND", None)
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(Path(spec.origin).with_name("mpl-data"))
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+
+
 def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Apply the style while drawing and leave matplotlib's settings as they were."""
+    """Draw in the package's style alone, and leave matplotlib's settings as they were."""
 
     @functools.wraps(draw)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        import matplotlib
-
-        with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
+        matplotlib = load_matplotlib()
+        with matplotlib.rc_context():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of settings that a later version will drop
+                defaults = matplotlib.rcParamsDefault
+                settings = {name: defaults[name] for name in defaults if name != "backend"}
+                matplotlib.rcParams.update(settings | _STYLE)
             return draw(*args, **kwargs)
 
     return wrapper
@@ -87,9 +142,11 @@ def titles(
     ]
     if math.isfinite(model.noise_draws) and "noise_draws" not in hidden:
         parts.append(rf"$m = {tex(model.noise_draws)}$")
-    parts += [model.activation.name, more]  # type: ignore[union-attr]
-    lines = [", ".join(part for part in parts if part), rf"$\Sigma$: {_plain(c.label)}"]
-    error = c.expected_finite_size_error
+    parts += [unformatted(model.activation.name), more]  # type: ignore[union-attr]
+    swept = "power_law.exponent" in hidden  # and the covariance with it
+    law = f"power law, d = {c.dimension or c.n_atoms}" if swept else unformatted(c.label)
+    lines = [", ".join(part for part in parts if part), rf"$\Sigma$: {law}"]
+    error = None if swept else c.expected_finite_size_error
     if error is not None:
         lines[1] += (
             rf", $d = {c.dimension}$, $d_{{\rm eff}} = {c.effective_dimension:.1f}$"
@@ -178,6 +235,14 @@ def tex(value: float, digits: int = 4) -> str:
     return power if mantissa == "1" else rf"{mantissa} \times {power}"
 
 
-def _plain(text: str) -> str:
-    """Return text that mathtext leaves alone."""
-    return text.replace("$", r"\$").replace("\n", " ")
+def unformatted(text: str, longest: int = 80) -> str:
+    """Return text of a user's, a name or a label, as matplotlib shows it.
+
+    No formula, one line of at most ``longest`` characters, "?" for those that the font lacks.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    known = get_font(findfont(FontProperties())).get_charmap()
+    text = "".join(c if ord(c) in known else "?" for c in _text.plain(text))
+    text = text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return text.replace("$", r"\$")

@@ -7,38 +7,113 @@ user's cache folder, whichever numba can write to; where neither can be written 
 installation without a home folder) they are compiled in memory. ``NUMBA_DISABLE_JIT=1`` turns
 every kernel back into plain Python, and ``DMFT_RF_CACHE=0`` turns the disk cache off.
 
+A file of the cache is believed only if a digest says that it is whole and made for this kernel,
+these types, this processor and this numba: whatever else is found in its place is compiled anew
+and, where that is possible, written over. Nothing that happens to the cache is an error.
+
 A cached kernel is recompiled when its own file changes, not when a kernel it calls from
 another file does: kernels that call one another therefore live in one module.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import pickle
+import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
 
 from dmft_rf._interrupt import held_back
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
+_DIGEST = hashlib.sha256().digest_size
+
 
 def njit(function: F) -> F:
     """Compile ``function`` in nopython mode, with a disk cache where one can be kept."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return np.errstate(divide="ignore", invalid="ignore", over="ignore")(function)
-    options: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
-    if os.environ.get("DMFT_RF_CACHE", "1") != "0":
-        try:
-            return _patient(numba.njit(cache=True, **options)(function))
-        except RuntimeError:  # numba: "no locator available", nowhere to write a cache
-            pass
-    return _patient(numba.njit(**options)(function))
-
-
-def _patient(kernel: Any) -> Any:
-    """Let interruptions wait while a kernel is compiled: LLVM's callbacks drop them."""
+    kernel: Any = numba.njit(**_OPTIONS)(function)
+    # LLVM's callbacks drop interruptions
     kernel.compile = held_back()(kernel.compile)
+    if os.environ.get("DMFT_RF_CACHE", "1") != "0":
+        # RuntimeError: numba has found no folder that can be written to
+        with contextlib.suppress(RuntimeError, OSError):
+            kernel._cache = _Cache(kernel.py_func)
     return kernel
+
+
+class _Cache(FunctionCache):
+    """The cache of one kernel; what cannot be written is computed without."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(function)
+        locator = self._impl.locator
+        folder, base = Path(locator.get_cache_path()), self._impl.filename_base
+        self._cache_file: Any = _Files(folder, base, locator.get_source_stamp())
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):  # no permission, no space, no folder
+            super().save_overload(sig, data)
+
+
+class _Files:
+    """Compiled code on disk, in place of numba's own files, which are believed as they are.
+
+    One file for each signature, so that processes that write at the same time share no index that
+    one of them could get wrong.
+
+    Parameters
+    ----------
+    folder : Path
+    base : str
+        How the files' names begin: module, function, line, version of Python.
+    stamp : object
+        Changes with the source of the kernel.
+    """
+
+    def __init__(self, folder: Path, base: str, stamp: Any):
+        self._folder, self._base = folder, base
+        self._origin = f"{numba.__version__} {_OPTIONS} {stamp!r}"
+
+    def load(self, key: Any) -> Any:
+        """Return what was saved under ``key``, or None."""
+        path, identity = self._place(key)
+        try:
+            if not path.is_file():  # opening a pipe would wait for ever
+                return None
+            with path.open("rb") as stream:
+                if stream.read(_DIGEST) != identity:
+                    return None
+                digest, code = stream.read(_DIGEST), stream.read()
+        except OSError:
+            return None
+        return pickle.loads(code) if hashlib.sha256(code).digest() == digest else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write ``data`` beside its place and rename it when complete."""
+        path, identity = self._place(key)
+        code = dumps(data)
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+        try:
+            temporary.write_bytes(identity + hashlib.sha256(code).digest() + code)
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def _place(self, key: Any) -> tuple[Path, bytes]:
+        """The file of a key (types, processor, code) and how its content begins."""
+        identity = hashlib.sha256(f"{self._origin} {key!r}".encode()).digest()
+        name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        return self._folder / f"{self._base}.{name}.nbc", identity

@@ -6,11 +6,15 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dmft_rf._convert import flag
+from dmft_rf._hdf5 import BLOCK, VERSIONS, Image
 from dmft_rf._interrupt import held_back
+from dmft_rf._paths import output_file, same_file, why
 from dmft_rf.errors import DataError
 
 __all__ = ["check_output", "remove_parts", "replacing", "replacing_hdf5", "sync_folder"]
@@ -19,7 +23,9 @@ __all__ = ["check_output", "remove_parts", "replacing", "replacing_hdf5", "sync_
 def check_output(
     path: str | os.PathLike[str], *, overwrite: bool = False, endings: Sequence[str] = ()
 ) -> Path:
-    """Return ``path`` if a file can be written there; nothing is created.
+    """Return ``path`` if a file can be written there; what is there stays as it is.
+
+    A file of another name is made in its folder and removed: only that shows whether it can be.
 
     Parameters
     ----------
@@ -36,32 +42,53 @@ def check_output(
         If the ending is not allowed, the folder does not exist or may not be written to, or a
         file exists and ``overwrite`` is False.
     """
-    place = Path(path)
+    place = _allowed(path, overwrite, endings)
+    target = _target(place)
+    _check_owner(place, target)
+    trial = _temporary(target)
     try:
-        if "\0" in str(place):
-            raise ValueError("it holds a null character")
-        if endings and place.suffix.lower() not in endings:
-            raise DataError(
-                f"{place}: unknown ending {place.suffix!r}, allowed are {', '.join(endings)}"
-            )
-        if not place.parent.is_dir():
-            raise DataError(f"{place}: the folder {place.parent} does not exist; create it first")
-        if place.is_dir():
-            raise DataError(f"{place}: is a folder, a file name is needed")
-        if os.path.lexists(place):
-            if not overwrite:
-                raise DataError(
-                    f"{place}: exists and is replaced only with overwrite (--overwrite)"
-                )
-            if not place.is_file():
-                raise DataError(f"{place}: exists and is not a regular file")
-        if not os.access(place.parent, os.W_OK | os.X_OK):
-            raise DataError(f"{place}: the folder {place.parent} may not be written to")
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # also a name that is too long
-        raise DataError(f"{str(place)!r}: cannot be written ({error})") from None
+        os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        trial.unlink()
+    except OSError as error:
+        raise DataError(
+            f"{place}: the folder {target.parent} may not be written to ({why(error)})"
+        ) from None
     return place
+
+
+def _allowed(path: Any, overwrite: bool, endings: Sequence[str] = ()) -> Path:
+    """The path, if a file may be put there as far as names and what is there tell."""
+    place, there = output_file(path)
+    if endings and place.suffix.lower() not in endings:
+        raise DataError(
+            f"{place}: unknown ending {place.suffix!r}, allowed are {', '.join(endings)}"
+        )
+    if there is not None and not flag(overwrite, "overwrite"):
+        raise DataError(f"{place}: exists and is replaced only with overwrite (--overwrite)")
+    if there is not None and not (
+        # what is no more in its folder, as a file behind /dev/stdout may be, cannot be replaced
+        stat.S_ISREG(there.st_mode) and same_file(place, _target(place))
+    ):
+        raise DataError(f"{place}: exists and is not a regular file")
+    return place
+
+
+def _target(place: Path) -> Path:
+    """What is replaced: that which a link leads to, not the link.
+
+    Any other name stays as it is: relative names work where the folders above may not be entered.
+    """
+    return Path(os.path.realpath(place)) if place.is_symlink() else place
+
+
+def _check_owner(place: Path, target: Path) -> None:
+    """Refuse a file of another user in a folder like /tmp, where it can only be added to."""
+    if not target.exists() or not hasattr(os, "geteuid"):
+        return
+    folder, file = target.parent.stat(), target.stat()
+    owners = (0, folder.st_uid, file.st_uid)
+    if folder.st_mode & stat.S_ISVTX and os.geteuid() not in owners:
+        raise DataError(f"{place}: belongs to another user and cannot be replaced")
 
 
 @contextlib.contextmanager
@@ -78,10 +105,9 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
     DataError
         As `check_output`, and if writing fails.
     """
-    place = check_output(path, overwrite=overwrite)
-    # the target of a link is replaced, not the link; the same ending keeps matplotlib content
-    target = Path(os.path.realpath(place))
-    temporary = target.with_name(f"{_part(target)}{secrets.token_hex(6)}{target.suffix}")
+    place = _allowed(path, overwrite)
+    target = _target(place)
+    temporary = _temporary(target)
     try:
         with held_back():
             yield temporary
@@ -89,11 +115,11 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Itera
                 os.fsync(stream.fileno())
         if not overwrite:
             # somebody else may have written it while the body ran
-            check_output(place)
+            _allowed(place, overwrite)
         os.replace(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
-        raise DataError(f"{place}: cannot be written ({error})") from error
+        raise DataError(f"{place}: cannot be written ({why(error)})") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -105,22 +131,23 @@ def replacing_hdf5(
     *,
     overwrite: bool = False,
     start: str | os.PathLike[str] | None = None,
-    libver: str | None = None,
 ) -> Iterator[Any]:
     """As `replacing`, with an open HDF5 file that holds what ``start`` holds, or nothing.
 
-    It is in memory until the body has ended: HDF5 does not survive a disk that is full.
+    It is in memory until the body has ended: HDF5 does not survive a disk that is full. The file is
+    sealed, see `dmft_rf._hdf5`.
     """
     import h5py
 
-    options = {"driver": "core", "backing_store": False, "libver": libver, "locking": False}
     with replacing(path, overwrite=overwrite) as temporary:
-        name, mode = (temporary.name, "w") if start is None else (start, "r+")
-        with h5py.File(name, mode, **options) as file:
+        if start is None:
+            image, options = Image(), {"mode": "w", "userblock_size": BLOCK}
+        else:
+            image, options = Image.of(start), {"mode": "r+"}
+        with h5py.File(image, libver=VERSIONS, **options) as file:
             yield file
-            file.flush()
-            image = file.id.get_file_image()
-        temporary.write_bytes(image)
+        with temporary.open("wb") as stream:
+            image.write_sealed(stream)
 
 
 def remove_parts(path: str | os.PathLike[str]) -> None:
@@ -128,11 +155,17 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
 
     For callers that know that nobody else is writing ``path``.
     """
-    target = Path(os.path.realpath(path))
     with contextlib.suppress(OSError):
+        target = _target(Path(path))
         for place in target.parent.iterdir():
             if place.name.startswith(_part(target)):
                 place.unlink()
+
+
+def _temporary(target: Path) -> Path:
+    """A new name beside ``target``, with its ending, which tells matplotlib what to write."""
+    ending = target.suffix if len(target.suffix) <= 10 else ""
+    return target.with_name(f"{_part(target)}{secrets.token_hex(6)}{ending}")
 
 
 def _part(target: Path) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arithmetic import ieee
+from ._convert import flag, regular
 from .errors import ModelError
 
 __all__ = ["MAX_DIMENSION", "CovarianceAccumulator"]
@@ -37,6 +39,7 @@ def too_wide(dimension: int) -> str:
     )
 
 
+@ieee
 class CovarianceAccumulator:
     """Mean and scatter matrix of n samples in R^d, one block of rows at a time.
 
@@ -157,6 +160,7 @@ class CovarianceAccumulator:
         ModelError
             With fewer than two samples, or if the samples are so large that it overflows.
         """
+        center = flag(center, "center")
         self._need(2)
         with np.errstate(over="ignore", invalid="ignore"):
             if center:
@@ -198,14 +202,7 @@ def real_rows(values: ArrayLike, what: str = "samples") -> NDArray[np.float64]:
     ModelError
         If it is anything else.
     """
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ModelError(f"{what} must not have masked entries: drop or fill them first")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ModelError(f"{what} must form a matrix with rows of equal length: {error}") from None
-    if array.dtype.kind not in "buif":
-        raise ModelError(f"{what} must be real numbers, not of type {array.dtype}")
+    array = regular(values, what, booleans=True)
     if array.ndim != 2:
         raise ModelError(f"{what} must be two-dimensional (rows, d), not of shape {array.shape}")
     if array.shape[1] == 0:

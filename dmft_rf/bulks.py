@@ -20,30 +20,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._frozen import Frozen
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, curves_on
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.estimate import EPS, ROUNDING, Estimate
+from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.law import Spectrum
+from dmft_rf.majorants import majorants
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes, Nodes
+from dmft_rf.nodes import Exact, Nodes
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Rule
-from dmft_rf.solution import Solution, probe_times
+from dmft_rf.solution import Solution, checked_rule, probe_times, solved
 
 Array = NDArray[np.float64]
 
 _MOST_NODES = 1500
 
 
-@dataclass(frozen=True)
-class BulkSplit:
+@dataclass(frozen=True, eq=False)
+class BulkSplit(Frozen):
     """Learning curves split by the bulks of U, from the lowest to the highest.
 
     Attributes
@@ -91,26 +94,27 @@ class _OneBulk(Nodes):
 
     bulk: int
 
-    @cached_property
+    @lazy
     def removable(self) -> Estimate:
         """S_VV of this bulk, [1/x], one value."""
         return self.integral(1.0 / self.points[None, :], self.S_VV)
 
-    @property
-    def train_limit(self) -> float:
-        """Train loss of the network that has learned all of this bulk."""
-        return 1.0 - float(self.removable.value[0])
+    @lazy
+    def exact(self) -> Exact:
+        """Train loss of the network that has learned all of this bulk; its mass is not known."""
+        inverse = float(self.removable.value[0])
+        return Exact(math.nan, inverse, 1.0 - inverse, float(self.removable.error[0]))
 
-    @cached_property
+    @lazy
     def defect(self) -> float:
         """Relative error of the mass of the bulk, which is known exactly."""
         found = 2.0 * np.sum(self.contour.weights * self.q_bulk).real
         return float(abs(found / self.law.bulk_masses[self.bulk] - 1.0))
 
-    @cached_property
-    def _rounding(self) -> float:
+    @property
+    def _around(self) -> tuple[float, float]:
         low, high = self.law.edges[self.bulk]
-        return ROUNDING * (1.0 + 0.5 * math.log(float(high / low)))
+        return float(low), float(high)
 
 
 class _ClosedFormBulk(_OneBulk, ContourNodes):
@@ -127,6 +131,7 @@ def _on_one_bulk(law: Spectrum, bulk: int, contour: Contour) -> _OneBulk:
     return nodes
 
 
+@ieee
 def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> BulkSplit:
     """Split the learning curves of a solved model by the bulks of its spectrum.
 
@@ -147,7 +152,8 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     ConvergenceError
         If a bulk misses ``solution.rtol``, or the bulks do not add up to the whole.
     """
-    rule = GradientFlow() if rule is None else rule
+    solved(solution, "bulk_split")
+    rule = checked_rule(rule)
     model, law = solution.model, solution.spectrum
     region = rule.region(model.rate)
     if rule.initial_scale > 0.0:
@@ -168,13 +174,11 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
         h = rule.filter(nodes.points, flat, model.rate)
         left = rule.residual(nodes.points, flat, model.rate)
         # (1 - (1 - x h)^2)/x = h (1 + (1 - x h)): no difference of large numbers
-        carried = nodes.integral(h * (1.0 + left), nodes.S_VV)
+        turns = majorants(rule, nodes.contour, flat, model.rate)
+        turning = turns.filter * (1.0 + turns.held)
+        carried = nodes.integral(h * (1.0 + left), nodes.S_VV, turning)
         shape = curves.tau.shape
-        # the filter's own truncation estimate is too small at late times, 1/x bounds it
-        late = nodes.removable.error[0]
-        removed.append(
-            Estimate(carried.value.reshape(shape), (carried.error + late).reshape(shape))
-        )
+        removed.append(Estimate(carried.value.reshape(shape), carried.error.reshape(shape)))
         removable.append(nodes.removable)
     full = np.concatenate([part.value for part in removable])
     full_error = np.concatenate([part.error for part in removable])
@@ -197,7 +201,7 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
         score_error=np.stack([part.score_error for part in parts]),
         error={
             "removable": full_error,
-            "share": full_error / whole + EPS * share,
+            "share": full_error / whole + ROUNDING * share,
             "removed": np.stack([part.error for part in removed]),
             "test": np.stack([part.error["test"] for part in parts]),
             "score_error": np.stack([part.error["score_error"] for part in parts]),

@@ -1,7 +1,8 @@
 """Running the points of one or several plans: in order or spread over workers, and resumed.
 
-Whatever happens, a point that was finished is in the journal, and a point's values do not depend on
-where, in which order or beside which others it was computed.
+Whatever happens, a point that was finished is in the ledger, and a point's values do not depend on
+where, in which order or beside which others it was computed. Whatever an exception ends a point is
+its reason, and the others go on.
 """
 
 from __future__ import annotations
@@ -11,29 +12,33 @@ import os
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import shown
 from dmft_rf._interrupt import recognized
-from dmft_rf._journal import Entry, Journal
+from dmft_rf._paths import path_of
 from dmft_rf.errors import ModelError, WorkerError
-from dmft_rf.plans import Job, Plan, apply
-from dmft_rf.points import attempt, unpacked
-from dmft_rf.workers import Pool, is_loss, single_threaded
+from dmft_rf.plans import Job, Plan, Values, apply
+from dmft_rf.points import packed_values, reason_of
+from dmft_rf.tables import MISSING, Result, Shapes, Table
+from dmft_rf.workers import Pool, checked_workers, is_loss, starting
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from dmft_rf.ledger import Ledger
+
 Progress: TypeAlias = Callable[[int, int], None]
-Shapes: TypeAlias = dict[str, tuple[int, ...]]
+Array = NDArray[np.float64]
+Record: TypeAlias = Callable[[int, list[Result]], None]
 Chunk: TypeAlias = tuple[int, tuple[int, ...]]  # number of the plan, indices of points
-
-MISSING, DONE, FAILED = 0, 1, 2
+Done: TypeAlias = tuple[list[Result], float]  # of a job, and the seconds it took
 
 # a task should take about this long: far above the cost of sending it, far below a user's patience
 _TASK_SECONDS = 0.2
@@ -44,53 +49,9 @@ _AHEAD = 2
 _STRIKES = 5
 
 
-class Table:
-    """Values of all points of a plan.
-
-    Attributes
-    ----------
-    rows : array (size, width)
-        Packed values, nan where a point is missing or failed.
-    status : uint8 array (size,)
-        MISSING, DONE or FAILED.
-    reasons : dict
-        Why, by index of a failed point.
-    """
-
-    def __init__(self, plan: Plan):
-        self.plan = plan
-        self.shapes: Shapes = plan.request.shapes(plan.most_atoms)
-        width = sum(int(np.prod(shape, dtype=np.int64)) for shape in self.shapes.values())
-        self.rows: Array = np.full((plan.size, width), np.nan)
-        self.status = np.zeros(plan.size, dtype=np.uint8)
-        self.reasons: dict[int, str] = {}
-
-    def put(self, index: int, values: Array, reason: str = "") -> None:
-        """Enter a finished point."""
-        if reason:
-            self.reasons[index] = reason
-            self.status[index] = FAILED
-        else:
-            self.rows[index] = values
-            self.status[index] = DONE
-
-    @property
-    def missing(self) -> int:
-        """Number of points that are neither done nor failed."""
-        return int(np.count_nonzero(self.status == MISSING))
-
-    def quantities(self) -> dict[str, Array]:
-        """Arrays by name, shaped like the plan and then like the quantity."""
-        shape = self.plan.shape
-        return {
-            name: array.reshape(shape + array.shape[1:])
-            for name, array in unpacked(self.rows, self.shapes).items()
-        }
-
-
 @dataclass(frozen=True)
 class Campaign:
-    """Plans that are run together, with one journal.
+    """Plans that are run together, with one ledger.
 
     Parameters
     ----------
@@ -118,7 +79,7 @@ class Campaign:
         self,
         tables: dict[str, Table],
         *,
-        journal: Journal | None = None,
+        ledger: Ledger | None = None,
         executor: Executor | None = None,
         workers: int | None = None,
         progress: Progress | None = None,
@@ -129,8 +90,8 @@ class Campaign:
         Parameters
         ----------
         tables : dict of Table
-            Filled; points that the journal holds are taken from it.
-        journal : Journal, optional
+            Filled; points that the ledger holds are taken from it.
+        ledger : Ledger, optional
             Where finished points are kept.
         executor : concurrent.futures.Executor, optional
             Computes the points; this process by default.
@@ -144,31 +105,30 @@ class Campaign:
         Raises
         ------
         WorkerError
-            If workers keep dying.
+            If workers keep dying, or an executor computes nothing.
         DataError
-            If the journal cannot be written.
+            If the ledger cannot be written.
         ModelError
-            If the work cannot be sent to another process.
+            If the work cannot be sent to another process, or an activation is not what it was when
+            the sweep was stated.
         """
-        ordered = list(tables.values())
-        if journal is not None:
-            for entry in journal.entries:
-                ordered[entry.plan].put(entry.index, entry.values, entry.reason)
+        ordered, names = list(tables.values()), list(tables)
+        if ledger is not None:
+            for name, content in ledger.records():
+                plan, _, index = name.rpartition("/")
+                if plan in tables and index.isdecimal():
+                    tables[plan].take(int(index), content)
         total = sum(table.plan.size for table in ordered)
         left = sum(table.missing for table in ordered)
 
-        def record(plan: int, results: list[tuple[int, Array | None, str]]) -> None:
+        def record(number: int, results: list[Result]) -> None:
             nonlocal left
-            nothing = np.empty(0)
-            entries = [
-                Entry(plan, index, nothing if values is None else values, reason)
-                for index, values, reason in results
-            ]
-            if journal is not None:
-                journal.add(entries)
-            for entry in entries:
-                ordered[plan].put(entry.index, entry.values, entry.reason)
-            left -= len(entries)
+            table, name = ordered[number], names[number]
+            if ledger is not None:
+                ledger.add((f"{name}/{one[0]}", table.record(one)) for one in results)
+            for one in results:
+                table.put(one)
+            left -= len(results)
             if progress is not None:
                 progress(total - left, total)
             if recorded is not None:
@@ -180,30 +140,83 @@ class Campaign:
             return
         if executor is None and workers is None:
             for number, indices in _chunks(ordered, [1] * len(ordered)):
-                with recognized():
-                    results, _ = work(ordered[number].plan.job(indices), ordered[number].shapes)
+                results, _ = work(ordered[number].plan.job(indices), ordered[number].shapes)
                 record(number, results)
             return
         pool = Pool(workers, executor)
         with ExitStack() as stack:
             stack.callback(pool.end)
             if pool.own:
-                stack.enter_context(single_threaded())
+                stack.enter_context(starting())
             _spread(ordered, pool, record)
 
 
-def work(job: Job, shapes: Shapes) -> tuple[list[tuple[int, Array | None, str]], float]:
-    """Compute the points of a job: (index, values or None, reason) of each, and the seconds."""
+def work(job: Job, shapes: Shapes) -> Done:
+    """Compute the points of a job, each with its values or the reason why it has none.
+
+    Raises
+    ------
+    ModelError
+        If an activation gives other values here than where the sweep was stated.
+    """
     start = time.perf_counter()
-    results: list[tuple[int, Array | None, str]] = []
+    results: list[Result] = []
     for index, values in job.points:
         try:
-            model, rule = apply(job.model, job.rule, values)
-        except ModelError as error:
-            results.append((index, None, f"ModelError: {' '.join(str(error).split())}"))
-            continue
-        results.append((index, *attempt(model, rule, job.request, shapes)))
+            # numpy's own settings, as in a fresh process: the user may have chosen others in this
+            with recognized(), np.errstate(all="warn", under="ignore"):
+                results.append((index, _packed_point(job, values, shapes), ""))
+        except _OtherActivation as error:
+            raise ModelError(str(error)) from None
+        except Exception as error:
+            results.append((index, None, reason_of(error)))
     return results, time.perf_counter() - start
+
+
+def work_sent(sent: bytes) -> Done:
+    """As `work`, for a job that was sent to another process."""
+    try:
+        job, shapes = pickle.loads(sent)
+    except Exception as error:
+        raise ModelError(
+            f"a worker process cannot load the model ({reason_of(error)}): an activation of your "
+            "own must be a function at the top level of a module that workers can import, outside "
+            'of `if __name__ == "__main__":`'
+        ) from None
+    return work(job, shapes)
+
+
+class _OtherActivation(Exception):
+    """An activation that is not the one that the sweep was stated with."""
+
+
+def _packed_point(job: Job, values: Values, shapes: Shapes) -> Array:
+    """The values of a point, or whatever it raises."""
+    stated = values.get("activation", job.model.activation)
+    same = True
+    try:
+        model, rule = apply(job.model, job.rule, values)
+        same = model.activation == stated
+        found = packed_values(model, rule, job.request, shapes)
+    except Exception:
+        _require_unchanged(stated, same)
+        raise
+    _require_unchanged(stated, same)
+    return found
+
+
+def _require_unchanged(stated: Any, same: bool) -> None:
+    """Raise _OtherActivation if it is known not to be the ``same``, or has changed meanwhile."""
+    try:
+        same = same and stated.restated() == stated
+    except ModelError:
+        same = False
+    if not same:
+        raise _OtherActivation(
+            f"activation {stated.name!r} gives other values than when the sweep was stated: what "
+            "it reads has changed since, or is different in a worker process. Make it a function "
+            "of its argument alone, another one for another parameter"
+        )
 
 
 def _chunks(tables: list[Table], sizes: list[int]) -> Iterator[Chunk]:
@@ -217,33 +230,26 @@ def _chunks(tables: list[Table], sizes: list[int]) -> Iterator[Chunk]:
             start = stop
 
 
-def _spread(
-    tables: list[Table],
-    pool: Pool,
-    record: Callable[[int, list[tuple[int, Array | None, str]]], None],
-) -> None:
+def _spread(tables: list[Table], pool: Pool, record: Record) -> None:
     """Keep the workers of a pool busy until nothing is missing."""
     sizes = [1] * len(tables)
     fresh = _chunks(tables, sizes)
-    again: deque[Chunk] = deque()  # of workers that died
-    flight: dict[Future[tuple[list[tuple[int, Array | None, str]], float]], Chunk] = {}
-    strikes = 0
-    checked = not pool.needs_pickle
+    again: deque[Chunk] = deque()  # of workers that died, and of tasks that failed
+    flight: dict[Future[Done], Chunk] = {}
+    refused: list[tuple[int, int, Exception]] = []
+    strikes = computed = 0
     while True:
         while len(flight) < _AHEAD * pool.workers:
             chunk = again.popleft() if again else next(fresh, None)
             if chunk is None:
                 break
-            table = tables[chunk[0]]
-            job = table.plan.job(chunk[1])
-            if not checked:
-                _require_pickle(job)
-                checked = True
             try:
-                flight[pool.executor.submit(work, job, table.shapes)] = chunk
+                flight[_submitted(pool, tables[chunk[0]], chunk[1])] = chunk
+            except (ModelError, WorkerError):
+                raise
             except Exception as error:
                 if not is_loss(error):
-                    raise
+                    raise WorkerError(f"the executor takes no work ({reason_of(error)})") from error
                 again.appendleft(chunk)
                 if not flight:
                     strikes = _strike(strikes, error)
@@ -252,7 +258,7 @@ def _spread(
         if not flight:
             if again:
                 continue
-            return
+            break
         dead: BaseException | None = None
         ready = wait(flight, return_when=FIRST_COMPLETED).done
         if any(_broken(future) for future in ready):
@@ -261,20 +267,46 @@ def _spread(
             number, indices = flight.pop(future)
             try:
                 results, seconds = future.result()
+            except ModelError:
+                raise
             except Exception as error:
-                if not is_loss(error):
-                    raise
-                dead = error
-                # alone, so that a point that kills its worker takes no other with it
-                again.extend((number, (index,)) for index in indices)
+                if is_loss(error):
+                    dead = error
+                if is_loss(error) or len(indices) > 1:
+                    # alone, so that one point takes no other with it
+                    again.extend((number, (index,)) for index in indices)
+                else:
+                    refused.append((number, indices[0], error))
                 continue
             strikes = 0
+            computed += len(results)
             record(number, results)
             wanted = _TASK_SECONDS * len(results) / max(seconds, 1e-9)
             sizes[number] = max(1, min(_LARGEST_CHUNK, 2 * sizes[number], int(wanted)))
         if dead is not None:
             strikes = _strike(strikes, dead)
             pool.renew(dead)
+    if refused and not computed:
+        first = refused[0][2]
+        raise WorkerError(f"the executor computes nothing ({reason_of(first)})") from first
+    for number, index, why in refused:
+        record(number, [(index, None, reason_of(why))])
+
+
+def _submitted(pool: Pool, table: Table, indices: tuple[int, ...]) -> Future[Done]:
+    job = table.plan.job(indices)
+    if not pool.needs_pickle:
+        return pool.submit(work, job, table.shapes)
+    try:
+        sent = pickle.dumps((job, table.shapes))
+    except Exception as error:
+        name = getattr(job.model.activation, "name", job.model.activation)
+        raise ModelError(
+            f"the model cannot be sent to another process ({reason_of(error)}): an "
+            f"activation like {name!r} must be a function at the top level of a module, no lambda"
+        ) from None
+    pool.check(sent)
+    return pool.submit(work_sent, sent)
 
 
 def _broken(future: Future[Any]) -> bool:
@@ -290,18 +322,39 @@ def _strike(strikes: int, error: BaseException) -> int:
     return strikes + 1
 
 
-def _require_pickle(job: Job) -> None:
-    try:
-        pickle.dumps(job)
-    except Exception as error:
-        name = getattr(job.model.activation, "name", job.model.activation)
-        raise ModelError(
-            f"the model cannot be sent to another process ({' '.join(str(error).split())}): an "
-            f"activation like {name!r} must be a function at the top level of a module, no lambda"
-        ) from None
+def ledger_path(path: str | os.PathLike[str]) -> Path:
+    """Where the finished points of an unfinished file are kept: beside it, FILE.points.
 
-
-def journal_path(path: str | os.PathLike[str]) -> Path:
-    """Where the finished points of an unfinished file are kept."""
+    Where that name would be too long, a short one that is made of it.
+    """
     place = Path(os.path.realpath(path))
-    return place.with_name(place.name + ".points")
+    name = place.name + ".points"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.points"
+    return place.with_name(name)
+
+
+# less than the 255 bytes that most file systems take, for SQLite's file beside it
+_LONGEST_NAME = 240
+
+
+def checked_call(
+    path: Any, executor: Any, workers: Any, progress: Any, extra: Any = None
+) -> int | None:
+    """The number of own workers; called before anything is done.
+
+    Raises
+    ------
+    ModelError
+        If one of what sweeps share is not what it must be.
+    DataError
+        If ``path`` cannot be the name of a file.
+    """
+    found = checked_workers(workers, executor)
+    if path is not None:
+        path_of(path)
+    if progress is not None and not callable(progress):
+        raise ModelError(f"progress is {shown(progress)}; it must be a function of two numbers")
+    if extra is not None and not isinstance(extra, Mapping):
+        raise ModelError(f"extra is {shown(extra)}; it must be a mapping of names to values")
+    return found

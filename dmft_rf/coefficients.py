@@ -32,8 +32,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import number
 from dmft_rf.activation import Activation, ActivationLike
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.estimate import EPS, ROUNDING
 from dmft_rf.gaussian import (
     COARSE,
     FINE,
@@ -48,7 +51,6 @@ FloatArray = npt.NDArray[np.float64]
 _SERIES_UP_TO = 0.75
 _SERIES_IF_NEEDED_UP_TO = 0.9
 _TOLERANCE = 1e-11
-_EPS = float(np.finfo(np.float64).eps)
 _CHUNK = 1 << 16
 _MAX_HALVINGS = 14
 _MAX_OUTER_PANELS = 40
@@ -81,7 +83,8 @@ class Coefficients:
     error_estimate : float
         The largest relative difference, over mu1, v2, s2, second_moment and residual_variance,
         between the values and those of a second quadrature rule with 12 in place of 16 nodes per
-        panel and dimension. It measures discretisation and the rounding noise of the activation,
+        panel and dimension, and the rounding that both share (12 eps, times N/v_t^2 where v_t^2 is
+        a difference from N). It measures discretisation and the rounding noise of the activation,
         usually from above. mu0 may vanish; its error is relative to sqrt(second_moment).
     """
 
@@ -119,6 +122,7 @@ class _Profile:
     kinks: tuple[float, ...]
 
 
+@ieee
 def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) -> Coefficients:
     """Compute the Gaussian-equivalent coefficients.
 
@@ -134,7 +138,8 @@ def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) ->
     Returns
     -------
     Coefficients
-        Cached for each (activation, t, sigma_x2).
+        Cached for each (activation, t, sigma_x2); an activation is known by its values, and those
+        of a function are looked at each time.
 
     Raises
     ------
@@ -155,32 +160,37 @@ def coefficients(activation: ActivationLike, t: float, sigma_x2: float = 1.0) ->
 
     A feature that is narrower than 0.02 Gamma_t and falls between all nodes goes unseen.
     """
-    return _coefficients(
-        Activation.of(activation), _positive("t", t), _positive("sigma_x2", sigma_x2)
+    return of_stated(
+        Activation.of(activation),
+        number(t, "t", above=0.0),
+        number(sigma_x2, "sigma_x2", above=0.0),
     )
 
 
-def _positive(name: str, value: float) -> float:
-    """Return `value` as a float, or raise if it is not a positive finite number."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number > 0.0):
-        raise ModelError(f"{name} must be a positive finite number, got {value!r}")
-    return number
+def of_stated(activation: Activation, t: float, sigma_x2: float) -> Coefficients:
+    """As `coefficients`, for an activation that has just been made or looked at again."""
+    return _coefficients(activation, t, sigma_x2, activation.values_for(deviation(t, sigma_x2)))
+
+
+def deviation(t: float, sigma_x2: float) -> float:
+    """Gamma_t, the standard deviation of a pre-activation."""
+    if sigma_x2 == 1.0:  # exactly, so that a sweep over t shares one profile
+        return 1.0
+    return math.sqrt(math.exp(-2.0 * t) * sigma_x2 - math.expm1(-2.0 * t))
 
 
 @lru_cache(maxsize=4096)
 @np.errstate(all="ignore")  # what is not finite in the end raises an error
-def _coefficients(activation: Activation, t: float, sigma_x2: float) -> Coefficients:
+def _coefficients(
+    activation: Activation, t: float, sigma_x2: float, values: str = ""
+) -> Coefficients:
     delta_t = -math.expm1(-2.0 * t)
     signal = math.exp(-2.0 * t) * sigma_x2
-    # Gamma_t^2 = 1 exactly for sigma_x2 = 1, so that a sweep over t shares one profile.
     gamma_t2 = 1.0 if sigma_x2 == 1.0 else signal + delta_t
     gamma_t = math.sqrt(gamma_t2)
     rho, one_minus_rho = signal / gamma_t2, delta_t / gamma_t2
-    profile = _profile(activation, gamma_t)
+    profile = _profile(activation, gamma_t, values)
+    rounding = ROUNDING
     if profile.residual[0] == 0.0:
         v2 = s2 = np.zeros(2)
     elif rho <= _SERIES_UP_TO:
@@ -191,6 +201,8 @@ def _coefficients(activation: Activation, t: float, sigma_x2: float) -> Coeffici
         v2 = profile.residual - s2
         if v2[0] < 0.05 * profile.residual[0] and rho <= _SERIES_IF_NEEDED_UP_TO:
             v2 = _series(profile, rho)  # most of g oscillates too fast to survive the noise
+        elif v2[0] > 0.0:
+            rounding *= float(profile.residual[0] / v2[0])
     checked = (profile.mu1, profile.second_moment, profile.residual, v2, s2)
     mu1 = float(profile.mu1[0])
     result = Coefficients(
@@ -207,7 +219,7 @@ def _coefficients(activation: Activation, t: float, sigma_x2: float) -> Coeffici
         Gamma_t=gamma_t,
         rho=rho,
         one_minus_rho=one_minus_rho,
-        error_estimate=max(_EPS, *(_relative_difference(pair) for pair in checked)),
+        error_estimate=rounding + max(_relative_difference(pair) for pair in checked),
     )
     if not result.error_estimate <= _TOLERANCE:
         raise ConvergenceError(
@@ -230,8 +242,11 @@ def _relative_difference(pair: FloatArray) -> float:
 
 
 @lru_cache(maxsize=64)
-def _profile(activation: Activation, gamma_t: float) -> _Profile:
-    """Resolve the activation under N(0, gamma_t^2) and take its moments."""
+def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profile:
+    """Resolve the activation under N(0, gamma_t^2) and take its moments.
+
+    ``values`` is what the activation is known by for this deviation besides its own.
+    """
 
     def scaled(z: FloatArray) -> FloatArray:
         return activation(gamma_t * z)
@@ -254,7 +269,9 @@ def _profile(activation: Activation, gamma_t: float) -> _Profile:
         # Once more: what rounding has left of the mean and the slope would enter N and c_k.
         g -= density @ g
         g -= (density @ (z * g)) * z
-        moments[:, column] = mu0, mu1, density @ (sigma * sigma), density @ (g * g)
+        rest = float(density @ (g * g))
+        # E sigma^2 as a sum of squares: the four agree to rounding
+        moments[:, column] = mu0, mu1, mu0 * mu0 + mu1 * mu1 + rest, rest
         points.append(z)
         weighted.append(weight * g)
         if n == FINE:
@@ -299,7 +316,7 @@ def _series(profile: _Profile, rho: float) -> FloatArray:
     result = np.empty(2)
     for column in range(2):
         c = hermite_averages(profile.points[column], profile.weighted_g[column], count)[2:]
-        c[np.abs(c) <= 2.0 * _EPS * math.sqrt(profile.second_moment[0])] = 0.0
+        c[np.abs(c) <= 2.0 * EPS * math.sqrt(profile.second_moment[0])] = 0.0
         result[column] = np.sum((c * c * powers)[::-1])
     return result
 

@@ -28,14 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ellipj, ellipk, ellipkm1, elliprf
 
+from dmft_rf._frozen import Frozen
+from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.elliptic import half_plane, sn_cn_dn
 from dmft_rf.region import Region
 
 Complex = NDArray[np.complex128]
 
 
-@dataclass(frozen=True)
-class Contour:
+@dataclass(frozen=True, eq=False)
+class Contour(Frozen):
     """Upper half of a quadrature rule on a closed contour that is symmetric under conjugation.
 
     For f with f(conj z) = conj f(z) and the Stieltjes transform S of a measure nu inside,
@@ -56,25 +58,47 @@ class Contour:
         for the last eight orders 0 < l < N and for their negatives, R being the outer radius of
         the annulus: the Fourier coefficients c_l of the integrand around the contour, carried on
         to |l| = 2N by their decay R^{-|l|}. The error of the rule is c_{2N} + c_{-2N}.
-    start : float
-        Left end of the region that holds the contour, <= 0.
+    left : float
+        Where the contour crosses the real axis below the support.
+    start, end : float
+        Ends of the region that holds the contour.
     """
 
     z: Complex
     weights: Complex
     readings: NDArray[np.float64]
+    left: float
     start: float = 0.0
+    end: float = math.inf
+
+    def encloses(self, place: float) -> bool:
+        """Whether a point of the real axis, not above the support, lies inside."""
+        return place > self.left
 
 
 def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     """Contour in Re z > 0 around [m, M], 0 < m < M, with ``nodes`` nodes in Im z > 0."""
-    complement = 4.0 * m * M / (m + M) ** 2  # 1 - k^2
+    complement = 4.0 * (m / (m + M)) * (M / (m + M))  # 1 - k^2
     K = float(ellipkm1(complement))
     fall = math.exp(-math.pi * float(ellipk(complement)) / (4.0 * K))
-    return Contour(*half_plane(m, M, nodes, K, complement, fall))
+    # z at theta = pi: z^2 = m M (1 - sqrt(k))/(1 + sqrt(k))
+    left = m * math.sqrt(2.0 * M / (M + m)) / (1.0 + math.sqrt((M - m) / (M + m)))
+    z, weights, readings = half_plane(m, M, nodes, K, complement, fall)
+    return Contour(z, weights, readings, left)
 
 
 def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
+    """The contour of ``region``; ConvergenceError where floats cannot tell its nodes apart."""
+    contour = _contour_in(region, m, M, nodes)
+    if np.any(np.diff(contour.z) == 0.0):
+        raise ConvergenceError(
+            f"a contour around [{m!r}, {M!r}] between {region.start!r} and {region.end!r} is "
+            "narrower than the distance of neighbouring floats"
+        )
+    return contour
+
+
+def _contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
     r"""Contour inside ``region`` around [m, M], start < m < M < end, with ``nodes`` upper nodes.
 
     With z measured from the left end of the region: the disc with diameter (0, end) is the
@@ -91,21 +115,32 @@ def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
     start, end, beta = region.start, region.end - region.start, region.beta
     flat = half_plane_contour(*flattened(region, m, M), nodes)
     if math.isinf(end):
-        return Contour(flat.z + start, flat.weights, flat.readings, start)
+        return Contour(flat.z + start, flat.weights, flat.readings, flat.left + start, start)
     if beta == 0.0:
         bend = 1.0 + flat.z / end
-        return Contour(flat.z / bend + start, flat.weights / bend**2, flat.readings, start)
+        left = flat.left / (1.0 + flat.left / end)
+        return Contour(
+            flat.z / bend + start, flat.weights / bend**2, flat.readings, left + start,
+            start, region.end,
+        )  # fmt: skip
+    # the crossing can lie on the cut: its upper side
+    z, slope = _in_ellipse(np.append(flat.z, complex(flat.left, 1e-100)), end, beta)
+    weights, left = slope[:-1] * flat.weights, float(z[-1].real)
+    return Contour(z[:-1] + start, weights, flat.readings, left + start, start, region.end)
+
+
+def _in_ellipse(u: Complex, end: float, beta: float) -> tuple[Complex, Complex]:
+    """z - start and dz/du of Schwarz's map."""
     K, k_prime = _modulus(beta)
-    u = flat.z
     one, two = 1.0 - u * u, 1.0 - (k_prime * u) ** 2
     zeta = 1j * (math.pi / K) * u * elliprf(one, two, 1.0)
-    slope = 1j * (math.pi / K) / (np.sqrt(one) * np.sqrt(two))
+    turn = 1j * (math.pi / K) / (np.sqrt(one) * np.sqrt(two))
     # y = (1 - w)(1 - beta/w) keeps the digits of a point close to 0
     w = np.exp(1j * zeta)
     y = -np.expm1(1j * zeta) * (1.0 - beta / w)
-    dy = 1j * (beta / w - w) * slope
+    dy = 1j * (beta / w - w) * turn
     scale = end / (2.0 * (1.0 + beta))
-    return Contour(scale * y + start, scale * dy * flat.weights, flat.readings, start)
+    return scale * y, scale * dy
 
 
 def flattened(region: Region, m: float, M: float) -> tuple[float, float]:
@@ -114,9 +149,15 @@ def flattened(region: Region, m: float, M: float) -> tuple[float, float]:
     if math.isinf(end):
         return m, M
     if region.beta == 0.0:
-        return m / (1.0 - m / end), M / (1.0 - M / end)
+        return _in_half_plane(m, end), _in_half_plane(M, end)
     scale = 2.0 * (1.0 + region.beta) / end
     return _seen(scale * m, region.beta), _seen(scale * M, region.beta)
+
+
+def _in_half_plane(x: float, end: float) -> float:
+    """u at a real point x of the disc; inf at its right end, or where rounding puts it there."""
+    rest = 1.0 - x / end
+    return x / rest if rest > 0.0 else math.inf
 
 
 def _seen(y: float, beta: float) -> float:
@@ -154,8 +195,8 @@ def _dn(x: float, K: float, k_prime: float) -> float:
 
 
 def nodes_for(m: float, M: float, rtol: float) -> float:
-    """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/1000 (half-plane)."""
-    if math.isinf(M):
+    """Nodes at which exp(-pi^2 N/(2 ln(M/m) + 3)) has fallen below ``rtol``/30000 (half-plane)."""
+    if not 0.0 < m <= M < math.inf:  # the region leaves no room
         return math.inf
     rate = math.pi**2 / (2.0 * (math.log(M) - math.log(m)) + 3.0)
-    return max(8, math.ceil(math.log(1e3 / rtol) / rate))
+    return max(8, math.ceil(math.log(3e4 / rtol) / rate))

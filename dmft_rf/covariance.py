@@ -16,15 +16,15 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._arithmetic import ieee
 from ._checks import (
     MAX_ATOMS,
-    count,
     distinct_atoms,
     matrix_spectrum,
-    positive,
-    real,
     without_rounding,
 )
+from ._convert import LARGEST, flag, floats, frozen, instance, number, string, whole
+from ._text import plain
 from .accumulator import CovarianceAccumulator, real_rows
 from .errors import ModelError
 from .quadrature import JacobiMatrix
@@ -104,13 +104,13 @@ class Covariance:
         lam, w = distinct_atoms(eigenvalues, weights)
         if label is None:
             label = "isotropic" if lam.size == 1 else f"{lam.size} eigenvalues"
-        elif not isinstance(label, str):
-            raise ModelError(f"label must be a string, not {label!r}")
-        if dimension is not None:
-            dimension = count(dimension, "dimension")
-        if samples is not None:
-            samples = count(samples, "samples")
-        self._fill(lam, w, label, dimension, samples)
+        self._fill(
+            lam,
+            w,
+            plain(string(label, "label")),  # it stands in tables, files and pictures
+            None if dimension is None else whole(dimension, "dimension"),
+            None if samples is None else whole(samples, "samples"),
+        )
 
     def _fill(
         self,
@@ -121,11 +121,9 @@ class Covariance:
         samples: int | None,
     ) -> None:
         """Set the attributes, the only time that they are set."""
-        eigenvalues.setflags(write=False)
-        weights.setflags(write=False)
         put = object.__setattr__
-        put(self, "eigenvalues", eigenvalues)
-        put(self, "weights", weights)
+        put(self, "eigenvalues", frozen(eigenvalues))
+        put(self, "weights", frozen(weights))
         put(self, "label", label)
         put(self, "dimension", dimension)
         put(self, "samples", samples)
@@ -146,9 +144,10 @@ class Covariance:
         -------
         Covariance
         """
-        return cls([positive(scale, "scale")], label="isotropic")
+        return cls([number(scale, "scale", above=0.0)], label="isotropic")
 
     @classmethod
+    @ieee
     def power_law(cls, exponent: float, atoms: int = 256, *, mean: float = 1.0) -> Covariance:
         """Eigenvalues lambda_k proportional to k^-exponent, k = 1 ... d.
 
@@ -170,21 +169,19 @@ class Covariance:
         -------
         Covariance
         """
-        exponent = real(exponent, "exponent")
-        if exponent < 0:
-            raise ModelError(f"exponent must be >= 0, not {exponent}")
-        atoms = count(atoms, "atoms")
-        if atoms > MAX_ATOMS:
-            raise ModelError(f"atoms must be at most {MAX_ATOMS}, not {atoms}")
+        exponent = number(exponent, "exponent", least=0.0)
+        atoms = whole(atoms, "atoms", most=MAX_ATOMS)
+        mean = number(mean, "mean", above=0.0, most=LARGEST)
         if exponent * math.log(atoms) > 300 * math.log(10):
             raise ModelError(
                 f"exponent {exponent} with {atoms} atoms underflows: lower one of them"
             )
         lam = np.arange(1, atoms + 1, dtype=np.float64) ** -exponent
-        lam *= positive(mean, "mean") / lam.mean()
+        lam *= mean / lam.mean()
         return cls(lam, label=f"power law {exponent:g}, d = {atoms}", dimension=atoms)
 
     @classmethod
+    @ieee
     def from_matrix(cls, matrix: ArrayLike) -> Covariance:
         """Return the law of the eigenvalues of a covariance matrix.
 
@@ -194,7 +191,9 @@ class Covariance:
             Real, finite, symmetric to 1e-8 of its largest entry, positive semi-definite to
             1e-10 of its largest eigenvalue (smaller negative ones count as 0), d <= 4096.
             Positive eigenvalues below ``(d + 64) * 2.2e-16`` of the largest are rounding and
-            count as 0 too: give eigenvalues, not a matrix, where such small ones are meant.
+            count as 0 too: give eigenvalues, not a matrix, where such small ones are meant. In
+            single precision (float32) entries are known to 1.2e-7, and eigenvalues below 1.2e-7 of
+            the matrix's Frobenius norm count as 0, of either sign.
 
         Returns
         -------
@@ -226,6 +225,7 @@ class Covariance:
             If n < 10 d.
         """
         rows = real_rows(samples)
+        center = flag(center, "center")
         accumulator = CovarianceAccumulator()
         step = max(1, _BLOCK_BYTES // (8 * rows.shape[1]))
         for start in range(0, rows.shape[0], step):
@@ -259,6 +259,7 @@ class Covariance:
             If n < 10 d: an eigenvalue l comes out spread over l (1 +- sqrt(d/n))^2
             (Marchenko and Pastur, Math. USSR Sb. 1, 457 (1967)).
         """
+        instance(accumulator, CovarianceAccumulator, "accumulator", "CovarianceAccumulator()")
         matrix = accumulator.covariance(center)
         n, d = accumulator.n_samples, matrix.shape[0]
         lam = without_rounding(np.linalg.eigvalsh(matrix))
@@ -266,14 +267,17 @@ class Covariance:
         lam[: d - rank] = 0.0
         if not lam[-1] > 0:
             raise ModelError("the samples have zero covariance: all of them are equal")
-        law = cls(lam, label=label or f"{n} samples, d = {d}", dimension=d, samples=n)
+        if label is None:
+            label = f"{n} samples, d = {d}"
+        law = cls(lam, label=label, dimension=d, samples=n)
         if n < 10 * d:
             q = math.sqrt(d / n)
             low = max(0.0, 1 - q) ** 2
+            turned = "; if samples are columns here, transpose" if n < d else ""
             warnings.warn(
                 f"{n} samples of dimension {d}: sampling spreads the eigenvalues (Marchenko-Pastur)"
                 f" by sqrt(d/n) = {q:.2f}, an eigenvalue l over {low:.2f} l to {(1 + q) ** 2:.2f} l"
-                f"; {10 * d} samples or more are advised",
+                f"; {10 * d} samples or more are advised{turned}",
                 SampleSizeWarning,
                 stacklevel=3,
             )
@@ -292,16 +296,19 @@ class Covariance:
         return self.n_atoms == 1
 
     @property
+    @ieee
     def mean(self) -> float:
         """Mean eigenvalue, sigma_x^2 = Tr Sigma / d = sum w lambda."""
         return float(self.weights @ self.eigenvalues)
 
     @property
+    @ieee
     def second_moment(self) -> float:
         """Mean squared eigenvalue, Tr Sigma^2 / d = sum w lambda^2."""
         return float(self.weights @ self.eigenvalues**2)
 
     @property
+    @ieee
     def effective_dimension_ratio(self) -> float:
         """d_eff / d = (sum w lambda)^2 / sum w lambda^2, in (0, 1]; 1 if isotropic."""
         scaled = self.eigenvalues / self.eigenvalues[-1]
@@ -328,6 +335,7 @@ class Covariance:
 
     # Methods -----------------------------------------------------------------------------
 
+    @ieee
     def scaled(self, factor: float) -> Covariance:
         """Return the covariance factor * Sigma (data multiplied by sqrt(factor)).
 
@@ -342,7 +350,7 @@ class Covariance:
             Of the same label, dimension and sample count.
         """
         with np.errstate(over="ignore"):  # the constructor refuses what overflows
-            eigenvalues = self.eigenvalues * positive(factor, "factor")
+            eigenvalues = self.eigenvalues * number(factor, "factor", above=0.0)
         return Covariance(
             eigenvalues,
             self.weights,
@@ -351,6 +359,7 @@ class Covariance:
             samples=self.samples,
         )
 
+    @ieee
     def normalized(self) -> Covariance:
         """Return Sigma divided by its mean eigenvalue, so that ``mean`` is 1."""
         return Covariance(
@@ -361,6 +370,7 @@ class Covariance:
             samples=self.samples,
         )
 
+    @ieee
     def gauss(self, nodes: int) -> Covariance:
         """Return the Gauss quadrature of the law: fewer atoms, the same moments.
 
@@ -377,21 +387,30 @@ class Covariance:
         Covariance
             Of the same label, dimension and sample count.
         """
-        n = count(nodes, "nodes")
+        n = whole(nodes, "nodes")
         if n >= self.n_atoms:
             return self
         return self.from_rule(*JacobiMatrix(self.eigenvalues, self.weights).rule(n))
 
-    def from_rule(self, nodes: NDArray[np.float64], weights: NDArray[np.float64]) -> Covariance:
-        """Return the law with these atoms instead, of the same label, dimension and samples."""
+    @ieee
+    def from_rule(self, nodes: ArrayLike, weights: ArrayLike) -> Covariance:
+        """Return the law with these atoms instead, of the same label, dimension and samples.
+
+        The mean, which the coefficients of every activation depend on, is kept to the last digits.
+        """
+        atoms = np.maximum(floats(nodes, "nodes", ndim=1), 0.0)
+        shares = floats(weights, "weights", ndim=1)
+        if atoms.shape != shares.shape or not float(shares @ atoms) > 0.0:
+            return Covariance(atoms, shares)  # which says what is wrong with them
         return Covariance(
-            np.maximum(nodes, 0.0),
+            atoms * (self.mean * float(shares.sum()) / float(shares @ atoms)),
             weights,
             label=self.label,
             dimension=self.dimension,
             samples=self.samples,
         )
 
+    @ieee
     def summary(self) -> dict[str, str | int | float | None]:
         """Return what to print about it.
 

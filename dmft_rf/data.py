@@ -7,15 +7,21 @@ sample is a row; images of shape (n, height, width) become rows of length height
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import datasets
-from ._readers import csv_blocks, hdf5_blocks, npy_blocks, npz_blocks
+from ._columns import ColumnWatch
+from ._convert import flag, shown, whole
+from ._hdf5_reader import hdf5_blocks
+from ._paths import input_file, path_of
+from ._readers import Blocks, kept_columns, npy_blocks, npz_blocks
+from ._text import plain
+from ._text_reader import csv_blocks
 from .accumulator import CovarianceAccumulator
 from .covariance import Covariance
 from .errors import DataError, ModelError
@@ -35,6 +41,8 @@ def read_covariance(
     center: bool = True,
     dataset: str | None = None,
     chunk_bytes: int = CHUNK_BYTES,
+    header: bool | None = None,
+    leave_out: Sequence[int] | None = None,
 ) -> Covariance:
     """Return the law of the eigenvalues of the covariance of the samples in a file.
 
@@ -49,6 +57,14 @@ def read_covariance(
         Which array of an .npz or HDF5 file; needed where there are several.
     chunk_bytes : int, default 64 MiB
         Size of the blocks of rows that are read.
+    header : bool, optional
+        Whether the first line of a .csv or .txt file is a header. By default it is if none of its
+        cells is a number, or if they are 0, 1, 2, ...; where it is made of numbers that could
+        be names (years, frequencies) you are asked.
+    leave_out : sequence of int, optional
+        Columns that are no features, such as labels or row numbers, counted from 1, or from the
+        end (-1 is the last). By default there are none, and a first or last column that looks like
+        one is refused; an empty list keeps it.
 
     Returns
     -------
@@ -60,6 +76,8 @@ def read_covariance(
     ------
     DataError
         If the file cannot be used; the message says where and why.
+    ModelError
+        If another argument is not one of these.
 
     Warns
     -----
@@ -72,14 +90,19 @@ def read_covariance(
     >>> law.dimension, law.samples, round(law.effective_dimension, 1)
     (64, 1797, 13.2)
     """
-    label = name = os.fspath(source)
-    if name not in datasets.names():
-        label = Path(name).name if dataset is None else f"{Path(name).name}:{dataset}"
-    accumulator = CovarianceAccumulator()
-    for block in iter_chunks(source, dataset=dataset, chunk_bytes=chunk_bytes):
+    path, name = _place(source)
+    label = name if name in datasets.names() else path.name
+    accumulator, watch = CovarianceAccumulator(), ColumnWatch()
+    options = {"dataset": dataset, "chunk_bytes": chunk_bytes, "header": header}
+    center = flag(center, "center")
+    for block in iter_chunks(source, leave_out=leave_out, **options):  # type: ignore[arg-type]
         accumulator.update(block)
+        watch.update(block)
+    if leave_out is None and name not in datasets.names() and (found := watch.verdict()):
+        raise DataError(f"{name}: {found}")
     if accumulator.n_samples < 2:
         raise DataError(f"{name}: has one row, a covariance needs at least 2 samples")
+    label = plain(label if dataset is None else f"{label}:{dataset}")
     try:
         return Covariance.from_accumulator(accumulator, center=center, label=label)
     except ModelError as error:
@@ -87,13 +110,18 @@ def read_covariance(
 
 
 def iter_chunks(
-    source: str | os.PathLike[str], *, dataset: str | None = None, chunk_bytes: int = CHUNK_BYTES
+    source: str | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    header: bool | None = None,
+    leave_out: Sequence[int] | None = None,
 ) -> Iterator[NDArray[np.float64]]:
     """Read the samples of a file, a block of rows at a time.
 
     Parameters
     ----------
-    source, dataset, chunk_bytes
+    source, dataset, chunk_bytes, header, leave_out
         As in `read_covariance`.
 
     Yields
@@ -103,16 +131,17 @@ def iter_chunks(
 
     Raises
     ------
-    DataError
+    DataError, ModelError
         As in `read_covariance`, as soon as the reading reaches what is wrong.
     """
-    name = os.fspath(source)
-    bundled = name in datasets.names()
-    path = datasets.path(name) if bundled else Path(name)
-    if isinstance(chunk_bytes, bool) or not isinstance(chunk_bytes, int) or chunk_bytes < 1:
-        raise ModelError(f"chunk_bytes must be an integer >= 1, not {chunk_bytes!r}")
+    path, name = _place(source)
+    if not (dataset is None or isinstance(dataset, str)):
+        raise ModelError(f"dataset is {shown(dataset)}; it must be the name of an array")
+    if header is not None:
+        header = flag(header, "header")
+    out = None if leave_out is None else _columns(leave_out)
     row = 0
-    for block in _blocks(path, dataset, chunk_bytes):
+    for block in _blocks(path, dataset, whole(chunk_bytes, "chunk_bytes"), header, out):
         finite = np.isfinite(block)
         if not finite.all():
             r, c = np.argwhere(~finite)[0]
@@ -124,30 +153,52 @@ def iter_chunks(
         yield block
 
 
-def _blocks(path: Path, dataset: str | None, chunk_bytes: int) -> Iterator[NDArray[np.float64]]:
+def _place(source: Any) -> tuple[Path, str]:
+    """The file of a source, and what a message calls it."""
+    place = path_of(source, "source")
+    name = str(place)
+    return (datasets.path(name), name) if name in datasets.names() else (place, name)
+
+
+def _columns(leave_out: Any) -> list[int]:
+    if isinstance(leave_out, np.ndarray) and leave_out.ndim == 1:
+        leave_out = leave_out.tolist()
+    if isinstance(leave_out, str | bytes) or not isinstance(leave_out, Sequence):
+        raise ModelError(f"leave_out is {shown(leave_out)}; it must be a list of column numbers")
+    columns = [whole(column, "a column of leave_out", least=-(2**31)) for column in leave_out]
+    if 0 in columns:
+        raise ModelError("leave_out has column 0; columns are counted from 1, or from the end (-1)")
+    return columns
+
+
+def _blocks(
+    path: Path,
+    dataset: str | None,
+    chunk_bytes: int,
+    header: bool | None,
+    leave_out: list[int] | None,
+) -> Blocks:
     """Choose the reader of a file."""
+    known = ", ".join(datasets.names())
+    path, status = input_file(path, missing=f"no such file, nor a bundled data set ({known})")
     ending = path.suffix.lower()
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        known = ", ".join(datasets.names())
-        raise DataError(f"{path}: no such file, nor a bundled data set ({known})") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be opened ({error})") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise DataError(f"{path}: is a directory, not a file of samples")
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path}: is not a regular file")
     if ending not in _ENDINGS:
         raise DataError(f"{path}: unknown ending {ending!r}, allowed are {', '.join(_ENDINGS)}")
     if status.st_size == 0:
         raise DataError(f"{path}: the file is empty")
     if dataset is not None and ending in (".npy", *_TEXT):
         raise DataError(f"{path}: dataset names an array of an .npz or .h5 file, not of {ending}")
-    if ending == ".npy":
-        return npy_blocks(path, chunk_bytes)
-    if ending == ".npz":
-        return npz_blocks(path, dataset, chunk_bytes)
     if ending in _TEXT:
-        return csv_blocks(path, chunk_bytes)
-    return hdf5_blocks(path, dataset, chunk_bytes)
+        yield from csv_blocks(path, chunk_bytes, header, leave_out)
+        return
+    if header is not None:
+        raise DataError(f"{path}: header is for .csv and .txt files, {ending} has none")
+    if ending == ".npy":
+        blocks = npy_blocks(path, chunk_bytes)
+    elif ending == ".npz":
+        blocks = npz_blocks(path, dataset, chunk_bytes)
+    else:
+        blocks = hdf5_blocks(path, dataset, chunk_bytes)
+    for block in blocks:
+        kept = kept_columns(str(path), block.shape[1], leave_out or ())
+        yield block if len(kept) == block.shape[1] else block[:, kept]

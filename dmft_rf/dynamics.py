@@ -28,14 +28,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import floats, instance, number
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.estimate import EPS, Estimate
+from dmft_rf.estimate import ROUNDING, Estimate
+from dmft_rf.majorants import Majorants, majorants
 from dmft_rf.measure import SpectralNodes
 from dmft_rf.model import ScoreModel
 from dmft_rf.nodes import Nodes
@@ -53,8 +56,9 @@ _JUDGED = ("train", "test", "score_error")
 _BLOCK = 2_000_000
 
 
-@dataclass(frozen=True)
-class LearningCurves:
+@ieee
+@dataclass(frozen=True, eq=False)
+class LearningCurves(Frozen):
     """Losses per dimension along training; every array has the shape of ``tau``.
 
     Attributes
@@ -92,16 +96,18 @@ class LearningCurves:
     model: ScoreModel
 
     @property
+    @ieee
     def generalization_gap(self) -> Array:
         """L_test - L_train."""
         return self.test - self.train
 
     @property
+    @ieee
     def penalty(self) -> Array:
         """omega Delta_t ||A||^2/(p d), what weight decay omega adds to the training loss."""
         return self.rule.decay * self.weight_norm
 
-    @cached_property
+    @lazy
     def relative_error(self) -> float:
         """Largest estimated relative error of train, test and score_error.
 
@@ -112,6 +118,9 @@ class LearningCurves:
 
     def difference(self, other: LearningCurves) -> float:
         """Largest relative difference from curves at the same times, as in relative_error."""
+        instance(other, LearningCurves, "other", "solution.learning_curves(tau)")
+        if not np.array_equal(other.tau, self.tau):
+            raise ModelError("the curves are at other times; their difference needs the same tau")
         return self._largest(
             {name: np.abs(getattr(self, name) - getattr(other, name)) for name in _JUDGED}
         )
@@ -131,6 +140,7 @@ class LearningCurves:
 
     def require(self, rtol: float) -> LearningCurves:
         """These curves, or ConvergenceError if they are not accurate to ``rtol``."""
+        rtol = number(rtol, "rtol", above=0.0)
         if not self.relative_error <= rtol:
             raise ConvergenceError(
                 f"learning curves reached a relative error of {self.relative_error:.1e} under "
@@ -141,6 +151,7 @@ class LearningCurves:
         return self
 
 
+@ieee
 def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
 
@@ -162,7 +173,8 @@ def diverged(nodes: Nodes, tau: Array, rule: Rule) -> LearningCurves:
     """Curves at tau = inf where the spectrum touches 0: the test loss has no limit."""
     never = np.full(tau.shape, math.inf)
     train = np.full(tau.shape, nodes.train_limit)
-    known, unknown = Estimate(train, EPS * train), Estimate(never, 0.0 * train)
+    known = Estimate(train, np.full(tau.shape, nodes.exact.limit_error))
+    unknown = Estimate(never, 0.0 * train)
     return _curves(tau, [known, unknown, unknown, unknown, unknown], rule, nodes.model)
 
 
@@ -199,18 +211,30 @@ def _curves(tau: Array, found: list[Estimate], rule: Rule, model: ScoreModel) ->
     )
 
 
-def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Array:
+def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Estimate:
     """d E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
     model = nodes.model
     h = rule.filter(nodes.points, tau, model.rate)
     v = rule.velocity(nodes.points, tau, model.rate)
+    turns = majorants(rule, nodes.contour, tau, model.rate)
     learned, gained = nodes.mean(h), nodes.mean(v)
-    bias = np.zeros(tau.size)
+    # both are off by as much as their averages over Sigma
+    of_h = nodes.integral(h, nodes.S_VW, turns.filter)
+    of_v = nodes.integral(v, nodes.S_VW, turns.velocity)
+    share = of_h.error / np.where(of_h.value != 0.0, np.abs(of_h.value), 1.0)
+    bias = Estimate(np.zeros(tau.size), np.zeros(tau.size))
     for one in model.classes:
+        factor = one.share * one.linear
         missing = one.linear * learned * one.diffused - math.sqrt(model.Delta_t)
-        bias += one.share * one.linear * ((missing * gained) @ model.weights)
-    noise = model.residual_variance * nodes.integral(h * v, nodes.S_VV).value
-    return 2.0 * (bias + nodes.bilinear(h, v) + noise) / model.Delta_t
+        moved = np.abs(one.linear * learned * one.diffused * gained) @ model.weights
+        spread = np.abs(missing) @ model.weights * of_v.error
+        value = (missing * gained) @ model.weights
+        bias = bias.plus((factor, Estimate(value, moved * share + spread)))
+    slope = bias.plus(
+        (1.0, nodes.bilinear(h, v, turns.whole, turns.velocity)),
+        (model.residual_variance, nodes.integral(h * v, nodes.S_VV, turns.whole * turns.velocity)),
+    )
+    return Estimate(2.0 * slope.value, 2.0 * slope.error).over(model.Delta_t)
 
 
 def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
@@ -218,62 +242,46 @@ def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
     model = nodes.model
     x = nodes.points
     h, left = rule.filter_and_residual(x, tau, model.rate)
-    train = _train(nodes, h, left)
-    norm = nodes.integral(h * h, nodes.S_VV)
-    scaled = _sum(
-        _bias(nodes, h),
-        (model.residual_variance, norm),
-        (1.0, nodes.quadratic(h)),
-    )
-    score = _over(scaled, model.Delta_t)
-    fresh = nodes.empirical(h)
+    turns = majorants(rule, nodes.contour, tau, model.rate) if isinstance(nodes, Nodes) else None
+    turning = None if turns is None else turns.filter
+    train = _train(nodes, h, left, turns)
+    norm = nodes.integral(h * h, nodes.S_VV, None if turns is None else turns.square)
+    score = _bias(nodes, h, turning)
+    score = score.plus((model.residual_variance, norm), (1.0, nodes.quadratic(h, turning)))
+    score = score.over(model.Delta_t)
+    fresh = nodes.empirical(h, turning)
     if rule.initial_scale > 0.0:
         kappa2 = rule.initial_scale**2
-        g2 = rule.memory(x, tau, model.rate) ** 2
-        atom = _atom_terms(nodes, tau, rule)
-        train = _sum(
-            train,
-            (kappa2 * model.Delta_t, nodes.integral(x * g2, nodes.q_bulk)),
-            (kappa2 * model.Delta_t, atom[0]),
-        )
-        kept = _sum(nodes.integral(g2, nodes.q_bulk), (1.0, atom[1]))
-        norm = _sum(norm, (kappa2 * model.Delta_t, kept))
-        score = _sum(
-            score,
-            (kappa2 * model.residual_variance, kept),
-            (kappa2 / model.psi_p, nodes.integral(g2, nodes.S_test)),
-            (kappa2 / model.psi_p, atom[2]),
-        )
+        loss, kept, test = _remembered(nodes, tau, rule, None if turns is None else turns.memory)
+        train = train.plus((kappa2 * model.Delta_t, loss))
+        norm = norm.plus((kappa2 * model.Delta_t, kept))
+        score = score.plus((kappa2 * model.residual_variance, kept), (kappa2 / model.psi_p, test))
         if fresh is not None:
             fresh = Estimate(np.full(tau.size, math.nan), np.zeros(tau.size))
-    test = model.floor + model.Delta_t * score.value
     return (
         train,
         score,
-        Estimate(test, model.Delta_t * score.error + EPS * test),
-        _over(train if fresh is None else fresh, model.Delta_t),
+        Estimate.exact(np.full(tau.size, model.floor)).plus((model.Delta_t, score)),
+        (train if fresh is None else fresh).over(model.Delta_t),
         norm,
     )
 
 
-def _over(estimate: Estimate, divisor: float) -> Estimate:
-    return Estimate(estimate.value / divisor, estimate.error / divisor)
-
-
-def _train(nodes: AnyNodes, h: NDArray[Any], left: NDArray[Any]) -> Estimate:
+def _train(
+    nodes: AnyNodes, h: NDArray[Any], left: NDArray[Any], turns: Majorants | None
+) -> Estimate:
     """L_train for the filter h with left = 1 - x h."""
-    x, n_tau = nodes.points, h.shape[0]
-    late = np.full(n_tau, nodes.late_error)
-    if nodes.encloses_zero:  # the filter must have no pole there
-        start = Estimate(np.ones(n_tau), late)
-        return _sum(start, (-1.0, nodes.integral(h * (1.0 + left), nodes.S_VV)))
-    return _sum(
-        Estimate(np.full(n_tau, nodes.train_limit), late),
-        (1.0, nodes.integral(left * left, nodes.S_VV / x)),
-    )
+    if nodes.around_zero:  # the filter must have no pole there
+        start = Estimate.exact(np.ones(h.shape[0]))
+        turning = None if turns is None else turns.filter * (1.0 + turns.held)
+        return start.plus((-1.0, nodes.integral(h * (1.0 + left), nodes.S_VV, turning)))
+    limit = np.full(h.shape[0], nodes.exact.train_limit)
+    start = Estimate(limit, np.full(h.shape[0], nodes.exact.limit_error))
+    turning = None if turns is None else turns.residual
+    return start.plus((1.0, nodes.integral(left * left, nodes.S_VV / nodes.points, turning)))
 
 
-def _bias(nodes: AnyNodes, h: NDArray[Any]) -> Estimate:
+def _bias(nodes: AnyNodes, h: NDArray[Any], turning: NDArray[Any] | None) -> Estimate:
     """Sum over the classes of share <Sigma_t (a F[h] - sqrt(Delta_t) Sigma_t^{-1})^2>."""
     model = nodes.model
     learned = nodes.mean(h)
@@ -283,27 +291,34 @@ def _bias(nodes: AnyNodes, h: NDArray[Any]) -> Estimate:
         value += one.share * ((missing * missing) @ (model.weights / one.diffused))
         slope += 2.0 * one.share * abs(one.linear) * (np.abs(missing * learned) @ model.weights)
     # relative to its size, F[h] is off by about as much as its average over Sigma
-    mean = nodes.integral(h, nodes.S_VW)
+    mean = nodes.integral(h, nodes.S_VW, turning)
     relative = mean.error / np.where(mean.value != 0.0, np.abs(mean.value), 1.0)
-    return Estimate(value, slope * relative)
+    return Estimate(value, slope * relative + ROUNDING * value)
 
 
-def _atom_terms(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, Estimate, Estimate]:
-    """What an atom outside the contour adds to the integrals of x g^2 and g^2, and to S_test[g^2].
+def _remembered(
+    nodes: AnyNodes, tau: Array, rule: Rule, turning: NDArray[Any] | None
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Integrals of x g^2 and g^2 against rho, and S_test[g^2]: what the initial weights add.
 
-    Above 0 an atom is orthogonal to W; at 0 (fewer columns than features) it is not.
+    Atoms outside the contour are added one by one. Above 0 an atom is orthogonal to W; at 0 (fewer
+    columns than features) it is not. Masses are off by the rounding of 1.
     """
-    loss, norm, test = np.zeros(tau.size), np.zeros(tau.size), np.zeros(tau.size)
-    if not nodes.encloses_zero:
-        for location, mass in nodes.law.atoms:
-            g2 = rule.memory(np.array([location]), tau, nodes.model.rate)[:, 0] ** 2
-            if location == 0.0 and rule.decay == 0.0:
-                g2 = np.ones(tau.size)  # at tau = inf as well
-            norm += mass * g2
-            loss += mass * location * g2
-            test += nodes.untouched * g2 if location == 0.0 else 0.0
-    zero = np.zeros(tau.size)
-    return Estimate(loss, zero), Estimate(norm, zero), Estimate(test, zero)
+    rate = nodes.model.rate
+    g2 = rule.memory(nodes.points, tau, rate) ** 2
+    q_size, x_size = nodes.bulk_sizes
+    loss = nodes.integral(g2, nodes.x_bulk, turning, x_size)
+    kept = nodes.integral(g2, nodes.q_bulk, turning, q_size)
+    test = nodes.integral(g2, nodes.S_test, turning)
+    for location, mass in nodes.outside:
+        held = rule.memory(np.array([location]), tau, rate)[:, 0] ** 2
+        if location == 0.0 and rule.decay == 0.0:
+            held = np.ones(tau.size)  # at tau = inf as well
+        one = Estimate(mass * held, ROUNDING * held)
+        loss, kept = loss.plus((float(location), one)), kept.plus((1.0, one))
+        if location == 0.0:
+            test = test.plus((nodes.untouched, Estimate(held, ROUNDING * held / mass)))
+    return loss, kept, test
 
 
 def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
@@ -315,22 +330,6 @@ def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
     )
 
 
-def _sum(start: Estimate, *terms: tuple[float, Estimate]) -> Estimate:
-    """Add factor * estimate for each term, with the rounding of the sum in the error."""
-    value, error = start.value, start.error
-    for factor, term in terms:
-        value = value + factor * term.value
-        error = error + abs(factor) * term.error
-    return Estimate(value, error + EPS * np.abs(value))
-
-
 def checked_times(tau: ArrayLike) -> Array:
-    """``tau`` as an array of times >= 0, inf included; ModelError otherwise."""
-    try:
-        times = np.asarray(tau, dtype=float)
-    except (TypeError, ValueError):
-        raise ModelError(f"tau is {tau!r}; it must be an array of numbers >= 0 or inf") from None
-    if np.any(np.isnan(times)) or np.any(times < 0.0):
-        bad = times[np.isnan(times) | (times < 0.0)].ravel()[0]
-        raise ModelError(f"tau holds {float(bad)!r}; times must be >= 0 (inf is allowed)")
-    return times
+    """``tau`` as a read-only copy of times >= 0, inf included; ModelError otherwise."""
+    return floats(tau, "tau", least=0.0, infinite=True)

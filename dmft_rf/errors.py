@@ -1,15 +1,25 @@
-"""What the package raises. Every message names the value and what is allowed."""
+"""What the package raises. Every message names the value and what is allowed, in one line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from dmft_rf._text import one_line
 
-class ModelError(ValueError):
+
+class _Refusal(ValueError):
+    """An error of one line that can be printed, whatever names of files or values are in it."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(one_line(str(message)))
+
+
+class ModelError(_Refusal):
     """A parameter is outside its domain; the message names it, its value and what is allowed."""
 
 
-class DataError(ValueError):
+class DataError(_Refusal):
     """A file of samples or results cannot be used; the message names it and says why."""
 
 
@@ -32,3 +42,12 @@ class ConvergenceError(RuntimeError):
 
 class WorkerError(RuntimeError):
     """Workers kept dying; what was finished is kept, and the same call completes the rest."""
+
+
+def missing(module: str, name: str, known: Iterable[str]) -> str:
+    """What an AttributeError says about a name that a module does not have."""
+    import difflib
+
+    text = f"module {module!r} has no attribute {name!r}"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{text}; did you mean {near[0]!r}?" if near else text

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,13 +19,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf.campaign import Campaign, Progress, Table
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import instance, number, one_of, shown
+from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf.axes import numbers
+from dmft_rf.campaign import Campaign, Progress, checked_call
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model import ScoreModel
 from dmft_rf.plans import Plan
 from dmft_rf.points import Request
 from dmft_rf.rules import GradientFlow
 from dmft_rf.sweeps import in_file, of_table
+from dmft_rf.tables import Table
 
 if TYPE_CHECKING:
     import xarray
@@ -48,8 +54,8 @@ PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
 _STEP = 1e-3
 
 
-@dataclass(frozen=True)
-class PowerLaw:
+@dataclass(frozen=True, eq=False)
+class PowerLaw(Frozen):
     """Q = prefactor * P^exponent on [low, high].
 
     Attributes
@@ -75,8 +81,20 @@ class PowerLaw:
     holds: str
 
 
-@dataclass(frozen=True)
-class Scaling:
+class Fits(FrozenDict[str, PowerLaw]):
+    """Power laws by quantity; a quantity for which none holds says so."""
+
+    def __missing__(self, name: object) -> PowerLaw:
+        if name not in QUANTITIES:
+            raise KeyError(f"{shown(name)} is no quantity of a sweep: {', '.join(QUANTITIES)}")
+        raise KeyError(
+            f"no power law holds for {name} over 3 points of this sweep or more; "
+            f"local_exponents[{name!r}] has the exponent at each point"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling(Frozen):
     """Timescales along a sweep of one parameter.
 
     Attributes
@@ -95,7 +113,8 @@ class Scaling:
     local_exponents : dict of arrays (n,)
         d log Q/d log P at each value.
     fits : dict of PowerLaw
-        Over the widest range in which the local exponent stays within ``tolerance`` of one value.
+        Over the widest range in which the local exponent stays within ``tolerance`` of one value;
+        without an entry where there is no such range of 3 points.
     global_fits : dict of PowerLaw
         Over all points.
     tolerance : float
@@ -143,6 +162,7 @@ class Scaling:
         return xarray.Dataset(variables, coordinates, attributes)
 
 
+@ieee
 def scaling(
     model: ScoreModel,
     parameter: str,
@@ -187,13 +207,13 @@ def scaling(
     DataError, WorkerError
         As ``sweep``.
     """
-    if parameter not in PARAMETERS:
-        raise ModelError(f"parameter is {parameter!r}; it must be one of {', '.join(PARAMETERS)}")
-    if not 0.0 < tolerance < 1.0:
-        raise ModelError(f"tolerance is {tolerance!r}; it must be between 0 and 1")
-    points = np.unique(np.asarray(values, dtype=float))
+    workers = checked_call(path, executor, workers, progress, extra)
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    one_of(parameter, PARAMETERS, "parameter")
+    tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
     lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
-    if points.size < 3 or not np.all(np.isfinite(points)) or points[0] < lowest:
+    points = numbers(values, parameter, least=lowest)
+    if points.size < 3:
         raise ModelError(
             f"values of {parameter} are {points.tolist()}; a scaling law needs at least 3 "
             f"different finite values {'>= 0' if lowest == 0.0 else '> 0'}"
@@ -208,7 +228,7 @@ def scaling(
     campaign = Campaign({"points": plan})
 
     def result(tables: dict[str, Table]) -> Scaling:
-        return _scaling(model, parameter, points, tables["points"], tolerance)
+        return _scaling(plan.model, parameter, points, tables["points"], tolerance)
 
     if path is None:
         tables = campaign.tables()
@@ -257,7 +277,7 @@ def _beside(parameter: str, value: float) -> tuple[float, float]:
     if parameter == "power_law.exponent":
         low = max(0.0, value - _STEP)
         return low, low + 2.0 * _STEP
-    return value * math.exp(-_STEP), value * math.exp(_STEP)
+    return value * math.exp(-_STEP), min(value * math.exp(_STEP), sys.float_info.max)
 
 
 def _scaling(
@@ -271,12 +291,7 @@ def _scaling(
         message = reason.removeprefix("ConvergenceError: ")
         failures.setdefault(float(points[index // 3]), message)
     lost = np.isin(points, list(failures))
-    run = np.array(
-        [
-            math.log(_abscissa(parameter, high) / _abscissa(parameter, low))
-            for low, high in (_beside(parameter, value) for value in points.tolist())
-        ]
-    )
+    run = np.array([_log_run(parameter, value) for value in points.tolist()])
     abscissa = np.array([_abscissa(parameter, value) for value in points.tolist()])
     quantities: dict[str, Array] = {}
     exponents: dict[str, Array] = {}
@@ -288,11 +303,12 @@ def _scaling(
     fits, global_fits = {}, {}
     for name in QUANTITIES:
         usable = np.isfinite(exponents[name]) & np.isfinite(quantities[name])
+        usable &= np.isfinite(abscissa)
         whole = np.flatnonzero(usable)
         part = _widest(np.log(abscissa), exponents[name], usable, tolerance)
         if part.size >= 3:
             fits[name] = _fit(abscissa, quantities[name], exponents[name], part)
-        if whole.size >= 3:
+        if whole.size >= 3 and abscissa[whole[0]] < abscissa[whole[-1]]:
             global_fits[name] = _fit(abscissa, quantities[name], exponents[name], whole)
     return Scaling(
         model=model,
@@ -301,8 +317,8 @@ def _scaling(
         abscissa=abscissa,
         quantities=quantities,
         local_exponents=exponents,
-        fits=fits,
-        global_fits=global_fits,
+        fits=Fits(fits),
+        global_fits=Fits(global_fits),
         tolerance=tolerance,
         failures=failures,
         rtol=table.plan.request.rtol,
@@ -311,8 +327,16 @@ def _scaling(
 
 def _abscissa(parameter: str, value: float) -> float:
     if parameter == "power_law.exponent":
-        return math.exp(value)
+        return math.exp(value) if value < 700.0 else math.inf
     return -math.expm1(-2.0 * value) if parameter == "t" else value
+
+
+def _log_run(parameter: str, value: float) -> float:
+    """The step in log P of a local exponent; nan where P no longer changes."""
+    low, high = _beside(parameter, value)
+    if parameter == "power_law.exponent":
+        return high - low
+    return _log_ratio(_abscissa(parameter, high), _abscissa(parameter, low)) or math.nan
 
 
 def _log_ratio(high: float, low: float) -> float:
@@ -339,17 +363,17 @@ def _widest(
 
 def _fit(abscissa: Array, quantity: Array, exponents: Array, part: NDArray[np.intp]) -> PowerLaw:
     """Least squares of log Q on log P over the points ``part``."""
-    from scipy.optimize import curve_fit
-
     x, y = np.log(abscissa[part]), np.log(quantity[part])
-    centre = float(x.mean())
-    (slope, offset), covariance = curve_fit(lambda u, a, b: a * (u - centre) + b, x, y)
+    centre, offset = float(x.mean()), float(y.mean())
+    away = x - centre
+    slope = float(away @ y) / float(away @ away)
+    scatter = float(np.sum((y - offset - slope * away) ** 2)) / (part.size - 2)
     low, high = float(abscissa[part[0]]), float(abscissa[part[-1]])
     local = exponents[part]
     return PowerLaw(
-        exponent=float(slope),
-        exponent_error=float(math.sqrt(covariance[0, 0])),
-        prefactor=math.exp(float(offset) - float(slope) * centre),
+        exponent=slope,
+        exponent_error=math.sqrt(scatter / float(away @ away)),
+        prefactor=math.exp(offset - slope * centre),
         low=low,
         high=high,
         decades=math.log10(high / low),

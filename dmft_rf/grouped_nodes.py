@@ -11,21 +11,39 @@ a column that is left out of U leaves its own label behind (docs/theory.md).
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._convert import frozen
+from dmft_rf._frozen import Frozen
 from dmft_rf.contour import Contour
-from dmft_rf.estimate import EPS, Estimate
+from dmft_rf.errors import ConvergenceError
+from dmft_rf.estimate import ROUNDING, Estimate
+from dmft_rf.forms import Form
 from dmft_rf.kernels import grouped_pairs
 from dmft_rf.law import Spectrum
-from dmft_rf.nodes import Exact, Form, Nodes
+from dmft_rf.nodes import Exact, Nodes
 from dmft_rf.stieltjes import GroupedResolvent, grouped_resolvent
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs(Frozen):
+    """What kernels.grouped_pairs makes of pairs of nodes, and the sizes of its terms.
+
+    V and V_size (F, N, N), one for every basis function Q; P and P_size (N, N).
+    """
+
+    V: Complex
+    P: Complex
+    V_size: Array
+    P_size: Array
 
 
 class GroupedNodes(Nodes):
@@ -37,54 +55,50 @@ class GroupedNodes(Nodes):
         self.groups = law.model.groups
         self.resolvent: GroupedResolvent = grouped_resolvent(law.model, contour.z)
 
-    @cached_property
+    @property
+    def _r(self) -> Complex:
+        return self.resolvent.weights
+
+    @property
+    def _E(self) -> Complex:
+        return self.resolvent.E
+
+    @lazy
     def _label(self) -> Complex:
         """b_V at the nodes."""
         g = self.groups
         return g.label + (1.0 / self.resolvent.E) @ (g.count * g.labels)
 
-    @cached_property
+    @lazy
     def _S(self) -> Complex:
         return self.resolvent.weights @ self.groups.weights
 
-    @cached_property
+    @lazy
     def S_VV(self) -> Complex:
         """(1/d) Tr V^T (U - z)^{-1} V."""
         g = self.groups
         own = (self.resolvent.excess / self.resolvent.E) @ (g.count * g.sizes)
         return own + self._label**2 * self._S
 
-    @cached_property
+    @lazy
     def S_VW(self) -> Complex:
         """(1/d) Tr V^T (U - z)^{-1} M."""
         return self._label * self._S
 
-    @cached_property
+    @lazy
     def signal(self) -> Complex:
         """b_V r, shape (N, n_atoms)."""
         return self._label[:, None] * self.resolvent.weights
 
-    @cached_property
+    @lazy
     def S_test(self) -> Complex:
         """(1/d) Tr Q M^T (U - z)^{-1} M with the covariance Q of the test loss."""
         g = self.groups
         return self.resolvent.weights @ (g.weights * (g.test @ g.basis))
 
-    @cached_property
-    def q_bulk(self) -> Complex:
-        """(1/p) Tr (U - z)^{-1} at the nodes, without an atom above 0 (they may enclose it)."""
-        q = self.resolvent.q
-        for location, mass in self.law.atoms:
-            if location > 0.0:
-                q = q - mass / (location - self.contour.z)
-        return q
-
-    @cached_property
-    def pairs(self) -> tuple[Complex, Complex, Complex, Complex]:
-        """V_Q for every basis function Q, and P (kernels.grouped_pairs).
-
-        Shapes (F, N, N), (N, N) for (z_i, z_j), and the same for (z_i, conj z_j).
-        """
+    @lazy
+    def pairs(self) -> tuple[Pairs, Pairs]:
+        """V_Q for every basis function Q, and P, at (z_i, z_j) and at (z_i, conj z_j)."""
         g, s = self.groups, self.resolvent
         r, b, S = s.weights, self._label, self._S
         F, n = g.basis.shape[0], s.z.size
@@ -95,24 +109,45 @@ class GroupedNodes(Nodes):
         for i, (f, h) in enumerate(rows):
             m[f, h] = m[h, f] = both[i]
         first = (s.z, s.k, s.E, b, S)
-        second = (s.z.conj(), s.k.conj(), s.E.conj(), b.conj(), S.conj())
+        # read-only as the first: kernels are compiled for one kind
+        second = (
+            frozen(s.z.conj()),
+            frozen(s.k.conj()),
+            frozen(s.E.conj()),
+            frozen(b.conj()),
+            frozen(S.conj()),
+        )
         tail = (
             float(g.par[1]), g.count, g.signal, g.noise, g.labels, g.sizes, np.eye(F)
         )  # fmt: skip
         plain, mixed = np.ascontiguousarray(m[..., :n]), np.ascontiguousarray(m[..., n:])
         # both are symmetric, the second in the sense of a Hermitian matrix
-        V, P = grouped_pairs.assemble(*first, *first, s.dk, True, plain, *tail)
-        V_mixed, P_mixed = grouped_pairs.assemble(*first, *second, s.dk, False, mixed, *tail)
-        return V, P, V_mixed, P_mixed
+        try:
+            return (
+                Pairs(*grouped_pairs.assemble(*first, *first, s.dk, True, plain, *tail)),
+                Pairs(*grouped_pairs.assemble(*first, *second, s.dk, False, mixed, *tail)),
+            )
+        except ZeroDivisionError as error:  # a complex division in a kernel
+            raise ConvergenceError(
+                "two nodes of the contour have one solution within rounding, and no two-point "
+                "function follows from them"
+            ) from error
 
-    @cached_property
+    @lazy
     def variance(self) -> tuple[Complex, Complex]:
         """Variance of the two-point function with the covariance of the test loss."""
-        V, _, V_mixed, _ = self.pairs
+        plain, mixed = self.pairs
         test = self.groups.test
-        return np.tensordot(test, V, 1), np.tensordot(test, V_mixed, 1)
+        return np.tensordot(test, plain.V, 1), np.tensordot(test, mixed.V, 1)
 
-    @cached_property
+    @lazy
+    def variance_size(self) -> Array:
+        """The sizes of what both are made of, added."""
+        sizes = sum(pairs.V_size for pairs in self.pairs)
+        size: Array = np.tensordot(np.abs(self.groups.test), sizes, 1)
+        return size * np.maximum.outer(self._cancelled, self._cancelled)
+
+    @lazy
     def exact(self) -> Exact:
         """Mass (1/d) Tr V^T V, and S_VV at z = 0 from the solution there.
 
@@ -125,12 +160,20 @@ class GroupedNodes(Nodes):
         extra = share @ g.covariances  # beta - b_0^2
         b = g.label + float(share @ g.labels)
         r = 1.0 / (g.par[2] + extra - k) if k or g.par[2] else np.zeros(g.weights.size)
-        limit = float(share @ g.sizes) - b * float(share @ g.labels) * float(g.weights @ r)
+        S = float(g.weights @ r)
+        own, lost = float(share @ g.sizes), b * float(share @ g.labels) * S
+        limit, error = own - lost, ROUNDING * (own + abs(lost))
         if g.label:  # noise averaged exactly: 1 - eta_0^2 <r>, with what eta_0^2 lacks of b_0^2
-            limit += float(g.weights @ (r * (g.par[2] - g.label**2 + extra - k)))
-        return Exact(g.label_mass, 1.0 - limit, limit)
+            limit = float(g.weights @ (r * (g.spread + extra - k)))
+            error = ROUNDING * limit
+        if limit < 0.5:
+            return Exact(g.label_mass, 1.0 - limit, limit, error)
+        # little can be learned: S_VV(0) itself, with E - 1 = (<C r> - o^2/k)/psi_n
+        excess = (g.covariances @ (g.weights * r) - g.noise / k) / g.par[1]
+        inverse = float(g.count @ (g.sizes * excess / E)) + b**2 * S
+        return Exact(g.label_mass, inverse, limit, error)
 
-    @cached_property
+    @lazy
     def untouched(self) -> float:
         """(1/d) Tr Q M^T P M for the projector P on an atom at 0, which training never moves.
 
@@ -143,7 +186,7 @@ class GroupedNodes(Nodes):
         rest = float(g.par[0] * self.law.atoms[0, 1])
         return rest * float(g.weights @ (R * (g.test @ g.basis)))
 
-    @cached_property
+    @lazy
     def _empirical(self) -> Form:
         """(1/d) Tr V^T (U - z_1)^{-1} U' (U - z_2)^{-1} V, U' the same samples under fresh noise.
 
@@ -153,41 +196,55 @@ class GroupedNodes(Nodes):
 
             D^T (U - z)^{-1} V = (D - g f)^T (U_{-f} - z)^{-1} V_{-f} + g x^T.
         """
-        V, P, V_mixed, P_mixed = self.pairs
-        return Form.of(self._fresh(V, P, False), self._fresh(V_mixed, P_mixed, True))
+        plain, mixed = self.pairs
+        one, one_size = self._fresh(plain, False)
+        two, two_size = self._fresh(mixed, True)
+        sizes = (one_size + two_size) * np.maximum.outer(self._cancelled, self._cancelled)
+        return Form.of(one, two, sizes)
 
-    def _fresh(self, V: Complex, P: Complex, mixed: bool) -> Complex:
+    def _fresh(self, pairs: Pairs, mixed: bool) -> tuple[Complex, Array]:
+        """The two-point function and the sizes of its terms."""
         g, s, model = self.groups, self.resolvent, self.model
 
-        def outer(x: Complex, y: Complex) -> Complex:
+        def outer(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
             return np.multiply.outer(x, y.conj() if mixed else y)
 
         right = s.weights.conj() if mixed else s.weights
         labels = outer(self._label, self._label)
-        T = V.copy()  # with the square of the mean
+        T, T_size = pairs.V.copy(), pairs.V_size.copy()  # with the square of the mean
         for f in range(g.basis.shape[0]):
-            T[f] += labels * ((s.weights * (g.weights * g.basis[f])) @ right.T)
+            mean = labels * ((s.weights * (g.weights * g.basis[f])) @ right.T)
+            T[f] += mean
+            T_size[f] += np.abs(mean)
         ones, cross = np.ones_like(s.z), self.S_VW
-        total = np.zeros_like(P)
+        total, total_size = np.zeros_like(pairs.P), np.zeros_like(pairs.P_size)
         per_class = g.count.size // len(model.classes)
         for i, one in enumerate(model.classes):
             c, a = one.coefficients, i * per_class
             own = s.weights @ (g.weights * one.eigenvalues)
             delta = (c.gamma2 * own - c.v2 / s.k) / float(g.par[1])
             share = delta / s.E[:, a]
-            both = outer(share, share)
-            kept = 1.0 - outer(share, ones) - outer(ones, share)
-            seen = np.tensordot(g.signal[a], T, 1) + g.noise[a] * P
-            label = g.sizes[a] - g.labels[a] * (outer(cross, ones) + outer(ones, cross))
+            both, first, second = outer(share, share), outer(share, ones), outer(ones, share)
+            kept = 1.0 - first - second
+            fresh = c.gamma2 * T[1 + i] + c.v2 * pairs.P
+            seen = np.tensordot(g.signal[a], T, 1) + g.noise[a] * pairs.P
+            crosses = outer(cross, ones), outer(ones, cross)
+            label = g.sizes[a] - g.labels[a] * (crosses[0] + crosses[1])
             total += one.share * (
-                kept * (c.gamma2 * T[1 + i] + c.v2 * P)
-                + both * (seen + label)
-                + c.b**2 * T[0]
-                + c.s2 * P
+                kept * fresh + both * (seen + label) + c.b**2 * T[0] + c.s2 * pairs.P
             )
-        return total
+            kept_size = 1.0 + np.abs(first) + np.abs(second)
+            seen_size = np.tensordot(g.signal[a], T_size, 1) + g.noise[a] * pairs.P_size
+            label_size = g.sizes[a] + abs(g.labels[a]) * (np.abs(crosses[0]) + np.abs(crosses[1]))
+            total_size += one.share * (
+                kept_size * (c.gamma2 * T_size[1 + i] + c.v2 * pairs.P_size)
+                + np.abs(both) * (seen_size + label_size)
+                + c.b**2 * T_size[0]
+                + c.s2 * pairs.P_size
+            )
+        return total, total_size
 
-    def empirical(self, h: NDArray[Any]) -> Estimate | None:
+    def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate | None:
         """Loss of the filter h on the training samples under fresh noise.
 
         1 - 2 <b> S_VW[h] + (1/d) Tr V^T h(U) U' h(U) V.
@@ -195,7 +252,8 @@ class GroupedNodes(Nodes):
         if math.isinf(self.model.noise_draws):
             return None
         b = sum(one.share * one.coefficients.b for one in self.model.classes)
-        first, second = self.integral(h, self.S_VW), self.form(h, self._empirical)
-        value = 1.0 - 2.0 * b * first.value + second.value
-        size = 1.0 + 2.0 * abs(b) * np.abs(first.value) + np.abs(second.value)
-        return Estimate(value, 2.0 * abs(b) * first.error + second.error + EPS * size)
+        start = Estimate.exact(np.ones(h.shape[0]))
+        return start.plus(
+            (-2.0 * b, self.integral(h, self.S_VW, turning)),
+            (1.0, self.form(h, self._empirical, turning)),
+        )

@@ -18,11 +18,12 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._frozen import Frozen
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import EPS
@@ -39,11 +40,13 @@ _TOLERANCE = 1e-10
 # the density of a narrow bulk carries the rounding of its place
 _ROUNDING = 50.0 * EPS
 _MOST_PANELS = 3000
+# a point this close to an edge, relative to where it is, may be taken to lie on its other side
+_AT_EDGE = 1e-10
 _BISECTIONS = 60
 
 
-@dataclass(frozen=True)
-class RealPoint:
+@dataclass(frozen=True, eq=False)
+class RealPoint(Frozen):
     """A real point outside the support, measured from s_0^2, with the solution there."""
 
     offset: float
@@ -60,7 +63,7 @@ class _Gap:
     above: float
 
 
-class GroupedSupportFinder:
+class GroupedSupportFinder(Frozen):
     """Edges, masses and the atom at s_0^2, by moving along real k.
 
     Its properties raise ConvergenceError where an edge is not found.
@@ -75,6 +78,7 @@ class GroupedSupportFinder:
         mean = groups.covariances @ groups.weights
         self.upper = (groups.noise + mean) / float(groups.par[1])  # bound of e_j + k
         self.rank = groups.columns + (1.0 if groups.par[2] > 0.0 else 0.0)
+        self.seal()
         self.bound = float(grouped.spectral_bound(self.par, *groups.one_point[1:4]))
 
     @property
@@ -114,7 +118,7 @@ class GroupedSupportFinder:
 
     # -- the outer edges ---------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def _bottom(self) -> tuple[_Gap, float]:
         """The gap below all bulks, and the mass of the atom at s_0^2 that it may contain."""
         excess = self.psi_p - self.rank
@@ -143,7 +147,7 @@ class GroupedSupportFinder:
         z, _, e = self.below(k)
         return z, k, e
 
-    @cached_property
+    @lazy
     def _top(self) -> _Gap:
         """The gap above all bulks."""
         k = 4.0 * (self.bound + float(self.upper.max())) * max(1.0, 1.0 / self.psi_p)
@@ -201,6 +205,10 @@ class GroupedSupportFinder:
             self._edge(point.k, point.e, step),
             self.above(point.k, point.e),
         )
+        if not low < gap.low <= gap.high < high:
+            raise ConvergenceError(
+                f"the bulks between {low} and {high} above s_0^2 are too close to be told apart"
+            )
         return [*self.inside(low, gap.low), gap, *self.inside(gap.high, high)]
 
     def above(self, k: float, e: Array) -> float:
@@ -222,7 +230,7 @@ class GroupedSupportFinder:
             half, middle = 0.5 * (right - left), 0.5 * (right + left)
             theta = middle[:, None] + half[:, None] * _NODES
             x, slope = edge_map(low, high, theta)
-            density, found = self._density(x.ravel())
+            density, found = self._density(x.ravel(), low, high)
             if found is not None:
                 return found
             parts = (density.reshape(x.shape) * slope) @ _WEIGHTS * half
@@ -245,11 +253,12 @@ class GroupedSupportFinder:
             right = np.stack([middle, right], axis=1).ravel()
         return None
 
-    def _density(self, x: Array) -> tuple[Array, RealPoint | None]:
-        """Density at the points, or a physical real solution at one of them."""
+    def _density(self, x: Array, low: float, high: float) -> tuple[Array, RealPoint | None]:
+        """Density at points of (low, high), or a physical real solution at one inside it."""
         k, e, _, _, _, status, _ = grouped.solve_path(x + 0j, *self.arguments)
         real = (status == grouped.CONVERGED) & (np.abs(k.imag) < 1e-9 * np.abs(k))
-        for i in np.flatnonzero(real):
+        inside = np.minimum(x - low, high - x) > _AT_EDGE * x
+        for i in np.flatnonzero(real & inside):
             z, slope, _, found = self.settle(float(k[i].real), np.ascontiguousarray(e[i].real))
             if found is not None and slope > 0.0 and abs(z - x[i]) <= 1e-6 * abs(x[i]):
                 return np.empty(0), RealPoint(z, float(k[i].real), found)
@@ -281,4 +290,8 @@ class GroupedSupportFinder:
             lambda u: self.below(-math.exp(u))[0] - target, low, high, xtol=1e-15, rtol=1e-14
         )
         k = -math.exp(u)
-        return RealPoint(target, k, self.below(k)[2])
+        z, slope, e = self.below(k)
+        for _ in range(2):  # the logarithm has lost digits
+            k -= (z - target) / slope
+            z, slope, e = self.below(k)
+        return RealPoint(target, k, e)

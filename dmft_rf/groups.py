@@ -23,18 +23,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._frozen import Frozen
 from dmft_rf.coefficients import Coefficients
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class SampleClass:
+@dataclass(frozen=True, eq=False)
+class SampleClass(Frozen):
     """One class of the data: its share, coefficients, and the spectrum of its covariance.
 
     Attributes
@@ -54,7 +55,7 @@ class SampleClass:
     eigenvalues: Array
     t: float
 
-    @cached_property
+    @lazy
     def diffused(self) -> Array:
         """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shape (n_atoms,)."""
         return math.exp(-2.0 * self.t) * self.eigenvalues + self.coefficients.Delta_t
@@ -65,8 +66,8 @@ class SampleClass:
         return self.coefficients.mu1 / self.coefficients.Gamma_t
 
 
-@dataclass(frozen=True)
-class SampleGroups:
+@dataclass(frozen=True, eq=False)
+class SampleGroups(Frozen):
     """Groups of columns; J of them, F rows in the basis.
 
     Attributes
@@ -74,8 +75,8 @@ class SampleGroups:
     par : (5,) array
         psi_p, psi_n, b_0^2, s_0^2, and psi_p - sum c psi_n close to interpolation, where that
         difference decides (infinity elsewhere).
-    label : float
-        eta_0.
+    label, spread : float
+        eta_0, and b_0^2 - eta_0^2: the variance of b over the classes.
     count : (J,) array
         c_j, columns over n.
     basis : (F, n_atoms) array
@@ -93,6 +94,7 @@ class SampleGroups:
 
     par: Array
     label: float
+    spread: float
     count: Array
     basis: Array
     signal: Array
@@ -102,7 +104,7 @@ class SampleGroups:
     test: Array
     weights: Array
 
-    @cached_property
+    @lazy
     def covariances(self) -> Array:
         """C_j at the atoms, shape (J, n_atoms)."""
         return np.ascontiguousarray(self.signal @ self.basis)
@@ -162,6 +164,7 @@ def sample_groups(
     return SampleGroups(
         par=np.array([psi_p, psi_n, b2, s2, excess if near else math.inf]),
         label=label,
+        spread=sum(c.share * (c.coefficients.b - label) ** 2 for c in classes) if label else 0.0,
         count=count,
         basis=basis,
         signal=signal,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import floats, frozen, instance, values_of, whole
+from dmft_rf._frozen import Frozen
 from dmft_rf.edge_map import edge_map
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.estimate import EPS
+from dmft_rf.estimate import EPS, ROUNDING
 from dmft_rf.grouped_support import GroupedSupportFinder, RealPoint
 from dmft_rf.kernels import fixed_point, grouped
 from dmft_rf.model import ScoreModel
@@ -25,13 +27,14 @@ Complex = NDArray[np.complex128]
 _NODES = 16
 _FIRST_PANELS = 3
 _MOST_PANELS = 4000
+_MOST_POINTS = 10**7
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-11
 
 
-@dataclass(frozen=True)
-class Panels:
+@dataclass(frozen=True, eq=False)
+class Panels(Frozen):
     """Intervals in theta, each in a bulk (low, high) measured from s^2; arrays (n_panels,)."""
 
     low: Array
@@ -56,8 +59,9 @@ class Panels:
         return Panels(low, high, left, right)
 
 
-@dataclass(frozen=True)
-class Spectrum:
+@ieee
+@dataclass(frozen=True, eq=False)
+class Spectrum(Frozen):
     r"""Spectral law of U = (1/n) sum_nu E_xi[sigma sigma^T] in the limit, in units of U.
 
     The law has an atom at s_t^2 of mass max(0, 1 - (1 + psi_n)/psi_p) (for v_t > 0) and one or
@@ -71,12 +75,15 @@ class Spectrum:
 
     model: ScoreModel
 
-    @cached_property
+    def __post_init__(self) -> None:
+        instance(self.model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+
+    @lazy
     def support(self) -> Support:
         """Edges and masses, measured from ``floor``."""
         return self._finder.support()
 
-    @cached_property
+    @lazy
     def _finder(self) -> SupportFinder | GroupedSupportFinder:
         model = self.model
         if model.closed_form:
@@ -84,7 +91,7 @@ class Spectrum:
             return SupportFinder(model.parameters, cov.eigenvalues, cov.weights)
         return GroupedSupportFinder(model.groups)
 
-    @cached_property
+    @lazy
     def ends(self) -> tuple[float, float]:
         """Lowest and highest edge, without the search for inner gaps."""
         low, high = self._finder.ends
@@ -96,6 +103,7 @@ class Spectrum:
         return float(self.model.groups.par[3])
 
     @property
+    @ieee
     def edges(self) -> Array:
         """Edges of the bulks, ascending, shape (n_bulks, 2)."""
         return self.support.offsets + self.floor
@@ -124,14 +132,11 @@ class Spectrum:
         Raises
         ------
         ModelError
-            If ``lam`` holds NaN or infinity.
+            If ``lam`` is not an array of finite real numbers.
         ConvergenceError
             If the one-point equations cannot be solved at some point.
         """
-        points = np.asarray(lam, dtype=float)
-        if not np.all(np.isfinite(points)):
-            raise ModelError("lam holds NaN or infinity; the density needs finite points")
-        return self._density_at(points - self.floor)
+        return self._density_at(np.asarray(floats(lam, "lam") - self.floor))
 
     def _density_at(self, offset: Array) -> Array:
         """Density at lambda - s^2 = ``offset`` (the kernels need no more than this difference)."""
@@ -161,12 +166,13 @@ class Spectrum:
 
     def grid(self, points: int = 400) -> Array:
         """About ``points`` values inside the bulks, dense towards every edge, ascending."""
+        points = whole(points, "points", most=_MOST_POINTS)
         each = max(8, points // len(self.bulk_masses))
         theta = math.pi * (np.arange(each) + 0.5) / each
         parts = [edge_map(low, high, theta)[0] for low, high in self.support.offsets]
         return np.concatenate(parts) + self.floor
 
-    @cached_property
+    @lazy
     def panels(self) -> Panels:
         """Panels on which the density, times the edge map, is resolved to rounding."""
         parts = [
@@ -175,12 +181,13 @@ class Spectrum:
         ]
         return Panels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    @cached_property
+    @lazy
     def _quadrature(self) -> tuple[Array, Array, float]:
         """Nodes lambda - s^2, weights with the density in them, and the error of the mass."""
         x, w = self.panels.rule(_NODES)
         w = w * self._density_at(x)
-        error = 0.0
+        # the exact masses, and the sum that checks them, have rounding of their own
+        error = ROUNDING + abs(float(self.bulk_masses.sum() + self.atoms[:, 1].sum()) - 1.0)
         for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True):
             error += abs(float(w[(x > low) & (x < high)].sum()) - float(mass))
         return x, w, error
@@ -196,6 +203,8 @@ class Spectrum:
         kept: list[tuple[Array, Array]] = []
         total, count = 0.0, 0
         # the density of a narrow bulk carries the rounding of its place
+        if not high > low:
+            raise ConvergenceError(f"a bulk at lambda - s^2 = {high:g} is narrower than rounding")
         rounding = 5.0 * EPS * high / (high - low)
         while left.size and count < _MOST_PANELS:
             middle = 0.5 * (left + right)
@@ -226,7 +235,7 @@ class Spectrum:
         x, w = Panels(low * size, high * size, left, right).rule(_NODES)
         return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
 
-    @cached_property
+    @lazy
     def at_zero(self) -> tuple[float, Array]:
         """k and the E_j at z = 0, on or below the support, where least squares has its resolvent.
 
@@ -241,7 +250,7 @@ class Spectrum:
         with np.errstate(divide="ignore"):
             return point.k, -point.e / point.k if point.k else np.full(point.e.size, math.inf)
 
-    @cached_property
+    @lazy
     def zero_point(self) -> RealPoint:
         """The solution at z = 0 for samples in groups."""
         assert isinstance(self._finder, GroupedSupportFinder)
@@ -253,9 +262,9 @@ class Spectrum:
         ``f`` must be smooth on each bulk; the rule is refined until it carries the exact masses.
         """
         x, w, _ = self._quadrature
-        total = float(np.sum(w * f(x + self.floor)))
+        total = float(np.sum(w * values_of(f, x + self.floor, "f")))
         for location, mass in self.atoms:
-            total += float(mass) * float(f(np.array([location]))[0])
+            total += float(mass) * float(values_of(f, np.array([location]), "f")[0])
         return total
 
     @property
@@ -265,14 +274,22 @@ class Spectrum:
 
     @property
     def mass_error(self) -> float:
-        """Sum over the bulks of |integral of the density - exact mass|."""
+        """Sum over the bulks of |integral of the density - exact mass|, and rounding."""
         return self._quadrature[2]
 
     def moment(self, k: int) -> float:
         """Integral of lambda^k; the first is E[sigma^2] - mu_0^2."""
-        if isinstance(k, bool) or k != int(k) or k < 0:
-            raise ModelError(f"moment order is {k!r}; it must be an integer >= 0")
-        return self.integrate(lambda lam: lam ** int(k))
+        return power_mean(self.integrate, k)
+
+
+def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -> float:
+    """Integral of lambda^k, for an integer k >= 0; ModelError where it is beyond the floats."""
+    order = whole(k, "moment order", least=0)
+    with np.errstate(over="ignore"):
+        value = integrate(lambda lam: lam**order)
+    if not math.isfinite(value):
+        raise ModelError(f"moment order is {order}; this moment is beyond the range of floats")
+    return value
 
 
 def spectrum(model: ScoreModel) -> Spectrum:
@@ -292,10 +309,10 @@ def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[
         par = model.parameters.copy()
         par[4] = 0.0
         cov = model.covariance
-        out = fixed_point.solve_path(offset + 0j, par, cov.eigenvalues, cov.weights)
+        out = fixed_point.solve_path(offset + 0j, frozen(par), cov.eigenvalues, cov.weights)
         return out[0], out[4], out[5]
     par, *rest = model.groups.one_point
     par = par.copy()
     par[3] = 0.0
-    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, par, *rest)
+    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, frozen(par), *rest)
     return k, residual, status

@@ -18,18 +18,21 @@ error estimate of the filter's resolution, and gradient flow against the contour
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._convert import frozen
+from dmft_rf._frozen import Frozen
+from dmft_rf.closed_nodes import ContourNodes, closed_form_exact
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.kernels import fixed_point
 from dmft_rf.kernels.two_point import ANY, assemble, diagonal
 from dmft_rf.law import Panels, Spectrum
-from dmft_rf.nodes import ContourNodes, limits
+from dmft_rf.nodes import Exact
 from dmft_rf.rules import GradientFlow
 from dmft_rf.stieltjes import fixed_point_weights
 
@@ -44,12 +47,14 @@ def nodes_on(panels: Panels) -> int:
     return _FINE * panels.left.size
 
 
-class SpectralNodes:
+class SpectralNodes(Frozen):
     """The measures nu, rho and V_Q (Q = Sigma_t) on Gauss-Legendre panels of the bulks.
 
     Functions of U are given by their values at ``points`` (fine nodes, then coarse ones), one row
     per time.
     """
+
+    _content = ("law", "panels")
 
     def __init__(self, law: Spectrum, panels: Panels, contour: ContourNodes, times: Array):
         if not law.model.closed_form:
@@ -66,6 +71,7 @@ class SpectralNodes:
         self._b = self.model.coefficients.b
         self._par = self.model.parameters.copy()
         self._par[4] = 0.0  # eigenvalues are measured from s^2
+        frozen(self._par)
         order = np.argsort(self._offsets)
         k, E, _, _, residual, status, _ = fixed_point.solve_path(
             self._offsets[order] + 0j, self._par, cov.eigenvalues, cov.weights
@@ -81,6 +87,7 @@ class SpectralNodes:
         self._k[order], self._E[order] = k, E
         self._r = fixed_point_weights(self._k, self._E, self._par, cov.eigenvalues)
         self._kernel_error = 0.0
+        self.seal()
         self._kernel_error = self._against(contour, times)
 
     def _against(self, contour: ContourNodes, times: Array) -> float:
@@ -104,11 +111,16 @@ class SpectralNodes:
         return self._offsets + self.model.coefficients.s2
 
     @property
-    def encloses_zero(self) -> bool:
+    def around_zero(self) -> bool:
         """No: the spectrum lies above 0."""
         return False
 
-    def empirical(self, h: NDArray[Any]) -> None:
+    @property
+    def outside(self) -> Array:
+        """(location, mass) of every atom."""
+        return self.law.atoms
+
+    def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> None:
         """The loss on the training samples under fresh noise is L_train itself."""
 
     @property
@@ -116,18 +128,18 @@ class SpectralNodes:
         """An atom above 0 is orthogonal to W."""
         return 0.0
 
-    @cached_property
-    def train_limit(self) -> float:
-        """Training loss of minimum-norm least squares."""
-        return limits(self.law)[0]
+    @lazy
+    def exact(self) -> Exact:
+        """Integrals that are known without nodes."""
+        return closed_form_exact(self.law)
 
-    @cached_property
+    @lazy
     def _test(self) -> Array:
         """a^2 Sigma_t at the atoms."""
         (one,) = self.model.classes
         return one.linear**2 * one.diffused
 
-    @cached_property
+    @lazy
     def S(self) -> Array:
         """Density of nu at the points."""
         return (self._r @ self.model.covariance.weights).imag / math.pi
@@ -142,17 +154,27 @@ class SpectralNodes:
         """Density of b nu."""
         return self._b * self.S
 
-    @cached_property
+    @lazy
     def S_test(self) -> Array:
         """Density of the measure of (1/d) Tr a^2 Sigma_t W^T (U - z)^{-1} W/d at the points."""
         return (self._r @ (self.model.covariance.weights * self._test)).imag / math.pi
 
-    @cached_property
+    @lazy
     def q_bulk(self) -> Array:
         """Density of rho at the points."""
         return (-1.0 / self._k).imag / (math.pi * self.model.psi_p)
 
-    @cached_property
+    @lazy
+    def x_bulk(self) -> Array:
+        """Density of x rho at the points."""
+        return self.points * self.q_bulk
+
+    @property
+    def bulk_sizes(self) -> tuple[Array, Array]:
+        """The densities themselves, which are no sums."""
+        return self.q_bulk, self.x_bulk
+
+    @lazy
     def _variance(self) -> tuple[Array, Array]:
         """Weighted K on (fine, coarse) nodes and weighted D on the fine ones."""
         cov, n = self.model.covariance, self.size
@@ -182,20 +204,23 @@ class SpectralNodes:
         n = self.size
         return (f[:, :n] * self._weights[:n]) @ (self._b * self._r[:n].imag / math.pi)
 
-    def integral(self, f: NDArray[Any], density: NDArray[Any]) -> Estimate:
-        """Integral of f against the measure with this density; f is (n_tau, n_points)."""
+    def integral(
+        self,
+        f: NDArray[Any],
+        density: NDArray[Any],
+        turning: NDArray[Any] | None = None,
+        size: Array | None = None,
+    ) -> Estimate:
+        """Integral of f against the measure with this density; f is (n_tau, n_points).
+
+        As that of Nodes, but for ``turning`` and ``size``, which only a contour needs.
+        """
         terms = f * (self._weights * density)
         fine, coarse = terms[:, : self.size].sum(axis=1), terms[:, self.size :].sum(axis=1)
         rounding = ROUNDING * np.abs(terms).sum(axis=1)
         return Estimate(fine, np.abs(fine - coarse) + rounding)
 
-    @cached_property
-    def late_error(self) -> float:
-        """Error of S_VV[1/x], which that of the decaying part of the train loss never exceeds."""
-        terms = self._weights * self.S_VV / self.points
-        return abs(float(terms[: self.size].sum() - terms[self.size :].sum()))
-
-    def quadratic(self, f: NDArray[Any]) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
         """a^2 b^2 V_Q[f, f] for Q = Sigma_t."""
         K, D = self._variance
         fx, fy = f[:, : self.size], f[:, self.size :]

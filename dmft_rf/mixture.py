@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._checks import LARGEST, MAX_ATOMS, SMALLEST, vector
+from dmft_rf._arithmetic import ieee
+from dmft_rf._checks import MAX_ATOMS, SMALLEST, entry_rounding, vector, without_rounding
+from dmft_rf._convert import LARGEST, floats, string, whole
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 
 Array = NDArray[np.float64]
@@ -19,8 +22,9 @@ _COMMUTE = 1e-8
 _SUM_TOLERANCE = 1e-9
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(Frozen):
     r"""Covariances of a Gaussian mixture, by their eigenvalues in a common eigenbasis.
 
     A sample belongs to class g with probability ``shares[g]`` and is then Gaussian with mean zero
@@ -56,24 +60,19 @@ class Mixture:
     shares: Array
     eigenvalues: Array
     weights: Array = field(default_factory=lambda: np.empty(0))
-    label: str = ""
+    label: str = field(default="", compare=False)
     dimension: int | None = None
-    samples: int | None = None
+    samples: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
         shares = vector(self.shares, "shares")
-        try:
-            lam = np.array(self.eigenvalues, dtype=np.float64, ndmin=2)
-        except (TypeError, ValueError):
-            raise ModelError("eigenvalues must be numbers, one row per class") from None
+        lam = np.atleast_2d(floats(self.eigenvalues, "eigenvalues", least=0.0))
         if lam.ndim != 2 or lam.shape[0] != shares.size or not 1 <= lam.shape[1] <= MAX_ATOMS:
             raise ModelError(
                 f"eigenvalues have the shape {lam.shape}; {shares.size} classes need as many rows, "
                 f"of 1 to {MAX_ATOMS} eigenvalues"
             )
-        if not np.all(np.isfinite(lam)) or np.any(lam < 0.0):
-            raise ModelError("eigenvalues must be finite and >= 0")
         for g, top in enumerate(lam.max(axis=1)):
             if not SMALLEST <= top <= LARGEST:
                 raise ModelError(
@@ -81,18 +80,22 @@ class Mixture:
                     f"{SMALLEST:g} and {LARGEST:g}"
                 )
         k = lam.shape[1]
-        w = np.full(k, 1.0 / k) if np.size(self.weights) == 0 else vector(self.weights, "weights")
+        weights = floats(self.weights, "weights")
+        w = vector(weights, "weights") if weights.size else np.full(k, 1.0 / k)
         if w.size != k:
             raise ModelError(f"{k} eigenvalues a class cannot have {w.size} weights")
         for name, values in (("shares", shares), ("weights", w)):
             if np.any(values <= 0.0) or not abs(math.fsum(values) - 1.0) <= _SUM_TOLERANCE:
                 raise ModelError(f"{name} must be > 0 and sum to 1 within {_SUM_TOLERANCE:g}")
-        for name, values in (("shares", shares), ("eigenvalues", lam), ("weights", w)):
-            values = values.copy() if name == "eigenvalues" else values / math.fsum(values)
-            values.setflags(write=False)
-            put(self, name, values)
-        if not self.label:
-            put(self, "label", f"mixture of {shares.size} classes")
+        put(self, "shares", shares / math.fsum(shares))
+        put(self, "eigenvalues", lam)
+        put(self, "weights", w / math.fsum(w))
+        label = string(self.label, "label")
+        put(self, "label", label or f"mixture of {shares.size} classes")
+        for name in ("dimension", "samples"):
+            if getattr(self, name) is not None:
+                put(self, name, whole(getattr(self, name), name))
+        self.seal()
 
     @classmethod
     def from_matrices(cls, shares: ArrayLike, matrices: Any, *, label: str = "") -> Mixture:
@@ -102,7 +105,7 @@ class Mixture:
         ----------
         shares : (G,) array_like
         matrices : (G, d, d) array_like
-            Symmetric, positive semi-definite.
+            Symmetric, positive semi-definite, as for `Covariance.from_matrix`.
 
         Raises
         ------
@@ -110,14 +113,16 @@ class Mixture:
             If the matrices are not symmetric, have no common eigenbasis, or an eigenvalue is
             negative beyond rounding.
         """
-        try:
-            stack = np.array(matrices, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ModelError("matrices must be square arrays of numbers of one size") from None
-        if stack.ndim != 3 or stack.shape[1] != stack.shape[2] or not np.all(np.isfinite(stack)):
+        stack = floats(matrices, "matrices", empty=False)
+        if stack.ndim != 3 or stack.shape[1] != stack.shape[2]:
             raise ModelError(f"matrices have the shape {stack.shape}; it must be (classes, d, d)")
+        coarse = entry_rounding(matrices)
         size = np.abs(stack).max(axis=(1, 2), keepdims=True)
-        if np.any(np.abs(stack - stack.transpose(0, 2, 1)) > _COMMUTE * size):
+        norm = np.linalg.norm(stack, axis=(1, 2), keepdims=True)
+        close = np.maximum(_COMMUTE * size, coarse * norm)
+        if not np.all(size > 0.0):
+            raise ModelError("a matrix is 0; every class needs a covariance")
+        if np.any(np.abs(stack - stack.transpose(0, 2, 1)) > close):
             raise ModelError("matrices must be symmetric")
         # a combination without accidental degeneracies has the common eigenbasis
         mixed = np.tensordot(np.sqrt(2.0 + np.arange(len(stack))), stack / size, 1)
@@ -125,13 +130,17 @@ class Mixture:
         rotated = basis.T @ stack @ basis
         lam = np.diagonal(rotated, axis1=1, axis2=2)
         rest = rotated - lam[:, :, None] * np.eye(stack.shape[1])
-        if np.any(np.abs(rest) > _COMMUTE * size):
+        if np.any(np.abs(rest) > close):
             raise ModelError(
                 "matrices do not commute; only classes with a common eigenbasis are solved"
             )
-        if np.any(lam < -_COMMUTE * size[:, :, 0]):
+        if np.any(lam < -close[:, :, 0]):
             raise ModelError("matrices must be positive semi-definite")
-        return cls(shares, np.maximum(lam, 0.0), label=label, dimension=stack.shape[1])  # type: ignore[arg-type]
+        order = np.argsort(lam, axis=1)
+        lam = np.take_along_axis(lam, order, axis=1)
+        lam = np.stack([without_rounding(one, coarse) for one in lam])
+        lam = np.take_along_axis(lam, np.argsort(order, axis=1), axis=1)  # aligned again
+        return cls(shares, lam, label=label, dimension=stack.shape[1])  # type: ignore[arg-type]
 
     @property
     def n_atoms(self) -> int:
@@ -139,6 +148,7 @@ class Mixture:
         return self.weights.size
 
     @property
+    @ieee
     def mean(self) -> float:
         """Tr Sigma/d, averaged over the classes."""
         return float(self.shares @ self.eigenvalues @ self.weights)
@@ -149,6 +159,7 @@ class Mixture:
         return bool(np.all(self.eigenvalues == self.eigenvalues[:, :1]))
 
     @property
+    @ieee
     def effective_dimension_ratio(self) -> float:
         """The smallest d_eff/d = (Tr Sigma)^2/(d Tr Sigma^2) of a class."""
         scaled = self.eigenvalues / self.eigenvalues.max(axis=1, keepdims=True)
@@ -180,16 +191,6 @@ class Mixture:
             "d_eff": self.effective_dimension,
             "expected_error": self.expected_finite_size_error,
         }
-
-    def _content(self) -> tuple[Any, ...]:
-        arrays = (self.shares, self.eigenvalues, self.weights)
-        return (self.dimension, self.eigenvalues.shape, *(a.tobytes() for a in arrays))
-
-    def __eq__(self, other: object) -> bool:
-        return self._content() == other._content() if isinstance(other, Mixture) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._content())
 
     def __repr__(self) -> str:
         return f"<Mixture {self.label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import instance, number, one_of, shown
+from dmft_rf._frozen import Frozen
 from dmft_rf.activation import Activation
-from dmft_rf.coefficients import Coefficients, coefficients
+from dmft_rf.coefficients import Coefficients, of_stated
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ModelError
 from dmft_rf.groups import SampleClass, SampleGroups, sample_groups
@@ -21,8 +23,9 @@ from dmft_rf.mixture import Mixture
 Array = NDArray[np.float64]
 
 
+@ieee
 @dataclass(frozen=True)
-class ScoreModel:
+class ScoreModel(Frozen):
     r"""Random-features score network at one diffusion time, in the proportional limit.
 
     Data x in R^d with covariance Sigma, diffused to x_t = e^{-t} x + sqrt(Delta_t) xi with
@@ -38,7 +41,7 @@ class ScoreModel:
         Features and samples per dimension, > 0.
     activation : str, callable or Activation
         "tanh", "relu", "erf", "sigmoid", "softplus", "gelu", "linear", or a function on float
-        arrays.
+        arrays. The model keeps what the function is when the model is made; `replace` looks again.
     covariance : Covariance or Mixture
         Law of the eigenvalues of Sigma, the identity by default; or those of several classes.
     noise_draws : float
@@ -62,15 +65,12 @@ class ScoreModel:
     noise_draws: float = math.inf
 
     def __post_init__(self) -> None:
+        put = object.__setattr__
         for name in ("t", "psi_p", "psi_n"):
-            object.__setattr__(self, name, _positive(name, getattr(self, name)))
-        object.__setattr__(self, "activation", Activation.of(self.activation))
-        if not isinstance(self.covariance, Covariance | Mixture):
-            raise ModelError(
-                f"covariance is {self.covariance!r}; it must be a Covariance, "
-                "for instance Covariance([0.5, 1.5]), or a Mixture"
-            )
-        object.__setattr__(self, "noise_draws", checked_draws(self.noise_draws))
+            put(self, name, number(getattr(self, name), name, above=0.0))
+        put(self, "activation", Activation.of(self.activation))
+        instance(self.covariance, (Covariance, Mixture), "covariance", "Covariance([0.5, 1.5])")
+        put(self, "noise_draws", checked_draws(self.noise_draws))
         if not min(one.coefficients.gamma2 for one in self.classes) > 1e-280:
             raise ModelError(f"t is {self.t!r}; at this time no trace of the data is left")
         if not self.closed_form and not any(
@@ -82,7 +82,7 @@ class ScoreModel:
                 "data and noise that is averaged exactly only (noise_draws=math.inf)"
             )
 
-    @cached_property
+    @lazy
     def coefficients(self) -> Coefficients:
         """Gaussian-equivalent coefficients of the activation at this t and this Tr Sigma/d.
 
@@ -91,17 +91,15 @@ class ScoreModel:
         if isinstance(self.covariance, Mixture):
             raise ModelError("a mixture has coefficients for every class: see model.classes")
         assert isinstance(self.activation, Activation)
-        return coefficients(self.activation, self.t, self.covariance.mean)
+        return of_stated(self.activation, self.t, self.covariance.mean)
 
-    @cached_property
+    @lazy
     def parameters(self) -> Array:
         """psi_p, psi_n, b^2, v^2, s^2, gamma^2: what the kernels need, shape (6,)."""
         c = self.coefficients
-        values = np.array([self.psi_p, self.psi_n, c.b**2, c.v2, c.s2, c.gamma2])
-        values.setflags(write=False)
-        return values
+        return np.array([self.psi_p, self.psi_n, c.b**2, c.v2, c.s2, c.gamma2])
 
-    @cached_property
+    @lazy
     def classes(self) -> tuple[SampleClass, ...]:
         """Classes of the data: their shares, coefficients and spectra; one for a Covariance."""
         assert isinstance(self.activation, Activation)
@@ -109,7 +107,7 @@ class ScoreModel:
         if isinstance(cov, Covariance):
             return (SampleClass(1.0, self.coefficients, cov.eigenvalues, self.t),)
         return tuple(
-            SampleClass(float(share), coefficients(self.activation, self.t, mean), lam, self.t)
+            SampleClass(float(share), of_stated(self.activation, self.t, mean), lam, self.t)
             for share, lam in zip(cov.shares, cov.eigenvalues, strict=True)
             for mean in (float(cov.weights @ lam),)
         )
@@ -120,6 +118,7 @@ class ScoreModel:
         return self.covariance.weights
 
     @property
+    @ieee
     def diffused(self) -> Array:
         """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shaped like those of Sigma."""
         return math.exp(-2.0 * self.t) * self.covariance.eigenvalues + self.Delta_t
@@ -129,7 +128,7 @@ class ScoreModel:
         """Whether the two-unknown closed form applies: one class, noise averaged exactly."""
         return len(self.classes) == 1 and math.isinf(self.noise_draws)
 
-    @cached_property
+    @lazy
     def groups(self) -> SampleGroups:
         """The groups of columns that U and V are made of."""
         return sample_groups(self.psi_p, self.psi_n, self.noise_draws, self.classes, self.weights)
@@ -150,11 +149,13 @@ class ScoreModel:
         return sum(one.share * one.coefficients.residual_variance for one in self.classes)
 
     @property
+    @ieee
     def initial_score_error(self) -> float:
         """Score error of the zero network, E|s*|^2/d = Tr Sigma_t^{-1}/d."""
         return sum(one.share * float(np.sum(self.weights / one.diffused)) for one in self.classes)
 
     @property
+    @ieee
     def floor(self) -> float:
         """Test loss of the exact score, 1 - Delta_t Tr Sigma_t^{-1}/d, without cancellation."""
         signal = math.exp(-2.0 * self.t)
@@ -167,26 +168,20 @@ class ScoreModel:
         """A copy with some parameters changed, validated again."""
         from dataclasses import replace
 
+        for name in changes:
+            one_of(name, [f.name for f in fields(self)], "a parameter")
         return replace(self, **changes)
 
 
 def checked_draws(value: Any) -> float:
-    """``value`` as an integer >= 1 (as a float) or infinity; ModelError otherwise."""
-    allowed = "it must be an integer >= 1, or math.inf for the exact average over the noise"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ModelError(f"noise_draws is {value!r}; {allowed}") from None
-    if isinstance(value, bool) or not number >= 1.0 or (number != math.inf and number % 1.0):
-        raise ModelError(f"noise_draws is {value!r}; {allowed}")
-    return number
+    """``value`` as an integer from 1 to 1e13 (as a float) or infinity; ModelError otherwise.
 
-
-def _positive(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ModelError(f"{name} is {value!r}; it must be a number > 0") from None
-    if isinstance(value, bool) or not (math.isfinite(number) and number > 0.0):
-        raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
-    return number
+    More draws than that differ from the exact average by less than rounding.
+    """
+    draws = number(value, "noise_draws", least=1.0, infinite=True)
+    if draws != math.inf and (draws % 1.0 or draws > 1e13):
+        raise ModelError(
+            f"noise_draws is {shown(value)}; it must be an integer from 1 to 1e13, or math.inf for "
+            "the exact average over the noise"
+        )
+    return draws

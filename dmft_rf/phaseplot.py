@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import instance, number
 from dmft_rf._drawing import GREY, label_decades, styled, tex, titles
 from dmft_rf.phases import PhaseDiagram
 
@@ -59,6 +60,9 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    example = 'phase_diagram(model, {"psi_n": n, "psi_p": p})'
+    instance(diagram, PhaseDiagram, "diagram", example)
+    tau = number(tau, "tau", least=0.0, infinite=True)
     figure = Figure(figsize=(12.4, 4.9))
     axes = figure.subplots(1, 3, sharey=True)
     if diagram.y == "tau":

@@ -26,15 +26,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf.campaign import Campaign, Progress, Table
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import floats, instance, number, shown
+from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._interrupt import recognized
+from dmft_rf.axes import numbers
+from dmft_rf.campaign import Campaign, Progress, checked_call
 from dmft_rf.errors import ModelError
 from dmft_rf.law import spectrum
 from dmft_rf.model import ScoreModel
@@ -42,6 +47,7 @@ from dmft_rf.plans import Plan, apply
 from dmft_rf.points import Request
 from dmft_rf.rules import GradientFlow
 from dmft_rf.sweeps import Sweep, in_file, of_table
+from dmft_rf.tables import Table
 from dmft_rf.thresholds import unit_gap
 
 Array = NDArray[np.float64]
@@ -51,25 +57,36 @@ TIME_REGIONS = ("learning", "generalization", "memorization")
 UNKNOWN = -1
 PLANES = ("psi_p", "t", "tau")
 
-DEFINITIONS = {
+_EVERYWHERE = {
     "relative_gap": "g = (test minus training loss)/(1 - L_floor), the generalization gap in units "
     "of what the exact score gains on no network",
     "ratio": "score error over its minimum along training",
+    "n_star": "largest psi_n at which g(inf) = level",
+    "tau_gen": "first time at which the score error has made 90 % of its way to its minimum",
+}
+_IN_SAMPLES = {
+    **_EVERYWHERE,
     "memorization": "g(c tau_gen) > level: overfitting comes with learning",
     "dynamical regularization": "g(c tau_gen) <= level < g(inf): stopping early prevents it",
     "architectural regularization": "g(inf) <= level: the network cannot fit the sample",
+    "n_window": "largest psi_n at which g(c tau_gen) = level",
+}
+_IN_TIME = {
+    **_EVERYWHERE,
     "learning": "tau < tau_gen, and g has not reached the level",
     "generalization": "tau >= tau_gen, and g has not reached the level",
-    "n_window": "largest psi_n at which g(c tau_gen) = level",
-    "n_star": "largest psi_n at which g(inf) = level",
-    "tau_gen": "first time at which the score error has made 90 % of its way to its minimum",
+    "memorization": "g has reached the level: tau >= tau_overfit",
     "tau_opt": "time of the minimum of the test loss",
     "tau_overfit": "first time at which g reaches the level; inf if never",
 }
+DEFINITIONS: FrozenDict[str, FrozenDict[str, str]] = FrozenDict(
+    {"psi_p": FrozenDict(_IN_SAMPLES), "t": FrozenDict(_IN_SAMPLES), "tau": FrozenDict(_IN_TIME)}
+)
+"""What each region, boundary and map of a plane is, by the plane's other axis."""
 
 
-@dataclass(frozen=True)
-class PhaseDiagram:
+@dataclass(frozen=True, eq=False)
+class PhaseDiagram(Frozen):
     """Maps over a plane, regions and their boundaries.
 
     Attributes
@@ -117,7 +134,13 @@ class PhaseDiagram:
     failures: dict[str, str]
     sweeps: dict[str, Sweep]
 
+    @property
+    def definitions(self) -> dict[str, str]:
+        """What each region, boundary and map of this plane is, in one sentence, by name."""
+        return DEFINITIONS[self.y]
 
+
+@ieee
 def phase_diagram(
     model: ScoreModel,
     over: Mapping[str, ArrayLike],
@@ -166,14 +189,16 @@ def phase_diagram(
     DataError, WorkerError
         As ``sweep``.
     """
-    if set(over) not in ({"psi_n", y} for y in PLANES):
+    workers = checked_call(path, executor, workers, progress, extra)
+    # made again, so that the times and the maps are of the same activation
+    model = replace(instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)"))
+    if not isinstance(over, Mapping) or set(over) not in ({"psi_n", y} for y in PLANES):
+        plane = f"({', '.join(map(str, over))})" if isinstance(over, Mapping) else shown(over)
         raise ModelError(
-            f"the plane is ({', '.join(map(str, over))}); it must be psi_n with one of "
-            f"{', '.join(PLANES)}"
+            f"the plane is {plane}; it must be {{psi_n: values}} with one of {', '.join(PLANES)}"
         )
-    for name, value in (("level", level), ("multiple", multiple)):
-        if not 0.0 < value < math.inf:
-            raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
+    level = number(level, "level", above=0.0)
+    multiple = number(multiple, "multiple", above=0.0)
     y = next(name for name in over if name != "psi_n")
     axes = {name: _axis(name, over[name]) for name in ("psi_n", y)}
     if y == "tau":
@@ -181,7 +206,8 @@ def phase_diagram(
             raise ModelError("tau is given twice, as an axis and as times")
         times = np.unique(np.append(axes["tau"], math.inf))
     else:
-        chosen = _times(model, axes) if tau is None else np.asarray(tau, dtype=float).ravel()
+        given = None if tau is None else floats(tau, "tau", least=0.0, infinite=True).ravel()
+        chosen = _times(model, axes) if given is None else given
         times = np.unique(np.append(chosen, math.inf))
     campaign = _campaign(model, axes, y, times, level, multiple, rtol)
 
@@ -282,35 +308,54 @@ def _assembled(
 
 
 def _units(model: ScoreModel, y: str, axes: dict[str, Array]) -> Array | float:
-    """1 - L_floor along the plane; it depends on t and the covariance alone."""
+    """1 - L_floor along the plane, nan without a model; depends on t and the covariance alone."""
     if y != "t":
         return unit_gap(model)
-    return np.array([unit_gap(model.replace(t=t)) for t in axes["t"].tolist()])[:, None]
+
+    def unit(t: float) -> float:
+        try:
+            return unit_gap(model.replace(t=t))
+        except Exception:  # the points of this t have it as their reason
+            return math.nan
+
+    return np.array([unit(t) for t in axes["t"].tolist()])[:, None]
 
 
 def _axis(name: str, values: ArrayLike) -> Array:
-    axis = np.unique(np.asarray(values, dtype=float))
-    if axis.size == 0 or not np.all(axis > 0.0) or (name != "tau" and not np.all(axis < math.inf)):
-        raise ModelError(f"{name} is {axis.tolist()}; a phase diagram needs finite values > 0")
-    return axis
+    return numbers(values, name, least=math.ulp(0.0), infinite=name == "tau")
 
 
 def _times(model: ScoreModel, axes: dict[str, Array], count: int = 200) -> Array:
     """Times from before the fastest mode of the plane's corners moves to after the slowest.
 
     Where a bulk reaches down to 0 (p = n m) there is no slowest one: to after all but the last
-    per cent of it.
+    per cent of it. For a corner without a spectrum the nearest point that has one stands in.
     """
     first, last = math.inf, 0.0
     other = next(name for name in axes if name != "psi_n")
-    for psi_n in axes["psi_n"][[0, -1]].tolist():
-        for value in axes[other][[0, -1]].tolist():
-            corner, _ = apply(model, GradientFlow(), {"psi_n": psi_n, other: value})
-            edges = spectrum(corner).edges
-            first = min(first, 0.03 / (corner.rate * float(edges[-1, 1])))
-            lowest = float(edges[0, 0]) or 1e-4 * float(edges[0, 1])
-            last = max(last, 30.0 / (corner.rate * lowest))
-    return np.geomspace(first, last, count)
+    across, along = axes["psi_n"].tolist(), axes[other].tolist()
+    for rows in (across, across[::-1]):
+        for columns in (along, along[::-1]):
+            for psi_n, value in _outwards(rows, columns):
+                try:
+                    with recognized(), np.errstate(all="ignore"):
+                        corner, _ = apply(model, GradientFlow(), {"psi_n": psi_n, other: value})
+                        edges, rate = spectrum(corner).edges, corner.rate
+                        lowest = float(edges[0, 0]) or 1e-4 * float(edges[0, 1])
+                        times = 0.03 / (rate * float(edges[-1, 1])), 30.0 / (rate * lowest)
+                except Exception:  # it will be told at its points
+                    continue
+                if 0.0 < times[0] < times[1] < math.inf:
+                    first, last = min(first, times[0]), max(last, times[1])
+                    break
+    return np.geomspace(first, last, count) if last > 0.0 else np.geomspace(1.0, 1e8, count)
+
+
+def _outwards(rows: list[float], columns: list[float]) -> Iterator[tuple[float, float]]:
+    """Pairs of both, those near the first of each first."""
+    for total in range(len(rows) + len(columns) - 1):
+        for i in range(max(0, total - len(columns) + 1), min(total, len(rows) - 1) + 1):
+            yield rows[i], columns[total - i]
 
 
 def summary(diagram: PhaseDiagram) -> dict[str, Any]:

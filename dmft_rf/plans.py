@@ -10,16 +10,22 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._convert import instance, shown
+from dmft_rf._probes import scale_of
 from dmft_rf.activation import Activation
+from dmft_rf.axes import listed, points, value_of_family, value_of_model, value_of_rule
+from dmft_rf.coefficients import deviation
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ModelError
+from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
 from dmft_rf.points import Request
 from dmft_rf.rules import Rule
@@ -49,7 +55,8 @@ class Plan:
         What every point starts from.
     over : mapping or sequence of mappings
         A grid: values by name of parameter, in the order of the axes; a value that is no sequence
-        is the same at every point. Or a list of points, each a mapping with the same names.
+        is the same at every point. Or a list of points, each a mapping with the same names. The
+        values of an axis may come in anything one-dimensional: a list, an array, a pandas Series.
     request : Request
         What is computed at each point.
 
@@ -66,50 +73,47 @@ class Plan:
     Raises
     ------
     ModelError
-        If a name is unknown, a value is outside its domain, or there is no point.
+        If a name is unknown, a value is none of this parameter, or there is no point. Whether a
+        model exists at a point is found out there.
     """
 
     def __init__(
         self,
         model: ScoreModel,
         rule: Rule,
-        over: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        over: Mapping[str, Any] | Iterable[Mapping[str, Any]],
         request: Request,
     ):
-        self.model, self.rule, self.request = model, rule, request
+        # made again, so that the fingerprint and the numbers are of the same activation
+        self.model = replace(instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)"))
+        self.rule = instance(rule, Rule, "rule", "GradientFlow()")
+        self.request = instance(request, Request, "request", 'Request(("tau_mem",))')
         self.fixed: Values = {}
+        self.axes: dict[str, tuple[Any, ...]] = {}
         self.is_list = not isinstance(over, Mapping)
         if isinstance(over, Mapping):
-            self.axes = {}
             for name, values in over.items():
-                if _is_sequence(values):
-                    self.axes[name] = tuple(_plain(value) for value in values)
+                along = listed(values, str(name))
+                if along is None:
+                    self.fixed[name] = self._value(name, values)
                 else:
-                    self.fixed[name] = _plain(values)
+                    self.axes[name] = tuple(self._value(name, value) for value in along)
             self.shape: tuple[int, ...] = tuple(len(values) for values in self.axes.values())
         else:
-            points = [dict(point) for point in over]
-            names = list(points[0]) if points else []
-            for point in points:
-                if set(point) != set(names):
-                    raise ModelError(
-                        f"points of a sweep must have the same parameters; one has "
-                        f"{', '.join(map(str, point)) or 'none'}, the first "
-                        f"{', '.join(map(str, names)) or 'none'}"
-                    )
-            self.axes = {name: tuple(_plain(point[name]) for point in points) for name in names}
-            self.shape = (len(points),)
+            rows = points(over)
+            for name in rows[0] if rows else ():
+                self.axes[name] = tuple(self._value(name, row[name]) for row in rows)
+            self.shape = (len(rows),)
         self.names = tuple(self.axes)
         if self.size == 0 or not self.axes:
-            raise ModelError("a sweep needs at least one parameter with at least one value")
-        for name in (*self.fixed, *self.axes):
-            _home(name, model, rule)
-        self._check_values()
+            empty = next((f"; {name} has none" for name, v in self.axes.items() if not v), "")
+            raise ModelError(f"a sweep needs at least one parameter with at least one value{empty}")
+        self._check_together()
 
     @property
     def size(self) -> int:
         """Number of points."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def values(self, index: int) -> Values:
         """Swept parameters of a point, by name; points are numbered in C order."""
@@ -125,31 +129,50 @@ class Plan:
         points = tuple((index, {**self.fixed, **self.values(index)}) for index in indices)
         return Job(self.model, self.rule, self.request, points)
 
-    def _check_values(self) -> None:
-        """Refuse what is wrong with a single value before the work begins.
+    def _value(self, name: Any, value: Any) -> Any:
+        """A value of this parameter as it is kept."""
+        home = _home(name, self.model, self.rule)
+        if home == "model":
+            return value_of_model(name, value)
+        if home == "rule":
+            return value_of_rule(name, value, self.rule)
+        return value_of_family(name, value)
 
-        Each value is tried with the first ones of the other parameters; whether a combination
-        exists is found out at its point.
-        """
-        first = {**self.fixed, **{name: values[0] for name, values in self.axes.items()}}
-        for name, values in self.axes.items():
+    def _check_together(self) -> None:
+        """Refuse parameters that exclude one another, and quantities that a rule does not have."""
+        given = [*self.fixed, *self.axes]
+        laws = {name.partition(".")[0] for name in given if "." in name}
+        laws |= {name for name in given if name == "covariance"}
+        if len(laws) > 1:
+            raise ModelError(
+                f"{' and '.join(sorted(laws))} exclude one another: there is one covariance"
+            )
+        if "power_law" in laws and "power_law.exponent" not in given:
+            raise ModelError("a sweep over power_law needs power_law.exponent, a value or values")
+        of_rule = {
+            name: values
+            for name, values in {**{n: (v,) for n, v in self.fixed.items()}, **self.axes}.items()
+            if _home(name, self.model, self.rule) == "rule"
+        }
+        first = replace(self.rule, **{name: values[0] for name, values in of_rule.items()})
+        self.request.check_rule(first)
+        for name, values in of_rule.items():
             for value in dict.fromkeys(values):
-                _, rule = apply(self.model, self.rule, {**first, name: value})
-                self.request.check_rule(rule)
+                self.request.check_rule(replace(first, **{name: value}))
 
     @property
     def most_atoms(self) -> int:
         """Largest number of eigenvalues of a covariance in the sweep, over all of its classes."""
         together = {**{name: (value,) for name, value in self.fixed.items()}, **self.axes}
         if "power_law.atoms" in together:
-            return max(int(value) for value in together["power_law.atoms"])
+            return max(together["power_law.atoms"])
         if any(name.startswith("power_law.") for name in together):
             return 256
         if "covariance" in together:
             return max(value.eigenvalues.size for value in together["covariance"])
         return self.model.covariance.eigenvalues.size
 
-    @cached_property
+    @lazy
     def fingerprint(self) -> str:
         """Identity of everything that decides a number of this sweep, as hexadecimal digits."""
         what = {
@@ -163,19 +186,45 @@ class Plan:
             "list": self.is_list,
             "request": _described(self.request),
         }
+        if far := self._far_values():
+            what["far"] = far
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _far_values(self) -> list[str]:
+        """What activations are known by where the plan's Gaussians are unusually wide or narrow."""
+        given = {**{name: (value,) for name, value in self.fixed.items()}, **self.axes}
+        activations = given.get("activation", (self.model.activation,))
+        means = [mean for law in given.get("covariance", (self.model.covariance,))
+                 for mean in _means(law)]  # fmt: skip
+        for name in ("isotropic.scale", "power_law.mean"):
+            means = list(given.get(name, means))
+        if "power_law.exponent" in given and "power_law.mean" not in given:
+            means = [1.0]
+        times = given.get("t", (self.model.t,))
+        deviations = {
+            scale_of(found): found
+            for mean in dict.fromkeys(means)
+            for found in (deviation(t, mean) for t in dict.fromkeys(times))
+        }
+        seen = {one.values_for(found) for one in activations for found in deviations.values()}
+        return sorted(seen - {""})
+
+
+def _means(law: Covariance | Mixture) -> list[float]:
+    """Tr Sigma/d of each class."""
+    if isinstance(law, Covariance):
+        return [law.mean]
+    return [float(law.weights @ eigenvalues) for eigenvalues in law.eigenvalues]
 
 
 def apply(model: ScoreModel, rule: Rule, values: Values) -> tuple[ScoreModel, Rule]:
     """Return ``model`` and ``rule`` with parameters changed; ModelError if one is not allowed."""
-    from dataclasses import replace
-
     changes: dict[str, Values] = {}
     for name, value in values.items():
         changes.setdefault(_home(name, model, rule), {})[name.rpartition(".")[2]] = value
     for family in FAMILIES:
         if arguments := changes.pop(family, None):
-            made = getattr(Covariance, family)(**_required(family, arguments))
+            made = getattr(Covariance, family)(**arguments)
             changes.setdefault("model", {})["covariance"] = made
     if "model" in changes:
         model = replace(model, **changes["model"])
@@ -187,7 +236,7 @@ def apply(model: ScoreModel, rule: Rule, values: Values) -> tuple[ScoreModel, Ru
 def _home(name: Any, model: ScoreModel, rule: Rule) -> str:
     """ "model", "rule" or the family of covariances that has this parameter."""
     if not isinstance(name, str):
-        raise ModelError(f"{name!r} names no parameter; names are strings")
+        raise ModelError(f"{shown(name)} names no parameter; names are strings")
     family, dot, argument = name.partition(".")
     if dot and family in FAMILIES and argument in _arguments(family):
         return family
@@ -197,56 +246,46 @@ def _home(name: Any, model: ScoreModel, rule: Rule) -> str:
     allowed = [f.name for f in fields(model)]
     allowed += [f.name for f in fields(rule)]
     allowed += [f"{family}.{argument}" for family in FAMILIES for argument in _arguments(family)]
-    raise ModelError(f"{name!r} is no parameter of this sweep; it has {', '.join(allowed)}")
+    raise ModelError(f"{shown(name)} is no parameter of this sweep; it has {', '.join(allowed)}")
 
 
 def _arguments(family: str) -> list[str]:
     return list(inspect.signature(getattr(Covariance, family)).parameters)
 
 
-def _required(family: str, arguments: Values) -> Values:
-    if family == "power_law" and "exponent" not in arguments:
-        raise ModelError("a sweep over power_law needs power_law.exponent, a value or values")
-    return arguments
+# where a rule of the user's own is looked at
+_EIGENVALUES = np.geomspace(1e-4, 1e2, 13)
+_TIMES = np.array([0.0, 1e-2, 1.0, 1e2, 1e4, math.inf])
 
 
-def _is_sequence(values: Any) -> bool:
-    return isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
-
-
-def _plain(value: Any) -> Any:
-    """The value without numpy's types, so that it has one representation."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-# the points at which a user's activation is identified
-_PROBES = np.linspace(-8.0, 8.0, 257)
+def _behaviour(rule: Rule) -> str:
+    """What a rule of the user's own does: its name is no identity."""
+    with np.errstate(all="ignore"):
+        found = [rule.filter(_EIGENVALUES, _TIMES, 1.0), rule.memory(_EIGENVALUES, _TIMES, 1.0)]
+    return " ".join(f"{value:.8e}" for part in found for value in np.ravel(part).tolist())
 
 
 def _described(value: Any) -> Any:
     """What JSON can hold of a value, the same for equal values."""
     if isinstance(value, Activation):
-        # a name is no identity: two functions of a user may share it
-        seen = hashlib.sha256(np.asarray(value(_PROBES)).tobytes()).hexdigest()
-        return ["activation", value.name, [repr(kink) for kink in value.kinks], seen]
+        return ["activation", value.name, [repr(kink) for kink in value.kinks], value.values]
+    if isinstance(value, Rule) and not type(value).__module__.startswith("dmft_rf."):
+        return [type(value).__name__, _behaviour(value), _fields(value)]
     if isinstance(value, Covariance):
         law = value.eigenvalues.tobytes() + value.weights.tobytes()
         return ["covariance", hashlib.sha256(law).hexdigest(), value.dimension]
     if isinstance(value, np.ndarray):
         return ["array", list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]
     if is_dataclass(value):
-        return [
-            type(value).__name__,
-            {f.name: _described(getattr(value, f.name)) for f in fields(value) if f.compare},
-        ]
+        return [type(value).__name__, _fields(value)]
     if isinstance(value, Mapping):
         return {str(key): _described(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_described(item) for item in value]
     if isinstance(value, str | bool) or value is None:
         return value
-    if callable(value):
-        return _described(Activation.of(value))
     return repr(float(value))
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {f.name: _described(getattr(value, f.name)) for f in fields(value) if f.compare}

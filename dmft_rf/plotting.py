@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import dmft_rf
+from dmft_rf._convert import flag, instance, string
 from dmft_rf._drawing import (
     BLUE,
     GREEN,
@@ -32,6 +34,7 @@ from dmft_rf._drawing import (
     styled,
     tex,
     titles,
+    unformatted,
 )
 from dmft_rf._output import check_output, replacing
 from dmft_rf._version import __version__
@@ -103,6 +106,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool
     DataError
         If the ending is another, the folder is missing, the file exists or cannot be written.
     """
+    from matplotlib.figure import Figure
+
+    instance(figure, Figure, "figure", "plot_curves(curves)")
+    overwrite = flag(overwrite, "overwrite")
     place = check_output(path, overwrite=overwrite, endings=ENDINGS)
     kind = place.suffix.lower()[1:]
     software = f"dmft_rf {__version__}"
@@ -111,7 +118,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool
         {"Creator": software, "CreationDate": None} if kind == "pdf" else {"Software": software}
     )
     with replacing(place, overwrite=overwrite) as temporary:
-        figure.savefig(temporary, format=kind, metadata=metadata)
+        backend = {"png": "agg", "pdf": "pdf"}[kind]
+        figure.savefig(temporary, format=kind, metadata=metadata, backend=backend)
     return place
 
 
@@ -129,6 +137,7 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
         lambda rho(lambda), the density per unit of ln(lambda), at ``spectrum.grid()``. The upper
         axis has the time 1/(alpha lambda) on which a mode relaxes.
     """
+    instance(spectrum, dmft_rf.Spectrum, "spectrum", "dmft_rf.spectrum(model)")
     model, edges, masses = spectrum.model, spectrum.edges, spectrum.bulk_masses
     figure, (ax,) = figure_of(1)
     each = min(max(20000 // len(masses), 8), 150)  # a law of many atoms has many bulks
@@ -194,6 +203,7 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
     ----------
     spectrum : PencilSpectrum
     title : str
+        Shown as it is: without formulas.
 
     Returns
     -------
@@ -201,6 +211,10 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
         The density; where the support is positive and spans decades, lambda rho(lambda) on
         logarithmic axes.
     """
+    from dmft_rf.pencil.law import PencilSpectrum
+
+    instance(spectrum, PencilSpectrum, "spectrum", "pencil.bind().spectrum()")
+    title = string(title, "title")
     edges, masses = spectrum.edges, spectrum.bulk_masses
     figure, (ax,) = figure_of(1)
     wide = edges.size > 0 and edges[0, 0] > 0.0 and edges[-1, 1] > 30.0 * edges[0, 0]
@@ -237,7 +251,7 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
         ax.set_ylim(0.0, 1.08 * top)
         ax.set_ylabel(r"density $\rho(\lambda)$")
     ax.set_xlabel(r"$\lambda$")
-    ax.set_title(title, loc="left", pad=24.0)
+    ax.set_title(unformatted(title), loc="left", pad=24.0)
     legend_above(ax)
     return figure
 
@@ -255,6 +269,7 @@ def plot_curves(curves: LearningCurves) -> Figure:
     -------
     matplotlib.figure.Figure
     """
+    instance(curves, dmft_rf.LearningCurves, "curves", "solve(model).learning_curves(tau)")
     figure, (ax, below) = figure_of(2)
     tau = np.ravel(curves.tau)
     order = np.argsort(tau, kind="stable")
@@ -315,6 +330,8 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     matplotlib.figure.Figure
         The window from tau_gen to tau_mem is shaded.
     """
+    instance(solution, dmft_rf.Solution, "solution", "solve(model)")
+    instance(timescales, dmft_rf.Timescales, "timescales", "dmft_rf.timescales(solution)")
     low, high = solution.diagnostics["support"]
     rate = solution.model.rate
     marks = {name: getattr(timescales, name) for name in _TIMES}
@@ -369,6 +386,7 @@ def plot_scaling(scaling: Scaling) -> Figure:
     matplotlib.figure.Figure
         Markers are computed values; a line is a fitted power law over the range where it holds.
     """
+    instance(scaling, dmft_rf.Scaling, "scaling", 'dmft_rf.scaling(model, "psi_n", values)')
     figure, (ax, below) = figure_of(2, heights=(1.7, 1.0))
     steep = scaling.parameter == "power_law.exponent"
     x = np.asarray(scaling.values if steep else scaling.abscissa, dtype=float)
@@ -416,6 +434,11 @@ def plot_scaling(scaling: Scaling) -> Figure:
         what = "samples" if letter == "n" else "features"
         label_decades(upper.xaxis, x * d)
         upper.set_xlabel(rf"{what} ${letter} = {symbol}\,d$  ($d = {d}$)", fontsize=9)
+        n = scaling.model.covariance.samples
+        if letter == "n" and n is not None and x[0] <= n / d <= x[-1]:
+            for axes in (ax, below):
+                mark = f"$n = {n}$ of the data" if axes is below else None
+                axes.axvline(n / d, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), label=mark)
     legend_above(below)
     what = _PARAMETERS[scaling.parameter]
     title = f"Training times against {what}"
@@ -429,7 +452,7 @@ def _times(factor: float) -> Callable[[ArrayLike], ArrayLike]:
 
 def _rule_text(rule: Rule) -> str:
     """Return the rule and its parameters other than 0, in words."""
-    name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower()
+    name = unformatted(re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower())
     values = [
         f"{f.name.replace('_', ' ')} {getattr(rule, f.name):g}"
         for f in fields(rule)

@@ -8,15 +8,19 @@ point a failure, with the reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import floats, number, shown
+from dmft_rf.axes import listed
 from dmft_rf.dynamics import LearningCurves
-from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.errors import ModelError
 from dmft_rf.law import Spectrum, spectrum
 from dmft_rf.model import ScoreModel
 from dmft_rf.relaxation import DEFINITIONS, Course
@@ -92,28 +96,31 @@ class Request:
     multiple: float = 3.0
     gap_level: float = 0.1
 
+    @classmethod
+    def of(cls, quantities: Any, tau: Any, *numbers: Any) -> Request:
+        """A request of what a caller gives: one name or several, times in anything."""
+        return cls(quantities, tau, *numbers)
+
     def __post_init__(self) -> None:
+        put = partial(object.__setattr__, self)
+        put("quantities", names_of(self.quantities))
         if not self.quantities:
             raise ModelError(f"no quantity is asked for; there are {', '.join(DESCRIPTIONS)}")
         for name in self.quantities:
             if name not in DESCRIPTIONS:
                 raise ModelError(
-                    f"{name!r} is no quantity of a sweep; there are {', '.join(DESCRIPTIONS)}"
+                    f"{shown(name)} is no quantity of a sweep; there are {', '.join(DESCRIPTIONS)}"
                 )
         if len(set(self.quantities)) < len(self.quantities):
             raise ModelError(f"quantities are {', '.join(self.quantities)}; one is there twice")
+        put("tau", tuple(floats(self.tau, "tau", least=0.0, infinite=True).ravel().tolist()))
         wanted = [name for name in self.quantities if name in CURVES]
         if wanted and not self.tau:
             raise ModelError(f"{wanted[0]} is asked for, but no tau is given")
-        if any(math.isnan(tau) or tau < 0.0 for tau in self.tau):
-            raise ModelError("tau holds a time that is not >= 0")
-        if not 1e-13 <= self.rtol <= 1e-2:
-            raise ModelError(f"rtol is {self.rtol!r}; it must be between 1e-13 and 0.01")
-        if not 0.0 < self.level < 1.0:
-            raise ModelError(f"level is {self.level!r}; it must be between 0 and 1")
+        put("rtol", number(self.rtol, "rtol", least=1e-13, most=1e-2))
+        put("level", number(self.level, "level", above=0.0, below=1.0))
         for name in ("multiple", "gap_level"):
-            if not 0.0 < getattr(self, name) < math.inf:
-                raise ModelError(f"{name} is {getattr(self, name)!r}; it must be finite and > 0")
+            put(name, number(getattr(self, name), name, above=0.0))
 
     def shapes(self, most_atoms: int) -> dict[str, tuple[int, ...]]:
         """Shape of each quantity at one point, for covariances of at most so many eigenvalues."""
@@ -131,6 +138,7 @@ class Request:
             )
 
 
+@ieee
 def compute(model: ScoreModel, rule: Rule, request: Request) -> dict[str, Array]:
     """The quantities of one point by name, each an array.
 
@@ -180,7 +188,7 @@ class _Point:
         value: float = getattr(self._course, name)
         return value
 
-    @cached_property
+    @lazy
     def _phases(self) -> dict[str, Callable[[], float]]:
         request, model = self.request, self.model
         return {
@@ -199,21 +207,21 @@ class _Point:
         gap = self.request.gap_level * unit_gap(self.model)
         return self._course.first_gap(gap)
 
-    @cached_property
+    @lazy
     def _law(self) -> Spectrum:
         solved = any(name not in SPECTRAL for name in self.request.quantities)
         return self._solution.spectrum if solved else spectrum(self.model)
 
-    @cached_property
+    @lazy
     def _solution(self) -> Solution:
         return solve(self.model, self.request.rtol)
 
-    @cached_property
+    @lazy
     def _course(self) -> Course:
         plain = self.rule == GradientFlow() and not _CURVE_NAMES.isdisjoint(self.request.quantities)
         return Course(self._solution, self.request.level, self._curves if plain else None)
 
-    @cached_property
+    @lazy
     def _curves(self) -> LearningCurves:
         return self._solution.learning_curves(np.array(self.request.tau), self.rule)
 
@@ -227,17 +235,35 @@ _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {
 }
 
 
-def attempt(
+@ieee
+def packed_values(
     model: ScoreModel, rule: Rule, request: Request, shapes: dict[str, tuple[int, ...]]
-) -> tuple[Array | None, str]:
-    """The packed values of a point, or None and the reason why there are none."""
+) -> Array:
+    """The values of one point behind one another, or whatever `compute` raises."""
+    return packed(compute(model, rule, request), shapes)
+
+
+def reason_of(error: BaseException) -> str:
+    """What ended a point, in one line of at most 500 characters."""
     try:
-        return packed(compute(model, rule, request), shapes), ""
-    except (ConvergenceError, ValueError, ArithmeticError) as error:
-        # ModelError is a ValueError; others come from far outside the usual range
-        return None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        text = " ".join(str(error).split())
+    except Exception:  # an error that cannot say what it is
+        text = ""
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in said[:_LONGEST_REASON])
 
 
-def names_of(quantities: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of one quantity or several."""
-    return (quantities,) if isinstance(quantities, str) else tuple(quantities)
+_LONGEST_REASON = 500
+
+
+def names_of(quantities: str | Iterable[str]) -> tuple[str, ...]:
+    """The names of one quantity or several; ModelError if they are none."""
+    if isinstance(quantities, str):
+        return (quantities,)
+    names = listed(quantities, "quantities")
+    if names is None:
+        raise ModelError(f"quantities is {shown(quantities)}; it must be a name or several names")
+    for name in names:
+        if not isinstance(name, str):
+            raise ModelError(f"quantities hold {shown(name)}; they must be names")
+    return tuple(map(str, names))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf._convert import floats, frozen, whole
+from dmft_rf._frozen import Frozen
+from dmft_rf.errors import ModelError
 
 Array = NDArray[np.float64]
 
 
-class JacobiMatrix:
+class JacobiMatrix(Frozen):
     """Recurrence coefficients of the polynomials orthogonal on points with weights.
 
     Lanczos' method for diag(points) with the starting vector sqrt(weights), orthogonalised in full
@@ -21,18 +25,28 @@ class JacobiMatrix:
         Distinct points and positive weights.
     """
 
-    def __init__(self, points: Array, weights: Array):
+    _content = ("_scale", "_points", "_basis")
+
+    def __init__(self, points: ArrayLike, weights: ArrayLike):
+        points = floats(points, "points", ndim=1, empty=False)
+        weights = floats(weights, "weights", ndim=1, least=0.0)
+        if weights.shape != points.shape:
+            raise ModelError(f"{points.size} points cannot have {weights.size} weights")
+        if np.unique(points).size < points.size or not np.all(weights > 0.0):
+            raise ModelError("points must be distinct, and weights > 0")
         self._scale = float(np.max(np.abs(points))) or 1.0
         self._points = points / self._scale
         self._basis = np.sqrt(weights)[None, :]
         self._next: Array | None = self._basis[0]
         self._diagonal: list[float] = []
         self._beside: list[float] = []
+        self.seal()
 
     def rule(self, n: int) -> tuple[Array, Array]:
         """Nodes and weights of the Gauss rule with n < K nodes."""
         from scipy.linalg import eigh_tridiagonal
 
+        n = whole(n, "n", most=self._points.size - 1)
         while len(self._diagonal) < n:
             self._extend(n)
         nodes, vectors = eigh_tridiagonal(
@@ -55,4 +69,4 @@ class JacobiMatrix:
                 vector = vector - (basis[: j + 1] @ vector) @ basis[: j + 1]
             self._beside.append(float(np.sqrt(vector @ vector)))
             vector = vector / self._beside[-1]
-        self._basis, self._next = basis, vector
+        self._basis, self._next = frozen(basis), frozen(vector)

@@ -13,15 +13,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import number
+from dmft_rf._frozen import Frozen
 from dmft_rf.dynamics import LearningCurves, score_error_slope
-from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.errors import ConvergenceError
+from dmft_rf.estimate import ROUNDING, Estimate
 from dmft_rf.rules import GradientFlow
-from dmft_rf.solution import Solution
+from dmft_rf.solution import Solution, solved
 
 Array = NDArray[np.float64]
 
@@ -62,8 +65,8 @@ _PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))
 _CLOSE = 1e-5
 
 
-@dataclass(frozen=True)
-class Timescales:
+@dataclass(frozen=True, eq=False)
+class Timescales(Frozen):
     """Times of training in units of tau (gradient flow from A = 0, without weight decay).
 
     Attributes
@@ -94,6 +97,7 @@ class Timescales:
     definitions: dict[str, str]
 
 
+@ieee
 def timescales(solution: Solution, level: float = 0.1) -> Timescales:
     """Timescales of a solved model.
 
@@ -113,13 +117,14 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
         the final gap, which dates tau_mem, is not known to a thousandth (t or n far too large for
         a gap that rounding leaves).
     """
-    course = Course(solution, level)
+    course = Course(solved(solution, "timescales"), level)
     return Timescales(
         **{name: getattr(course, name) for name in DEFINITIONS},
-        definitions={name: text.format(level=level) for name, text in DEFINITIONS.items()},
+        definitions={name: text.format(level=course.level) for name, text in DEFINITIONS.items()},
     )
 
 
+@ieee
 class Course:
     """The course of gradient flow on one solution; every number is computed when it is asked for.
 
@@ -141,10 +146,8 @@ class Course:
     """
 
     def __init__(self, solution: Solution, level: float = 0.1, known: LearningCurves | None = None):
-        if not 0.0 < level < 1.0:
-            raise ModelError(f"level is {level!r}; it must be between 0 and 1")
-        self.solution = solution
-        self.level = level
+        self.solution = solved(solution, "Course")
+        self.level = number(level, "level", above=0.0, below=1.0)
         self._known = known
 
     @property
@@ -162,13 +165,15 @@ class Course:
         """Test loss at tau_opt."""
         return self._minimum[2]
 
-    @cached_property
+    @lazy
     def _minimum(self) -> tuple[float, float, float]:
         """tau_opt, score error and test loss there: roots of the slope, and the limit tau = inf."""
         brackets = self._turns_of_known()
         if brackets is None:
             brackets = self._turns()
-        roots = [self._refined(self._slope, low, high) for low, high in brackets]
+        roots = [
+            self._refined(lambda tau: self._slope(tau).value, low, high) for low, high in brackets
+        ]
         candidates = np.array([*roots, math.inf])
         curves = self.solution.learning_curves(candidates)
         best = int(np.argmin(curves.score_error))
@@ -177,12 +182,11 @@ class Course:
     def _turns(self) -> list[tuple[float, float]]:
         """Intervals in which the slope of the test loss changes from negative to positive."""
         tau = self._tau[self._tau >= self._before_turns]
-        values = self._slope(tau)
-        turns = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
-        # beyond the point where the slope is lost in rounding its sign means nothing
-        ends = np.stack([turns, turns + 1])
-        lost = 1e-13 * self.solution.learning_curves(tau[ends]).score_error
-        turns = turns[np.all(np.abs(tau[ends] * values[ends]) > lost, axis=0)]
+        slope = self._slope(tau)
+        # where the slope is lost in rounding its sign means nothing
+        known = np.flatnonzero(np.abs(slope.value) > 2.0 * slope.error)
+        tau, rising = tau[known], slope.value[known] > 0.0
+        turns = np.flatnonzero(~rising[:-1] & rising[1:])
         return [(float(tau[i]), float(tau[i + 1])) for i in turns]
 
     def _turns_of_known(self) -> list[tuple[float, float]] | None:
@@ -197,17 +201,18 @@ class Course:
         steps = np.diff(tau)
         if np.any(steps <= 0.0) or np.any(tau[1:] > tau[:-1] * 10.0 ** (1.0 / self._density)):
             return None
-        low = (score[1:-1] < score[:-2]) & (score[1:-1] <= score[2:])
-        # a minimum shallower than rounding is none
-        depth = np.minimum(score[:-2], score[2:]) - score[1:-1]
-        turns = np.flatnonzero(low & (depth > 1e-13 * score[1:-1]))
+        low = np.minimum(score[:-2], score[2:]) - score[1:-1] > ROUNDING * score[1:-1]
+        turns = np.flatnonzero(low)
         brackets = [(float(tau[i]), float(tau[i + 2])) for i in turns]
-        ends = self._slope(np.array(brackets).ravel()).reshape(-1, 2)
-        if np.any(ends[:, 0] >= 0.0) or np.any(ends[:, 1] <= 0.0):
+        slope = self._slope(np.array(brackets).ravel())
+        beyond = np.abs(slope.value) > 2.0 * slope.error
+        signs = np.where(beyond, np.sign(slope.value), 0.0).reshape(-1, 2)
+        real = np.any(signs != 0.0, axis=1)  # others lie where the slope is lost in rounding
+        if np.any(signs[real, 0] >= 0.0) or np.any(signs[real, 1] <= 0.0):
             return None  # the interval does not enclose the root
-        return brackets
+        return [bracket for bracket, there in zip(brackets, real, strict=True) if there]
 
-    @cached_property
+    @lazy
     def tau_gen(self) -> float:
         """First time at which all but ``level`` of the score error's fall has been made."""
         start = self.solution.model.initial_score_error
@@ -218,7 +223,7 @@ class Course:
         curves = self._curves if until >= self._tau.size else self.solution.learning_curves(tau)
         return self._first_crossing(lambda at: target - at.score_error, "tau_gen", curves)
 
-    @cached_property
+    @lazy
     def tau_mem(self) -> float:
         """First time at which the generalization gap reaches half its final value."""
         half = 0.5 * self.final_gap
@@ -280,11 +285,11 @@ class Course:
         """Score error at tau = inf."""
         return float(self._end.score_error)
 
-    @cached_property
+    @lazy
     def _end(self) -> LearningCurves:
         return self.solution.learning_curves(math.inf)
 
-    @cached_property
+    @lazy
     def _tau(self) -> Array:
         """Times from before the fastest mode moves to after the slowest has stopped."""
         m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
@@ -293,7 +298,7 @@ class Course:
         a, b = math.log(first), math.log(last)
         return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
 
-    @cached_property
+    @lazy
     def _before_turns(self) -> float:
         """A time before every minimum of the test loss."""
         return self._steady(_FIRST_TURN, _TURNED)
@@ -307,7 +312,7 @@ class Course:
         """
         M = self.solution.diagnostics["support"][1]
         tau = start / (self.solution.model.rate * M) * 10.0 ** -np.arange(0.0, 31.0)
-        slope = self._slope(np.append(tau, 0.0))
+        slope = self._slope(np.append(tau, 0.0)).value
         moved = np.flatnonzero(np.abs(slope[:-1] - slope[-1]) > part * abs(slope[-1]))
         at = 0 if moved.size == 0 else int(moved[-1]) + 1
         if at == tau.size:
@@ -325,11 +330,11 @@ class Course:
     def _density(self) -> int:
         return _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
 
-    @cached_property
+    @lazy
     def _curves(self) -> LearningCurves:
         return self.solution.learning_curves(self._tau)
 
-    def _slope(self, tau: Array) -> Array:
+    def _slope(self, tau: Array) -> Estimate:
         return score_error_slope(self.solution.nodes, tau, GradientFlow())
 
     def _first_crossing(

@@ -16,18 +16,82 @@ Sources: Bonnaire et al., arXiv:2505.17638 (gradient flow); the other filters ar
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.errors import ModelError
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import complexes, floats, number
 from dmft_rf.region import Region
 
 Array = NDArray[Any]  # complex on a contour, float on the spectrum
+
+# parameters stay within this range, so that their squares and products are floats
+_LEAST, _MOST = 1e-100, 1e100
+
+
+def _points(value: Any) -> Array:
+    """Eigenvalues, shape (n,): float or complex."""
+    plain = type(value) is np.ndarray and value.ndim == 1 and value.dtype.char in "dD"
+    if plain and np.isfinite(value).all():
+        return value
+    points = complexes(value, "x").ravel()
+    return points if np.iscomplexobj(value) else points.real
+
+
+def _times(value: Any) -> Array:
+    """Times, shape (n_tau,)."""
+    plain = type(value) is np.ndarray and value.ndim == 1 and value.dtype.char == "d"
+    if plain and (value >= 0.0).all():
+        return value
+    return floats(value, "tau", least=0.0, infinite=True).ravel()
+
+
+_time = functools.partial(number, name="tau", least=0.0, infinite=True)
+_rate = functools.partial(number, name="rate", above=0.0)
+_top = functools.partial(number, name="top", least=0.0)
+# what each method of a rule takes
+_ARGUMENTS: dict[str, tuple[Callable[[Any], Any], ...]] = {
+    **dict.fromkeys(
+        ("filter", "residual", "filter_and_residual", "memory", "velocity"),
+        (_points, _times, _rate),
+    ),
+    "region": (_rate,),
+    "margin": (_time, _rate),
+    "most": (_times, _rate, functools.partial(number, name="start")),
+    "check": (_top, _rate),
+    "check_times": (_times,),
+    "counts": (_times,),
+}
+
+
+def _converting(method: Callable[..., Any], converters: tuple[Callable[[Any], Any], ...]) -> Any:
+    """The method of a rule with its arguments converted, given by position or by name."""
+    names = list(inspect.signature(method).parameters)[1:]
+    by_name = dict(zip(names, converters, strict=False))
+
+    @functools.wraps(method)
+    def wrapper(self: Rule, *args: Any, **named: Any) -> Any:
+        given = [convert(value) for convert, value in zip(converters, args, strict=False)]
+        named = {name: by_name[name](v) if name in by_name else v for name, v in named.items()}
+        with np.errstate(all="ignore"):  # limits at tau = 0 and inf, and what overflows on the way
+            return method(self, *given, *args[len(converters) :], **named)
+
+    return wrapper
+
+
+def _convert_arguments(cls: type) -> None:
+    """Let the methods that a class defines see converted arguments."""
+    for name, converters in _ARGUMENTS.items():
+        if name in vars(cls):
+            setattr(cls, name, _converting(vars(cls)[name], converters))
 
 
 @dataclass(frozen=True)
@@ -35,8 +99,20 @@ class Rule(ABC):
     """A training rule: ``filter``, ``residual`` and ``memory``.
 
     Each takes eigenvalues ``x``, shape (n,), times ``tau``, shape (n_tau,), which may hold 0 and
-    inf, and the rate alpha, and returns shape (n_tau, n).
+    inf, and the rate alpha, and returns shape (n_tau, n). Methods of a subclass see arguments that
+    are converted and checked.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _convert_arguments(cls)
+
+    def _convert(self, *names: str, positive: bool = False) -> None:
+        """Replace parameters by the floats that they stand for."""
+        for name in names:
+            above, least = (0.0, _LEAST) if positive else (-math.inf, 0.0)
+            value = number(getattr(self, name), name, above=above, least=least, most=_MOST)
+            object.__setattr__(self, name, value)
 
     @property
     def initial_scale(self) -> float:
@@ -75,6 +151,20 @@ class Rule(ABC):
     def memory(self, x: Array, tau: Array, rate: float) -> Array:
         """g_tau(x), the factor by which the initial weights have decayed."""
 
+    def most(self, tau: Array, rate: float, start: float) -> Array:
+        """|g| at the left end of Re x >= ``start``, its bound left of where it turns; (n_tau,)."""
+        return np.abs(self.memory(np.array([start]), tau, rate))[:, 0]
+
+    @property
+    def swing(self) -> float:
+        """Bound of |g| at the right end of the region, where it has one."""
+        return 1.0
+
+    @property
+    def pace(self) -> float:
+        """How much faster slow modes move than under gradient flow."""
+        return 1.0
+
     @property
     def can_diverge(self) -> bool:
         """Whether ``check`` needs the end of the spectrum."""
@@ -86,6 +176,8 @@ class Rule(ABC):
     def check_times(self, tau: Array) -> None:  # noqa: B027
         """Raise ModelError if the rule does not exist at these times."""
 
+
+_convert_arguments(Rule)
 
 # e^{-u} is 0 beyond
 _GONE = 746.0
@@ -122,6 +214,7 @@ def _decay(x: Array, tau: Array, rate: float) -> tuple[Array, Array]:
     return u, rest
 
 
+@ieee
 @dataclass(frozen=True)
 class GradientFlow(Rule):
     r"""Gradient flow, dA/dtau = -d^2 grad_A L_train.
@@ -140,8 +233,7 @@ class GradientFlow(Rule):
     initial_std: float = 0.0
 
     def __post_init__(self) -> None:
-        require("weight_decay", self.weight_decay)
-        require("initial_std", self.initial_std)
+        self._convert("weight_decay", "initial_std")
 
     @property
     def initial_scale(self) -> float:
@@ -179,6 +271,7 @@ class GradientFlow(Rule):
         return rate * self.memory(x, tau, rate)
 
 
+@ieee
 @dataclass(frozen=True)
 class Ridge(Rule):
     """Ridge regression, h = 1/(x + omega): the minimiser, whatever the time.
@@ -192,7 +285,7 @@ class Ridge(Rule):
     weight: float = 0.0
 
     def __post_init__(self) -> None:
-        require("weight", self.weight)
+        self._convert("weight")
 
     @property
     def decay(self) -> float:
@@ -216,6 +309,7 @@ class Ridge(Rule):
         return np.zeros((tau.size, x.size))
 
 
+@ieee
 @dataclass(frozen=True)
 class WeightAverage(Rule):
     r"""Exponential moving average of the weights along gradient flow.
@@ -237,9 +331,8 @@ class WeightAverage(Rule):
     initial_std: float = 0.0
 
     def __post_init__(self) -> None:
-        require("decay_time", self.decay_time, positive=True)
-        require("weight_decay", self.weight_decay)
-        require("initial_std", self.initial_std)
+        self._convert("decay_time", positive=True)
+        self._convert("weight_decay", "initial_std")
 
     @property
     def initial_scale(self) -> float:
@@ -293,7 +386,7 @@ class WeightAverage(Rule):
 
 def _exprel(u: Array) -> Array:
     """(e^u - 1)/u."""
-    zero = u == 0.0
+    zero = np.abs(u) < 1e-300
     return np.where(zero, 1.0, np.expm1(u) / np.where(zero, 1.0, u))
 
 
@@ -324,14 +417,3 @@ def _learned_early(a: Array, b: Array) -> Array:
 def slack(tau: float, rate: float) -> float:
     """1/(alpha tau), where e^{-alpha x tau} has grown to e; 0 at tau = inf."""
     return 1.0 / (rate * tau) if tau > 0.0 else math.inf
-
-
-def require(name: str, value: Any, *, positive: bool = False) -> None:
-    """Raise ModelError unless ``value`` is a finite number >= 0, or > 0."""
-    allowed = "> 0" if positive else ">= 0"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ModelError(f"{name} is {value!r}; it must be a number {allowed}") from None
-    if not math.isfinite(number) or number < 0.0 or (positive and number == 0.0):
-        raise ModelError(f"{name} is {value!r}; it must be finite and {allowed}")

@@ -5,28 +5,34 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf.contour import Contour, contour_in, flattened, nodes_for
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import flag, instance, number, shown
+from dmft_rf._frozen import Frozen
+from dmft_rf.closed_nodes import ContourNodes
+from dmft_rf.contour import contour_in, flattened, nodes_for
 from dmft_rf.dynamics import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.estimate import EPS
 from dmft_rf.grouped_nodes import GroupedNodes
+from dmft_rf.kept import Kept
 from dmft_rf.law import Spectrum, spectrum
 from dmft_rf.measure import SpectralNodes, nodes_on
 from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
-from dmft_rf.nodes import ContourNodes, Nodes
+from dmft_rf.nodes import Nodes
 from dmft_rf.quadrature import JacobiMatrix
 from dmft_rf.region import Region
 from dmft_rf.rules import GradientFlow, Ridge, Rule
 
 Array = NDArray[np.float64]
 
-_REGIONS_KEPT = 4
+# sets of nodes and levels of panels that a solution keeps beside its own nodes
+_NODES_KEPT, _LEVELS_KEPT = 6, 3
 # lower over upper end of the spectrum below which contours lead around 0
 _HARD_EDGE = 1e-10
 # and below which they may have to, for rounding
@@ -34,9 +40,14 @@ _NEAR_EDGE = 1e-5
 # the nodes of such a solution itself carry times up to the inverse of the first of these at which
 # rounding, which grows like the root of that time, stays below rtol
 _NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
+# a contour this much closer to 0 than the lower end of the spectrum leads around nothing but the
+# spectrum
+_NEGLIGIBLE = 0.1
 # beyond these a solution would not fit a laptop's memory
 _MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
+# what rounding of the atoms of a compression may add to a curve, relative to it
+_OF_ATOMS = 300.0 * EPS
 # atoms that a compression begins with
 _FEWEST_ATOMS = 32
 _MOST_SPECTRAL_NODES = 2500
@@ -54,7 +65,7 @@ class Compression:
         Atoms that are left.
     error : float
         Largest relative difference of train loss, test loss and score error under gradient flow,
-        over all times, from those with a quarter fewer atoms.
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
     """
 
     atoms: int
@@ -69,8 +80,9 @@ class Compression:
         return replace(curves, model=model, error=error)
 
 
-@dataclass(frozen=True)
-class Solution:
+@ieee
+@dataclass(frozen=True, eq=False)
+class Solution(Frozen):
     """A solved ScoreModel: learning curves of any linear training rule at any time.
 
     Attributes
@@ -124,7 +136,7 @@ class Solution:
         ConvergenceError
             If ``rtol`` cannot be reached for this rule.
         """
-        rule = GradientFlow() if rule is None else rule
+        rule = checked_rule(rule)
         if rule.can_diverge:
             rule.check(self.spectrum.ends[1], self.model.rate)
         curves = self._curves(tau, rule)
@@ -148,7 +160,7 @@ class Solution:
         They do where the spectrum reaches down to 0 (p = n m), where the test loss diverges, or so
         near to it that rounding spoils the latest times.
         """
-        return self.nodes.encloses_zero
+        return self.nodes.around_zero
 
     @property
     def horizon(self) -> float:
@@ -157,7 +169,7 @@ class Solution:
         return math.inf if start == 0.0 else -1.0 / (self.model.rate * start)
 
     def _fits(self, region: Region) -> bool:
-        m, M = self.diagnostics["support"]
+        m, M = enclosed(self.nodes.law, region)
         return region.start < m and nodes_for(*flattened(region, m, M), self.rtol) <= _MOST_NODES
 
     def _at_hard_edge(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
@@ -172,6 +184,8 @@ class Solution:
         if region != Region() or rule.margin(latest, rate) < -start:
             latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
             start = region.start - rule.margin(latest, rate)
+        if start > -_NEGLIGIBLE * self.diagnostics["support"][0]:
+            start = region.start  # there is room enough right of 0
         parts = []
         if finite.size or not late.any():
             parts.append((~late, self._around_zero(finite, rule, replace(region, start=start))))
@@ -196,74 +210,82 @@ class Solution:
         return self._on_contour(times, rule, region)
 
     def _on_contour(self, tau: ArrayLike, rule: Rule, region: Region) -> LearningCurves:
-        """Curves from a contour inside ``region``, refined as the rule needs.
-
-        The nodes of the last few regions are kept, the half-plane's always.
-        """
-        m, M = self.diagnostics["support"]
-        kept = self._regions
-        if region not in kept:
-            for old in list(kept)[1 : 1 - _REGIONS_KEPT]:
-                del kept[old]
-            if region.start < 0.0:
-                n = int(nodes_for(*flattened(region, m, M), self.rtol))
-                kept[region] = nodes_on_contour(self.nodes.law, contour_in(region, m, M, n))
-            else:
-                kept[region] = _accurate_nodes(self.nodes.law, m, M, region, self.rtol)[0]
-        curves = curves_on(kept[region], tau, rule)
+        """Curves from a contour inside ``region``, with as many nodes as the rule needs."""
+        nodes = self._first_nodes(region)
+        curves = curves_on(nodes, tau, rule)
         while not curves.relative_error <= self.rtol:
-            size = math.ceil(1.25 * kept[region].points.size)
-            more = nodes_on_contour(self.nodes.law, contour_in(region, m, M, size))
+            size = math.ceil(1.25 * nodes.points.size)
+            if size > _MOST_NODES:
+                break
+            more = self._nodes_of(region, size)
             better = curves_on(more, tau, rule)
-            if size > _MOST_NODES or better.relative_error > 0.7 * curves.relative_error:
+            if better.relative_error > 0.7 * curves.relative_error:
                 break  # what is left is rounding
-            kept[region], curves = more, better
+            nodes, curves = more, better
         return curves
+
+    def _first_nodes(self, region: Region) -> Nodes:
+        if region == Region(start=self.nodes.contour.start):
+            return self.nodes
+        law = self.nodes.law
+        if region.start < 0.0:
+            m, M = enclosed(law, region)
+            return self._nodes_of(region, int(nodes_for(*flattened(region, m, M), self.rtol)))
+        return self._kept.get(region, lambda: _accurate_nodes(law, region, self.rtol)[0])
+
+    def _nodes_of(self, region: Region, size: int) -> Nodes:
+        law = self.nodes.law
+        return self._kept.get((region, size), lambda: nodes_on_contour(law, region, size))
+
+    @lazy
+    def _kept(self) -> Kept[Nodes]:
+        return Kept(_NODES_KEPT)
+
+    @lazy
+    def _kept_spectral(self) -> Kept[SpectralNodes]:
+        return Kept(_LEVELS_KEPT)
 
     def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from the spectral measures, on panels halved until they resolve the filter."""
-        level = 0
-        while True:
-            curves = curves_on(self._spectral_nodes(level), tau, rule)
-            following = 2 * self._spectral_nodes(level).size
-            if curves.relative_error <= self.rtol or following > _MOST_SPECTRAL_NODES:
-                return curves
-            level += 1
-
-    @cached_property
-    def _regions(self) -> dict[Region, Nodes]:
-        return {Region(start=self.nodes.contour.start): self.nodes}
-
-    @cached_property
-    def _spectral_levels(self) -> list[SpectralNodes]:
-        return []
-
-    def _spectral_nodes(self, level: int) -> SpectralNodes:
-        """Nodes on the spectrum; each level halves the panels of the one before."""
-        levels, law = self._spectral_levels, self.nodes.law
         if not isinstance(self.nodes, ContourNodes):
             raise ConvergenceError(
                 "a momentum this close to 1 is solved for one class of data and noise that is "
                 "averaged exactly only: its filter grows too fast for a contour",
                 partial=self,
             )
-        while len(levels) <= level:
-            panels = levels[-1].panels.halved() if levels else law.panels
-            size = nodes_on(panels)
-            if size > _MOST_SPECTRAL_NODES:
-                raise ConvergenceError(
-                    f"a rule that no contour carries needs {size} nodes on this spectrum of "
-                    f"{len(law.edges)} bulks; {_MOST_SPECTRAL_NODES} are the most",
-                    partial=self,
-                )
-            levels.append(SpectralNodes(law, panels, self.nodes, self._probes))
-        return levels[level]
+        law = self.nodes.law
+        size = nodes_on(law.panels)
+        if size > _MOST_SPECTRAL_NODES:
+            raise ConvergenceError(
+                f"a rule that no contour carries needs {size} nodes on this spectrum of "
+                f"{len(law.edges)} bulks; {_MOST_SPECTRAL_NODES} are the most",
+                partial=self,
+            )
+        level = 0
+        while True:
+            curves = curves_on(self._spectral_nodes(level), tau, rule)
+            if curves.relative_error <= self.rtol or size << level + 1 > _MOST_SPECTRAL_NODES:
+                return curves
+            level += 1
 
-    @cached_property
+    def _spectral_nodes(self, level: int) -> SpectralNodes:
+        """Nodes on the spectrum; each level halves the panels of the one before."""
+
+        def made() -> SpectralNodes:
+            panels, nodes = self.nodes.law.panels, self.nodes
+            for _ in range(level):
+                panels = panels.halved()
+            assert isinstance(nodes, ContourNodes)
+            return SpectralNodes(nodes.law, panels, nodes, self._probes)
+
+        return self._kept_spectral.get(level, made)
+
+    @lazy
     def _probes(self) -> Array:
         return probe_times(self.model, *self.diagnostics["support"])
 
 
+@ieee
 def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> Solution:
     """Solve ``model`` once, for all training rules and times.
 
@@ -287,9 +309,9 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
         touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
         estimate.
     """
-    if not _SMALLEST_RTOL <= rtol <= 1e-2:
-        raise ModelError(f"rtol is {rtol!r}; it must be between {_SMALLEST_RTOL:g} and 0.01")
-    if compress:
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    rtol = checked_rtol(rtol)
+    if flag(compress, "compress"):
         return _compressed(model, rtol)
     start = time.perf_counter()
     law = spectrum(model)
@@ -301,7 +323,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    nodes, error, tries = _carrying_nodes(law, m, M, rtol)
+    nodes, error, tries = _carrying_nodes(law, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.resolvent.iterations,
@@ -323,6 +345,25 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
     return solution
 
 
+def checked_rtol(rtol: Any) -> float:
+    """Relative accuracy as a float; ModelError outside 1e-13 to 1e-2."""
+    return number(rtol, "rtol", least=_SMALLEST_RTOL, most=1e-2)
+
+
+def checked_rule(rule: Any) -> Rule:
+    """A training rule, GradientFlow() for None; ModelError if it is none."""
+    if rule is None:
+        return GradientFlow()
+    return instance(rule, Rule, "rule", "GradientFlow(weight_decay=1e-3)")
+
+
+def solved(value: Any, caller: str) -> Solution:
+    """A Solution; the ModelError says how ``caller`` gets one."""
+    if not isinstance(value, Solution):
+        raise ModelError(f"{caller} takes a Solution: {caller}(solve(model)), not {shown(value)}")
+    return value
+
+
 def _compressed(model: ScoreModel, rtol: float) -> Solution:
     """``solve`` on Gauss quadratures of a third more nodes each time, until two agree."""
     start = time.perf_counter()
@@ -338,7 +379,7 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
             probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
         curves = found.learning_curves(probes)
         if before is not None:
-            error = curves.difference(before)
+            error = curves.difference(before) + _OF_ATOMS
             if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
                 diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
                 return replace(
@@ -353,39 +394,38 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
     return solve(model, rtol)  # nothing to be gained
 
 
-def _carrying_nodes(law: Spectrum, m: float, M: float, rtol: float) -> tuple[Nodes, float, int]:
+def _carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones.
 
     Returns what _accurate_nodes does, the best found if none reaches ``rtol``.
     """
+    m, M = law.ends
     found: list[tuple[Nodes, float, int]] = []
     if m > _HARD_EDGE * M or law.model.closed_form:
-        found.append(_accurate_nodes(law, m, M, Region(), rtol))
+        found.append(_accurate_nodes(law, Region(), rtol))
     if not law.model.closed_form and m <= _NEAR_EDGE * M:
         for nearest in _NEAREST:
             if found and found[-1][1] <= rtol:
                 break
-            found.append(_accurate_nodes(law, m, M, Region(start=-nearest * M), rtol))
+            found.append(_accurate_nodes(law, Region(start=-nearest * M), rtol))
     return next((one for one in found if one[1] <= rtol), found[0])
 
 
-def _accurate_nodes(
-    law: Spectrum, m: float, M: float, region: Region, rtol: float
-) -> tuple[Nodes, float, int]:
+def _accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, float, int]:
     """Nodes inside ``region`` that carry gradient flow to ``rtol``/2.
 
     Returns them with the relative error that they reached and the number of tries.
     """
-    probes = probe_times(law.model, m, M)
+    probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
         probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), _PROBES)
-    n = int(nodes_for(*flattened(region, m, M), rtol))
-    nodes = nodes_on_contour(law, contour_in(region, m, M, n))
+    n = int(nodes_for(*flattened(region, *enclosed(law, region)), rtol))
+    nodes = nodes_on_contour(law, region, n)
     error = curves_on(nodes, probes, GradientFlow()).relative_error
     tries = 1
     while error > 0.5 * rtol and 1.25 * n <= _MOST_NODES:
         n = math.ceil(1.25 * n)
-        more = nodes_on_contour(law, contour_in(region, m, M, n))
+        more = nodes_on_contour(law, region, n)
         better = curves_on(more, probes, GradientFlow()).relative_error
         tries += 1
         if better > 0.7 * error:
@@ -394,9 +434,22 @@ def _accurate_nodes(
     return nodes, error, tries
 
 
-def nodes_on_contour(law: Spectrum, contour: Contour) -> Nodes:
+@ieee
+def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
     """One- and two-point functions on a contour: the closed form where there is one."""
+    contour = contour_in(region, *enclosed(law, region), size)
     return (ContourNodes if law.model.closed_form else GroupedNodes)(law, contour)
+
+
+def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:
+    """The ends of what a contour in ``region`` leads around.
+
+    The support and, where the region holds it, an atom at 0: it is a pole that a contour between
+    it and the support would come too close to.
+    """
+    m, M = law.ends
+    pole = region.start < 0.0 and any(place == 0.0 for place, _ in law.atoms)
+    return (0.0 if pole else m), M
 
 
 def probe_times(model: ScoreModel, m: float, M: float) -> Array:

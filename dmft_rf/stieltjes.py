@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import complexes, floats, instance
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.groups import SampleGroups
 from dmft_rf.kernels import fixed_point, grouped
@@ -16,8 +19,9 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
-@dataclass(frozen=True)
-class Resolvent:
+@ieee
+@dataclass(frozen=True, eq=False)
+class Resolvent(Frozen):
     r"""Solution of the one-point equations at an array of points z.
 
     Attributes (complex arrays shaped like z)
@@ -45,11 +49,13 @@ class Resolvent:
     iterations: int
 
     @property
+    @ieee
     def q(self) -> Complex:
         """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
         return -1.0 / (self.model.psi_p * self.k)
 
     @property
+    @ieee
     def dq(self) -> Complex:
         """dq/dz = (1/p) Tr (U - z)^{-2}."""
         return self.dk / (self.model.psi_p * self.k**2)
@@ -62,7 +68,7 @@ class Resolvent:
         cov = self.model.covariance
         par = self.model.parameters
         flat = fixed_point_weights(self.k.ravel(), self.E.ravel(), par, cov.eigenvalues)
-        return (flat @ (cov.weights * np.asarray(Q, dtype=float))).reshape(self.z.shape)
+        return (flat @ (cov.weights * _at_atoms(Q, cov.n_atoms))).reshape(self.z.shape)
 
 
 def fixed_point_weights(
@@ -72,8 +78,9 @@ def fixed_point_weights(
     return 1.0 / ((par[2] - k)[:, None] + np.multiply.outer(par[5] / E, lam))
 
 
-@dataclass(frozen=True)
-class GroupedResolvent:
+@ieee
+@dataclass(frozen=True, eq=False)
+class GroupedResolvent(Frozen):
     r"""Solution of the one-point equations for samples in groups at an array of points z.
 
     Attributes
@@ -102,20 +109,34 @@ class GroupedResolvent:
     iterations: int
 
     @property
+    @ieee
     def q(self) -> Complex:
         """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
         return -1.0 / (self.model.psi_p * self.k)
 
     @property
+    @ieee
     def dq(self) -> Complex:
         """dq/dz = (1/p) Tr (U - z)^{-2}."""
         return self.dk / (self.model.psi_p * self.k**2)
 
     def S(self, Q: ArrayLike = 1.0) -> Complex:
         """(1/d) Tr[Q W^T (U - z)^{-1} W]/d for a function Q of Sigma, given at its atoms."""
-        return self.weights @ (self.groups.weights * np.asarray(Q, dtype=float))
+        return self.weights @ (self.groups.weights * _at_atoms(Q, self.groups.weights.size))
 
 
+def _at_atoms(Q: ArrayLike, n_atoms: int) -> Array:
+    """A function of Sigma: one number, or one for each eigenvalue."""
+    values = floats(Q, "Q")
+    if values.shape not in ((), (n_atoms,)):
+        raise ModelError(
+            f"Q has the shape {values.shape}; it must be one number, or one for each of the "
+            f"{n_atoms} eigenvalues"
+        )
+    return values
+
+
+@ieee
 def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent | GroupedResolvent:
     """Solve the one-point equations at the points ``z``.
 
@@ -128,11 +149,12 @@ def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent | GroupedResolvent:
     Raises
     ------
     ModelError
-        If a point is not finite.
+        If a point is not a finite number.
     ConvergenceError
         If no solution on the physical branch was found at some point; ``partial`` holds what was
         found.
     """
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     if model.closed_form:
         return closed_form_resolvent(model, z)
     return grouped_resolvent(model, z)
@@ -199,14 +221,10 @@ def grouped_resolvent(model: ScoreModel, z: ArrayLike) -> GroupedResolvent:
 
 def _upper(z: ArrayLike) -> tuple[Complex, Complex, NDArray[np.bool_]]:
     """The points, their mirror images in the upper half-plane (flat), and which were mirrored."""
-    points = np.asarray(z, dtype=np.complex128)
-    if not np.all(np.isfinite(points)):
-        raise ModelError("z holds NaN or infinity; the points must be finite")
+    points = complexes(z, "z")
     flat = points.ravel()
     lower = flat.imag < 0.0
-    if not lower.any():
-        return points, flat, lower
-    return points, np.ascontiguousarray(np.where(lower, flat.conj(), flat)), lower
+    return points, np.where(lower, flat.conj(), flat), lower
 
 
 def _require(

@@ -1,6 +1,7 @@
 """Results in HDF5 files: written whole or not at all, read back bit by bit.
 
-Layout of a file (schema 1): the attribute ``dmft_rf_schema`` at the root, and one group per run.
+Layout of a file (schema 2): a block of 512 bytes with the SHA-256 of the rest (`dmft_rf._hdf5`;
+files of schema 1 have none), the attribute ``dmft_rf_schema`` at the root, and one group per run.
 The attributes of a group say what was computed and how:
 
     kind, package_version, git_commit, created_utc, wall_time_seconds,
@@ -26,11 +27,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import flag, instance, shown
+from dmft_rf._hdf5 import DAMAGE, is_hard_link, opened, stored_elsewhere
 from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing_hdf5
+from dmft_rf._paths import path_of
 from dmft_rf._version import __version__
 from dmft_rf.covariance import Covariance
-from dmft_rf.errors import DataError
+from dmft_rf.errors import DataError, ModelError
 from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
 
@@ -51,12 +55,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "save"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the layout; files of a later one are refused."""
 
 _MARK = "dmft_rf_schema"
-# What h5py raises on damaged files and on full disks.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,15 @@ class Run:
     attributes: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
+    def __post_init__(self) -> None:
+        instance(self.attributes, dict, "attributes", "load(path)['curves'].attributes")
+        instance(self.arrays, dict, "arrays", "load(path)['curves'].arrays")
+
     @property
     def kind(self) -> str:
         """Which result: spectrum, curves, timescales, scaling, sweep, phase-diagram or pencil."""
+        if "kind" not in self.attributes:
+            raise DataError("the run does not say its kind")
         return str(self.attributes["kind"])
 
     def model(self) -> ScoreModel:
@@ -87,21 +95,24 @@ class Run:
         ModelError
             If its activation was a function of the user's, which no file can hold.
         DataError
-            If the run is of a pencil, which has no model.
+            If the run is of a pencil, which has no model, or a parameter is missing.
         """
         a = self.attributes
         if "t" not in a:
             raise DataError(f"a run of kind {self.kind!r} has no score model")
-        lam, w = self.arrays["eigenvalues"], self.arrays["weights"]
-        about = {"label": a["covariance_label"], "dimension": a["dimension"]}
-        covariance: Covariance | Mixture
-        if "shares" in self.arrays:
-            covariance = Mixture(self.arrays["shares"], lam, w, **about)
-        else:
-            covariance = Covariance(lam, w, samples=a["samples"], **about)
-        return ScoreModel(
-            a["t"], a["psi_p"], a["psi_n"], a["activation"], covariance, a["noise_draws"]
-        )
+        try:
+            lam, w = self.arrays["eigenvalues"], self.arrays["weights"]
+            about = {"label": a["covariance_label"], "dimension": a["dimension"]}
+            covariance: Covariance | Mixture
+            if "shares" in self.arrays:
+                covariance = Mixture(self.arrays["shares"], lam, w, **about)
+            else:
+                covariance = Covariance(lam, w, samples=a["samples"], **about)
+            return ScoreModel(
+                a["t"], a["psi_p"], a["psi_n"], a["activation"], covariance, a["noise_draws"]
+            )
+        except KeyError as error:
+            raise DataError(f"the run does not say its {error.args[0]}") from None
 
 
 def save(
@@ -133,12 +144,17 @@ def save(
     DataError
         If the file cannot be written, exists, or ``extra`` or a name cannot be stored. A file
         that was there is then untouched.
-    TypeError
-        If ``result`` is none of the above.
+    ModelError
+        If ``result`` or ``solution`` is none of the above.
     """
+    place, overwrite = path_of(path), flag(overwrite, "overwrite")
     runs = dict(result) if isinstance(result, Mapping) else {kind_of(result): result}
     if not runs:
-        raise DataError(f"{os.fspath(path)}: no result to store")
+        raise DataError(f"{place}: no result to store")
+    if not (solution is None or type(solution).__name__ == "Solution"):
+        raise ModelError(f"solution is {shown(solution)}; it must be what solve(model) returns")
+    if not (extra is None or isinstance(extra, Mapping)):
+        raise ModelError(f"extra is {shown(extra)}; it must be a mapping of names to values")
     prepared = {_name(name): _run(one, solution, extra) for name, one in runs.items()}
     _write(path, prepared, overwrite)
 
@@ -148,8 +164,8 @@ def _write(path: str | os.PathLike[str], runs: dict[str, Run], overwrite: bool) 
     with replacing_hdf5(path, overwrite=overwrite) as file:
         try:
             _fill(file, runs)
-        except _DAMAGE as error:
-            raise DataError(f"{os.fspath(path)}: cannot be written ({error})") from error
+        except DAMAGE as error:
+            raise DataError(f"{path_of(path)}: cannot be written ({error})") from error
 
 
 def _fill(file: Any, runs: dict[str, Run]) -> None:
@@ -159,7 +175,7 @@ def _fill(file: Any, runs: dict[str, Run]) -> None:
     for key, run in runs.items():
         group = file.create_group(key)
         for attribute, value in run.attributes.items():
-            group.attrs[attribute] = h5py.Empty("f8") if value is None else value
+            group.attrs[attribute] = h5py.Empty("f8") if value is None else _encodable(value)
         for array_name, array in run.arrays.items():
             # a checksum, so that damage is an error and not a wrong number
             group.create_dataset(
@@ -183,16 +199,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, Run]:
     Raises
     ------
     DataError
-        If the file does not exist, is no HDF5 file, is truncated or damaged, was not written by
-        `save`, or has a later schema. The file is only read.
+        If the file does not exist, was not written by `save`, has a later schema, or has changed
+        since it was written, by a single bit. The file is only read.
     """
-    name = os.fspath(path)
-    if not Path(path).is_file():
-        raise DataError(f"{name}: no such file")
-    import h5py
-
+    name = path_of(path)
     try:
-        with h5py.File(path, "r") as file:
+        with opened(name) as (file, is_sealed):
             if _MARK not in file.attrs:
                 raise DataError(f"{name}: holds no results of this package (no {_MARK})")
             schema = int(file.attrs[_MARK])
@@ -201,24 +213,51 @@ def load(path: str | os.PathLike[str]) -> dict[str, Run]:
                     f"{name}: has schema {schema}; this version ({__version__}) reads up to "
                     f"{SCHEMA}"
                 )
-            return {key: _read(group) for key, group in file.items()}
+            if schema > 1 and not is_sealed:
+                raise DataError(f"{name}: its seal is missing, it was written by another program")
+            return {key: _read(file, key) for key in file}
     except DataError:
         raise
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
+    except DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: is not a readable HDF5 file ({reason})") from error
 
 
-def _read(group: Any) -> Run:
+def _read(file: Any, key: str) -> Run:
     import h5py
 
+    group = file[key] if is_hard_link(file, key) else None
     if not isinstance(group, h5py.Group) or "kind" not in group.attrs:
-        raise DataError(f"{group.file.filename}: {group.name} holds no result of this package")
+        raise DataError(f"{file.filename}: /{key} holds no result of this package")
     attributes = {
         key: None if isinstance(value, h5py.Empty) else _scalar(value)
         for key, value in group.attrs.items()
     }
-    return Run(attributes, {key: np.asarray(data[()]) for key, data in group.items()})
+    return Run(attributes, {name: _array(group, name) for name in group})
+
+
+def _array(group: Any, name: str) -> NDArray[Any]:
+    """The numbers of a data set, which are all in this file."""
+    import h5py
+
+    data = group[name] if is_hard_link(group, name) else None
+    if (
+        not isinstance(data, h5py.Dataset)
+        or stored_elsewhere(data)
+        or data.id.get_storage_size() < data.nbytes
+    ):
+        raise DataError(
+            f"{group.file.filename}: is not a readable HDF5 file of this package "
+            f"({group.name}/{name} is no array that is stored whole in it)"
+        )
+    return np.asarray(data[()])
+
+
+def _encodable(value: Any) -> Any:
+    """A text with what HDF5 cannot hold made visible, such as bytes that are no UTF-8."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 
 def _scalar(value: Any) -> Any:
@@ -226,9 +265,14 @@ def _scalar(value: Any) -> Any:
 
 
 def _name(name: str) -> str:
-    if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
-        raise DataError(f"{name!r} cannot name a run; it must be a string without '/'")
+    if not isinstance(name, str) or "/" in name or name in ("", ".", "..") or not _storable(name):
+        raise DataError(f"{shown(name)} cannot name a run; it must be a string without '/'")
     return name
+
+
+def _storable(name: str) -> bool:
+    """Whether HDF5 can hold a name as it is."""
+    return _encodable(name) == name
 
 
 def kind_of(result: Any) -> str:
@@ -245,7 +289,7 @@ def kind_of(result: Any) -> str:
     }
     kind = kinds.get(type(result).__name__)
     if kind is None:
-        raise TypeError(f"only {', '.join(kinds)} can be stored, not {type(result).__name__}")
+        raise ModelError(f"only {', '.join(kinds)} can be stored, not {shown(result)}")
     return kind
 
 
@@ -278,7 +322,7 @@ def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None
     solution = getattr(result, "solution", None) or solution
     model = getattr(result, "model", None) or getattr(solution, "model", None)
     if model is None and kind != "pencil":
-        raise TypeError(
+        raise ModelError(
             "a Timescales is stored with the solution it came from: save(..., solution=)"
         )
     attributes, arrays = _COLLECT[kind](result)
@@ -308,15 +352,15 @@ def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None
 
 
 def _checked(key: Any, value: Any) -> Any:
-    if not isinstance(key, str) or not key:
-        raise DataError(f"extra: {key!r} cannot name an attribute; it must be a string")
+    if not isinstance(key, str) or not key or not _storable(key):
+        raise DataError(f"extra: {shown(key)} cannot name an attribute; it must be a string")
     value = _scalar(value)
     if not (value is None or isinstance(value, str | bool | int | float)):
         raise DataError(f"extra: {key} is a {type(value).__name__}, not str, bool, int or float")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise DataError(f"extra: {key} is {value}, integers must fit into 64 bits")
-    if "\0" in key or (isinstance(value, str) and "\0" in value):
-        raise DataError(f"extra: {key!r} holds a null character")
+    if isinstance(value, str) and "\0" in value:
+        raise DataError(f"extra: {key} holds a null character")
     return value
 
 
@@ -423,7 +467,9 @@ def _collect_phases(diagram: PhaseDiagram) -> Collected:
 
 def _texts(values: NDArray[Any]) -> NDArray[Any]:
     """Strings as bytes in UTF-8, which HDF5 can hold; numbers as they are."""
-    return np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
+    if values.dtype.kind != "U":
+        return values
+    return np.char.encode(values, "utf-8", "backslashreplace")
 
 
 _COLLECT: dict[str, Callable[[Any], Collected]] = {

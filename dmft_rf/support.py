@@ -21,11 +21,12 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.fixed_point import family, outside, outside_on
 from dmft_rf.kernels.silverstein import effective_ridge, ridge, second_order, support_end
@@ -43,8 +44,8 @@ _MOST_STEPS = 200
 _WIDE = 8.0
 
 
-@dataclass(frozen=True)
-class Support:
+@dataclass(frozen=True, eq=False)
+class Support(Frozen):
     """Support of the limiting spectral law of U.
 
     Attributes
@@ -85,7 +86,7 @@ class _DataGap:
     above: float
 
 
-class SupportFinder:
+class SupportFinder(Frozen):
     """Edges, masses and atom of U: walks through the pieces between the eigenvalues of K.
 
     Parameters
@@ -118,6 +119,7 @@ class SupportFinder:
             (k, m) for k, m in ((self.b2, self.null_mass), (self.vn, extra)) if m > 0.0
         )
         self.total = self.data_mass * (2.0 if self.vn > 0.0 else 1.0) + self.null_mass + extra
+        self.seal()
 
     # -- the walk ----------------------------------------------------------------------------
 
@@ -148,7 +150,7 @@ class SupportFinder:
             learning = np.arange(len(masses)) >= centre
         return Support(offsets, masses, atom, learning)
 
-    @cached_property
+    @lazy
     def _bottom(self) -> tuple[_Gap, float]:
         """The gap below all bulks, and the atom at s^2 (k = 0) that it may contain."""
         excess = self.psi_p - self.total
@@ -175,7 +177,7 @@ class SupportFinder:
             gaps += self._between_data(gap, 1, gap.above)
         return gaps
 
-    @cached_property
+    @lazy
     def _top(self) -> _Gap:
         return _Gap(self._outer_edge(1), math.inf, 0.0)
 
@@ -325,7 +327,7 @@ class SupportFinder:
 
     # -- gaps of the sample covariance ------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def _data_ends(self) -> tuple[float, float]:
         """kappa at the highest and at the lowest edge of C."""
         lowest, highest = (
@@ -333,7 +335,7 @@ class SupportFinder:
         )
         return highest, lowest
 
-    @cached_property
+    @lazy
     def _data_gaps(self) -> list[_DataGap]:
         """Gaps of C in ascending c: below its support, between its bulks, above them."""
         lam, w, psi_n = self.data_lam, self.data_w, self.psi_n

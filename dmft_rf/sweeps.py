@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._journal import Journal
+from dmft_rf._arithmetic import ieee
+from dmft_rf._frozen import Frozen
 from dmft_rf._output import check_output, remove_parts
+from dmft_rf._paths import path_of
 from dmft_rf._version import __version__
-from dmft_rf.campaign import Campaign, Progress, Table, journal_path
+from dmft_rf.campaign import Campaign, Progress, checked_call, ledger_path
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.mixture import Mixture
 from dmft_rf.model import ScoreModel
 from dmft_rf.plans import Plan
-from dmft_rf.points import DESCRIPTIONS, Request, names_of
+from dmft_rf.points import DESCRIPTIONS, Request
 from dmft_rf.rules import GradientFlow, Rule
 from dmft_rf.store import Run, git_commit, load, save
+from dmft_rf.tables import Table
 
 if TYPE_CHECKING:
     import xarray
@@ -36,8 +39,8 @@ _RENEWAL_SHARE = 0.02
 _RENEWAL_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, eq=False)
+class Sweep(Frozen):
     """Quantities at the points of a grid or a list.
 
     Attributes
@@ -87,6 +90,7 @@ class Sweep:
         return dataset(self)
 
 
+@ieee
 def sweep(
     model: ScoreModel,
     over: Mapping[str, Any] | Sequence[Mapping[str, Any]],
@@ -111,10 +115,11 @@ def sweep(
     model : ScoreModel
         What every point starts from.
     over : mapping, or sequence of mappings
-        A grid: values by name, ``{"psi_n": [1, 2, 4], "t": [0.01, 0.1]}``; a single value is the
-        same at every point. Or a list of points, ``[{"psi_n": 1, "t": 0.1}, ...]``. Names are the
-        fields of ScoreModel, those of the rule, and arguments of a constructor of Covariance:
-        "power_law.exponent", "power_law.atoms", "power_law.mean", "isotropic.scale".
+        A grid: values by name, ``{"psi_n": [1, 2, 4], "t": [0.01, 0.1]}``, in a list, an array or
+        anything one-dimensional; a single value is the same at every point. Or a list of points,
+        ``[{"psi_n": 1, "t": 0.1}, ...]``. Names are the fields of ScoreModel, those of the rule,
+        and arguments of a constructor of Covariance: "power_law.exponent", "power_law.atoms",
+        "power_law.mean", "isotropic.scale".
     quantities : str or sequence of str
         Names of ``dmft_rf.points.DESCRIPTIONS``, which says what each is: "train", "test",
         "generalization_gap", "score_error" at the times ``tau``; the fields of Timescales; "edges",
@@ -146,22 +151,24 @@ def sweep(
     Returns
     -------
     Sweep
-        A point that could not be computed is nan and has its reason in ``failures``. Values depend
+        A point that could not be computed, for whatever reason, is nan and has it in ``failures``;
+        the others are not touched by it. Values depend
         neither on the order of the points nor on where they are computed, bit by bit on machines of
         the same kind.
 
     Raises
     ------
     ModelError
-        If a name is unknown or a value outside its domain.
+        If a name is unknown, a value is none of its parameter, or workers cannot load the model or
+        the main program.
     DataError
         If the file belongs to something else (it is left alone) or cannot be written.
     WorkerError
         If worker processes keep dying.
     """
+    workers = checked_call(path, executor, workers, progress)
     rule = GradientFlow() if rule is None else rule
-    times = tuple(float(value) for value in np.asarray(tau, dtype=float).ravel())
-    request = Request(names_of(quantities), times, rtol, level, multiple, gap_level)
+    request = Request.of(quantities, tau, rtol, level, multiple, gap_level)
     plan = Plan(model, rule, over, request)
 
     def result(tables: dict[str, Table]) -> Sweep:
@@ -221,21 +228,25 @@ def in_file(
     further attributes of each.
     """
     start = time.perf_counter()
+    path_of(path)
     tables = campaign.tables()
     begun = _begun(path, campaign, tables, overwrite)
     if begun and not _missing(tables):
         return _read_whole(tables, result, progress)
 
+    from dmft_rf.ledger import Ledger
+
     with ExitStack() as stack:
-        place, identity = journal_path(path), campaign.identity(__version__, git_commit())
+        place, identity = ledger_path(path), campaign.identity(__version__, git_commit())
         replace = overwrite and not begun
-        journal = stack.enter_context(Journal(place, identity, replace=replace))
+        ledger = stack.enter_context(Ledger(place, identity, replace=replace))
+        stack.callback(ledger.remove_if_empty)
         # nobody else writes this file from here on; until here somebody may have
         remove_parts(path)
         tables = campaign.tables()
         begun = _begun(path, campaign, tables, overwrite)
         if begun and not _missing(tables):
-            journal.remove()
+            ledger.remove()
             return _read_whole(tables, result, progress)
 
         def store(found: Any) -> None:
@@ -247,16 +258,16 @@ def in_file(
         renewal = _Renewal(lambda: store(result(tables)))
         try:
             campaign.run(
-                tables, journal=journal, executor=executor, workers=workers, progress=progress,
+                tables, ledger=ledger, executor=executor, workers=workers, progress=progress,
                 recorded=renewal,
             )  # fmt: skip
         except KeyboardInterrupt:
             with suppress(DataError):
-                journal.sync()
+                ledger.sync()
             raise
         final = result(tables)
         store(final)
-        journal.remove()
+        ledger.remove()
     return final
 
 
@@ -305,19 +316,20 @@ def _begun(
                 f"{os.fspath(path)}: holds something else than this sweep; it is left alone. "
                 "Choose another file or allow it to be replaced (overwrite, --overwrite)"
             )
+        for name, table in tables.items():
+            _fill(table, runs[name])
     except DataError:
         if not overwrite:
             raise
         check_output(path, overwrite=True, endings=(".h5", ".hdf5"))
+        tables.update(campaign.tables())
         return False
-    for name, table in tables.items():
-        _fill(table, runs[name])
     now = (__version__, git_commit())
     complete = not _missing(tables)
     for run in runs.values():
         then = (run.attributes["package_version"], run.attributes["git_commit"])
         if complete:
-            _remove_journal(path, campaign.identity(*then))
+            _remove_ledger(path, campaign.identity(*then))
         elif then != now and not overwrite:
             raise DataError(
                 f"{os.fspath(path)}: was begun by version {' '.join(map(str, then))}, this is "
@@ -329,26 +341,31 @@ def _begun(
     return True
 
 
-def _remove_journal(path: str | os.PathLike[str], identity: dict[str, str]) -> None:
+def _remove_ledger(path: str | os.PathLike[str], identity: dict[str, str]) -> None:
     """Remove what a process has left that was killed when its file had just become complete.
 
-    A journal of anything else, or one that another process holds, is left alone.
+    A ledger of anything else, or one that another process holds, is left alone; so is everything
+    where nothing can be written.
     """
-    place = journal_path(path)
+    place = ledger_path(path)
     if place.exists():
-        with suppress(DataError, OSError), Journal(place, identity) as journal:
-            journal.remove()
+        from dmft_rf.ledger import Ledger
+
+        with suppress(DataError, OSError), Ledger(place, identity) as ledger:
+            ledger.remove()
 
 
 def _fill(table: Table, run: Run) -> None:
-    status = run.arrays["status"].ravel()
     size = table.plan.size
-    rows = [np.reshape(run.arrays[name], (size, -1)) for name in table.shapes]
-    table.rows[:] = np.concatenate(rows, axis=1)
-    table.status[:] = status
-    reasons = run.arrays["failure_reasons"]
-    for index, reason in zip(run.arrays["failures"].tolist(), reasons.tolist(), strict=True):
-        table.reasons[index] = reason.decode()
+    try:
+        rows = [np.reshape(run.arrays[name], (size, -1)) for name in table.shapes]
+        table.rows[:] = np.concatenate(rows, axis=1)
+        table.status[:] = run.arrays["status"].ravel()
+        reasons = run.arrays["failure_reasons"]
+        for index, reason in zip(run.arrays["failures"].tolist(), reasons.tolist(), strict=True):
+            table.reasons[index] = reason.decode()
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"the points of a sweep are not all in its file ({error})") from None
 
 
 def _axis(values: tuple[Any, ...]) -> Array:

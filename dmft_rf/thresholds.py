@@ -20,27 +20,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import instance, number
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model import ScoreModel
 from dmft_rf.relaxation import Course
-from dmft_rf.solution import Solution, solve
+from dmft_rf.solution import Solution, checked_rtol, solve, solved
 
 # psi_n is searched between these bounds, in steps of log(psi_n) between these
 _LOWEST, _HIGHEST = 1e-4, 1e9
 _SHORTEST, _LONGEST = 0.1, 3.0
 
 
+@ieee
 def unit_gap(model: ScoreModel) -> float:
     """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     return model.Delta_t * model.initial_score_error
 
 
+@ieee
 def relative_gap(solution: Solution, tau: float) -> float:
     """The generalization gap at ``tau`` in units of `unit_gap`."""
-    gap = float(solution.learning_curves(tau).generalization_gap)
+    tau = number(tau, "tau", least=0.0, infinite=True)
+    gap = float(solved(solution, "relative_gap").learning_curves(tau).generalization_gap)
     return gap / unit_gap(solution.model)
 
 
+@ieee
 def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> float:
     """Largest psi_n at which g(inf) = ``level``: above it overfitting never passes the level.
 
@@ -60,9 +67,13 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
 
     Raises
     ------
+    ModelError
+        If an argument is outside its domain.
     ConvergenceError
         If a model on the way cannot be solved, or n* is above 1e9 d.
     """
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    level, rtol = number(level, "level", above=0.0), checked_rtol(rtol)
     return _largest_root(
         lambda psi_n: relative_gap(solve(model.replace(psi_n=psi_n), rtol), math.inf),
         level,
@@ -72,6 +83,7 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
     )
 
 
+@ieee
 def n_window(
     model: ScoreModel,
     gap_level: float = 0.1,
@@ -86,6 +98,11 @@ def n_window(
     below the level: there is a window for early stopping. Parameters, result and errors as
     `n_star`; ``level`` is that of tau_gen in ``timescales``.
     """
+
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    gap_level = number(gap_level, "gap_level", above=0.0)
+    multiple = number(multiple, "multiple", above=0.0)
+    level, rtol = number(level, "level", above=0.0, below=1.0), checked_rtol(rtol)
 
     def gap(psi_n: float) -> float:
         solution = solve(model.replace(psi_n=psi_n), rtol)

@@ -15,14 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import floats, number
 from dmft_rf.errors import ModelError
 
 __all__ = ["steps_from_time", "time_from_steps"]
 
+Array = NDArray[np.float64]
 
+_SMALLEST = 1e-300
+
+
+@ieee
 def time_from_steps(
     steps: ArrayLike, learning_rate: float, dimension: float, psi_p: float | None = None
-) -> NDArray[np.float64]:
+) -> Array:
     """Gradient-flow time tau after a number of steps of gradient descent.
 
     Parameters
@@ -47,12 +54,13 @@ def time_from_steps(
     ModelError
         If an argument is outside its domain.
     """
-    return _amounts("steps", steps) * _time_per_step(learning_rate, dimension, psi_p)
+    return _scaled(steps, "steps", _time_per_step(learning_rate, dimension, psi_p), np.multiply)
 
 
+@ieee
 def steps_from_time(
     tau: ArrayLike, learning_rate: float, dimension: float, psi_p: float | None = None
-) -> NDArray[np.float64]:
+) -> Array:
     """Steps of gradient descent (not rounded) that reach the gradient-flow time ``tau``.
 
     Parameters
@@ -72,30 +80,32 @@ def steps_from_time(
     ModelError
         If an argument is outside its domain.
     """
-    return _amounts("tau", tau) / _time_per_step(learning_rate, dimension, psi_p)
+    return _scaled(tau, "tau", _time_per_step(learning_rate, dimension, psi_p), np.divide)
 
 
 def _time_per_step(learning_rate: Any, dimension: Any, psi_p: Any) -> float:
-    eta, d = _positive("learning_rate", learning_rate), _positive("dimension", dimension)
-    return eta / d**2 if psi_p is None else eta * _positive("psi_p", psi_p) / d
+    """tau of one step; its inverse is a float as well."""
+    eta = number(learning_rate, "learning_rate", above=0.0)
+    d = np.float64(number(dimension, "dimension", above=0.0))
+    with np.errstate(all="ignore"):
+        step = eta / d**2 if psi_p is None else eta * number(psi_p, "psi_p", above=0.0) / d
+    if not _SMALLEST <= step <= 1.0 / _SMALLEST:
+        raise ModelError(
+            f"one step would be tau = {step:g}, for learning_rate = {eta:g} and dimension = {d:g}; "
+            f"times between {_SMALLEST:g} and {1.0 / _SMALLEST:g} can be stated"
+        )
+    return float(step)
 
 
-def _positive(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not (np.isfinite(number) and number > 0.0):
-        raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
-    return number
-
-
-def _amounts(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise ModelError(f"{name} is {values!r}; it must be numbers >= 0 or inf") from None
-    bad = np.isnan(array) | (array < 0.0)
-    if np.any(bad):
-        raise ModelError(f"{name} holds {float(array[bad].ravel()[0])!r}; it must be >= 0 or inf")
-    return array
+def _scaled(values: ArrayLike, name: str, factor: float, operation: np.ufunc) -> Array:
+    """Amounts >= 0 or inf times or over a factor; what is finite stays finite."""
+    amounts = floats(values, name, least=0.0, infinite=True)
+    with np.errstate(over="ignore"):
+        found = np.asarray(operation(amounts, factor))
+    lost = np.isinf(found) & np.isfinite(amounts)
+    if lost.any():
+        raise ModelError(
+            f"{name} holds {float(amounts[lost].flat[0])!r}: at {factor:g} a step that is beyond "
+            "the range of floats"
+        )
+    return found

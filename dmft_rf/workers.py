@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from types import FrameType
+from typing import Any, TypeVar
 
+from dmft_rf._convert import shown, whole
 from dmft_rf.errors import ModelError, WorkerError
 
 _THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+# in the environment of own workers
+_MARK = "DMFT_RF_WORKER"
+T = TypeVar("T")
 
 
 class Pool:
@@ -29,47 +35,188 @@ class Pool:
     def __init__(self, workers: int | None = None, executor: Executor | None = None):
         self.own = executor is None
         self._executor = executor
-        if workers is not None and (isinstance(workers, bool) or workers < 1):
-            raise ModelError(f"workers is {workers!r}; it must be an integer >= 1")
+        self._processes: dict[int, Any] = {}
+        self._begun: Any = None  # where own workers say that they have begun
         self.workers = workers if workers is not None else _parallelism(executor)
+        if self.own:
+            check_main()
 
-    @property
-    def executor(self) -> Executor:
-        """The executor, with its processes started when it is first used."""
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Have a function called by a worker; own processes are started when they are needed."""
         if self._executor is None:
             import multiprocessing
 
-            self._executor = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), begin_worker
-            )
-        return self._executor
+            context = multiprocessing.get_context("spawn")
+            self._begun, begun = context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(self.workers, context, begin_worker, (begun,))
+        future = self._executor.submit(function, *arguments)
+        if self.own:
+            self._processes.update(getattr(self._executor, "_processes", None) or {})
+        return future
 
     @property
     def needs_pickle(self) -> bool:
         """Whether what is sent must be pickled by the standard library."""
         return self.own or isinstance(self._executor, ProcessPoolExecutor)
 
+    def check(self, sent: bytes) -> None:
+        """Refuse what own workers could not load, as far as it can be told from here.
+
+        Raises
+        ------
+        ModelError
+            If it is defined in a main program that they cannot import.
+        """
+        if self.own and b"__main__" in sent and not _main_can_be_imported():
+            raise ModelError(
+                "the activation is defined in the main program, which worker processes cannot "
+                "import (a notebook, python -c, standard input); put it into a module of its own "
+                "and import it, or leave workers out"
+            )
+
     def renew(self, error: BaseException) -> None:
-        """Replace an executor that has died; WorkerError if it was somebody else's."""
+        """Replace an executor that has died.
+
+        Raises
+        ------
+        WorkerError
+            If it was somebody else's.
+        ModelError
+            If own processes could not even begin, because of the main program.
+        """
         if not isinstance(error, BrokenExecutor):
             return  # a cluster replaces its workers itself
         if not self.own:
             raise WorkerError(f"the executor has died ({_text(error)}); points are missing")
+        codes = []
+        for process in self._processes.values():
+            with contextlib.suppress(ValueError):  # of one that was closed
+                codes.append(process.exitcode)
+        begun = self._begun is not None and self._begun.poll()
         self.end()
+        if not begun and any(code is not None and code > 0 for code in codes):
+            raise ModelError(_UNGUARDED)
 
     def end(self) -> None:
         """End own processes, whatever they are doing."""
         if not self.own or self._executor is None:
             return
-        processes = list((getattr(self._executor, "_processes", None) or {}).values())
         self._executor.shutdown(wait=False, cancel_futures=True)
+        processes = list(self._processes.values())
         for process in processes:
             with contextlib.suppress(OSError, ValueError):
                 process.terminate()
         for process in processes:
             with contextlib.suppress(OSError, ValueError, AssertionError):
                 process.join(5.0)
-        self._executor = None
+        self._begun.close()
+        self._processes.clear()
+        self._executor = self._begun = None
+
+
+def checked_workers(workers: Any, executor: Any) -> int | None:
+    """The number of own worker processes, or None for none; called before anything is done.
+
+    In a worker process that is importing the main program once more, and has come here again, this
+    is the end of it.
+
+    Raises
+    ------
+    ModelError
+        If it is no number of processes, or the executor takes no work.
+    """
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise ModelError(
+            f"executor is {shown(executor)}; it must be a concurrent.futures.Executor, "
+            "or workers=N for own processes"
+        )
+    if workers is None:
+        return None
+    found = whole(workers, "workers")
+    if _is_importing_main():
+        if _MARK in os.environ:
+            os._exit(1)  # without a word: the parent says why
+        raise ModelError(_UNGUARDED)
+    return found
+
+
+def check_main() -> None:
+    """Refuse own worker processes where the main program would not let them begin.
+
+    Raises
+    ------
+    ModelError
+        If it was read from standard input, its file is gone, or it comes here whenever it is
+        imported.
+    """
+    path = _path_of_main()
+    if path is not None and not os.path.exists(path):
+        raise ModelError(
+            f"worker processes import the main program again, and {path} is no file (a program "
+            "from standard input has none); put it into a file, with the call under "
+            '`if __name__ == "__main__":`, or leave workers out'
+        )
+    if path is not None and _is_unconditional(path):
+        raise ModelError(_UNGUARDED)
+
+
+_UNGUARDED = (
+    "worker processes import the main program again, and it would start them again instead of "
+    'letting them begin: put what it does, this call included, under `if __name__ == "__main__":`, '
+    "or leave workers out"
+)
+
+
+def _is_unconditional(path: str) -> bool:
+    """Whether the main program surely does again what it is doing when it is imported.
+
+    That is so if it comes here from its top level, or by functions of its own, without a condition
+    in any of them. Of the rest the workers will tell.
+    """
+    import ast
+
+    try:
+        with open(path, "rb") as stream:
+            program = ast.parse(stream.read())
+    except (OSError, ValueError, SyntaxError):
+        return False
+    conditions = (ast.If, ast.IfExp, ast.BoolOp, ast.While, ast.Match)
+    here: FrameType | None = sys._getframe()
+    while here is not None:
+        # numpy's frames are those of its error state, in which the package computes
+        if not str(here.f_globals.get("__name__")).startswith(("dmft_rf.", "numpy.")):
+            line = here.f_lineno
+            around = [one for one in program.body if one.lineno <= line <= (one.end_lineno or 0)]
+            if here.f_globals is not vars(sys.modules["__main__"]) or not around:
+                return False
+            if any(isinstance(node, conditions) for one in around for node in ast.walk(one)):
+                return False
+            if here.f_code.co_name == "<module>":
+                return True
+        here = here.f_back
+    return False
+
+
+def _is_importing_main() -> bool:
+    """Whether this is a spawned process that imports the main program of its parent."""
+    import multiprocessing
+
+    return bool(getattr(multiprocessing.current_process(), "_inheriting", False))
+
+
+def _path_of_main() -> str | None:
+    """The file that a spawned process runs as its main program; None if it runs none."""
+    main = sys.modules.get("__main__")
+    if getattr(getattr(main, "__spec__", None), "name", None) is not None:
+        return None  # python -m: found by its name
+    path = getattr(main, "__file__", None)
+    return None if path is None else os.path.abspath(path)
+
+
+def _main_can_be_imported() -> bool:
+    main = sys.modules.get("__main__")
+    named = getattr(getattr(main, "__spec__", None), "name", None) is not None
+    return named or _path_of_main() is not None
 
 
 def is_loss(error: BaseException) -> bool:
@@ -86,7 +233,21 @@ def single_threaded() -> Iterator[None]:
     environment before numpy is imported, which a worker may do before it runs any code of ours. A
     number that the user chose is left alone.
     """
-    added = [name for name in _THREADS if name not in os.environ]
+    with _environment(_THREADS):
+        yield
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Let processes that are started in the body use one thread each, and know whose they are."""
+    with _environment((*_THREADS, _MARK)):
+        yield
+
+
+@contextlib.contextmanager
+def _environment(names: tuple[str, ...]) -> Iterator[None]:
+    """Set variables to 1 in the body, those that are not set."""
+    added = [name for name in names if name not in os.environ]
     os.environ.update(dict.fromkeys(added, "1"))
     try:
         yield
@@ -117,10 +278,26 @@ def dask_executor(address: str, timeout: float = 10.0) -> Iterator[Executor]:
         raise ModelError(
             "a Dask cluster needs the extra 'dask': pip install 'dmft_rf[dask]'"
         ) from None
-    try:
-        client = Client(address, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ModelError(f"no Dask scheduler at {address!r}: {_text(error)}") from None
+
+    class Cluster(Client):
+        def __del__(self) -> None:
+            """Nothing: it is closed below, and one that never was connected would wait for 20 s."""
+
+    found: list[Any] = []
+
+    def connect() -> None:
+        try:
+            found.append(Cluster(address, timeout=timeout, set_as_default=False))
+        except Exception as error:  # each transport has its own
+            found.append(error)
+
+    # something else that listens there can keep a client waiting beyond its own time limit
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(timeout + 5.0)
+    client = found[0] if found else TimeoutError(f"no answer within {timeout + 5.0:g} s")
+    if isinstance(client, Exception):
+        raise ModelError(f"no Dask scheduler at {shown(address)}: {_text(client)}")
     with client:
         yield client.get_executor()
 
@@ -135,8 +312,10 @@ def _parallelism(executor: Any) -> int:
     return workers if isinstance(workers, int) and workers > 0 else (os.cpu_count() or 1)
 
 
-def begin_worker() -> None:
-    """Leave interruption to the parent, and do not outlive it."""
+def begin_worker(begun: Any = None) -> None:
+    """Say that it has begun, leave interruption to the parent, and do not outlive it."""
+    if begun is not None:
+        begun.send_bytes(b".")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

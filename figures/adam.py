@@ -119,8 +119,9 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Training with Adam (t = 0.01, psi_p = 64)",
     "Adam is no filter of U, so that these are simulations only: explicit training on fresh "
-    "noise at every step. The order of events is that of gradient flow: the score error falls "
-    "to a minimum that is lower and comes later for more samples, and then rises while the "
-    "train loss falls. Lines: the smallest score error of gradient flow at d = infinity.",
+    "noise at every step. As in gradient flow the score error falls to a minimum, which is lower "
+    "for more samples, and then rises while the train loss falls. Unlike there, the minimum does "
+    "not come later for more samples. Lines: the smallest score error of gradient flow at d = "
+    "infinity; these small networks stay above it.",
     compute, draw,
 )  # fmt: skip

@@ -83,8 +83,10 @@ def draw(numbers: Numbers) -> Any:
 
 FIGURE = Figure(
     "Learning curves for data of standard deviation 0.5 and 2 (t = 0.1, psi_p = 64)",
-    "The same picture for data of another variance: wider data make the same noise relatively "
-    "small, so that overfitting sets in later and damages the score more. Lines: theory; "
-    "markers: finite networks. The paper shows simulations here.",
+    "The same picture for data of another variance. For wider data (sigma_x = 2) the same noise "
+    "is relatively small: the score is learned 2.4 to 2.6 times sooner (tau_gen), the sample is "
+    "fitted 2.3 to 3.8 times sooner (tau_mem), and overfitting damages the score more: its error "
+    "ends 18 to 31 times higher. Lines: theory; markers: finite networks. The paper shows "
+    "simulations here.",
     compute, draw, cases,
 )  # fmt: skip

@@ -75,8 +75,9 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Learning curves at several diffusion times, psi_p = 32, psi_n = 8",
     "The smaller the diffusion time, the longer training takes and the wider the window between "
-    "learning the score and fitting the sample, and the worse the damage of overfitting to the "
-    "score (a). At t = 1 the noise hides the sample: the test loss hardly rises. Lines: theory; "
-    "markers: finite networks.",
+    "learning the score and fitting the sample (tau_mem/tau_gen is 3,782 at t = 0.01 and 2.4 at "
+    "t = 1), and the worse the damage of overfitting to the score (a). At t = 1 the noise hides "
+    "the sample: the test loss ends 0.7 % above its minimum. Lines: theory; markers: finite "
+    "networks.",
     compute, draw, cases,
 )  # fmt: skip

@@ -101,9 +101,11 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Generalization gap over samples and features at t = 0.1",
     "L_gen = L_test - L_train after the training times 10^3 (a) and 10^4 (b). Well above the "
-    "line p = n the gap is set by the number of samples alone, and its border moves to more "
-    "samples as training goes on; well below the line there is hardly a gap at any time. Discs: "
-    "finite networks in the same colours; where they disappear into the map, theory and network "
-    "agree.",
+    "line p = n the gap depends less on the number of features, the less the earlier training "
+    "stops: from p = 4 n to 16 n it grows by 6 to 42 % in (a) and by 46 to 105 % in (b), for "
+    "psi_n = 1, 2, 4, 8 and 16. Its border moves to more samples as training goes on. Well below "
+    "the line there is hardly a gap at any time: at p = n/10 it stays below 0.025 for ever. "
+    "Discs: finite networks in the same colours; where they disappear into the map, theory and "
+    "network agree.",
     compute, draw, cases,
 )  # fmt: skip

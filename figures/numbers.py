@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import DataError, __version__
+from dmft_rf._hdf5 import DAMAGE, opened
 from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing_hdf5
 from dmft_rf.store import git_commit
@@ -85,10 +86,8 @@ class Numbers:
         DataError
             If the file is missing, damaged or of another kind.
         """
-        import h5py
-
         try:
-            with h5py.File(path, "r") as file:
+            with opened(path) as (file, _):
                 if int(file.attrs.get(_MARK, 0)) != SCHEMA:
                     raise DataError(f"{path}: does not hold the numbers of a figure")
                 arrays = {str(key): np.asarray(file[key][()]) for key in file.attrs["order"]}
@@ -97,8 +96,7 @@ class Numbers:
                     for key, value in file.attrs.items()
                     if key.startswith("remark_")
                 }
-        except DataError:
-            raise
-        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise DataError(f"{path}: no numbers to draw from ({error})") from error
+        except DAMAGE as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise DataError(f"{path}: no numbers to draw from ({reason})") from error
         return cls(arrays, remarks)

@@ -60,9 +60,10 @@ def draw(numbers: Numbers) -> Any:
 
 FIGURE = Figure(
     "Spectrum of U for psi_n = 8 and 32 (t = 0.01, psi_p = 64)",
-    "More samples move the lower bulks towards the atom, like the sample's noise they stand "
-    "for: memorizing slows down in proportion to n. The upper bulk narrows towards the "
-    "population law. Lines: exact law; dashed: leading order; outlines: Gaussian equivalent; "
-    "filled: finite networks.",
+    "More samples move the lower bulks towards the atom: the sample is memorized later. From "
+    "psi_n = 4 to 8, 16 and 32 tau_mem grows with the powers 0.93, 0.74 and 0.50 of n: at this "
+    "width there is no room for the law tau_mem ~ n (see timescales). The upper bulk narrows "
+    "towards the population law. Lines: exact law; dashed: leading order; outlines: Gaussian "
+    "equivalent; filled: finite networks.",
     compute, draw, cases,
 )  # fmt: skip

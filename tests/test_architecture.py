@@ -20,11 +20,28 @@ ROOT = Path(dmft_rf.__file__).parent
 # From below: modules and packages (with all that is in them), and the layers they may import
 # besides their own. The package itself ("") is the list of public names.
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
-    "base": ({"_version", "_convert", "_jit", "_interrupt", "errors", "estimate", "region"}, set()),
+    "base": (
+        {
+            "_version",
+            "_arithmetic",
+            "_convert",
+            "_frozen",
+            "_hdf5",
+            "_interrupt",
+            "_jit",
+            "_paths",
+            "_text",
+            "errors",
+            "estimate",
+            "region",
+        },
+        set(),
+    ),
     "numerics": ({"kernels", "contour"}, {"base"}),
     "parameters": (
         {
             "_checks",
+            "_probes",
             "accumulator",
             "activation",
             "coefficients",
@@ -40,16 +57,32 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         },
         {"base"},
     ),
-    "input": ({"_readers", "datasets", "data"}, {"base", "parameters"}),
+    "input": (
+        {"_readers", "_text_reader", "_hdf5_reader", "_columns", "datasets", "data"},
+        {"base", "parameters"},
+    ),
     "spectra": (
         {"edge_map", "support", "grouped_support", "stieltjes", "law", "pencil"},
         {"base", "numerics", "parameters"},
     ),
     "solution": (
-        {"nodes", "grouped_nodes", "measure", "dynamics", "solution"},
+        {
+            "closed_nodes",
+            "forms",
+            "kept",
+            "majorants",
+            "nodes",
+            "grouped_nodes",
+            "measure",
+            "dynamics",
+            "solution",
+        },
         {"base", "numerics", "parameters", "spectra"},
     ),
-    "files": ({"_output", "_journal", "store"}, {"base", "parameters"}),
+    "files": (
+        {"_output", "_claim", "_frames", "_database", "ledger", "store"},
+        {"base", "parameters"},
+    ),
     "answers": (
         {
             "bulks",
@@ -57,7 +90,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "thresholds",
             "exponents",
             "points",
+            "axes",
             "plans",
+            "tables",
             "workers",
             "campaign",
             "sweeps",

@@ -167,6 +167,95 @@ def test_data_are_read_normalized_and_described(samples):
     assert np.array_equal(raw["covariance"]["eigenvalues"], uncentred.eigenvalues)
 
 
+@pytest.mark.parametrize("command", ["spectrum", "curves", "timescales"])
+def test_the_number_of_samples_is_that_of_the_data_unless_told_otherwise(samples, command):
+    """200 samples of dimension 5."""
+    few = ("--t", "0.1", "--psi-p", "8", "--rtol", "1e-6", "--data", samples)
+    found = result(command, *few)
+    assert found["model"]["psi_n"] == found["psi_n_of_data"] == 40.0
+    assert found["psi_n_source"] == "data"
+    assert "psi_n = 40 (n/d of the data)" in run(command, *few).stdout
+    given = result(command, *few, "--psi-n", "8")
+    assert given["model"]["psi_n"] == 8.0
+    assert (given["psi_n_of_data"], given["psi_n_source"]) == (40.0, "option")
+    text = " ".join(run(command, *few, "--psi-n", "8").stdout.split())
+    assert "psi_n = 8 as given; the data have n = 200, psi_n = 40" in text
+    without = result(command, *SMALL[:4])
+    assert without["model"]["psi_n"] == 8.0
+    assert (without["psi_n_of_data"], without["psi_n_source"]) == (None, "default")
+    assert "that of --data, else 8" in " ".join(run(command, "--help").stdout.split())
+
+
+def test_fewer_samples_than_dimensions(tmp_path):
+    """100 images of 3072 pixels are not psi_n = 8 of them."""
+    path = tmp_path / "few.npy"
+    np.save(path, np.random.default_rng(1).normal(size=(20, 60)))
+    answer = run("timescales", "--t", "0.1", "--psi-p", "8", "--data", path, "--json")
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["model"]["psi_n"] == pytest.approx(1.0 / 3.0)
+
+
+def test_a_sweep_over_samples_marks_those_that_the_data_do_not_have(samples):
+    options = ("--t", "0.1", "--psi-p", "8", "--rtol", "1e-6", "--data", samples)
+    ends = ("--from", "20", "--to", "80", "--points", "3")
+    text = run("scaling", *options, *ends).stdout
+    flat = " ".join(text.split())
+    assert "psi_n is swept; the data have n = 200, psi_n = 40" in flat
+    rows = {line.split()[0]: line.split()[1] for line in text.splitlines() if "(+" in line}
+    assert rows == {"20": "100", "40": "200", "80": "400*"}
+    assert "* more samples than the data have (n = 200)" in flat
+    found = result("scaling", *options, *ends)
+    assert (found["psi_n_of_data"], found["psi_n_source"]) == (40.0, "swept")
+    below = run("scaling", *options, "--from", "10", "--to", "40", "--points", "3").stdout
+    assert "*" not in below.replace("-", "")
+    # what is not swept is taken from the data, and the default range with it
+    found = result("scaling", *options, "--over", "psi_p", "--points", "3")
+    assert found["model"]["psi_n"] == 40.0
+    assert found["results"]["values"][0] == pytest.approx(80.0)
+    diagram = run("phase-diagram", *options[:-4], *options[-2:], "--n-points", "2", "--points", "2")
+    assert "the data have n = 200, psi_n = 40" in " ".join(diagram.stdout.split())
+
+
+def test_what_is_known_of_the_accuracy_is_said_of_the_data_it_is_known_for(samples):
+    """The numbers of the digits are not those of everybody's data."""
+    digits = ("3 %", "0.86 to 1.21", "34 to 72 %")
+    for command in ("curves", "timescales", "scaling", "phase-diagram"):
+        few = {"scaling": ("--points", "3"), "phase-diagram": ("--points", "2", "--n-points", "2")}
+        options = (command, "--t", "0.1", "--psi-p", "8", "--rtol", "1e-4", *few.get(command, ()))
+        text = " ".join(run(*options, "--data", "digits").stdout.split())
+        assert all(number in text for number in digits), command
+        assert "patches" not in text
+        text = " ".join(run(*options, "--data", samples).stdout.split())
+        assert "What that does here has not been measured" in text
+        assert "d_eff = (Tr Sigma)^2/Tr Sigma^2 = " in text
+        assert "of order 1/d_eff" in text
+        assert "24 to 28 % below" in text
+        assert not any(number in text.replace("28 %", "") for number in digits), command
+        for law in ((), ("--power-law", "1", "--atoms", "16")):
+            text = run(*options, *law).stdout
+            assert "Gaussian equivalence" not in text
+            assert "images" not in text
+
+
+def test_a_swept_power_law_is_what_the_head_states(tmp_path):
+    options = ("scaling", *SMALL, "--over", "power-law", "--atoms", "16", "--points", "3")
+    text = " ".join(run(*options).stdout.split())
+    law = Covariance.power_law(2.0, 16)
+    assert "power law: 16 eigenvalues proportional to k^-alpha, mean 1; alpha is swept" in text
+    assert f"16.0 at alpha = 0 and {law.effective_dimension:.1f} at 2" in text
+    found = result(*options)
+    assert "eigenvalues" not in found["covariance"]
+    assert "d_eff" not in found["model"]
+
+
+def test_every_quantity_of_a_scaling_is_defined():
+    answer = run("scaling", *SMALL, "--points", "3")
+    found = result("scaling", *SMALL, "--points", "3")
+    assert found["definitions"].keys() == found["results"]["quantities"].keys()
+    for name in found["definitions"]:
+        assert f"\n{name}: " in answer.stdout
+
+
 def test_a_named_array_of_an_archive(tmp_path, samples):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.load(samples), y=np.eye(3))
@@ -278,6 +367,20 @@ def test_out_and_plot_hold_the_printed_result(tmp_path, command):
         assert np.array_equal(stored_times, floats(found["results"]["quantities"]["tau_mem"]))
     assert plot.read_bytes().startswith(b"%PDF-")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "a.pdf"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_picture_is_made_anew(tmp_path, command):
+    """As by the README's first command, given twice; the numbers of --out stay protected."""
+    few = ("--points", "3") if command == "scaling" else ()
+    plot = tmp_path / "a.png"
+    plot.write_bytes(b"\x89PNG of yesterday")
+    for _ in range(2):
+        answer = run(command, *SMALL, *few, "--plot", plot)
+        assert answer.exit_code == 0, answer.output
+        assert len(plot.read_bytes()) > 5000
+        assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert "made anew" in " ".join(run(command, "--help").stdout.split())
 
 
 def test_overwrite_replaces_both_files(tmp_path):
@@ -418,8 +521,12 @@ def test_a_truncated_data_file(tmp_path, samples):
         (("--plot", "{}/a"), "allowed are .png, .pdf"),
         (("--out", "{}/a.csv"), "'.csv', allowed are .h5, .hdf5"),
         (("--out", "{}/old.h5"), "--overwrite"),
-        (("--plot", "{}/old.png"), "--overwrite"),
-        (("--out", "{}/new.h5", "--plot", "{}/old.png"), "--overwrite"),
+        (("--plot", "{}/link.png"), "--overwrite"),
+        (("--plot", "{}/folder.png"), "is a folder"),
+        (("--plot", "{}/folder.png", "--overwrite"), "is a folder"),
+        (("--plot", "{}/pipe.png", "--overwrite"), "not a regular file"),
+        (("--out", "{}/new.h5", "--plot", "{}/link.png"), "--overwrite"),
+        (("--out", "{}/old.h5", "--plot", "{}/old.png"), "--overwrite"),
         (("--out", "{}/old.png", "--plot", "{}/old.png", "--overwrite"), "allowed are .h5"),
         (("--data", "{}/old.h5", "--out", "{}/old.h5", "--overwrite"), "file of --data"),
     ],
@@ -432,6 +539,9 @@ def test_places_are_checked_before_any_work(tmp_path, monkeypatch, command, opti
         monkeypatch.setattr(dmft_rf, name, unwanted)
     (tmp_path / "old.h5").write_text("old")
     (tmp_path / "old.png").write_text("old")
+    (tmp_path / "link.png").symlink_to(tmp_path / "old.h5")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
     line = refused(tmp_path, command, *(o.format(tmp_path) for o in options))
     assert words in line
 
@@ -473,15 +583,60 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(dmft_rf, "scaling", interrupted)
     line = refused(tmp_path, "scaling", "--out", str(tmp_path / "a.h5"), code=130)
-    assert "interrupted" in line
+    assert "interrupted, finished points are kept beside" in line
+    line = refused(tmp_path, "scaling", code=130)
+    assert line == "error: interrupted, nothing was written\n"
 
 
-def test_an_error_of_the_program_is_not_hidden(monkeypatch):
+def test_an_interrupt_while_drawing_says_what_is_complete(tmp_path, monkeypatch):
+    import dmft_rf.plotting
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dmft_rf.plotting, "save_figure", interrupted)
+    out = tmp_path / "a.h5"
+    answer = run("curves", *SMALL, "--out", out, "--plot", tmp_path / "a.png")
+    assert (answer.exit_code, answer.stdout) == (130, "")
+    expected = f"error: interrupted, before the result was shown; {out} is complete\n"
+    assert answer.stderr == expected
+    assert load(out)
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("by 0\n\x1b[2J"), EOFError(), MemoryError(), RecursionError("deep")]
+)
+def test_an_error_of_the_program_is_one_line_and_shown_when_asked_for(tmp_path, monkeypatch, error):
+    """An EOFError is what click takes for an interruption."""
+
     def broken(*_: Any, **__: Any) -> None:
-        raise ZeroDivisionError
+        raise error
 
+    monkeypatch.delenv("DMFT_RF_DEBUG", raising=False)
     monkeypatch.setattr(dmft_rf, "spectrum", broken)
-    assert isinstance(run("spectrum").exception, ZeroDivisionError)
+    line = refused(tmp_path, "spectrum", code=70)
+    assert line.startswith(f"error: internal error: {type(error).__name__}")
+    assert "please report it" in line
+    assert "_commands.py, line " in line
+    assert "interrupted" not in line
+    assert "\x1b" not in line
+    monkeypatch.setenv("DMFT_RF_DEBUG", "1")
+    answer = run("spectrum")
+    assert answer.exit_code == 70
+    assert "Traceback (most recent call last)" in answer.stderr
+    assert answer.stderr.splitlines()[-1] == line.strip()
+
+
+def test_an_error_while_options_are_read_is_one_line(tmp_path, monkeypatch):
+    import dmft_rf.cli._options as options
+
+    def broken(*_: Any) -> None:
+        raise TypeError("no parser")
+
+    monkeypatch.delenv("DMFT_RF_DEBUG", raising=False)
+    monkeypatch.setattr(options, "_parsed", broken)
+    line = refused(tmp_path, "spectrum", "--t", "1", code=70)
+    assert line.startswith("error: internal error: TypeError: no parser")
 
 
 # Help and the installed command -------------------------------------------------------------

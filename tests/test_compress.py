@@ -121,8 +121,11 @@ def test_a_mixture_is_refused() -> None:
 
 @pytest.mark.parametrize(("t", "psi_p", "psi_n"), [(0.1, 8, 4), (0.01, 64, 8), (1.0, 0.5, 3)])
 def test_pairs_by_partial_fractions(t: float, psi_p: float, psi_n: float) -> None:
-    """The two ways to the moments of pairs; the variance that follows, to its rounding."""
+    """The two ways to the moments of pairs, to what a difference of neighbours loses."""
     nodes = solve(ScoreModel(t, psi_p, psi_n, "tanh", laws()["gamma"])).nodes
-    for one, other in zip(nodes._pairs_from_atoms(), nodes._pairs_from_points(), strict=True):
-        assert_allclose(one, other, rtol=1e-9)
-        assert np.median(np.abs(one / other - 1.0)) < 1e-13
+    atoms, points = nodes._pairs_from_atoms(), nodes._pairs_from_points()
+    for one, other, loses in zip(atoms[:2], points[:2], points[2:], strict=True):
+        assert loses.max() < 1e3
+        off = np.abs(one / other - 1.0)
+        assert np.all(off < 50.0 * np.finfo(float).eps * loses)
+        assert np.median(off) < 1e-14

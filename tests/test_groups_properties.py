@@ -117,6 +117,7 @@ def test_spectrum(model: ScoreModel) -> None:
     assert np.all(np.diff(law.support.offsets.ravel()) > 0.0)
     assert law.mass == pytest.approx(1.0, abs=1e-10)
     assert law.mass_error < 1e-10  # exact separation against the integral of every bulk
+    assert abs(law.mass - 1.0) <= law.mass_error
     assert law.moment(1) == pytest.approx(first_moment(model), rel=1e-8)
 
 
@@ -128,13 +129,10 @@ def times_of(solution: Solution) -> np.ndarray:
 
 
 def assert_close(one: LearningCurves, other: LearningCurves) -> None:
-    """Equal within both errors; 2e-14 of the untrained value is the rounding of 200 nodes."""
-    model = one.model
-    start = {"score_error": model.initial_score_error, "empirical_error": 1.0 / model.Delta_t}
+    """Equal within both errors."""
     for name in NAMES:
         off = np.abs(getattr(one, name) - getattr(other, name))
-        allowed = one.error[name] + other.error[name] + 2e-14 * start.get(name, 1.0)
-        assert np.all(off <= allowed), name
+        assert np.all(off <= one.error[name] + other.error[name]), name
 
 
 @box
@@ -150,7 +148,7 @@ def test_learning_curves(model: ScoreModel) -> None:
     curves = solution.learning_curves(tau)
     error = curves.error
     for name in ("train", "test"):
-        assert abs(getattr(curves, name)[0] - 1.0) <= error[name][0] + 1e-14
+        assert abs(getattr(curves, name)[0] - 1.0) <= error[name][0]
     assert np.all(np.diff(curves.train) <= error["train"][1:] + error["train"][:-1])
     assert np.all(curves.train >= -error["train"])
     assert np.all(curves.test >= model.floor - error["test"])

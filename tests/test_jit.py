@@ -6,13 +6,18 @@ not stop a privileged user, so what cannot be written is a path through a file.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -129,6 +134,161 @@ def test_no_cache_and_no_compiler(installed: Path) -> None:
     assert not plain["compiled"]
     assert uncached["value"] == plain["value"] == EXPECTED
     assert not list(installed.rglob("*.nb?"))
+
+
+# A damaged cache --------------------------------------------------------------------------
+
+compiled = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="there is no compiler")
+
+TINY = """
+from dmft_rf._jit import njit
+
+@njit
+def double(x):
+    return 2.0 * x + 1.0
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """Load a kernel as a fresh process would; its cache is the folder ``cache``."""
+    source = tmp_path / "tiny.py"
+    source.write_text(TINY)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+
+    def load() -> Any:
+        spec = importlib.util.spec_from_file_location("tiny", source)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "tiny", module)
+        spec.loader.exec_module(module)
+        return module.double
+
+    return load
+
+
+def cached(folder: Path) -> list[Path]:
+    found = sorted(path for path in (folder / "cache").rglob("*") if path.is_file())
+    assert found
+    return found
+
+
+def hits(kernel: Any) -> int:
+    return sum(kernel.stats.cache_hits.values())
+
+
+def flip(place: int) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(bytes(content))
+
+    return damage
+
+
+def cut(length: int) -> Callable[[Path], None]:
+    return lambda path: path.write_bytes(path.read_bytes()[:length]) and None
+
+
+def instead(make: Callable[[Path], Any]) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        path.unlink()
+        make(path)
+
+    return damage
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(bytes(range(256)) * 40),
+    "a pickle of something else": lambda path: path.write_bytes(pickle.dumps({"a": [1, 2]})),
+    "of another numba": lambda path: path.write_bytes(pickle.dumps("0.1") + path.read_bytes()),
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"0"),
+    "one byte": cut(1),
+    "cut in the head": cut(50),
+    "nothing but the head": cut(64),
+    "cut in the middle": cut(1000),
+    "cut at the end": cut(-1),
+    "flipped in the head": flip(3),
+    "flipped in the digest": flip(40),
+    "flipped in the code": flip(-700),
+    "flipped at the end": flip(-1),
+    "no permission": lambda path: path.chmod(0),
+    "missing": lambda path: path.unlink(),
+    "a folder": instead(lambda path: path.mkdir()),
+    "a folder with something in it": instead(lambda path: (path / "a").mkdir(parents=True)),
+    "a pipe": instead(os.mkfifo),
+    "a dangling link": instead(lambda path: path.symlink_to("nowhere")),
+    "a link to itself": instead(lambda path: path.symlink_to(path.name)),
+}
+
+
+@compiled
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_compiled_anew(tiny, tmp_path, capfd, damage) -> None:
+    assert tiny()(3.0) == 7.0
+    for path in cached(tmp_path):
+        damage(path)
+    kernel = tiny()
+    assert kernel(3.0) == 7.0
+    again = tiny()
+    assert again(3.0) == 7.0
+    if not any(path.is_dir() and path.suffix for path in (tmp_path / "cache").rglob("*")):
+        assert hits(again) == 1  # what was compiled has been kept in its place
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@compiled
+def test_the_file_of_other_types_or_another_kernel_is_not_believed(tiny, tmp_path) -> None:
+    kernel = tiny()
+    assert kernel(3.0) == 7.0
+    (real,) = cached(tmp_path)
+    assert kernel(3.0 + 1.0j) == 7.0 + 2.0j
+    (other,) = set(cached(tmp_path)) - {real}
+    shutil.copy(other, real)
+    assert tiny()(3.0) == 7.0
+    (tmp_path / "tiny.py").write_text(TINY.replace("1.0", "5.0"))
+    assert tiny()(3.0) == 11.0
+
+
+@compiled
+@pytest.mark.parametrize("call", ["mkstemp", "write", "replace", "makedirs"])
+def test_a_cache_that_cannot_be_written_to_is_done_without(
+    tiny, tmp_path, monkeypatch, capfd, call
+) -> None:
+    """A quota, a full disk, a folder that somebody removed or took the permission away from."""
+    kernel = tiny()
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(122, "Disk quota exceeded")
+
+    with monkeypatch.context() as changed:
+        if call == "mkstemp":
+            changed.setattr("tempfile.TemporaryFile", refused)
+        elif call == "write":
+            changed.setattr(Path, "write_bytes", refused)
+        else:
+            changed.setattr(os, call, refused)
+        assert kernel(3.0) == 7.0
+    assert hits(kernel) == 0
+    assert capfd.readouterr() == ("", "")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_the_command_with_a_damaged_cache(installed: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dmft_rf", "spectrum", "--activation", "linear", "--json"]
+    env = environment(installed, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    first = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (first.returncode, first.stderr) == (0, "")
+    kinds = [DAMAGES[name] for name in ("empty", "garbage", "cut in the middle", "a folder")]
+    for damage, path in zip(kinds, cached(tmp_path), strict=False):
+        damage(path)
+    second = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (second.returncode, second.stderr) == (0, "")
+    results = [json.loads(answer.stdout)["results"] for answer in (first, second)]
+    assert results[0] == results[1]
 
 
 SOLVE = """

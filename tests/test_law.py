@@ -71,6 +71,7 @@ class SpectralLawProperties:
     def test_density_integrates_to_one(self, law: Spectrum) -> None:
         assert law.mass == pytest.approx(1.0, abs=1e-10)
         assert law.mass_error <= 1e-10
+        assert abs(law.mass - 1.0) <= law.mass_error
 
     def test_edges_ascend_inside_the_allowed_half_line(
         self, law: Spectrum, model: ScoreModel

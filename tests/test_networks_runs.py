@@ -16,6 +16,7 @@ import pytest
 from fake_training import SMALL, Diverging, Fake, contents, settings
 
 from dmft_rf import DataError, ModelError
+from dmft_rf._output import replacing_hdf5
 from validation.__main__ import main as validation_main
 from validation.networks import command
 from validation.networks.checkpoints import Checkpoint, Checkpoints
@@ -214,7 +215,7 @@ def test_files_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
         file["x"] = 1.0
     with pytest.raises(DataError, match="holds no runs"):
         Store(foreign)
-    with h5py.File(good, "a") as file:
+    with replacing_hdf5(good, overwrite=True, start=good) as file:
         file.attrs["networks_schema"] = SCHEMA + 1
     with pytest.raises(DataError, match=f"schema {SCHEMA + 1}"):
         Store(good)
@@ -225,7 +226,8 @@ def test_a_changed_parameter_is_noticed(tmp_path: Path) -> None:
     run(store, [SMALL], Fake, quiet=True)
     with pytest.raises(DataError, match=r"other parameters \(rate\)"):
         store.has(dataclasses.replace(SMALL, rate=2e-3))
-    with h5py.File(tmp_path / "n.h5", "a") as file:
+    path = tmp_path / "n.h5"
+    with replacing_hdf5(path, overwrite=True, start=path) as file:
         file[SMALL.key].attrs["n"] = 17
     with pytest.raises(DataError, match="fingerprint"):
         Store(tmp_path / "n.h5")

@@ -25,9 +25,9 @@ from dmft_rf import (
     spectrum,
     timescales,
 )
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import half_plane_contour
 from dmft_rf.grouped_nodes import GroupedNodes
-from dmft_rf.nodes import ContourNodes
 from dmft_rf.pencil.readings import NoiseDraws
 
 INF = math.inf
@@ -46,13 +46,26 @@ def test_reference(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("m", "psi_p", "published"),
-    [(1, 8, 2.7979), (4, 16, 1.8322), (16, 8, 1.0348), (4, 128, 1.6455)],
+    ("psi_n", "m", "psi_p", "expected"),
+    [
+        (8, 1, 8, 2.7979),  # the hard edge
+        (8, 4, 16, 1.8322),
+        (8, 16, 8, 1.0348),
+        (8, 4, 128, 1.6455),
+        (16, 16, 16, 1.016886297),
+        (16, 16, 64, 1.863222385),
+        (16, 16, 256, 3.410514092),
+        (16, 16, 1024, 2.943795013),
+    ],
 )
-def test_published_static_values(m: int, psi_p: float, published: float) -> None:
-    """arXiv:2609.26392 at psi_n = 8, t = 0.1, omega = 1e-3; m = 1, psi_p = 8 is the hard edge."""
-    ridge = solve(ScoreModel(0.1, psi_p, 8, noise_draws=m)).learning_curves(1.0, Ridge(1e-3))
-    assert float(ridge.test) == pytest.approx(published, abs=5e-5)
+def test_static_values_from_other_equations(
+    psi_n: float, m: int, psi_p: float, expected: float
+) -> None:
+    """Equations 134 to 153 of arXiv:2609.26392, typed from its text, at t = 0.1, omega = 1e-3."""
+    ridge = solve(ScoreModel(0.1, psi_p, psi_n, noise_draws=m)).learning_curves(1.0, Ridge(1e-3))
+    # half of the last digit that is given
+    digits = len(str(expected).split(".")[1])
+    assert float(ridge.test) == pytest.approx(expected, abs=0.5 * 10.0**-digits)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3])
@@ -234,7 +247,8 @@ class TestCurves:
         )
         assert c.train[0] == pytest.approx(start, rel=1e-10)
         assert c.test[0] == pytest.approx(start, rel=1e-10)
-        assert np.all(np.diff(c.train) < c.error["train"][1:]) or isinstance(rule, HeavyBall)
+        error = c.error["train"][1:] + c.error["train"][:-1]
+        assert np.all(np.diff(c.train) <= error) or isinstance(rule, HeavyBall)
         assert np.all(c.test > model.floor)
         assert np.all(c.test > c.train - c.error["train"])
         if psi_p > 4.0 and rule.decay == 0.0:  # interpolation

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from dmft_rf import Covariance
 from dmft_rf.cli import app
-from dmft_rf.errors import DataError
+from dmft_rf.errors import DataError, ModelError
 from dmft_rf.pencil import zoo
 from dmft_rf.pencil.files import MAX_BYTES, read_pencil
+from dmft_rf.pencil.scalars import Scalar
 from dmft_rf.store import load
 
 ROOT = Path(__file__).parents[1]
@@ -206,10 +207,91 @@ def test_nothing_in_the_package_evaluates_text() -> None:
                 assert node.attr not in forbidden, path.name
 
 
-@pytest.mark.parametrize("name", ["", "missing.toml"])
-def test_missing_files(tmp_path: Path, name: str) -> None:
+def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        read_pencil(tmp_path / name)
+        read_pencil(tmp_path / "missing.toml")
+    with pytest.raises(DataError, match="is a directory"):
+        read_pencil(tmp_path)
+
+
+DOTTED = ".".join(["a"] * 30_000)
+QUADRATIC = {
+    "key": f"{DOTTED} = 1\n" + WISHART,
+    "header": f"[{DOTTED}]\n" + WISHART,
+    "inline": f"x = {{{DOTTED} = 1}}\n" + WISHART,
+    "quoted": ".".join(['"a"'] * 16_000) + " = 1\n" + WISHART,
+    "after a comment in quotes": f'"#"."\'".{DOTTED} = 1\n' + WISHART,
+    "after a text": f"x = '''a\n'''\n{DOTTED} = 1\n" + WISHART,
+    "blanks": " . ".join(["a"] * 16_000) + " = 1\n" + WISHART,
+}
+
+
+@pytest.mark.parametrize("text", QUADRATIC.values(), ids=QUADRATIC.keys())
+def test_dotted_keys_are_refused_before_they_are_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """60 kB of one took 5 GB of memory and minutes."""
+
+    def parse(_: str) -> None:
+        raise AssertionError("the file was parsed")
+
+    monkeypatch.setattr("tomllib.loads", parse)
+    with pytest.raises(DataError, match=r"a key has .* parts"):
+        read_pencil(written(tmp_path, text))
+
+
+def test_dots_elsewhere_are_no_keys(tmp_path: Path) -> None:
+    dots = "." * 300
+    numbers = ", ".join(["0.5", "1.5"] * 100)
+    text = f"# {dots}\neigenvalues = [{numbers}] # {dots}\n" + WISHART
+    assert read_pencil(written(tmp_path, text)).covariance == Covariance([0.5, 1.5])
+    text = WISHART.replace("p = 0.5", f"p = '{dots}'").replace('"X"', f'"{dots}"', 1)
+    with pytest.raises(DataError, match="is neither a parameter"):
+        read_pencil(written(tmp_path, text))
+
+
+PLACES = {
+    "eigenvalues": "eigenvalues = @\n" + WISHART,
+    "space": WISHART.replace("0.5", "@"),
+    "rows": WISHART.replace('rows = "p"', "rows = @"),
+    "variance": WISHART.replace('per = "n"', 'per = "n", variance = @'),
+    "factor": WISHART.replace('["X"]', '[@, "X"]'),
+    "shift": WISHART.replace('["X"]', '[{ shift = @ }, "X"]'),
+    "parameters": "parameters = @\n" + WISHART,
+    "parameter": "parameters = { a = @ }\n" + WISHART,
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_values_that_cannot_be_printed_or_walked_through(tmp_path: Path, place: str) -> None:
+    """Lists in lists, tables in tables, numbers of 20,000 digits: one line each."""
+    values = ["0x" + "F" * 20_000, "9" * 5000, "1e309", "1e300", "1e-300", "nan", "true"]
+    for depth in (30, 41, 100, 300, 450, 900, 2000):
+        values += ["[" * depth + "1" + "]" * depth, "{a = " * depth + "1" + "}" * depth]
+    for value in values:
+        with pytest.raises(DataError) as caught:
+            read_pencil(written(tmp_path, place.replace("@", value))).bind()
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) <= 1000
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [
+        ", ".join(["1e29"] * 12),
+        ", ".join(["123456789012345"] * 50),
+        '{ sum = [[1e29], ["Sigma"]] }, ' * 12 + "1",
+    ],
+)
+def test_coefficients_too_large_for_a_float(tmp_path: Path, factors: str) -> None:
+    """These were an OverflowError, or infinite without a word."""
+    text = 'sigma = "p"\n' + WISHART.replace('["X"]', f'[{factors}, "X"]')
+    with pytest.raises(DataError, match=r"coefficient is .* float"):
+        read_pencil(written(tmp_path, text))
+    with pytest.raises(ModelError, match=r"coefficient is .* float"):
+        Scalar.of(1e100) ** 4
+    with pytest.raises(ModelError, match=r"coefficient is .* float"):
+        Scalar.of(10**15) ** 50
 
 
 # -- the command --------------------------------------------------------------------------------
@@ -228,6 +310,8 @@ def test_command_prints_and_writes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no score model"):
         stored.model()
     again = run(EXAMPLES / "anticommutator.toml", "--plot", picture)
+    assert again.exit_code == 0
+    again = run(EXAMPLES / "anticommutator.toml", "--out", results)
     assert again.exit_code == 2
 
 

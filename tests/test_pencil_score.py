@@ -103,13 +103,13 @@ def test_losses_with_m_noise_draws(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("m", "psi_p", "published"), [(1, 8.0, 2.7979), (4, 16.0, 1.8322), (16, 8.0, 1.0348)]
+    ("m", "psi_p", "expected"), [(1, 8.0, 2.7979), (4, 16.0, 1.8322), (16, 8.0, 1.0348)]
 )
-def test_published_static_losses(m: int, psi_p: float, published: float) -> None:
-    """Ridge regression at tau = inf, printed with four decimals in arXiv:2609.26392."""
+def test_static_losses_from_other_equations(m: int, psi_p: float, expected: float) -> None:
+    """Ridge regression at tau = inf, to four decimals from the equations of arXiv:2609.26392."""
     model = ScoreModel(0.1, psi_p, 8.0)
     _, test = NoiseDraws.of(model, m).losses(model, math.inf, ridge=1e-3, rtol=1e-7)
-    assert abs(float(test) - published) < 6e-5
+    assert abs(float(test) - expected) < 6e-5
 
 
 def test_many_noise_draws_approach_the_average() -> None:

@@ -78,6 +78,7 @@ def test_masses(law: PencilSpectrum) -> None:
     assert_allclose(law.bulk_masses.sum() + law.atoms[:, 1].sum(), 1.0, rtol=1e-14)
     assert_allclose(law.mass, 1.0, rtol=1e-12)
     assert law.mass_error < 1e-12
+    assert abs(law.mass - 1.0) <= law.mass_error
     assert np.all(np.diff(law.edges.ravel()) > 0.0)
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -98,6 +99,22 @@ def test_boundaries_are_where_the_definitions_say(diagram):
                 MODEL, {"psi_n": [psi_n], diagram.y: value}, quantity, multiple=2.0
             ).quantities[quantity][0]
             assert found == pytest.approx(level, rel=1e-3)
+
+
+def test_definitions_are_those_of_the_plane(diagram):
+    """Of regions and boundaries, and of what a definition refers to: no more, no less."""
+    definitions = diagram.definitions
+    shown = {*diagram.region_names, *diagram.boundaries, "relative_gap", "ratio"}
+    used = {
+        name
+        for name in definitions.keys() - shown
+        if any(name in text for key, text in definitions.items() if key != name)
+    }
+    assert definitions.keys() == shown | used
+    # regions are told apart by the time in one plane, by the multiple c in the others
+    text = definitions["memorization"]
+    assert ("c tau_gen" in text) == (diagram.y != "tau")
+    assert ("tau_overfit" in text) == (diagram.y == "tau")
 
 
 def test_the_grid_of_the_map_does_not_move_the_boundary():
@@ -217,6 +234,37 @@ def test_command(tmp_path, warm_matplotlib):
     assert "architectural regularization" in again.stdout
 
 
+@pytest.mark.parametrize("plane", ["n-p", "n-t", "n-tau"])
+def test_footnotes_explain_what_is_in_the_tables(plane):
+    """Each term of a table has a definition, and each definition a term of a table."""
+    arguments = ["phase-diagram", "--plane", plane, "--n-points", "3", "--points", "3"]
+    answer = CliRunner().invoke(app, arguments)
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    tables, _, notes = answer.stdout.partition("\n\ng = ")
+    regions, boundaries = tables.split("Boundaries")
+    title, columns = boundaries.splitlines()[:2]
+    terms = {*columns.split()[1:], *re.findall(r"(\w+) = ", title)}
+    names = [*REGIONS, *TIME_REGIONS]
+    rows = [line for line in regions.splitlines() if line.startswith(tuple(names))]
+    assert len(rows) == 3
+    explained = set(re.findall(r"^(\w+): ", notes, re.MULTILINE))
+    within = {name for name in ("tau_gen",) if name in regions + notes}
+    assert explained == terms | within
+    assert "tau_mem" not in answer.stdout
+    for word in ("c tau_gen", "tau_overfit"):
+        assert (word in answer.stdout) == ((plane == "n-tau") == (word == "tau_overfit"))
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    results, definitions = found["results"], found["definitions"]
+    assert terms == set(results["boundaries"])
+    assert {*terms, *results["region_names"], *within} == definitions.keys() - {
+        "relative_gap",
+        "ratio",
+    }
+    for row, name in zip(rows, results["region_names"], strict=True):
+        assert row.startswith(name)
+        assert definitions[name][:20] in row
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -283,3 +331,20 @@ def test_interrupted_command_says_where_its_points_are_and_completes(tmp_path):
     assert "same command completes the rest" in " ".join(text.split())
     assert "Traceback" not in text
     assert journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"psi_n": 4096, "psi_p": 4096}, "16777216 points"),
+    ],
+)
+def test_diagrams_that_do_not_fit_the_memory_are_refused(monkeypatch, axes, words):
+    """54 GB of values: said before the first point."""
+    monkeypatch.setattr("dmft_rf.campaign.work", None)
+    over = {name: np.geomspace(1.0, 50.0, size) for name, size in axes.items()}
+    with pytest.raises(ModelError, match=words):
+        phase_diagram(ScoreModel(0.1, 4.0, 2.0), over)
+    far = {name: np.linspace(1.0, 2.0, 50_000) for name in ("psi_n", "psi_p", "t", "weight_decay")}
+    with pytest.raises(ModelError, match="6250000000000000000 points"):
+        sweep(ScoreModel(0.1, 4.0, 2.0), far, "test", tau=[1.0])

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -9,10 +12,12 @@ import pytest
 from matplotlib.figure import Figure
 
 import dmft_rf
-from dmft_rf import Covariance, DataError, GradientDescent, Ridge, ScoreModel
-from dmft_rf._drawing import bulk_groups, positive, tex
+from dmft_rf import Activation, Covariance, DataError, GradientDescent, Ridge, ScoreModel
+from dmft_rf._drawing import bulk_groups, positive, tex, unformatted
+from dmft_rf.pencil import zoo
 from dmft_rf.plotting import (
     plot_curves,
+    plot_pencil,
     plot_scaling,
     plot_spectrum,
     plot_timescales,
@@ -232,6 +237,159 @@ def test_no_display_no_pyplot_and_no_changed_settings(sweep):
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Settings of the user ----------------------------------------------------------------------
+
+SETTINGS = {
+    "latex": {"text.usetex": True, "text.latex.preamble": r"\usepackage{nothing}"},
+    "fonts": {"font.family": ["Nonexistent Font"], "font.size": 31.0, "mathtext.fontset": "custom"},
+    "files": {
+        "savefig.bbox": "tight", "savefig.dpi": 37, "savefig.format": "svg",
+        "savefig.transparent": True, "savefig.facecolor": "red", "pdf.use14corefonts": True,
+    },
+    "axes": {
+        "axes.facecolor": "black", "axes.grid": False, "axes.unicode_minus": False,
+        "axes.formatter.use_mathtext": True, "axes.xmargin": 0.4, "lines.linestyle": ":",
+        "xtick.major.size": 20.0, "figure.figsize": [1.0, 1.0], "figure.dpi": 20.0,
+    },
+    "style": {"figure.constrained_layout.use": False, "figure.autolayout": True,
+              "path.sketch": (1, 100, 2), "legend.loc": "center", "image.cmap": "jet"},
+    "backend": {"backend": "svg", "interactive": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("ending", [".png", ".pdf"])
+def test_pictures_do_not_depend_on_the_users_settings(tmp_path, sweep, settings, ending):
+    expected = save_figure(plot_scaling(sweep), tmp_path / f"a{ending}").read_bytes()
+    with matplotlib.rc_context(settings):
+        before = dict(matplotlib.rcParams)
+        found = save_figure(plot_scaling(sweep), tmp_path / f"b{ending}").read_bytes()
+        assert dict(matplotlib.rcParams) == before
+    assert found == expected
+
+
+PICTURE = """
+import sys, dmft_rf
+from dmft_rf.plotting import plot_spectrum, save_figure
+save_figure(plot_spectrum(dmft_rf.spectrum(dmft_rf.ScoreModel(0.1, 4, 2))), sys.argv[1])
+import matplotlib
+assert "matplotlib.pyplot" not in sys.modules
+"""
+RC = b"""text.usetex: True
+font.family: Nonexistent Font
+savefig.dpi: 10
+axes.grid: perhaps
+no such key: 3
+broken line
+backend: nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "backend", "here", "configured"),
+    [
+        ("command", "module://matplotlib_inline.backend_inline", None, RC),
+        ("command", "nonsense", b"\xff\xfe\x00broken", RC),
+        ("library", "nonsense", None, b"\xff\xfe\x00broken"),
+    ],
+    ids=["notebook", "broken here", "broken in the home folder"],
+)
+def test_pictures_where_matplotlib_cannot_be_imported_as_it_is(
+    tmp_path, matplotlib_folder, program, backend, here, configured
+):
+    """Settings that are read when it is imported: a process each."""
+    if here is not None:
+        (tmp_path / "matplotlibrc").write_bytes(here)
+    home = tmp_path / "home"
+    shutil.copytree(matplotlib_folder, home)
+    (home / "matplotlibrc").write_bytes(configured)
+    place = tmp_path / "a.png"
+    command = ["-c", PICTURE, str(place)]
+    if program == "command":
+        command = ["-m", "dmft_rf", "spectrum", "--t", "0.1", "--psi-p", "4", "--psi-n", "2"]
+        command += ["--plot", str(place)]
+    root = Path(dmft_rf.__file__).parent.parent
+    changes = {"MPLBACKEND": backend, "MPLCONFIGDIR": str(home), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, *command], env={**os.environ, **changes}, cwd=tmp_path,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if program == "command":
+        assert done.stderr == ""
+    law = dmft_rf.spectrum(ScoreModel(0.1, 4.0, 2.0))
+    expected = save_figure(plot_spectrum(law), tmp_path / "b.png")
+    assert place.read_bytes() == expected.read_bytes()
+
+
+def test_a_matplotlib_that_cannot_be_loaded_is_said_before_the_work(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from dmft_rf.cli import app
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # an import of it fails
+    monkeypatch.setattr(dmft_rf, "spectrum", None)
+    answer = CliRunner().invoke(app, ["spectrum", "--plot", str(tmp_path / "a.png")])
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith("error: pictures need matplotlib, which cannot be loaded")
+    assert answer.stderr.count("\n") == 1
+
+
+# Text of the user ---------------------------------------------------------------------------
+
+ODD = (
+    "p$x^$y.toml", "$$", "$", r"a\$\frac", r"\alpha_{", "x^2_3", "a\nb\tc", "\x1b[31m\udcff\0",
+    "\u6570\u636e \U0001f600", "%s {0}", "x" * 400, "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD, ids=ascii)
+def test_names_of_the_user_are_shown_and_not_read_as_formulas(tmp_path, text):
+    covariance = Covariance([0.5, 1.5], label=text, dimension=40, samples=60)
+    activation = Activation(text if text.isprintable() else "own", np.tanh)
+    model = ScoreModel(0.1, 8.0, 2.0, activation, covariance)
+    solution = dmft_rf.solve(model, 1e-3)
+    figure = plot_curves(solution.learning_curves([0.0, 1.0, 10.0, np.inf]))
+    for ending in MAGIC:
+        save_figure(figure, tmp_path / f"a{ending}")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+    kept = "".join(c for c in text if c.isascii() and c.isprintable() and c not in "$\\")
+    if text == kept and len(text) < 80:
+        assert text in _texts(figure)
+    with matplotlib.rc_context():
+        escaped = unformatted(text)
+    assert "\n" not in escaped
+    assert len(escaped) <= 160
+
+
+def test_titles_of_pencils_are_no_formulas(tmp_path):
+    law = zoo.semicircle().bind().spectrum()
+    for k, text in enumerate(ODD):
+        save_figure(plot_pencil(law, text), tmp_path / f"{k}.png")
+    assert plot_pencil(law, "p$x^$y").axes[0].get_title("left") == r"p\$x^\$y"
+
+
+def test_the_data_s_own_number_of_samples_is_marked():
+    law = Covariance([0.5, 1.5], dimension=20, samples=40)
+    model = ScoreModel(0.1, 8.0, 2.0, covariance=law)
+    below = plot_scaling(dmft_rf.scaling(model, "psi_n", [1.0, 2.0, 4.0])).axes[1]
+    marks = [line for line in below.lines if "of the data" in str(line.get_label())]
+    assert [set(line.get_xdata()) for line in marks] == [{2.0}]
+    assert "$n = 40$" in marks[0].get_label()
+    beyond = dmft_rf.scaling(model, "psi_n", [4.0, 6.0, 8.0])
+    assert "of the data" not in _texts(plot_scaling(beyond))
+
+
+def test_a_sweep_over_power_laws_names_no_other_covariance():
+    law = Covariance([0.5, 1.5], label="faces.npy", dimension=8, samples=40)
+    found = dmft_rf.scaling(
+        ScoreModel(0.1, 8.0, 2.0, covariance=law), "power_law.exponent", [0.0, 0.5, 1.0]
+    )
+    text = _texts(plot_scaling(found))
+    assert "faces" not in text
+    assert "power law, d = 8" in text
 
 
 # Helpers ------------------------------------------------------------------------------------

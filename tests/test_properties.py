@@ -31,8 +31,8 @@ from dmft_rf import (
     spectrum,
 )
 from dmft_rf.activation import NAMED
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import half_plane_contour
-from dmft_rf.nodes import ContourNodes
 
 COMPILED = not numba.config.DISABLE_JIT
 EXAMPLES = int(os.environ.get("DMFT_RF_EXAMPLES", "60" if COMPILED else "8"))
@@ -245,12 +245,14 @@ def test_initial_weights(model: ScoreModel, std: float) -> None:
 
 def check_steps(model: ScoreModel, rule: GradientDescent | HeavyBall) -> None:
     """Start, signs and end of a discrete rule."""
-    solution = solve(model)
+    # not 1e-10: with steps at 95 % of their limit and a thousand features and samples per dimension
+    # the rounding of a small score error alone may reach a few times that
+    solution = solve(model, 1e-9)
     end = solution.learning_curves(math.inf)
     tau = np.append(rule.times([0, 1, 2, 10, 1000, 10**5]), math.inf)
     curves = solution.learning_curves(tau, rule)
-    for name in ("train", "test"):  # the closed form of heavy ball rounds: g(0) = 1 +- 1e-15
-        assert abs(getattr(curves, name)[0] - 1.0) <= curves.error[name][0] + 2e-14
+    for name in ("train", "test"):
+        assert abs(getattr(curves, name)[0] - 1.0) <= curves.error[name][0]
     for name in CURVES:
         allowed = curves.error[name][-1] + end.error[name]
         assert abs(getattr(curves, name)[-1] - float(getattr(end, name))) <= allowed
@@ -272,7 +274,7 @@ def test_gradient_descent(model: ScoreModel, size: float) -> None:
     mean = float(np.sum(cov.weights * cov.eigenvalues))
     first = model.psi_p * (c.s2 + c.v2 + (c.b**2 + c.gamma2 * mean) * (1.0 + model.psi_p))
     expected = 1.0 - 2.0 * c.b**2 * model.psi_p * s + c.b**2 * s * s * first
-    one = solve(model).learning_curves(rule.times([1]), rule)
+    one = solve(model, 1e-9).learning_curves(rule.times([1]), rule)
     assert abs(one.train[0] - expected) <= one.error["train"][0] + 1e-12
 
 

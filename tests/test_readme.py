@@ -1,22 +1,117 @@
-"""The README's Python and numbers."""
+"""The Python, the commands and the numbers of the README and of the pages in docs/."""
 
+from __future__ import annotations
+
+import contextlib
 import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from dmft_rf import Covariance, ScoreModel, scaling
+from dmft_rf import Covariance, ScoreModel, scaling, solve, timescales
+from dmft_rf.cli import app
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_page_of_python_runs() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    names: dict = {}
-    exec(code, names)
-    assert names["solution"].error_estimate < 1e-10
-    assert names["curves"].train.shape == names["tau"].shape
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str = "python") -> list[str]:
+    """The blocks of code of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", text_of(page), re.S)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Arguments of every dmft-rf command of a page, in indented lines and between backquotes."""
+    text = re.sub(r"```.*?```", "", text_of(page), flags=re.S)
+    lines = re.findall(r"^    .*?\b(dmft-rf .*)$", text, re.M) + re.findall(
+        r"`(dmft-rf .*?)`", text
+    )
+    # those that stand for several
+    return [shlex.split(line)[1:] for line in lines if " | " not in line]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, but for the examples, as the working directory."""
+    shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread in place of the Dask cluster of docs/sweeps.md, which is nobody's."""
+
+    @contextlib.contextmanager
+    def executor(address: str) -> Iterator[ThreadPoolExecutor]:
+        assert address == "tcp://scheduler:8786"
+        with ThreadPoolExecutor(1) as pool:
+            yield pool
+
+    monkeypatch.setattr("dmft_rf.workers.dask_executor", executor)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.name)
+)
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: Path, elsewhere: Path, no_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Maps of 64 x 64 points have 4 x 4 here."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for i, block in enumerate(blocks(page)):
+        code = re.sub(r"(np\.geomspace\(1, \d+, )64\)", r"\g<1>4)", block)
+        exec(compile(code, f"{page.name}, block {i + 1}", "exec"), names)
+    capsys.readouterr()
+    if page == README:
+        assert names["solution"].error_estimate < 1e-10
+        assert names["curves"].train.shape == names["tau"].shape
+        assert names["laws"].quantities["tau_mem"].shape == (20,)
+    elif page.name == "sweeps.md":
+        assert not names["found"].failures
+        assert names["diagram"].ratio.shape == (4, 4, 201)
+
+
+def test_there_are_pages_with_python_and_commands() -> None:
+    assert {page.name for page in PAGES if blocks(page)} >= {
+        "README.md", "groups.md", "pencils.md", "sweeps.md",
+    }  # fmt: skip
+    assert {page.name for page in PAGES if commands(page)} >= {
+        "README.md", "pencils.md", "sweeps.md",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if commands(page)], ids=lambda page: str(page.name)
+)
+def test_the_commands_of_a_page_run_in_their_order(page: Path, elsewhere: Path) -> None:
+    """Phase diagrams with 3 x 3 points."""
+    for arguments in commands(page):
+        few = ["--n-points", "3", "--points", "3"] if arguments[0] == "phase-diagram" else []
+        answer = CliRunner().invoke(app, [*arguments, *few])
+        assert answer.exit_code == 0, (arguments, answer.output)
+        for option in ("--plot", "--out"):
+            if option in arguments:
+                name = arguments[arguments.index(option) + 1]
+                assert (elsewhere / name).stat().st_size > 5_000
+
+
+def test_the_examples_of_files_are_the_files() -> None:
+    """The TOML that docs/pencils.md shows is the example that it runs."""
+    (shown,) = blocks(ROOT / "docs" / "pencils.md", "toml")
+    assert shown == (ROOT / "docs" / "examples" / "ridge.toml").read_text(encoding="utf-8")
 
 
 def test_the_local_exponents_it_quotes() -> None:
@@ -25,7 +120,69 @@ def test_the_local_exponents_it_quotes() -> None:
     np.testing.assert_allclose(found, [1.21, 0.992, 0.587], atol=5e-3)
 
 
+def test_the_numbers_of_its_pictures() -> None:
+    text = " ".join(text_of(README).split())
+    solution = solve(ScoreModel(0.01, 64.0, 8.0))
+    found = timescales(solution)
+    assert f"takes {round(found.window, -2):,.0f} times longer" in text
+    (quoted,) = re.findall(r"untrained network's from tau = ([\d,]+) on, tau_mem/(\d+)", text)
+    time = float(quoted[0].replace(",", ""))
+    before, after = solution.learning_curves([time - 1.0, time + 1.0]).score_error
+    assert before < solution.model.initial_score_error < after
+    assert round(found.tau_mem / time) == int(quoted[1])
+    from dmft_rf import read_covariance
+
+    digits = read_covariance("digits").normalized()
+    assert f"({digits.effective_dimension:.1f} for the digits)" in text
+    model = ScoreModel(0.01, 64.0, 8.0, covariance=digits)
+    law = scaling(model, "psi_n", np.geomspace(1.0, 32.0, 11))
+    gen = law.local_exponents["tau_gen"][-1]
+    assert f"(local exponent {gen:.2f} at n = {64 * 32})" in text
+    assert f"like n^{law.fits['tau_mem'].exponent:.2f}" in text
+
+
+def test_the_errors_it_quotes_are_those_of_the_validation() -> None:
+    """Finite size and images against the theory, from the tables of docs/validation.md."""
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text_of(ROOT / "docs" / "validation.md").splitlines()
+        if re.match(r"\| (digits|patches)_t0[.]0?1_p\d_n\d \| [0-9i]", line)
+    ]
+    share = {(r[0], r[1]): (float(r[5]), float(r[6])) for r in rows if len(r) == 7}
+    assert len(share) == 35
+    early = [
+        finite + other
+        for (name, tau), (finite, other) in share.items()
+        if name.startswith("digits") and tau in ("1", "10", "100")
+    ]
+    assert 2.0 < np.max(np.abs(early)) < 3.0
+    text = " ".join(text_of(README).split())
+    assert "right within 3 %" in text
+    at_best = [
+        -other
+        for (name, tau), (_, other) in share.items()
+        if name.startswith("patches_t0.1") and tau == "100"
+    ]
+    assert f"{min(at_best):.0f} to {max(at_best):.0f} % off" in text
+    late = [-share[f"digits_t0.1_{name}", "inf"][0] for name in ("p4_n2", "p8_n2", "p8_n8")]
+    assert f"by {min(late):.0f} to {max(late):.0f} %" in text
+    assert f"by {-share['digits_t0.01_p8_n4', 'inf'][0]:.0f} % at t = 0.01" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+def test_links_and_pictures_are_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        if not target.startswith(("http", "#")):
+            place, _, anchor = target.partition("#")
+            found = page.parent / place
+            assert found.exists(), target
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", text_of(found), re.M)
+                slugs = [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads]
+                assert anchor in slugs, target
+
+
 @pytest.mark.parametrize("image", ["timescales.png", "digits-scaling.png"])
 def test_its_pictures_are_there(image: str) -> None:
-    assert f"docs/images/{image}" in README.read_text(encoding="utf-8")
-    assert (README.parent / "docs" / "images" / image).stat().st_size > 10_000
+    assert f"docs/images/{image}" in text_of(README)
+    assert (ROOT / "docs" / "images" / image).stat().st_size > 10_000

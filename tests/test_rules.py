@@ -84,19 +84,14 @@ class TestEveryRule:
         np.testing.assert_allclose(at_end, 1.0 / (X + decay_of(rule)), rtol=1e-15)
         assert np.all(rule.memory(X, np.array([INF]), RATE) == 0.0)
         if not isinstance(rule, Ridge):
-            # exactly, but for the sines and cosines of heavy ball
-            rounding = 1e-15 if isinstance(rule, HeavyBall) else 0.0
             start = np.array([0.0])
-            assert np.all(np.abs(rule.filter(X, start, RATE) * (X + decay_of(rule))) <= rounding)
-            assert np.all(np.abs(rule.memory(X, start, RATE) - 1.0) <= rounding)
-            assert np.all(np.abs(rule.residual(X, start, RATE) - 1.0) <= rounding)
+            assert np.all(rule.filter(X, start, RATE) == 0.0)
+            assert np.all(rule.memory(X, start, RATE) == 1.0)
+            # (omega + x)/(omega + x)
+            assert np.all(np.abs(rule.residual(X, start, RATE) - 1.0) <= 2.3e-16)
 
     def test_early_filter_keeps_its_digits(self, rule: Rule) -> None:
-        """At a slow mode h is alpha tau, or its average, to relative precision.
-
-        Discrete rules form 1 - g, with g rounded once (times 1/(1 - beta) for momentum), so that
-        their h is good to a few eps/(alpha step x) = 2e-6.
-        """
+        """At a slow mode h is alpha tau, or its average, to relative precision."""
         if isinstance(rule, Ridge):
             return
         x = np.array([1e-9])
@@ -114,7 +109,7 @@ class TestEveryRule:
             expected = RATE * tau
         else:
             k = np.array([1, 2, 5])
-            tau, rel = rule.times(k), 2e-5
+            tau, rel = rule.times(k), 1e-8
             beta = getattr(rule, "momentum", 0.0)
             # distance of heavy ball under a constant force: sum over steps of (1-b^j)/(1-b)
             expected = (
@@ -396,7 +391,8 @@ def test_complex_exponentials_keep_their_digits() -> None:
                 exact = mpmath.exp(mpmath.mpc(-time * point.real, -time * point.imag))
                 if not 1e-290 < abs(exact) < 1e290:
                     continue
-                assert abs(mpmath.mpc(left[i, j]) - exact) <= 1e-15 * abs(exact)
+                # numpy's exponential and tangent are good to four units in the last place
+                assert abs(mpmath.mpc(left[i, j]) - exact) <= 3e-15 * abs(exact)
                 if time > 0.0:
                     gone = (1 - exact) / mpmath.mpc(point)
-                    assert abs(mpmath.mpc(h[i, j]) - gone) <= 1.5e-15 * abs(gone)
+                    assert abs(mpmath.mpc(h[i, j]) - gone) <= 4e-15 * abs(gone)

@@ -25,8 +25,8 @@ from dmft_rf import (
     solve,
     spectrum,
 )
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import half_plane_contour
-from dmft_rf.nodes import ContourNodes
 
 TWO = Covariance([0.5, 1.5], [0.5, 0.5])
 WIDE = Covariance([1e-4, 1.0], [0.5, 0.5])
@@ -92,7 +92,7 @@ class TestLimitsAndSigns:
         cov, model = solution.model.covariance, solution.model
         # the zero network misses the whole score: E|Sigma_t^{-1} x|^2/d
         expected = np.sum(cov.weights / model.diffused)
-        assert abs(curves.score_error - expected) <= curves.error["score_error"] + 1e-15 * expected
+        assert abs(curves.score_error - expected) <= curves.error["score_error"]
 
     def test_early_slope(self, solution: Solution) -> None:
         """DL/dtau at 0: -|V|^2 of the gradient, for both losses: -(2 Delta_t/psi_p) 2 b^2 psi_p."""
@@ -118,7 +118,7 @@ class TestLimitsAndSigns:
         curves = solution.learning_curves(times(solution, 200))
         model, cov = solution.model, solution.model.covariance
         floor = 1.0 - model.coefficients.Delta_t * np.sum(cov.weights / model.diffused)
-        assert model.floor == pytest.approx(floor, abs=1e-15)
+        assert model.floor == pytest.approx(floor, abs=3e-15)
         assert np.all(curves.test >= model.floor - curves.error["test"])
         assert np.all(curves.score_error >= -curves.error["score_error"])
         np.testing.assert_allclose(

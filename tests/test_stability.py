@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from dmft_rf import Covariance, GradientFlow, LearningCurves, ScoreModel, solve, spectrum
+from dmft_rf.closed_nodes import ContourNodes
 from dmft_rf.contour import half_plane_contour
 from dmft_rf.dynamics import curves_on
-from dmft_rf.nodes import ContourNodes
 
 TAU = np.concatenate([[0.0], np.geomspace(1e-2, 1e9, 45), [np.inf]])
 MODELS = {

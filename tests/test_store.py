@@ -158,9 +158,9 @@ def test_a_single_time_and_no_time_are_stored(tmp_path, solution):
 
 
 def test_only_results_are_stored(tmp_path, results):
-    with pytest.raises(TypeError, match="ScoreModel"):
+    with pytest.raises(ModelError, match="ScoreModel"):
         save(tmp_path / "a.h5", MODEL)
-    with pytest.raises(TypeError, match="solution="):
+    with pytest.raises(ModelError, match="solution="):
         save(tmp_path / "a.h5", results["timescales"])
     with pytest.raises(DataError, match="no result"):
         save(tmp_path / "a.h5", {})
@@ -203,7 +203,7 @@ def test_a_missing_folder_is_named(tmp_path, results):
         save(tmp_path, results["spectrum"])
     with pytest.raises(DataError, match="cannot be written"):
         check_output(tmp_path / ("x" * 5000))
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="null character"):
         check_output(f"{tmp_path}/a\0b")
 
 
@@ -281,15 +281,15 @@ def test_foreign_and_damaged_files_are_refused(tmp_path, results):
         file.attrs["dmft_rf_schema"] = SCHEMA + 1
     _refused(path, f"schema {SCHEMA + 1}")
     with h5py.File(path, "w") as file:
-        file.attrs["dmft_rf_schema"] = SCHEMA
+        file.attrs["dmft_rf_schema"] = 1
         file.create_group("empty")
     _refused(path, "/empty holds no result")
     with h5py.File(path, "w") as file:
-        file.attrs["dmft_rf_schema"] = SCHEMA
+        file.attrs["dmft_rf_schema"] = 1
         file["x"] = [1.0]
     _refused(path, "/x holds no result")
     with h5py.File(path, "w") as file:
-        file.attrs["dmft_rf_schema"] = SCHEMA
+        file.attrs["dmft_rf_schema"] = 1
         file.create_group("a").attrs["kind"] = "curves"
         file["a"].create_group("b")
     _refused(path, "not a readable HDF5 file")
@@ -401,9 +401,9 @@ def test_gradient_descent_with_the_learning_rate_is_the_step_of_the_theory():
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ((-1.0, 0.1, 10), "steps holds -1.0"),
-        ((math.nan, 0.1, 10), "steps holds nan"),
-        (("x", 0.1, 10), "steps is 'x'"),
+        ((-1.0, 0.1, 10), "steps must be >= 0, inf allowed, not -1.0"),
+        ((math.nan, 0.1, 10), "steps must be >= 0, inf allowed, not nan"),
+        (("x", 0.1, 10), "steps must be real numbers, not 'x'"),
         ((1, 0.0, 10), "learning_rate is 0.0"),
         ((1, math.inf, 10), "learning_rate is inf"),
         ((1, 0.1, -3), "dimension is -3"),

@@ -63,3 +63,32 @@ def test_a_scheduler_that_is_not_there_is_named():
     assert "127.0.0.1:9" in run_script(code, warnings="default").stdout
     with pytest.raises(ModelError, match="nonsense"), dask_executor("nonsense://x"):
         pass
+
+
+ADDRESSES = [
+    "nonsense",
+    "",
+    "http://localhost:80",
+    "tls://127.0.0.1:8786",
+    "tcp://localhost:a",
+    "\x1b[31m",
+]
+COMMAND = """
+import sys
+from typer.testing import CliRunner
+from dmft_rf.cli import app
+for address in sys.argv[1:]:
+    answer = CliRunner().invoke(app, ["scaling", "--points", "3", "--dask", address])
+    print(answer.exit_code, answer.stderr, end="")
+"""
+
+
+def test_bad_addresses_are_one_line_each_and_nothing_after_it():
+    """To the end of the process, when a client that was never connected would complain."""
+    done = run_script(COMMAND, *ADDRESSES)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(ADDRESSES)
+    for line in lines:
+        assert line.startswith("2 error: no Dask scheduler at '")
+        assert line.isprintable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -15,10 +16,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from dmft_rf import DataError, GradientFlow, ScoreModel, sweep
-from dmft_rf._journal import Entry, Journal
-from dmft_rf._output import replacing
+from dmft_rf import DataError, GradientFlow, ScoreModel, __version__, sweep
+from dmft_rf._output import replacing, replacing_hdf5
+from dmft_rf.campaign import Campaign
+from dmft_rf.cli import app
+from dmft_rf.ledger import Ledger
+from dmft_rf.plans import Plan
+from dmft_rf.points import Request
 from dmft_rf.store import git_commit
 from tests.sweeping import contents, environment, limited, run_script
 
@@ -189,29 +195,26 @@ except DataError as error:
 """
 
 
-@pytest.mark.parametrize("limit", [0, 1000, 5000])
+@pytest.mark.parametrize("limit", [0, 1000, 10_000, 13_000])
 def test_full_disk_keeps_what_was_finished(tmp_path, limit):
-    """No file may grow beyond the limit: first the journal meets it, then the HDF5 file."""
+    """No file may grow beyond the limit: first the ledger meets it, then the HDF5 file."""
     path, plain = tmp_path / "full.h5", tmp_path / "plain.h5"
     said = run_script(FULL.format(over=OVER), path, limit).stdout
     assert "cannot be written" in said
+    assert said.count("\n") == 1
     assert not path.exists()
-    journal = tmp_path / "full.h5.points"
-    assert {p.name for p in tmp_path.iterdir()} == {journal.name}
-    header = sum(len(line) for line in journal.read_bytes().splitlines(keepends=True)[:2])
-    # (length, checksum, plan, index, length of the reason), tau_mem and at most 6 bulks
-    record = 8 + 14 + 8 * (1 + 2 * 6)
-    whole = min(32, max(0, (limit - header) // record))
-    assert journal.stat().st_size == (header + whole * record if limit else 0)
+    # a ledger takes 8 kB, and a page of 4 kB for each 20 points or so
+    there = {0: [], 1000: [], 10_000: ["full.h5.points"], 13_000: ["full.h5.points"]}[limit]
+    assert [p.name for p in tmp_path.iterdir()] == there
     counts = []
     sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
-    assert counts[0] == whole
+    assert (counts[0] > 10) == bool(there)
     sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
     assert contents(path) == contents(plain)
 
 
 def test_interruption_leaves_a_file_to_be_completed(tmp_path, monkeypatch):
-    """Also a file that was renewed on the way and has lost its journal is completed."""
+    """Also a file that was renewed on the way and has lost its ledger is completed."""
     monkeypatch.setattr("dmft_rf.sweeps._RENEWAL_SECONDS", 0.0)
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
 
@@ -248,13 +251,13 @@ def test_a_complete_file_is_read_and_not_computed_again(tmp_path, monkeypatch):
 
 
 def killed_at_the_very_end(path, over):
-    """A sweep whose process ends when its file is complete and its journal is still there."""
+    """A sweep whose process ends when its file is complete and its ledger is still there."""
 
-    def end(journal):
+    def end(ledger):
         raise SystemExit
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "remove", end)
+        patch.setattr(Ledger, "remove", end)
         with pytest.raises(SystemExit):
             sweep(MODEL, over, "tau_mem", path=path)
     assert path.with_name(path.name + ".points").exists()
@@ -262,7 +265,7 @@ def killed_at_the_very_end(path, over):
 
 @pytest.mark.parametrize("later", [False, True])
 def test_a_kill_after_the_last_point_leaves_nothing(tmp_path, monkeypatch, later):
-    """The journal of a complete file goes with the next call, whichever version makes it."""
+    """The ledger of a complete file goes with the next call, whichever version makes it."""
     path = tmp_path / "a.h5"
     killed_at_the_very_end(path, OVER)
     before = path.read_bytes()
@@ -276,21 +279,22 @@ def test_a_kill_after_the_last_point_leaves_nothing(tmp_path, monkeypatch, later
 
 @pytest.mark.parametrize("whose", ["other work", "text", "held"])
 def test_what_else_stands_beside_a_complete_file_is_left_alone(tmp_path, whose):
-    path, journal = tmp_path / "a.h5", tmp_path / "a.h5.points"
+    path, ledger = tmp_path / "a.h5", tmp_path / "a.h5.points"
     over = {"psi_n": [1.0, 2.0]}
     killed_at_the_very_end(path, over)
     with contextlib.ExitStack() as stack:
         if whose == "other work":
-            journal.unlink()
-            stack.enter_context(Journal(journal, {"work": "another"}))
+            ledger.unlink()
+            with Ledger(ledger, {"work": "another"}) as other:
+                other.add([("r", b"x")])
         elif whose == "text":
-            journal.write_text("my own notes on points\n")
+            ledger.write_text("my own notes on points\n")
         else:
-            identity = json.loads(journal.read_bytes().splitlines()[1])
-            stack.enter_context(Journal(journal, identity))
-        before = journal.read_bytes()
+            work = Campaign({"sweep": Plan(MODEL, GradientFlow(), over, Request(("tau_mem",)))})
+            stack.enter_context(Ledger(ledger, work.identity(__version__, git_commit())))
+        before = ledger.read_bytes()
         assert sweep(MODEL, over, "tau_mem", path=path).complete
-        assert journal.read_bytes() == before
+        assert ledger.read_bytes() == before
 
 
 def half_written(path):
@@ -336,7 +340,7 @@ def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
         with h5py.File(path, "w") as file:
             file["x"] = 1.0
     elif damage == "later":
-        with h5py.File(path, "a") as file:
+        with replacing_hdf5(path, overwrite=True, start=path) as file:
             file.attrs["dmft_rf_schema"] = 99
     before = path.read_bytes()
     values = [1.0, 3.0] if damage == "other" else [1.0, 2.0]
@@ -347,19 +351,69 @@ def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
     assert sweep(MODEL, {"psi_n": values}, "tau_mem", path=path, overwrite=True).complete
 
 
-@pytest.mark.parametrize("content", ["other work", "text"])
-def test_an_unusable_journal_is_refused_and_left_alone(tmp_path, content):
-    path, journal = tmp_path / "a.h5", tmp_path / "a.h5.points"
+@pytest.mark.parametrize("content", ["other work", "text", "link", "pipe"])
+def test_an_unusable_ledger_is_refused_and_left_alone(tmp_path, content):
+    path, ledger = tmp_path / "a.h5", tmp_path / "a.h5.points"
     if content == "text":
-        journal.write_text("my own notes on points\n")
+        ledger.write_text("my own notes on points\n")
+    elif content == "link":
+        (tmp_path / "notes").write_text("")
+        ledger.symlink_to("notes")
+    elif content == "pipe":
+        os.mkfifo(ledger)
     else:
-        with Journal(journal, {"work": "another"}) as file:
-            file.add([Entry(0, 0, np.array([1.0]))])
-    before = journal.read_bytes()
-    with pytest.raises(DataError, match=r"a\.h5\.points.*left alone"):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path)
-    assert journal.read_bytes() == before
+        with Ledger(ledger, {"work": "another"}) as other:
+            other.add([("r", b"x")])
+    before = ledger.read_bytes() if ledger.is_file() else ledger.lstat()
+    for replace in (False, content != "other work"):
+        with pytest.raises(DataError, match=r"a\.h5\.points.*left alone"):
+            sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path, overwrite=replace)
+        assert (ledger.read_bytes() if ledger.is_file() else ledger.lstat()) == before
     assert not path.exists()
+
+
+def read_only(monkeypatch):
+    """Let everything on disk look as on a file system that is read-only."""
+    opened = os.open
+
+    def refuse(place, flags, *rest, **more):
+        if flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+            raise OSError(errno.EROFS, "Read-only file system", place)
+        return opened(place, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda place, mode: not mode & os.W_OK)
+    monkeypatch.setattr("dmft_rf.campaign.work", None)
+
+
+def test_a_complete_file_on_a_file_system_that_is_read_only(tmp_path, monkeypatch):
+    """It is read and given; nothing is written, not even a lock."""
+    path = tmp_path / "a.h5"
+    killed_at_the_very_end(path, {"psi_n": [1.0, 2.0]})
+    names = {p.name for p in tmp_path.iterdir()}
+    read_only(monkeypatch)
+    assert sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path).complete
+    with pytest.raises(DataError, match="something else"):
+        sweep(MODEL, {"psi_n": [1.0, 3.0]}, "tau_mem", path=path)
+    with pytest.raises(DataError, match="may not be written"):
+        sweep(MODEL, {"psi_n": [1.0, 3.0]}, "tau_mem", path=tmp_path / "b.h5")
+    assert {p.name for p in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize("command", ["phase-diagram", "scaling"])
+def test_a_command_gives_a_complete_file_that_is_read_only(tmp_path, monkeypatch, command):
+    path = tmp_path / "a.h5"
+    arguments = [command, "--psi-p", "8", "--points", "3", "--out", str(path), "--json"]
+    arguments += ["--n-points", "2"] if command == "phase-diagram" else ["--psi-n", "4"]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    read_only(monkeypatch)
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["results"] == json.loads(first.stdout)["results"]
+    other = CliRunner().invoke(app, [*arguments, "--overwrite", "--t", "0.2"])
+    assert other.exit_code == 2
+    assert "may not be written" in other.stderr
 
 
 def test_two_runs_do_not_share_a_file(tmp_path):
@@ -404,7 +458,7 @@ def test_overwriting_leaves_a_sweep_alone_that_is_under_way(tmp_path):
 
 
 @pytest.mark.parametrize("meanwhile", ["same", "other"])
-def test_a_file_that_appears_before_the_journal_is_locked(tmp_path, monkeypatch, meanwhile):
+def test_a_file_that_appears_before_the_ledger_is_locked(tmp_path, monkeypatch, meanwhile):
     """The same work is read, nothing is computed; other work is refused and left alone."""
     path, over = tmp_path / "a.h5", {"psi_n": [1.0, 2.0]}
 
@@ -444,7 +498,7 @@ def test_a_file_that_appears_during_the_work_is_not_replaced(tmp_path):
 
 
 def test_the_longest_names(tmp_path):
-    """What the file system takes is written: 255 bytes less those of the journal's ending."""
+    """What the file system takes is written: 255 bytes, with a short name for the ledger."""
     path = tmp_path / f"{'a' * 245}.h5"
     assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
     assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
@@ -455,3 +509,29 @@ def test_paths_that_cannot_be_written_are_refused_before_the_work(tmp_path, monk
     monkeypatch.setattr("dmft_rf.campaign.work", None)
     with pytest.raises(DataError):
         sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=tmp_path / name)
+
+
+def test_a_flipped_bit_in_the_unfinished_work_costs_a_point_at_most(tmp_path):
+    """The rest is taken up, and the completed file is that of an undisturbed run."""
+    path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
+    ledger = tmp_path / "a.h5.points"
+    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
+
+    def interrupt(done, total):
+        if done == 24:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=interrupt)
+    whole = ledger.read_bytes()
+    rng = random.Random(11)
+    counts = []
+    for _ in range(3):
+        content = bytearray(whole)
+        content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        ledger.write_bytes(content)
+        counts.clear()
+        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
+        assert counts[0] >= 23
+        assert contents(path) == contents(plain)
+        path.unlink()

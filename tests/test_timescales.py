@@ -109,7 +109,7 @@ class TestDefinitions:
         tau, step = np.geomspace(0.1, 1e4, 8), 1e-4
         up = solution.learning_curves(tau * (1 + step)).score_error
         down = solution.learning_curves(tau * (1 - step)).score_error
-        slope = score_error_slope(solution.nodes, tau, GradientFlow())
+        slope = score_error_slope(solution.nodes, tau, GradientFlow()).value
         # central differences: third derivative in log tau, and rounding over the step
         size = np.abs(tau * slope) + solution.learning_curves(tau).score_error
         assert np.all(np.abs((up - down) / (2 * step) - tau * slope) < 1e-7 * size)

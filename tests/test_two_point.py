@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from plain import REFERENCE, network, reference_model, two_point
 
-import dmft_rf.nodes as nodes_module
+import dmft_rf.closed_nodes as nodes_module
 from dmft_rf import Covariance, ScoreModel, resolvent, solve, spectrum
 from dmft_rf.kernels.two_point import ANY, MIRRORED, SYMMETRIC, assemble
 from dmft_rf.stieltjes import Resolvent, fixed_point_weights

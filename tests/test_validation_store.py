@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from dmft_rf import DataError, ScoreModel, __version__
+from dmft_rf._output import replacing_hdf5
 from tests import sweeping
 from tests.sweeping import limited
 from validation import runner
@@ -202,7 +203,7 @@ def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
         with h5py.File(path, "w") as file:
             file["x"] = 1.0
     else:
-        with h5py.File(path, "a") as file:
+        with replacing_hdf5(path, overwrite=True, start=path) as file:
             file.attrs["validation_schema"] = 99
     before = path.read_bytes()
     with pytest.raises(DataError, match=r"results\.h5"):

@@ -22,7 +22,9 @@ def _parser() -> argparse.ArgumentParser:
         "wrong usage or unusable files.",
     )
     parser.add_argument(
-        "command", nargs="*", help="golden check | golden renew | networks | benchmark (own --help)"
+        "command",
+        nargs="*",
+        help="golden check | golden renew | networks | benchmark | attack (own --help)",
     )
     parser.add_argument(
         "--profile", choices=("quick", "paper"), default="quick",
@@ -62,6 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
         from validation.benchmark.command import main as benchmark
 
         return benchmark(given[1:])
+    if given[:1] == ["attack"]:
+        from validation.attack import main as attack
+
+        return attack(given[1:])
     options = _parser().parse_args(given)
     try:
         with recognized():

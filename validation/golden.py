@@ -32,6 +32,7 @@ from dmft_rf import (
     solve,
     timescales,
 )
+from dmft_rf._hdf5 import DAMAGE, opened
 from dmft_rf._interrupt import held_back
 from dmft_rf._output import replacing_hdf5
 from dmft_rf.store import git_commit
@@ -181,7 +182,7 @@ def renew(path: Path = FILE) -> int:
 
 @held_back()
 def _write(path: Path, found: dict[str, Array]) -> None:
-    with replacing_hdf5(path, overwrite=True, libver="latest") as file:
+    with replacing_hdf5(path, overwrite=True) as file:
         file.attrs[_MARK] = 1
         file.attrs["package_version"], file.attrs["git_commit"] = __version__, git_commit()
         for name, array in found.items():
@@ -193,7 +194,7 @@ def read(path: Path = FILE) -> dict[str, dict[str, Array]]:
     """Golden values by model and quantity."""
     out: dict[str, dict[str, Array]] = {}
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as (file, _):
             if _MARK not in file.attrs:
                 raise DataError(f"{path}: holds no golden values")
             for model, group in file.items():
@@ -204,6 +205,6 @@ def read(path: Path = FILE) -> dict[str, dict[str, Array]]:
                         found[name] = np.asarray(item[()])
 
                 group.visititems(visit)
-    except OSError as error:
+    except DAMAGE as error:
         raise DataError(f"{path}: is missing or unreadable ({error})") from error
     return out

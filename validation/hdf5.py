@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from dmft_rf import DataError
-
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError)
+from dmft_rf import _hdf5 as sealed
 
 
 @contextlib.contextmanager
@@ -35,8 +32,7 @@ def opened(path: Path, mark: str, schema: int, otherwise: str) -> Iterator[Any]:
         truncated or damaged.
     """
     try:
-        # without HDF5's lock, which would stop a writer: files are replaced, never changed
-        with h5py.File(path, "r", locking=False) as file:
+        with sealed.opened(path) as (file, _):
             if mark not in file.attrs:
                 raise DataError(f"{path}: {otherwise}; it is left alone")
             if not 1 <= int(file.attrs[mark]) <= schema:
@@ -44,11 +40,17 @@ def opened(path: Path, mark: str, schema: int, otherwise: str) -> Iterator[Any]:
                     f"{path}: has schema {int(file.attrs[mark])}, this version reads {schema}"
                 )
             yield file
+    except sealed.DamagedError as error:
+        raise _damaged(path, error) from error
     except DataError:
         raise
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: is truncated, damaged or no HDF5 file ({reason}); it is left alone, move it "
-            "away or choose another output folder"
-        ) from error
+    except sealed.DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
+    return DataError(
+        f"{path}: is truncated, damaged or no HDF5 file ({reason}); it is left alone, move it away "
+        "or choose another output folder"
+    )

@@ -40,9 +40,10 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-import dmft_rf.nodes
+import dmft_rf.closed_nodes
 from dmft_rf import Mixture, ScoreModel
 from dmft_rf.coefficients import Coefficients
+from dmft_rf.estimate import ROUNDING
 from dmft_rf.grouped_nodes import GroupedNodes
 from dmft_rf.groups import SampleGroups
 from dmft_rf.kernels import grouped_pairs, two_point
@@ -118,7 +119,7 @@ def _replaced(kernel: Assemble | None) -> Iterator[None]:
     if kernel is None:
         yield
         return
-    with mock.patch.object(dmft_rf.nodes, "assemble", kernel):
+    with mock.patch.object(dmft_rf.closed_nodes, "assemble", kernel):
         yield
 
 
@@ -227,6 +228,10 @@ def _class_b(model: ScoreModel, factor: float) -> ScoreModel:
     return mutant
 
 
+def _exact(mass: float, train_limit: float) -> Exact:
+    return Exact(mass, 1.0 - train_limit, train_limit, ROUNDING)
+
+
 @contextmanager
 def _label_term(factor: float) -> Iterator[None]:
     """c tau (1 - 1/E) off by the factor at the nodes, and in the exact values they are held to."""
@@ -243,7 +248,7 @@ def _label_term(factor: float) -> Iterator[None]:
         scatter = float(weight @ (g.covariances @ g.weights + g.noise)) / g.par[1]
         own = (factor - 1.0) * float(weight @ (1.0 - 1.0 / nodes.law.at_zero[1]))
         mass = found.mass + (factor - 1.0) * float(g.par[0]) * scatter
-        return Exact(mass, found.inverse + own, found.train_limit - own)
+        return _exact(mass, found.train_limit - own)
 
     with (
         mock.patch.object(GroupedNodes, "S_VV", property(S_VV)),
@@ -260,7 +265,7 @@ def _label_sizes(_: float) -> Iterator[None]:
     def exact(nodes: GroupedNodes) -> Exact:
         found = right.func(nodes)
         more = float(nodes.groups.count @ nodes.groups.sizes) - 1.0
-        return Exact(found.mass, found.inverse + more, found.train_limit - more)
+        return _exact(found.mass, found.train_limit - more)
 
     with mock.patch.object(GroupedNodes, "exact", property(exact)):
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from dmft_rf import (
     resolvent,
     solve,
 )
+from dmft_rf._arithmetic import lazy
 from validation.cases import Case
 
 Array = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Prediction:
             return curves.empirical_error * curves.model.Delta_t
         return np.asarray(getattr(curves, name))
 
-    @cached_property
+    @lazy
     def cdf(self) -> tuple[Array, Array]:
         """Points lambda and the continuous part of the law's distribution function there."""
         from numpy.polynomial.legendre import leggauss

@@ -6,6 +6,7 @@ so that help is quick.
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -28,9 +29,11 @@ from dmft_rf.cli._options import (
 __all__ = ["app", "main"]
 
 _EPILOG = (
-    "Exit codes: 0 done; 1 a solver did not reach its tolerance; 2 a wrong value, with one line "
-    "on stderr that names it and what is allowed; 130 interrupted. With --json, stdout is one "
-    'JSON document: infinity is the string "inf", what is not defined is null.'
+    "Exit codes: 0 done, also where the reader of stdout has left; 1 a solver did not reach its "
+    "tolerance; 2 a wrong value, or a file or stdout that cannot be read or written, with one line "
+    "on stderr that names it and what is allowed; 70 a fault of the program; 130 interrupted. With "
+    '--json, stdout is one JSON document: infinity is the string "inf", what is not defined is '
+    "null."
 )
 _MODEL = (
     "Without options the model is that of Fig. 4 of arXiv:2505.17638: t = 0.01, psi_p = 64, "
@@ -152,4 +155,6 @@ def pencil(source: PencilOptions, output: OutputOptions) -> None:
 
 def main() -> None:
     """Run the command line."""
+    # other packages' logs, of matplotlib's settings for one, are no lines of the command
+    logging.getLogger().addHandler(logging.NullHandler())
     app()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
-from dmft_rf.cli._finish import MEANING, REAL_DATA, finish
+from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, finish
 from dmft_rf.cli._options import (
     ModelOptions,
     OutputOptions,
@@ -38,9 +38,10 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
     """Bulks, edges, masses and atom of the spectrum of U."""
     output.check(options.data)
     start = time.perf_counter()
-    model, divisor = options.build()
+    stated = options.build()
+    model = stated.model
     law = dmft_rf.spectrum(model)
-    report = begin("spectrum", model, divisor)
+    report = begin("spectrum", stated)
     accuracy(report, law.mass_error, None)
     report.header[-1] = (
         "accuracy",
@@ -98,16 +99,18 @@ def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) 
     start = time.perf_counter()
     rule = training.build()
     tau = None if training.tau is None else np.array(numbers("--tau", training.tau))
-    model, divisor = options.build()
+    stated = options.build()
+    model = stated.model
     solution = dmft_rf.solve(model, options.rtol)
     automatic = tau is None
     if tau is None:
         tau = automatic_times(solution, rule)
     result = solution.learning_curves(tau, rule)
-    report = begin("curves", model, divisor)
+    report = begin("curves", stated)
     described = describe_rule(rule)
-    values = ", ".join(f"{k.removeprefix('rule_')} = {v:g}" for k, v in described.items()
-                       if k != "rule")  # fmt: skip
+    values = ", ".join(
+        f"{k.removeprefix('rule_')} = {v:g}" for k, v in described.items() if k != "rule"
+    )
     report.header.append(("rule", f"{training.rule}, {values}"))
     report.document["rule"] = described
     accuracy(report, result.relative_error, options.rtol)
@@ -124,9 +127,10 @@ def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) 
             f"{shown.size} of {tau.size} times shown; --json and --out give all of them."
         )
     report.notes.append(
-        "Losses per dimension; score error = (1/d) E|s_A - s*|^2 against the exact score of "
-        f"Gaussian data, whose test loss is {model.floor:.8g}."
+        "Losses per dimension; gap = L_test - L_train; score error = (1/d) E|s_A - s*|^2 against "
+        f"the exact score of Gaussian data, whose test loss is {model.floor:.8g}. {TAU}"
     )
+    report.notes += about_data(stated.data)
     report.document["results"] = {
         **{name: getattr(result, name) for name in (*columns, "empirical_error", "weight_norm")},
         "error": result.error,
@@ -191,11 +195,12 @@ def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions
     start = time.perf_counter()
     if run.dimension is not None and run.learning_rate is None:
         raise ModelError(f"--dimension is {run.dimension!r}, but --learning-rate is not given")
-    model, divisor = options.build()
+    stated = options.build()
+    model = stated.model
     steps = _steps(run, model)
     solution = dmft_rf.solve(model, options.rtol)
     times = dmft_rf.timescales(solution)
-    report = begin("timescales", model, divisor)
+    report = begin("timescales", stated)
     accuracy(report, solution.error_estimate, options.rtol)
     values = {
         f.name: float(getattr(times, f.name)) for f in fields(times) if f.name != "definitions"
@@ -209,7 +214,7 @@ def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions
             row[2:2] = [number(x, 4) for x in steps(value)] if name.startswith("tau_") else ["", ""]
         rows.append(row)
     report.tables.append(Table(columns, rows, text_columns=frozenset({0, len(columns) - 1})))
-    report.notes.append(MEANING)
+    report.notes.append(f"{TAU} {OVERFITTING}")
     if steps is not None:
         report.notes.append(
             f"Steps of gradient descent with learning rate {run.learning_rate:g} on the loss "
@@ -221,8 +226,7 @@ def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions
             for name, value in values.items()
             if name.startswith("tau_")
         }
-    if model.covariance.dimension is not None:
-        report.notes.append(REAL_DATA)
+    report.notes += about_data(stated.data)
     report.document["results"] = values
     report.document["definitions"] = times.definitions
     from dmft_rf.plotting import plot_timescales
@@ -241,8 +245,14 @@ def _steps(run: RealRunOptions, model: ScoreModel) -> Callable[[float], tuple[fl
             f"--learning-rate is {run.learning_rate!r}; steps also need --dimension, the d of the "
             "data, where --data does not give it"
         )
-    from dmft_rf.units import time_from_steps
+    from dmft_rf.units import steps_from_time
 
-    paper = float(time_from_steps(1.0, run.learning_rate, d))
-    plain = float(time_from_steps(1.0, run.learning_rate, d, model.psi_p))
-    return lambda tau: (tau / paper, tau / plain)
+    eta = run.learning_rate
+    steps_from_time(1.0, eta, d)  # refuses what is wrong before the work
+
+    def steps(tau: float) -> tuple[float, float]:
+        if math.isnan(tau):
+            return math.nan, math.nan
+        return float(steps_from_time(tau, eta, d)), float(steps_from_time(tau, eta, d, model.psi_p))
+
+    return steps

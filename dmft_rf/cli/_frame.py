@@ -1,26 +1,88 @@
-"""How a command ends: one line on stderr and an exit code, never a traceback for a wrong value."""
+"""How a command ends: one line on stderr and an exit code, never a traceback."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from dmft_rf._interrupt import recognized
+from dmft_rf._text import one_line
 from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError
 
-WRONG_VALUE, NOT_CONVERGED, INTERRUPTED = 2, 1, 130
+WRONG_VALUE, NOT_CONVERGED, BROKEN, INTERRUPTED = 2, 1, 70, 130
+_REPORT = "please report it with this command line. DMFT_RF_DEBUG=1 shows where it happened"
 
 
 def say(kind: str, message: object) -> None:
-    """Write one line to stderr."""
-    typer.echo(f"{kind}: {' '.join(str(message).split())}", err=True)
+    """Write one line to stderr, without anything that a terminal would obey."""
+    _tell(one_line(f"{kind}: {message}"))
+
+
+def _tell(text: str) -> None:
+    if sys.stderr is None:  # closed
+        return
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:  # nobody reads; the exit code is all that is left
+        _give_up(sys.stderr)
+
+
+def put(text: str) -> None:
+    """Write to stdout what a command has found.
+
+    A reader who has left (``| head -1``) has what he wanted: that is no error.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written: a full disk.
+    """
+    if sys.stdout is None:  # closed, which `OutputOptions.check` has allowed
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up(sys.stdout)
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise DataError(_unwritten(error)) from None
+
+
+def _unwritten(error: OSError) -> str:
+    return f"standard output cannot be written ({error.strerror})"
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """Let what was not written go nowhere; Python would try again at its end, and exit with 120."""
+    if stream is None:
+        return
+    with contextlib.suppress(OSError, ValueError):  # no file behind it: a test, a notebook
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def prepare_streams() -> None:
+    """Let stdout take every character, and files of ours not the place of a closed stream."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    # "strict" would be an error where the terminal has no such character
+    if getattr(sys.stdout, "errors", None) in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def one_blas_thread(data: str | None) -> None:
@@ -40,18 +102,26 @@ def one_blas_thread(data: str | None) -> None:
 
 @contextlib.contextmanager
 def reporting(data: str | None) -> Iterator[None]:
-    """Turn the package's errors into a line and an exit code, its warnings into lines.
+    """Turn every error into a line and an exit code, the package's warnings into lines.
 
-    ``data`` is what the command reads.
+    ``data`` is what the command reads. Warnings of other packages are for programmers: with
+    DMFT_RF_DEBUG they are lines too, and an error of the program shows where it happened.
     """
     try:
         one_blas_thread(data)
         with recognized(), warnings.catch_warnings():
             # imported here, since it brings numpy, which --help does not need
+            from dmft_rf._paths import check_working_folder
             from dmft_rf.covariance import SampleSizeWarning
 
+            check_working_folder()
+
+            def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+                if _debugging() or issubclass(category, SampleSizeWarning):
+                    say("warning", message)
+
             warnings.simplefilter("always", SampleSizeWarning)
-            warnings.showwarning = _show
+            warnings.showwarning = show
             yield
     except (ModelError, DataError) as error:
         say("error", error)
@@ -63,12 +133,29 @@ def reporting(data: str | None) -> Iterator[None]:
         say("error", f"{error}; the same command with --out completes what is missing")
         raise typer.Exit(NOT_CONVERGED) from None
     except KeyboardInterrupt as error:
-        say("error", f"interrupted, {error or 'nothing was written'}")
+        say("error", f"interrupted, {str(error) or 'nothing was written'}")
         raise typer.Exit(INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        _report(error)
+        raise typer.Exit(BROKEN) from None
 
 
-def _show(message: Any, *_: Any, **__: Any) -> None:
-    say("warning", message)
+def _debugging() -> bool:
+    return bool(os.environ.get("DMFT_RF_DEBUG"))
+
+
+def _report(error: Exception) -> None:
+    """Say kind, text and place of an error of the program."""
+    if _debugging():
+        traceback.print_exception(error)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    places = traceback.extract_tb(error.__traceback__)
+    ours = [p for p in places if f"{os.sep}dmft_rf{os.sep}" in p.filename] or places
+    if ours:
+        text += f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})"
+    say("error", f"internal error: {text}; {_REPORT}")
 
 
 class OneLineErrors(TyperGroup):
@@ -76,21 +163,31 @@ class OneLineErrors(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line; usage errors exit with 2."""
+        prepare_streams()
         if not kwargs.get("standalone_mode", True):
             return super().main(*args, **kwargs)
         kwargs["standalone_mode"] = False
+        stdout = sys.stdout
         try:
             code = super().main(*args, **kwargs)
         except typer.Abort:
             say("error", "interrupted")
             sys.exit(INTERRUPTED)
+        except SystemExit:  # by click: the reader of the help has left
+            _give_up(stdout)
+            sys.exit(0)
+        except OSError as error:  # of help and version; commands have dealt with theirs
+            _give_up(stdout)
+            say("error", _unwritten(error))
+            sys.exit(WRONG_VALUE)
         except Exception as error:
             # click's own exceptions; typer brings a copy of click in some versions and depends
             # on it in others, and the class is known by what it can do
             if not hasattr(error, "format_message"):
-                raise
+                _report(error)
+                sys.exit(BROKEN)
             if type(error).__name__ == "NoArgsIsHelpError":
-                typer.echo(error.format_message(), err=True)
+                _tell(error.format_message())
             else:
                 say("error", error.format_message())
             sys.exit(WRONG_VALUE)

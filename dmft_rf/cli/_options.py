@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -21,21 +23,32 @@ if TYPE_CHECKING:
 Option = typer.Option
 
 
-def _number(text: str) -> float:
+def _number(text: str | float) -> float:
     """Parse a number; the message names what was given."""
+    return _parsed(float, text, "a number")
+
+
+def _integer(text: str | int) -> int:
+    return _parsed(int, text, "an integer")
+
+
+def _parsed(kind: Callable[[Any], Any], text: Any, what: str) -> Any:
+    """``kind(text)``, but for what Python allows besides: other scripts' digits, underscores.
+
+    A default comes here too, as the number that it is.
+    """
     try:
-        return float(text)
+        if isinstance(text, str) and (not text.isascii() or "_" in text):
+            raise ValueError
+        return kind(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
+        from dmft_rf._convert import shown
+
+        raise typer.BadParameter(f"{shown(text)} is not {what}") from None
 
 
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not an integer") from None
-
-
+# samples per dimension where no data say how many there are
+_PSI_N = 8.0
 # what reads a number, and its name in the help
 _FLOAT: dict[str, Any] = {"parser": _number, "metavar": "NUMBER"}
 _INT: dict[str, Any] = {"parser": _integer, "metavar": "INTEGER"}
@@ -73,6 +86,35 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """The model of a command, and where it is from.
+
+    Attributes
+    ----------
+    model : ScoreModel
+    divisor : float or None
+        By what the eigenvalues of the data were divided.
+    psi_n_source : str
+        "option", "data" (the n/d of the file) or "default".
+    data : str or None
+        What --data named.
+    """
+
+    model: ScoreModel
+    divisor: float | None
+    psi_n_source: str
+    data: str | None = None
+
+    @property
+    def psi_n_of_data(self) -> float | None:
+        """Samples per dimension of the file."""
+        c = self.model.covariance
+        if self.data is None or c.samples is None or c.dimension is None:
+            return None
+        return c.samples / c.dimension
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """The model and the accuracy."""
 
@@ -85,9 +127,13 @@ class ModelOptions:
         Option("--psi-p", help="Features per dimension p/d, > 0.", **_FLOAT),
     ] = 64.0
     psi_n: Annotated[
-        float,
-        Option("--psi-n", help="Samples per dimension n/d, > 0.", **_FLOAT),
-    ] = 8.0
+        float | None,
+        Option(
+            "--psi-n",
+            help=f"Samples per dimension n/d, > 0; by default that of --data, else {_PSI_N:g}.",
+            **_FLOAT,
+        ),
+    ] = None
     activation: Annotated[
         str,
         Option("--activation", help="tanh, relu, erf, sigmoid, softplus, gelu or linear."),
@@ -133,6 +179,23 @@ class ModelOptions:
         str | None,
         Option("--dataset", metavar="NAME", help="Which array of an .npz or .h5 file."),
     ] = None
+    header: Annotated[
+        bool | None,
+        Option(
+            "--header/--no-header",
+            help="Whether the first line of a .csv or .txt file is a header; found out by default.",
+            show_default=False,
+        ),
+    ] = None
+    leave_out: Annotated[
+        str | None,
+        Option(
+            "--leave-out",
+            metavar="COLUMNS",
+            help="Columns of --data that are no features, such as labels, counted from 1, or from "
+            "the end, as 1,-1; none if all are. By default what looks like one is refused.",
+        ),
+    ] = None
     normalize: Annotated[
         bool | None,
         Option(
@@ -166,28 +229,35 @@ class ModelOptions:
 
     def check(self) -> ScoreModel:
         """Return the model without its covariance: what is wrong here needs no data to be read."""
+        from dmft_rf._convert import number
         from dmft_rf.model import ScoreModel
 
-        model = ScoreModel(
-            self.t, self.psi_p, self.psi_n, self.activation, noise_draws=self.noise_draws
-        )
-        if not 1e-13 <= self.rtol <= 1e-2:
-            raise ModelError(f"rtol is {self.rtol!r}; it must be between 1e-13 and 0.01")
-        return model
+        psi_n = _PSI_N if self.psi_n is None else self.psi_n
+        number(self.rtol, "rtol", least=1e-13, most=1e-2)
+        return ScoreModel(self.t, self.psi_p, psi_n, self.activation, noise_draws=self.noise_draws)
 
-    def build(self) -> tuple[ScoreModel, float | None]:
-        """Return the model, and by what the eigenvalues of the data were divided."""
+    def build(self) -> Stated:
+        """Return the model, with the covariance and, unless told otherwise, the n/d of the data."""
         model = self.check()
-        covariance, divisor = self._covariance()
-        return model if covariance is None else model.replace(covariance=covariance), divisor
+        law, divisor = self._covariance()
+        if law is None:
+            return Stated(model, divisor, "default" if self.psi_n is None else "option")
+        model = model.replace(covariance=law)
+        if self.data is None or self.psi_n is not None:
+            return Stated(model, divisor, "default" if self.psi_n is None else "option", self.data)
+        assert law.samples is not None
+        assert law.dimension is not None
+        model = model.replace(psi_n=law.samples / law.dimension)
+        return Stated(model, divisor, "data", self.data)
 
     def _covariance(self) -> tuple[Covariance | None, float | None]:
         from dmft_rf.covariance import Covariance
 
         if self.data is None:
-            for name in ("dataset", "normalize", "center"):
+            for name in ("dataset", "header", "leave_out", "normalize", "center"):
                 if getattr(self, name) is not None:
-                    raise ModelError(f"--{name} is an option of --data, which is not given")
+                    flag = f"--{name.replace('_', '-')}"
+                    raise ModelError(f"{flag} is an option of --data, which is not given")
             if self.power_law is not None:
                 if self.eigenvalues is not None or self.weights is not None:
                     raise ModelError("--power-law and --eigenvalues exclude one another")
@@ -210,7 +280,13 @@ class ModelOptions:
                 )
         from dmft_rf.data import read_covariance
 
-        law = read_covariance(self.data, center=self.center is not False, dataset=self.dataset)
+        law = read_covariance(
+            self.data,
+            center=self.center is not False,
+            dataset=self.dataset,
+            header=self.header,
+            leave_out=None if self.leave_out is None else _columns(self.leave_out),
+        )
         if self.normalize is False:
             return law, None
         return law.normalized(), law.mean
@@ -224,37 +300,64 @@ class OutputOptions:
         Path | None, Option("--out", metavar="FILE", help="HDF5 file (.h5) to write.")
     ] = None
     plot: Annotated[
-        Path | None, Option("--plot", metavar="FILE", help="Picture to write, .png or .pdf.")
+        Path | None,
+        Option(
+            "--plot",
+            metavar="FILE",
+            help="Picture to write, .png or .pdf; one that is there is made anew.",
+        ),
     ] = None
     json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False
     overwrite: Annotated[
-        bool, Option("--overwrite", help="Replace files of --out and --plot that exist.")
+        bool,
+        Option("--overwrite", help="Replace a file of --out, or behind a link of --plot."),
     ] = False
 
     def check(self, data: str | None, *, resumed: bool = False) -> None:
-        """Raise DataError for a file that could not be written; called before the work.
+        """Raise DataError for what could not be written; called before the work.
 
         A file of --out that is ``resumed`` may be that of a sweep: which one is found out later.
         """
         from dmft_rf._output import check_output
+        from dmft_rf._paths import path_of, same_file
         from dmft_rf.plotting import ENDINGS
 
+        if sys.stdout is None and self.out is None and self.plot is None:
+            raise DataError(
+                "standard output is closed, and neither --out nor --plot is given: the result "
+                "would be lost"
+            )
         for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
             if path is None:
                 continue
-            begun = resumed and path == self.out and _is_sweep(path)
-            check_output(path, overwrite=self.overwrite or begun, endings=endings)
-            if data is not None and path.resolve() == Path(data).resolve():
+            begun = _sweep_in(path) if resumed and path == self.out else None
+            if begun != "complete":  # which is only read, wherever it is
+                replaced = self.replaces(path) or begun is not None
+                check_output(path, overwrite=replaced, endings=endings)
+            if data is not None and same_file(path, path_of(data, "--data")):
                 raise DataError(f"{path}: is the file of --data and is not overwritten")
+        if self.plot is not None:
+            from dmft_rf._drawing import load_matplotlib
+
+            load_matplotlib()
+
+    def replaces(self, path: Path) -> bool:
+        """Whether a file may be replaced: a picture that is no link; all with --overwrite."""
+        picture = path == self.plot and os.path.isfile(path) and not os.path.islink(path)
+        return self.overwrite or picture
 
 
-def _is_sweep(path: Path) -> bool:
+def _sweep_in(path: Path) -> str | None:
+    """What the file holds of a sweep: "complete", "begun" or None for nothing."""
     from dmft_rf.store import load
 
     try:
-        return any(run.kind == "sweep" for run in load(path).values())
+        sweeps = [run for run in load(path).values() if run.kind == "sweep"]
     except DataError:
-        return False
+        return None
+    if not sweeps:
+        return None
+    return "complete" if all(run.attributes.get("complete") for run in sweeps) else "begun"
 
 
 @dataclass(frozen=True)
@@ -296,7 +399,8 @@ class RuleOptions:
         ),
     ] = None
     momentum: Annotated[
-        float | None, Option("--momentum", help="heavy-ball: beta in [0, 1); default 0.9.")
+        float | None,
+        Option("--momentum", help="heavy-ball: beta in [0, 1); default 0.9.", **_FLOAT),
     ] = None
     decay_time: Annotated[
         float | None,
@@ -471,9 +575,23 @@ class SweepOptions:
     ] = 11
 
 
+def _columns(text: str) -> list[int]:
+    """Return the column numbers of --leave-out."""
+    try:
+        return [] if text.strip() == "none" else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ModelError(
+            f"--leave-out is {text!r}; it must be column numbers separated by commas, or none"
+        ) from None
+
+
 def numbers(name: str, text: str) -> list[float]:
     """Return the numbers of a list separated by commas."""
+    from dmft_rf._convert import shown
+
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ModelError(f"{name} is {text!r}; it must be numbers separated by commas") from None
+        return [_number(part) for part in text.split(",")]
+    except typer.BadParameter:
+        raise ModelError(
+            f"{name} is {shown(text)}; it must be numbers separated by commas"
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from dmft_rf._text import plain
 from dmft_rf._version import __version__
 from dmft_rf.cli._finish import finish
 from dmft_rf.cli._options import OutputOptions, PencilOptions
@@ -41,7 +42,7 @@ def pencil(options: PencilOptions, output: OutputOptions) -> None:
         "grid": grid,
         "density": law.density(grid),
     }
-    title = f"Spectrum of the pencil {options.file.name}"
+    title = f"Spectrum of the pencil {plain(options.file.name)}"
     finish(report, output, start, lambda: plot_pencil(law, title), {"pencil": law}, None)
 
 
@@ -51,7 +52,7 @@ def _begin(options: PencilOptions, stated: PencilFile, law: PencilSpectrum) -> R
         {
             "command": "pencil",
             "package_version": __version__,
-            "file": str(options.file),
+            "file": plain(str(options.file)),
             "parameters": stated.values,
             "blocks": pencil.blocks,
             "unknowns": [str(pencil.dyson.unknowns[n]) for n in pencil.dyson.minimal],
@@ -65,7 +66,7 @@ def _begin(options: PencilOptions, stated: PencilFile, law: PencilSpectrum) -> R
         }
     )
     values = ", ".join(f"{name} = {value:g}" for name, value in stated.values.items())
-    report.header.append(("pencil", f"{options.file.name}: {len(pencil.blocks)} blocks"))
+    report.header.append(("pencil", f"{plain(options.file.name)}: {len(pencil.blocks)} blocks"))
     if values:
         report.header.append(("parameters", values))
     report.header.append(

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
-from dmft_rf.cli._finish import MEANING, REAL_DATA, show
+from dmft_rf.cli._finish import TAU, about_data, show
 from dmft_rf.cli._frame import say
 from dmft_rf.cli._options import MapModelOptions, OutputOptions, PlaneOptions, RunOptions
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
-from dmft_rf.phases import DEFINITIONS, PhaseDiagram, summary
+from dmft_rf.phases import PhaseDiagram, summary
 
 _OTHER = {"n-p": "psi_p", "n-t": "t", "n-tau": "tau"}
 _RANGES = {"psi_p": (1.0, 256.0, 64), "t": (0.003, 1.0, 64), "tau": (1.0, 1e7, 200)}
@@ -30,10 +30,10 @@ def phase_diagram(
     start = time.perf_counter()
     options.check()
     other, axes = _axes(plane)
-    model, divisor = options.build()
+    stated = options.build()
     with computing(run) as where, progress("phase diagram") as advance, keeping(output.out):
         diagram = dmft_rf.phase_diagram(
-            model,
+            stated.model,
             axes,
             level=plane.level,
             multiple=plane.multiple,
@@ -41,14 +41,14 @@ def phase_diagram(
             path=output.out,
             overwrite=output.overwrite,
             progress=advance,
-            extra={"eigenvalues_divided_by": divisor},
+            extra={"eigenvalues_divided_by": stated.divisor},
             **where,
         )
     for what, message in list(diagram.failures.items())[:5]:
         say("warning", f"{what} could not be computed: {message}")
     if len(diagram.failures) > 5:
         say("warning", f"{len(diagram.failures)} points in all could not be computed")
-    report = begin("phase-diagram", model, divisor, swept=("psi_n", other))
+    report = begin("phase-diagram", stated, swept=("psi_n", other))
     accuracy(report, options.rtol, options.rtol)
     report.header[-1] = (
         "accuracy",
@@ -61,17 +61,18 @@ def phase_diagram(
     report.header.append(("plane", f"{text}; {sizes} points, {diagram.tau.size} times"))
     report.header.append(("level", f"g = {plane.level:g}, c = {plane.multiple:g}"))
     shares = summary(diagram)
-    rows = [[name, f"{100 * share:.1f} %", DEFINITIONS[name]] for name, share in shares.items()]
+    definitions = diagram.definitions
+    rows = [[name, f"{100 * share:.1f} %", definitions[name]] for name, share in shares.items()]
     report.tables.append(
         Table(["region", "of the points", "definition"], rows, text_columns=frozenset({0, 2}))
     )
     report.tables.append(_boundary_table(diagram))
-    report.notes.append(f"{DEFINITIONS['relative_gap']}.")
-    for name in diagram.boundaries:
-        report.notes.append(f"{name}: {DEFINITIONS[name]}.")
-    report.notes.append(MEANING)
-    if model.covariance.dimension is not None:
-        report.notes.append(REAL_DATA)
+    report.notes.append(f"{definitions['relative_gap']}.")
+    # tau_gen is in the table, or in the definition of what is
+    terms = dict.fromkeys((*diagram.boundaries, "tau_gen"))
+    report.notes.append("\n".join(f"{name}: {definitions[name]}." for name in terms))
+    report.notes.append(TAU)
+    report.notes += about_data(stated.data)
     report.document["results"] = {
         "axes": diagram.axes,
         "boundaries": diagram.boundaries,
@@ -85,7 +86,7 @@ def phase_diagram(
         "final_ratio": diagram.ratio[..., -1],
         "failures": diagram.failures,
     }
-    report.document["definitions"] = DEFINITIONS
+    report.document["definitions"] = definitions
     from dmft_rf.phaseplot import plot_phase_diagram
 
     show(report, output, start, lambda: plot_phase_diagram(diagram))

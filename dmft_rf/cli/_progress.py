@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dmft_rf._convert import whole
 from dmft_rf.cli._options import RunOptions
 from dmft_rf.errors import ModelError
+
+_MOST_WORKERS = 1024
 
 
 @contextmanager
 def computing(run: RunOptions) -> Iterator[dict[str, Any]]:
     """Give the arguments ``executor`` and ``workers`` of a sweep."""
     if run.dask is None:
-        if run.workers is not None and run.workers < 1:
-            raise ModelError(f"--workers is {run.workers!r}; it must be an integer >= 1")
+        if run.workers is not None:
+            whole(run.workers, "--workers", most=_MOST_WORKERS)
         yield {"workers": run.workers}
         return
     if run.workers is not None:
@@ -31,7 +34,7 @@ def computing(run: RunOptions) -> Iterator[dict[str, Any]]:
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr if it is a terminal: points, rate, remaining time."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console

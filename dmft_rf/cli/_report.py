@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from dmft_rf import _text
 from dmft_rf._version import __version__
+from dmft_rf.cli._frame import put
+from dmft_rf.cli._options import Stated
 from dmft_rf.model import ScoreModel
 from dmft_rf.store import describe_model
 
 # width where stdout is no terminal: lines that fit a README and a log
 _WIDTH = 100
+_NARROW = 40
 
 
 @dataclass
@@ -52,68 +58,110 @@ class Report:
     def print(self, *, as_json: bool) -> None:
         """Write the report to stdout."""
         if as_json:
-            sys.stdout.write(json.dumps(plain(self.document), indent=2, allow_nan=False) + "\n")
-            return
+            put(json.dumps(plain(self.document), indent=2, allow_nan=False) + "\n")
+        elif sys.stdout is not None:
+            put(self._text())
+
+    def _text(self) -> str:
         from rich import box
         from rich.console import Console
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        console = Console(
-            file=sys.stdout,
-            width=None if sys.stdout.isatty() else _WIDTH,
-            highlight=False,
-            markup=False,
-            emoji=False,
-        )
-        with console.capture() as capture:
-            head = RichTable.grid(padding=(0, 2))
-            for name, text in self.header:
-                head.add_row(Text(name, style="bold"), text)
-            console.print(head)
-            for table in self.tables:
-                console.print()
-                if table.title:
-                    console.print(Text(table.title, style="bold"))
-                drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-                for k, column in enumerate(table.columns):
-                    is_text = k in table.text_columns
-                    drawn.add_column(
-                        column,
-                        justify="left" if is_text else "right",
-                        no_wrap=not is_text,
-                        overflow="fold",
-                    )
-                for row in table.rows:
-                    drawn.add_row(*row)
-                console.print(drawn)
-            for note in self.notes:
-                console.print()
-                console.print(note)
+        page = _Page()
+        # unlike rich's, a width of 0 counts as unknown
+        width = shutil.get_terminal_size((_WIDTH, 24)).columns if page.isatty() else _WIDTH
+        width = max(width, _NARROW)
+        plain_text: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+        console = Console(file=page, width=width, **plain_text)
+        head = RichTable.grid(padding=(0, 2))
+        head.add_column()
+        head.add_column(overflow="fold")
+        for name, text in self.header:
+            head.add_row(Text(name, style="bold"), shown_text(text))
+        console.print(head)
+        for table in self.tables:
+            console.print()
+            if table.title:
+                console.print(Text(shown_text(table.title), style="bold"))
+            drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+            for k, column in enumerate(table.columns):
+                is_text = k in table.text_columns
+                drawn.add_column(
+                    column,
+                    justify="left" if is_text else "right",
+                    no_wrap=not is_text,
+                    overflow="fold",
+                )
+            for row in table.rows:
+                drawn.add_row(*map(shown_text, row))
+            # rich cuts what does not fit: a line too long is better than a wrong number
+            Console(file=page, width=max(width, _least(table)), **plain_text).print(drawn)
+        for note in self.notes:
+            console.print()
+            console.print("\n".join(map(shown_text, note.split("\n"))))
         # rich fills its lines with blanks
-        text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
-        sys.stdout.write(text)
+        return "\n".join(line.rstrip() for line in page.getvalue().split("\n"))
 
 
-def begin(
-    command: str, model: ScoreModel, divisor: float | None, *, swept: Sequence[str] = ()
-) -> Report:
+def _least(table: Table) -> int:
+    """The width that a table needs so that no number is cut; texts can be folded."""
+    columns = zip(table.columns, *table.rows, strict=True)
+    needed = [
+        max(
+            len(word)
+            for cell in cells
+            for word in (cell.split() if k in table.text_columns else [cell]) or [""]
+        )
+        for k, cells in enumerate(columns)
+    ]
+    return sum(needed) + 3 * len(needed)
+
+
+class _Page(io.StringIO):
+    """A text in memory that rich takes for stdout."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return _encoding()
+
+    def isatty(self) -> bool:
+        return sys.stdout.isatty()
+
+
+def shown_text(text: str) -> str:
+    """One line of text as stdout can show it: nothing to obey, substitutes for what it lacks.
+
+    Made before tables are laid out, so that their columns stay in line.
+    """
+    return _text.plain(text).encode(_encoding(), "backslashreplace").decode(_encoding())
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def begin(command: str, stated: Stated, *, swept: Sequence[str] = ()) -> Report:
     """Return a report that states the model, its covariance and the expected finite-size error."""
-    c = model.covariance
+    model, c = stated.model, stated.model.covariance
     parameters = [
-        f"{name} = {getattr(model, name):g}"
+        f"{name} = {getattr(model, name):.6g}"
         for name in ("t", "psi_p", "psi_n")
         if name not in swept
     ]
+    if stated.psi_n_source == "data" and "psi_n" not in swept:
+        parameters[-1] += " (n/d of the data)"
     text = ", ".join([*parameters, model.activation.name, _noise(model)])  # type: ignore[union-attr]
     report = Report(
         {
             "command": command,
             "package_version": __version__,
             "model": {k: v for k, v in describe_model(model).items() if k not in swept},
+            "psi_n_source": "swept" if "psi_n" in swept else stated.psi_n_source,
+            "psi_n_of_data": stated.psi_n_of_data,
             "covariance": {
                 **c.summary(),
-                "divided_by": divisor,
+                "divided_by": stated.divisor,
                 "d_eff_over_d": c.effective_dimension_ratio,
                 "eigenvalues": c.eigenvalues,
                 "weights": c.weights,
@@ -121,7 +169,9 @@ def begin(
         }
     )
     report.header.append(("model", text))
-    report.header.append(("covariance", _covariance_text(model, divisor)))
+    report.header.append(("covariance", _covariance_text(model, stated.divisor)))
+    if stated.psi_n_of_data is not None and ("psi_n" in swept or stated.psi_n_source != "data"):
+        report.header.append(("samples", _samples_text(stated, "psi_n" in swept)))
     if c.dimension is not None:
         error = c.expected_finite_size_error
         assert error is not None
@@ -141,6 +191,14 @@ def begin(
             )
         )
     return report
+
+
+def _samples_text(stated: Stated, swept: bool) -> str:
+    """How many samples the data have, where the model has another number of them."""
+    n, psi_n = stated.model.covariance.samples, stated.psi_n_of_data
+    if swept:
+        return f"psi_n is swept; the data have n = {n}, psi_n = {psi_n:.6g}"
+    return f"psi_n = {stated.model.psi_n:.6g} as given; the data have n = {n}, psi_n = {psi_n:.6g}"
 
 
 def _noise(model: ScoreModel) -> str:

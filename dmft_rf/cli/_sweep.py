@@ -11,17 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
-from dmft_rf.cli._finish import MEANING, REAL_DATA, show
+from dmft_rf._convert import shown
+from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
 from dmft_rf.cli._options import ModelOptions, OutputOptions, RunOptions, SweepOptions
 from dmft_rf.cli._progress import computing, keeping, progress
-from dmft_rf.cli._report import Table, accuracy, begin, number
+from dmft_rf.cli._report import Report, Table, accuracy, begin, number
+from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ModelError
+from dmft_rf.relaxation import DEFINITIONS
 
 if TYPE_CHECKING:
     from dmft_rf.exponents import Scaling
+    from dmft_rf.model import ScoreModel
 
 
+# of tau_gen: the part of the score error's fall that may be missing
+_LEVEL = 0.1
 _PARAMETERS = {"psi_n": "psi_n", "psi_p": "psi_p", "t": "t", "power-law": "power_law.exponent"}
 
 
@@ -32,50 +38,56 @@ def scaling(
     output.check(options.data, resumed=True)
     start = time.perf_counter()
     options.check()
-    given = (options.data, options.eigenvalues, options.power_law)
-    if sweep.over == "power-law" and given == (None, None, None):
+    _check(options, sweep)
+    if sweep.over == "power-law" and options.power_law is None:
         options = replace(options, power_law=1.0)  # its exponent is swept; --atoms counts
-    values = _sweep_values(options, sweep)
-    model, divisor = options.build()
+    stated = options.build()
+    model = stated.model
+    values = _sweep_values(model, sweep)
+    report = begin("scaling", stated, swept=(sweep.over,))
+    if sweep.over == "power-law":
+        _describe_power_law(report, model, values)
     with computing(run) as where, progress("scaling") as advance, keeping(output.out):
         result = dmft_rf.scaling(
             model,
             _PARAMETERS[sweep.over],
             values,
             rtol=options.rtol,
+            level=_LEVEL,
             path=output.out,
             overwrite=output.overwrite,
             progress=advance,
-            extra={"eigenvalues_divided_by": divisor},
+            extra={"eigenvalues_divided_by": stated.divisor},
             **where,
         )
     for value, message in result.failures.items():
         say("warning", f"{sweep.over} = {value:g} is left out: {message}")
-    report = begin("scaling", model, divisor, swept=(sweep.over,))
     accuracy(report, options.rtol, options.rtol)
     report.header[-1] = ("accuracy", f"every solution reached a relative error of {options.rtol:g}")
-    d = model.covariance.dimension
-    report.tables += [_sweep_table(result, d), _fit_table(result)]
+    report.tables += [_sweep_table(result), _fit_table(result)]
     subjects = {
         "t": "Delta_t = 1 - e^{-2t}",
         "power-law": "e^alpha, alpha the power law's exponent",
     }
     subject = subjects.get(sweep.over, sweep.over)
-    report.notes.append(_summary(result, d))
+    report.notes.append(_summary(result))
+    if (beyond := _beyond(result)) is not None:
+        report.notes.append(beyond)
     report.notes.append(
         f"In brackets and in the second table: exponents d ln Q/d ln P with P = {subject}. The "
         "local exponent is that of exact solutions beside each point; a power law is fitted over "
         f"the widest range in which it changes by less than {2 * result.tolerance:g}, and is "
         "claimed there only. Its error is the scatter of the exact values about a pure power."
     )
-    report.notes.append(MEANING)
-    if d is not None:
-        report.notes.append(REAL_DATA)
+    definitions = {name: DEFINITIONS[name].format(level=_LEVEL) for name in result.quantities}
+    report.notes.append("\n".join(f"{name}: {text}." for name, text in definitions.items()))
+    report.notes.append(f"{TAU} {OVERFITTING}")
+    report.notes += about_data(stated.data)
     report.document["results"] = {
         "parameter": result.parameter,
         "values": result.values,
         "abscissa": result.abscissa,
-        "samples": result.values * d if d is not None and sweep.over == "psi_n" else None,
+        "samples": _samples(result),
         "quantities": result.quantities,
         "local_exponents": result.local_exponents,
         "fits": {name: asdict(fit) for name, fit in result.fits.items()},
@@ -83,32 +95,45 @@ def scaling(
         "tolerance": result.tolerance,
         "failures": result.failures,
     }
+    report.document["definitions"] = definitions
     from dmft_rf.plotting import plot_scaling
 
     show(report, output, start, lambda: plot_scaling(result))
 
 
-def _sweep_values(options: ModelOptions, sweep: SweepOptions) -> NDArray[np.float64]:
+def _check(options: ModelOptions, sweep: SweepOptions) -> None:
+    """Refuse what is wrong before data are read."""
+    if sweep.over not in _PARAMETERS:
+        raise ModelError(
+            f"--over is {shown(sweep.over)}; it must be one of {', '.join(_PARAMETERS)}"
+        )
+    linear = sweep.over == "power-law"
+    for name in ("data", "eigenvalues"):
+        if linear and (value := getattr(options, name)) is not None:
+            raise ModelError(
+                f"--{name} is {shown(value)}, but --over power-law sweeps another covariance; "
+                "--atoms gives the number of its eigenvalues"
+            )
+    for name, end in (("--from", sweep.start), ("--to", sweep.stop)):
+        if end is not None and not (math.isfinite(end) and (end > 0.0 or (end == 0.0 and linear))):
+            allowed = ">= 0" if linear else "> 0"
+            raise ModelError(f"{name} is {end!r}; it must be finite and {allowed}")
+    if not 3 <= sweep.points <= 1000:
+        raise ModelError(f"--points is {shown(sweep.points)}; it must be from 3 to 1000")
+
+
+def _sweep_values(model: ScoreModel, sweep: SweepOptions) -> NDArray[np.float64]:
     defaults = {
-        "psi_n": (options.psi_p / 64.0, options.psi_p / 2.0),
-        "psi_p": (2.0 * options.psi_n, 64.0 * options.psi_n),
+        "psi_n": (model.psi_p / 64.0, model.psi_p / 2.0),
+        "psi_p": (2.0 * model.psi_n, 64.0 * model.psi_n),
         "t": (1e-3, 0.3),
         "power-law": (0.0, 2.0),
     }
-    if sweep.over not in defaults:
-        raise ModelError(f"--over is {sweep.over!r}; it must be one of {', '.join(defaults)}")
     low = defaults[sweep.over][0] if sweep.start is None else sweep.start
     high = defaults[sweep.over][1] if sweep.stop is None else sweep.stop
-    linear = sweep.over == "power-law"
-    for name, value in (("--from", low), ("--to", high)):
-        if not (math.isfinite(value) and (value > 0.0 or (value == 0.0 and linear))):
-            allowed = ">= 0" if linear else "> 0"
-            raise ModelError(f"{name} is {value!r}; it must be finite and {allowed}")
     if not low < high:
         raise ModelError(f"--from is {low!r}; it must be below --to, {high!r}")
-    if not 3 <= sweep.points <= 1000:
-        raise ModelError(f"--points is {sweep.points!r}; it must be from 3 to 1000")
-    if linear:
+    if sweep.over == "power-law":
         return np.linspace(low, high, sweep.points)
     values = np.geomspace(low, high, sweep.points)
     # powers of 2 and the like come out exact in tables
@@ -116,12 +141,53 @@ def _sweep_values(options: ModelOptions, sweep: SweepOptions) -> NDArray[np.floa
     return np.where(np.abs(values - near) < 1e-12 * values, near, values)
 
 
-def _summary(result: Scaling, d: int | None) -> str:
+def _describe_power_law(report: Report, model: ScoreModel, values: NDArray[np.float64]) -> None:
+    """State the swept covariance, in place of one of those that the sweep goes through."""
+    d, mean = model.covariance.dimension, model.covariance.mean
+    assert d is not None
+    first, last = (Covariance.power_law(float(value), d) for value in values[[0, -1]])
+    law = f"power law: {d} eigenvalues proportional to k^-alpha, mean {mean:g}; alpha is swept"
+    size = (
+        f"d_eff = (Tr Sigma)^2/Tr Sigma^2 = {first.effective_dimension:.1f} at alpha = "
+        f"{values[0]:g} and {last.effective_dimension:.1f} at {values[-1]:g}; the limit is reached "
+        "like 1/d_eff"
+    )
+    rows = {"covariance": law, "finite size": size}
+    report.header[:] = [(name, rows.get(name, text)) for name, text in report.header]
+    report.document["covariance"] = {
+        "label": "power law",
+        "atoms": d,
+        "mean": mean,
+        "d": d,
+        "divided_by": None,
+    }
+    for name in ("covariance_label", "d_eff", "expected_finite_size_error"):
+        del report.document["model"][name]
+
+
+def _samples(result: Scaling) -> NDArray[np.float64] | None:
+    """Numbers of samples along a sweep of psi_n, where d is known."""
+    d = result.model.covariance.dimension
+    return result.values * d if d is not None and result.parameter == "psi_n" else None
+
+
+def _beyond(result: Scaling) -> str | None:
+    """What the mark of rows with more samples than the data have means."""
+    n, c = _samples(result), result.model.covariance
+    if n is None or c.samples is None or not n[-1] > c.samples:
+        return None
+    return (
+        f"* more samples than the data have (n = {c.samples}): what the theory says for more data "
+        "of the same covariance."
+    )
+
+
+def _summary(result: Scaling) -> str:
     """Say in a sentence what the sweep did to the times."""
     first, last = result.values[0], result.values[-1]
     text = f"From {result.parameter} = {first:.4g} to {last:.4g}"
-    if d is not None and result.parameter == "psi_n":
-        text += f" (n = {first * d:.0f} to {last * d:.0f} samples)"
+    if (n := _samples(result)) is not None:
+        text += f" (n = {n[0]:.0f} to {n[-1]:.0f} samples)"
     parts = []
     for name in ("tau_gen", "tau_opt", "tau_mem", "window"):
         a, b = result.quantities[name][[0, -1]]
@@ -130,17 +196,21 @@ def _summary(result: Scaling, d: int | None) -> str:
     return f"{text}: {', '.join(parts)}." if parts else f"{text}: the times are not defined."
 
 
-def _sweep_table(result: Scaling, d: int | None) -> Table:
+def _sweep_table(result: Scaling) -> Table:
     """The times along the sweep, each with its local exponent."""
-    shown = ("tau_gen", "tau_opt", "tau_mem", "score_error_min")
-    samples = result.parameter == "psi_n" and d is not None
-    columns = [result.parameter, *(["n"] if samples else []), *shown]
+    quantities = ("tau_gen", "tau_opt", "tau_mem", "score_error_min")
+    samples = _samples(result)
+    known = result.model.covariance.samples or math.inf
+    columns = [result.parameter, *([] if samples is None else ["n"]), *quantities]
     rows = []
     for i, value in enumerate(result.values):
-        row = [number(value, 4), *([f"{value * d:.0f}"] if samples else [])]
+        row = [number(value, 4)]
+        if samples is not None:
+            mark = "*" if samples[i] > known else ""
+            row.append(f"{samples[i]:.0f}{mark}")
         row += [
             f"{number(float(result.quantities[name][i]), 5)} ({_slope(result, name, i)})"
-            for name in shown
+            for name in quantities
         ]
         rows.append(row)
     title = f"At each {result.parameter}, with local exponents"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from .._convert import shown
 from ..errors import DataError
 
 __all__ = ["names", "path"]
@@ -41,6 +42,6 @@ def path(name: str) -> Path:
     DataError
         If there is no such data set.
     """
-    if name not in _FILES:
-        raise DataError(f"no bundled data set {name!r}: there are {', '.join(names())}")
+    if not isinstance(name, str) or name not in _FILES:
+        raise DataError(f"no bundled data set {shown(name)}: there are {', '.join(names())}")
     return Path(str(resources.files(__name__) / _FILES[name]))

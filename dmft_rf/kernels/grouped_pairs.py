@@ -28,10 +28,16 @@ from dmft_rf._jit import njit
 
 
 @njit
+def modulus(x):
+    """|x| without the care for squares beyond the floats."""
+    return np.sqrt(x.real * x.real + x.imag * x.imag)
+
+
+@njit
 def assemble(
     z1, k1, E1, b1, S1, z2, k2, E2, b2, S2, dk, same, m, psi_n, c, signal, noise, eta, tau, Q
 ):
-    """V_Q for each Q and P on a grid of pairs, shapes (n_Q, n, n) and (n, n).
+    """V_Q for each Q and P on a grid of pairs, (n_Q, n, n) and (n, n), and their terms' sizes.
 
     The second points are the first ones, or their complex conjugates: half of the pairs are mirror
     images of the others.
@@ -54,7 +60,13 @@ def assemble(
     n, J, F, nQ = z1.size, c.size, m.shape[0], Q.shape[0]
     V = np.empty((nQ, n, n), np.complex128)
     P = np.empty((n, n), np.complex128)
+    V_size = np.empty((nQ, n, n))
+    P_size = np.empty((n, n))
     A = np.empty((J, J + nQ + 1), np.complex128)
+    scale = np.empty(J)
+    row = np.empty(J)
+    w = np.empty(J, np.complex128)
+    w_size = np.empty(J)
     C1 = np.empty(J, np.complex128)
     CQ = np.empty((J, nQ), np.complex128)
     for i in range(n):
@@ -80,40 +92,75 @@ def assemble(
                     CQ[a, s] = total
                     A[a, J + s] = total / psi_n
                 A[a, a] += E1[i, a] * E2[j, a] / c[a]
-            _reduce(A, J)
+                scale[a] = np.sqrt(modulus(E1[i, a] * E2[j, a]) / c[a])
+            lost = _reduce(A, J, scale, row)
             bb = b1[i] * b2[j]
             both = b1[i] * S1[i] + b2[j] * S2[j]
-            secant = dk[i] if same and i == j else (k1[i] - k2[j]) / (z1[i] - z2[j])
+            both_size = modulus(b1[i] * S1[i]) + modulus(b2[j] * S2[j])
+            if same and i == j:
+                secant = dk[i]
+                secant_size = modulus(secant)
+            else:
+                secant = (k1[i] - k2[j]) / (z1[i] - z2[j])
+                secant_size = (modulus(k1[i]) + modulus(k2[j])) / modulus(z1[i] - z2[j])
             P[i, j] = bb * m[0, 0, i, j]
+            size = modulus(P[i, j])
             for a in range(J):
-                P[i, j] += (tau[a] - eta[a] * both + bb * C1[a]) * A[a, J + nQ]
+                w[a] = tau[a] - eta[a] * both + bb * C1[a]
+                w_size[a] = tau[a] + abs(eta[a]) * both_size + modulus(bb * C1[a])
+                P[i, j] += w[a] * A[a, J + nQ]
+                size += lost * w_size[a] * modulus(A[a, J + nQ])
+            size = size * modulus(secant) + modulus(P[i, j]) * secant_size
             P[i, j] *= secant
             for s in range(nQ):
                 u = 0.0j
                 value = 0.0j
+                u_size = 0.0
+                value_size = 0.0
                 for f in range(F):
                     u += Q[s, f] * m[f, 0, i, j]
+                u_size = modulus(u)
                 for a in range(J):
                     u += CQ[a, s] * A[a, J + nQ]
-                    value += (tau[a] - eta[a] * both + bb * C1[a]) * A[a, J + s]
+                    u_size += lost * modulus(CQ[a, s] * A[a, J + nQ])
+                    value += w[a] * A[a, J + s]
+                    value_size += lost * w_size[a] * modulus(A[a, J + s])
                 V[s, i, j] = value + kk * u * P[i, j]
                 V[s, j, i] = V[s, i, j] if same else V[s, i, j].conjugate()
+                V_size[s, i, j] = value_size + modulus(kk) * (
+                    u_size * modulus(P[i, j]) + modulus(u) * size
+                )
+                V_size[s, j, i] = V_size[s, i, j]
             P[j, i] = P[i, j] if same else P[i, j].conjugate()
-    return V, P
+            P_size[i, j] = P_size[j, i] = size
+    return V, P, V_size, P_size
 
 
 @njit
-def _reduce(A, J):
-    """Gauss-Jordan with row pivoting: the columns from J on become A^{-1} of what they were."""
+def _reduce(A, J, scale, row):
+    """The columns from J on become A^{-1} of what they were, by Gauss-Jordan with row pivoting.
+
+    Rows and columns are divided by ``scale`` first, which makes the first terms of the diagonal 1.
+    Returns the largest quotient of a row's size, left in ``row``, and its pivot: what pivots lose.
+    """
     width = A.shape[1]
+    for i in range(J):
+        row[i] = 1.0
+        for j in range(width):
+            A[i, j] /= scale[i] * scale[j] if j < J else scale[i]
+            if j < J:
+                row[i] += modulus(A[i, j])
+    lost = 1.0
     for i in range(J):
         pivot = i
         for r in range(i + 1, J):
-            if abs(A[r, i]) > abs(A[pivot, i]):
+            if modulus(A[r, i]) > modulus(A[pivot, i]):
                 pivot = r
         if pivot != i:
             for j in range(width):
                 A[i, j], A[pivot, j] = A[pivot, j], A[i, j]
+            row[i], row[pivot] = row[pivot], row[i]
+        lost = max(lost, row[i] / modulus(A[i, i]))
         inverse = 1.0 / A[i, i]
         for j in range(i, width):
             A[i, j] *= inverse
@@ -122,3 +169,7 @@ def _reduce(A, J):
                 factor = A[r, i]
                 for j in range(i, width):
                     A[r, j] -= factor * A[i, j]
+    for i in range(J):
+        for j in range(J, width):
+            A[i, j] /= scale[i]
+    return lost

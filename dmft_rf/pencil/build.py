@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dmft_rf._convert import instance, mapping, shown
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.matrices import Gaussian, Inverse, Leaf, Matrix, Product, Sum, Transposed
-from dmft_rf.pencil.scalars import Scalar, z
+from dmft_rf.pencil.scalars import Scalar, check_name, z
 from dmft_rf.pencil.statement import MAX_BLOCKS, MAX_TERMS, Entry, Pencil
 
 # (left, X or None, right, block)
@@ -68,7 +69,7 @@ class _Builder:
                 self.add(name, vector, -1)
             return [(_ONE, None, _ONE, self._known[key])]
         if not isinstance(expression, Gaussian | Transposed):
-            raise ModelError(f"{expression!r} cannot be made part of a pencil")
+            raise ModelError(f"{shown(expression)} cannot be made part of a pencil")
         if len(vector) == 1 and vector[0][1] is not None:
             # the coefficient stays outside, so that X^T u is one block wherever it occurs
             left, leaf, right, b = vector[0]
@@ -147,8 +148,7 @@ def linearize(
     >>> X = Gaussian("X", "p", "n", per="n")
     >>> wishart = linearize(X * X.T, {"p": 0.5, "n": 1.0})
     """
-    if not isinstance(H, Matrix):
-        raise ModelError(f"H is {H!r}; it must be an expression in Gaussian matrices")
+    instance(H, Matrix, "H", "X * X.T")
     if H.rows != H.columns:
         raise ModelError(f"H is {H.rows} x {H.columns}; a resolvent needs a square matrix")
     builder = _Builder()
@@ -156,7 +156,12 @@ def linearize(
     unit: _Vector = [(_ONE, None, _ONE, u)]
     builder.add(u, [(-z, None, _ONE, u)], 1)
     builder.add(u, builder.apply(H, unit), 1)
-    for name, (left, right) in (observe or {}).items():
+    example = "{'S': (W.T, W)}"
+    for name, pair in mapping({} if observe is None else observe, "observe", example).items():
+        check_name(name, "an observable")
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ModelError(f"observable {name} is {shown(pair)}; it must be (left, right)")
+        left, right = pair
         columns = right.columns if isinstance(right, Matrix) else H.rows
         rows = left.rows if isinstance(left, Matrix) else H.rows
         for side, fits, shape in (
@@ -164,7 +169,9 @@ def linearize(
             (right, not isinstance(right, Matrix) or right.rows == H.rows, "rows"),
         ):
             if not fits:
-                raise ModelError(f"observable {name}: {side} must have its {shape} in {H.rows}")
+                raise ModelError(
+                    f"observable {name}: {shown(side)} must have its {shape} in {H.rows}"
+                )
         source = builder.block(f"{name}_in", columns, f"source of {name}")
         builder.rows[source][source] = _ONE
         fed = builder.apply(_expression(right), [(_ONE, None, _ONE, source)])
@@ -185,8 +192,7 @@ def gram(
     observe: Mapping[str, tuple[Matrix | Scalar | float, Matrix | Scalar | float]] | None = None,
 ) -> Pencil:
     """Pencil of the resolvent of M M^T; arguments as for `linearize`."""
-    if not isinstance(M, Matrix):
-        raise ModelError(f"M is {M!r}; it must be an expression in Gaussian matrices")
+    instance(M, Matrix, "M", "W * Z")
     return linearize(M * M.T, spaces, sigma=sigma, observe=observe)
 
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._convert import shown
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.matrices import Transposed
 from dmft_rf.pencil.scalars import SIGMA, Scalar
@@ -52,8 +54,8 @@ class Contraction:
     unknown: int
 
 
-@dataclass(frozen=True)
-class Dyson:
+@dataclass(frozen=True, eq=False)
+class Dyson(Frozen):
     """G(lambda) = (A(lambda) - S[G](lambda))^{-1} in every space, closed in the unknowns.
 
     Attributes
@@ -91,9 +93,9 @@ class Dyson:
     def place(self, block: str) -> tuple[str, int]:
         """Space of a block and its position there."""
         for space, members in self.members.items():
-            if block in members:
+            if isinstance(block, str) and block in members:
                 return space, members.index(block)
-        raise ModelError(f"there is no block {block!r}")
+        raise ModelError(f"there is no block {shown(block)}")
 
 
 def derive(pencil: Pencil) -> Dyson:

@@ -35,9 +35,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from dmft_rf._convert import shown
+from dmft_rf._frozen import Frozen
+from dmft_rf._paths import input_file
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.pencil.build import gram, linearize
@@ -50,7 +52,18 @@ MAX_BYTES = 1 << 16
 MAX_NAMES = 100
 MAX_FACTORS = 60
 MAX_DEPTH = 6
+MAX_NESTING = 40
+SMALLEST, LARGEST = 1e-30, 1e30
 
+# strings and comments of TOML, to their ends or to that of the file
+_QUOTED = re.compile(
+    r'"""(?:\\.|[^\\])*?(?:"""|\Z)'
+    r"|'{3}.*?(?:'{3}|\Z)"
+    r'|"(?:\\.|[^"\\\n])*"?'
+    r"|'[^'\n]*'?"
+    r"|#[^\n]*",
+    re.DOTALL,
+)
 _POWER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)\^(-?[0-9]{1,2}(?:\.[0-9]{1,6})?)\Z")
 _TRANSPOSED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)\^T\Z")
 _ROOT = re.compile(r"sqrt\(([A-Za-z][A-Za-z0-9_]*)\)\Z")
@@ -58,8 +71,8 @@ _TOP = ("sigma", "eigenvalues", "weights", "parameters", "spaces", "matrices")
 _FORMS = ("H", "gram", "rows")
 
 
-@dataclass(frozen=True)
-class PencilFile:
+@dataclass(frozen=True, eq=False)
+class PencilFile(Frozen):
     """What a file states.
 
     Attributes
@@ -92,24 +105,44 @@ def read_pencil(path: str | os.PathLike[str]) -> PencilFile:
     DataError
         If the file is missing, is no TOML, or states no pencil; the message names what is wrong.
     """
-    name = os.fspath(path)
-    place = Path(path)
-    if not place.is_file():
-        raise DataError(f"{name}: no such file")
+    place, status = input_file(path)
+    if status.st_size > MAX_BYTES:
+        raise DataError(f"{place}: is longer than {MAX_BYTES} bytes")
     try:
         with place.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise DataError(f"{name}: is longer than {MAX_BYTES} bytes")
-        document = tomllib.loads(content.decode("utf-8"))
-    except DataError:
-        raise
+            text = stream.read(MAX_BYTES).decode("utf-8")
+        _check_keys(text)
+        document = tomllib.loads(text)
+        _check_depth(document)
+    except ModelError as error:
+        raise DataError(f"{place}: {error}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{name}: is not a readable TOML file ({error})") from None
+        raise DataError(f"{place}: is not a readable TOML file ({error})") from None
     try:
         return _Reader(document).read()
     except ModelError as error:
-        raise DataError(f"{name}: {error}") from None
+        raise DataError(f"{place}: {error}") from None
+
+
+def _check_keys(text: str) -> None:
+    """Refuse a dotted key of very many parts: the parser's memory grows with their square."""
+    for piece in re.split(r"[\n,=\[\]{}]", _QUOTED.sub("q", text)):
+        if (parts := piece.count(".") + 1) > MAX_NESTING:
+            raise ModelError(f"a key has {parts} parts; at most {MAX_NESTING} are allowed")
+
+
+def _check_depth(document: Any) -> None:
+    """Refuse lists and tables in one another that are too many to be printed or walked through."""
+    level = [document]
+    for _ in range(MAX_NESTING):
+        level = [
+            part
+            for value in level
+            if isinstance(value, dict | list)
+            for part in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise ModelError(f"it is nested deeper than {MAX_NESTING}")
 
 
 class _Reader:
@@ -153,7 +186,7 @@ class _Reader:
     def _text(self, key: str) -> str:
         value = self.document[key]
         if not isinstance(value, str):
-            raise ModelError(f"{key} is {_short(value)}; it must be a name")
+            raise ModelError(f"{key} is {shown(value)}; it must be a name")
         return value
 
     def _size(self, name: str, value: Any) -> Scalar:
@@ -175,7 +208,7 @@ class _Reader:
                 "and may have variance, symmetric"
             )
         if not isinstance(symmetric, bool):
-            raise ModelError(f"matrix {name}: symmetric is {_short(symmetric)}, not true or false")
+            raise ModelError(f"matrix {name}: symmetric is {shown(symmetric)}, not true or false")
         where = f"the variance of matrix {name}"
         return Gaussian(
             name, fields["rows"], fields["columns"], per=fields["per"],
@@ -208,7 +241,7 @@ class _Reader:
         for name, space in blocks.items():
             check_name(name, "a block")
             if not isinstance(space, str):
-                raise ModelError(f"block {name} is {_short(space)}; it must name its space")
+                raise ModelError(f"block {name} is {shown(space)}; it must name its space")
         if len(blocks) > MAX_BLOCKS:
             raise ModelError(f"there are {len(blocks)} blocks; at most {MAX_BLOCKS} are allowed")
         rows: dict[str, dict[str, Entry]] = {}
@@ -256,7 +289,7 @@ class _Reader:
         if found := _TRANSPOSED.match(text):
             if found[1] in self.matrices:
                 return self.matrices[found[1]].T
-            raise ModelError(f"{where}: {_short(text)}: there is no matrix {found[1]}")
+            raise ModelError(f"{where}: {shown(text)}: there is no matrix {found[1]}")
         return self._scalar(text, where)
 
     def _scalar(self, text: str, where: str) -> Scalar:
@@ -274,7 +307,7 @@ class _Reader:
         if name in self.parameters:
             return Scalar.named(name)
         raise ModelError(
-            f"{where}: {_short(name)} is neither a parameter nor a matrix nor one of Sigma, z, "
+            f"{where}: {shown(name)} is neither a parameter nor a matrix nor one of Sigma, z, "
             "one, name^T, name^2, sqrt(name)"
         )
 
@@ -292,8 +325,7 @@ class _Reader:
             return math.exp(-2.0 * t) * Sigma - math.expm1(-2.0 * t)
         if key not in ("sum", "transpose", "inverse"):
             raise ModelError(
-                f"{where}: unknown {_short(key)}; known are shift, diffused, sum, transpose, "
-                "inverse"
+                f"{where}: unknown {shown(key)}; known are shift, diffused, sum, transpose, inverse"
             )
         inner = self._expression(value, where, depth + 1)
         if key == "sum":
@@ -305,16 +337,14 @@ class _Reader:
 
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ModelError(f"{where} is {_short(value)}; it must be a number")
+        raise ModelError(f"{where} is {shown(value)}; it must be a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ModelError(f"{where} is {_short(value)}; it must be finite")
+        raise ModelError(f"{where} is {shown(value)}; it must be finite")
+    if number != 0.0 and not SMALLEST <= abs(number) <= LARGEST:
+        limits = f"0 or between {SMALLEST:g} and {LARGEST:g} in size"
+        raise ModelError(f"{where} is {shown(value)}; it must be {limits}")
     return number
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

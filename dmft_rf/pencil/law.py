@@ -6,15 +6,18 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import floats, shown, values_of, whole
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.estimate import ROUNDING
 from dmft_rf.kernels import dyson
-from dmft_rf.law import Panels
+from dmft_rf.law import Panels, power_mean
 from dmft_rf.pencil.support import Place, Search, Support, find_support
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ Array = NDArray[np.float64]
 _NODES = 16
 _FIRST_PANELS = 3
 _MOST_PANELS = 3000
+_MOST_POINTS = 10**7
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-10
@@ -78,8 +82,9 @@ class _Piece:
         return self.high * sin**self.power, (half * weights).ravel() * slope
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
-class PencilSpectrum:
+class PencilSpectrum(Frozen):
     """Spectral law of a pencil, of total mass 1.
 
     The law is that of H where the pencil stands for (H - z)^{-1}, and in general that of the
@@ -96,11 +101,13 @@ class PencilSpectrum:
         return self.support.edges
 
     @property
+    @ieee
     def bulk_masses(self) -> Array:
         """Exact mass of each bulk, shape (n_bulks,)."""
         return self.support.masses / self.support.total
 
     @property
+    @ieee
     def atoms(self) -> Array:
         """(location, mass) of each atom, shape (n_atoms, 2)."""
         return self.support.atoms / np.array([1.0, self.support.total])
@@ -113,13 +120,11 @@ class PencilSpectrum:
         Raises
         ------
         ModelError
-            If ``lam`` holds NaN or infinity.
+            If ``lam`` is not an array of finite real numbers.
         ConvergenceError
             If the Dyson equation cannot be solved at some point.
         """
-        points = np.asarray(lam, dtype=float)
-        if not np.all(np.isfinite(points)):
-            raise ModelError("lam holds NaN or infinity; the density needs finite points")
+        points = floats(lam, "lam")
         flat = points.ravel()
         out = np.zeros(flat.size)
         for piece in (piece for bulk in self._bulks for piece in bulk):
@@ -155,6 +160,7 @@ class PencilSpectrum:
 
     def grid(self, points: int = 400) -> Array:
         """About ``points`` values inside the bulks, dense towards every edge, ascending."""
+        points = whole(points, "points", most=_MOST_POINTS)
         pieces = [piece for bulk in self._bulks for piece in bulk]
         each = max(8, points // max(1, len(pieces)))
         theta = math.pi * (np.arange(each) + 0.5) / each
@@ -162,7 +168,7 @@ class PencilSpectrum:
         parts = [piece.points(piece.rule(theta - half, theta + half, 1)[0]) for piece in pieces]
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
 
-    @cached_property
+    @lazy
     def _bulks(self) -> list[list[_Piece]]:
         """Pieces of every bulk: cut where A is singular, and the density may be."""
         special = self.support.special
@@ -188,10 +194,12 @@ class PencilSpectrum:
                 return replace(piece, power=power)
         return piece
 
-    @cached_property
+    @lazy
     def _quadrature(self) -> tuple[Array, Array, float]:
         """Nodes, weights with the density in them, and the error of the mass."""
-        nodes, weights, error = [], [], 0.0
+        nodes, weights = [], []
+        # the exact masses, and the sum that checks them, have rounding of their own
+        error = ROUNDING + abs(float(self.bulk_masses.sum() + self.atoms[:, 1].sum()) - 1.0)
         gaps: list[float] = []
         for bulk, mass in zip(self._bulks, self.bulk_masses, strict=True):
             total = 0.0
@@ -216,7 +224,7 @@ class PencilSpectrum:
         if gaps:
             raise _GapError(*gaps)
         if not nodes:
-            return np.zeros(0), np.zeros(0), 0.0
+            return np.zeros(0), np.zeros(0), error
         return np.concatenate(nodes), np.concatenate(weights), error
 
     def _resolved(self, piece: _Piece, mass: float) -> tuple[Array, Array]:
@@ -253,9 +261,9 @@ class PencilSpectrum:
     def integrate(self, f: Callable[[Array], Array]) -> float:
         """Integral of ``f(lambda)``, smooth on each bulk, against the whole law."""
         x, w, _ = self._quadrature
-        total = float(np.sum(w * f(x)))
+        total = float(np.sum(w * values_of(f, x, "f")))
         for location, mass in self.atoms:
-            total += float(mass) * float(f(np.array([location]))[0])
+            total += float(mass) * float(values_of(f, np.array([location]), "f")[0])
         return total
 
     @property
@@ -265,14 +273,12 @@ class PencilSpectrum:
 
     @property
     def mass_error(self) -> float:
-        """Sum over the bulks of |integral of the density - exact mass|."""
+        """Sum over the bulks of |integral of the density - exact mass|, and rounding."""
         return self._quadrature[2]
 
     def moment(self, k: int) -> float:
         """Integral of lambda^k."""
-        if isinstance(k, bool) or k != int(k) or k < 0:
-            raise ModelError(f"moment order is {k!r}; it must be an integer >= 0")
-        return self.integrate(lambda lam: lam ** int(k))
+        return power_mean(self.integrate, k)
 
 
 def _pieces(a: Place, b: Place) -> list[_Piece]:
@@ -289,6 +295,10 @@ def _pieces(a: Place, b: Place) -> list[_Piece]:
 
 def pencil_spectrum(system: System) -> PencilSpectrum:
     """Spectral law of a pencil with one set of parameters: see `System.spectrum`."""
+    if not hasattr(system, "sets"):
+        raise ModelError(
+            f"system is {shown(system)}; it must be a System, for instance pencil.bind()"
+        )
     if system.shape != ():
         raise ModelError(
             f"the parameters have shape {system.shape}; a spectrum needs one set of values"

@@ -8,15 +8,42 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dmft_rf._convert import flag, instance, shown
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.scalars import Scalar, _is_scalar, check_name
 
+# larger expressions are none that anybody has written down
+MAX_SIZE, MAX_DEPTH = 10_000, 60
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True)
 class Matrix:
-    """An expression of shape (rows, columns), both names of spaces."""
+    """An expression of shape (rows, columns), both names of spaces; equal to one written the same.
+
+    ``size`` is the number of matrices and coefficients in it, ``depth`` how deep it is nested.
+    """
+
+    size: int = field(default=1, init=False, repr=False, compare=False)
+    depth: int = field(default=1, init=False, repr=False, compare=False)
+
+    @property
+    def parts(self) -> tuple[Matrix | Scalar, ...]:
+        """What it is made of."""
+        return ()
+
+    def __post_init__(self) -> None:
+        inner = [part for part in self.parts if isinstance(part, Matrix)]
+        size = 1 + len(self.parts) + sum(part.size for part in inner)
+        depth = 1 + max((part.depth for part in inner), default=0)
+        if size > MAX_SIZE or depth > MAX_DEPTH:
+            raise ModelError(
+                f"a matrix expression has more than {MAX_SIZE} parts, or {MAX_DEPTH} inside one "
+                "another"
+            )
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "depth", depth)
 
     @property
     def rows(self) -> str:
@@ -67,11 +94,16 @@ class Matrix:
 
     def __truediv__(self, other: object) -> Matrix:
         if not _is_scalar(other):
-            raise ModelError(f"{self} is divided by {other!r}; use inverse() for a matrix")
+            raise ModelError(
+                f"{shown(self)} is divided by {shown(other)}; use inverse() for a matrix"
+            )
         return _product(Scalar.of(other) ** -1, self)
 
+    def __rtruediv__(self, other: object) -> Matrix:
+        raise ModelError(f"{shown(other)} is divided by {shown(self)}; use inverse() for a matrix")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True)
 class Gaussian(Matrix):
     """An independent Gaussian matrix with entries of variance ``variance`` / (size of ``per``).
 
@@ -110,6 +142,7 @@ class Gaussian(Matrix):
         check_name(name, "a matrix")
         for space in (row_space, column_space, per):
             check_name(space, f"a space of {name}")
+        symmetric = flag(symmetric, "symmetric")
         if symmetric and row_space != column_space:
             raise ModelError(
                 f"{name} is symmetric, but has rows in {row_space} and columns in {column_space}"
@@ -149,11 +182,16 @@ class Gaussian(Matrix):
         return self.name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Transposed(Matrix):
     """X^T for a Gaussian X."""
 
     of: Gaussian
+
+    @property
+    def parts(self) -> tuple[Matrix | Scalar, ...]:
+        """What it is made of."""
+        return (self.of,)
 
     @property
     def rows(self) -> str:
@@ -185,11 +223,16 @@ class Transposed(Matrix):
 Leaf = Gaussian | Transposed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Product(Matrix):
     """Factors from left to right; a Scalar among them stands for a multiple of I or f(Sigma)."""
 
     factors: tuple[Matrix | Scalar, ...]
+
+    @property
+    def parts(self) -> tuple[Matrix | Scalar, ...]:
+        """Its factors."""
+        return self.factors
 
     def _matrices(self) -> list[Matrix]:
         return [f for f in self.factors if isinstance(f, Matrix)]
@@ -228,11 +271,16 @@ class Product(Matrix):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Sum(Matrix):
     """Terms of one shape; a Scalar among them stands for a multiple of I or f(Sigma)."""
 
     terms: tuple[Matrix | Scalar, ...]
+
+    @property
+    def parts(self) -> tuple[Matrix | Scalar, ...]:
+        """Its terms."""
+        return self.terms
 
     def _matrices(self) -> list[Matrix]:
         return [t for t in self.terms if isinstance(t, Matrix)]
@@ -266,11 +314,16 @@ class Sum(Matrix):
         return " + ".join(str(t) for t in self.terms)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Inverse(Matrix):
     """Inverse of a square expression."""
 
     of: Matrix
+
+    @property
+    def parts(self) -> tuple[Matrix | Scalar, ...]:
+        """What it is made of."""
+        return (self.of,)
 
     @property
     def rows(self) -> str:
@@ -312,11 +365,11 @@ def inverse(matrix: Matrix) -> Matrix:
     ModelError
         If it is not square.
     """
-    if not isinstance(matrix, Matrix):
-        raise ModelError(f"inverse() was given {matrix!r}; it needs a matrix expression")
+    instance(matrix, Matrix, "the argument of inverse()", 'Gaussian("X", "p", "n", per="n")')
     if matrix.rows != matrix.columns:
         raise ModelError(
-            f"{matrix} is {matrix.rows} x {matrix.columns} and has no inverse: it is not square"
+            f"{shown(matrix)} is {matrix.rows} x {matrix.columns} and has no inverse: it is not "
+            "square"
         )
     return Inverse(matrix)
 
@@ -335,7 +388,7 @@ def _product(left: object, right: object) -> Matrix:
         elif _is_scalar(side):
             factors.append(Scalar.of(side))
         else:
-            raise ModelError(f"{side!r} in a product is neither a matrix nor a coefficient")
+            raise ModelError(f"{shown(side)} in a product is neither a matrix nor a coefficient")
     merged: list[Matrix | Scalar] = []
     number = Scalar.of(1)
     for factor in factors:
@@ -350,7 +403,7 @@ def _product(left: object, right: object) -> Matrix:
     for a, b in itertools.pairwise(matrices):
         if a.columns != b.rows:
             raise ModelError(
-                f"sizes do not match in {a} times {b}: {a.rows} x {a.columns} and "
+                f"sizes do not match in {shown(a)} times {shown(b)}: {a.rows} x {a.columns} and "
                 f"{b.rows} x {b.columns}"
             )
     if number != 1:
@@ -369,17 +422,18 @@ def _sum(left: object, right: object) -> Matrix:
             if not Scalar.of(side).is_zero:
                 terms.append(Scalar.of(side))
         else:
-            raise ModelError(f"{side!r} in a sum is neither a matrix nor a coefficient")
+            raise ModelError(f"{shown(side)} in a sum is neither a matrix nor a coefficient")
     matrices = [t for t in terms if isinstance(t, Matrix)]
     first = matrices[0]
     for other in matrices[1:]:
         if (other.rows, other.columns) != (first.rows, first.columns):
             raise ModelError(
-                f"sizes do not match in {first} plus {other}: {first.rows} x {first.columns} "
-                f"and {other.rows} x {other.columns}"
+                f"sizes do not match in {shown(first)} plus {shown(other)}: "
+                f"{first.rows} x {first.columns} and {other.rows} x {other.columns}"
             )
     if len(terms) > len(matrices) and first.rows != first.columns:
         raise ModelError(
-            f"{first} is {first.rows} x {first.columns}: a multiple of the identity cannot be added"
+            f"{shown(first)} is {first.rows} x {first.columns}: a multiple of the identity cannot "
+            "be added"
         )
     return terms[0] if len(terms) == 1 and isinstance(terms[0], Matrix) else Sum(tuple(terms))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import instance, string
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.scalars import Scalar
 
@@ -23,8 +25,9 @@ Weight = Scalar | float | ArrayLike
 Elements = Mapping[tuple[str, str], Weight]
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
-class Points:
+class Points(Frozen):
     """Solution of the Dyson equation at points z.
 
     Attributes
@@ -43,7 +46,7 @@ class Points:
     g: Complex
     residual: Array
 
-    @cached_property
+    @lazy
     def _greens(self) -> tuple[Complex, ...]:
         """G per set, (n_points, n_cells, K, K), at the points themselves."""
         from dmft_rf.kernels import dyson
@@ -70,6 +73,7 @@ class Points:
         ModelError
             If there is no such block, or the two have different spaces.
         """
+        i, j = string(i, "a block"), string(j, "a block")
         out = []
         for k, G in enumerate(self._greens):
             (e,) = self.system.elements({(i, j): weight}, self.system.set_values(k), sized=True)
@@ -78,9 +82,11 @@ class Points:
 
     def observable(self, name: str, weight: Weight = 1.0) -> Complex:
         """(1/d) Tr[weight left (H - z)^{-1} right] of an observable of `linearize`."""
+        name = string(name, "the name of an observable")
         return self.trace(f"{name}_out", f"{name}_in", weight)
 
     @property
+    @ieee
     def q(self) -> Complex:
         """Stieltjes transform of the spectral law: (1/N) Tr (H - z)^{-1}, N the size of H."""
         u = self.system.pencil.resolvent
@@ -117,7 +123,8 @@ class Points:
         from dmft_rf.pencil.two_point import two_point
 
         system = self.system
-        if other.system is not system:
+        instance(other, Points, "other", "system.solve(z)")
+        if other.system != system:
             raise ModelError("the two sets of points must be solutions of the same system")
         out = []
         for k, arrays in enumerate(system.pair_sets):

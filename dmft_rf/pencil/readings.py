@@ -15,6 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import LARGEST, complexes, floats, instance, number, whole
+from dmft_rf._frozen import Frozen
 from dmft_rf.contour import Contour, half_plane_contour, nodes_for
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -27,14 +30,16 @@ from dmft_rf.pencil.zoo import noise_draws, regression
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
+_LARGEST_RIDGE = 1e100
 _FEWEST_NODES = 16
 _MOST_NODES = 400
 # of the support's ends: how far away the contour is kept
 _MARGIN = 0.9
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
-class PencilNodes:
+class PencilNodes(Frozen):
     """A contour around the bulks of a positive law, with the pencil solved on it.
 
     Attributes
@@ -59,6 +64,12 @@ class PencilNodes:
         ModelError
             If the support does not lie in lambda > -ridge: a hard edge at 0 needs a ridge.
         """
+        instance(system, System, "system", "pencil.bind()")
+        ends = tuple(floats(ends, "ends", ndim=1).tolist())
+        if len(ends) != 2 or not ends[0] <= ends[1]:
+            raise ModelError(f"ends is {ends}; it must be the lowest and the highest edge")
+        nodes = whole(nodes, "nodes", most=10 * _MOST_NODES)
+        ridge = number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
         low, high = ends[0] + ridge, ends[1] + ridge
         if not low > 0.0:
             raise ModelError(
@@ -66,7 +77,7 @@ class PencilNodes:
                 "support above -ridge"
             )
         flat = half_plane_contour(_MARGIN * low, high / _MARGIN, nodes)
-        contour = Contour(flat.z - ridge, flat.weights, flat.readings)
+        contour = Contour(flat.z - ridge, flat.weights, flat.readings, flat.left - ridge)
         return cls(contour, system.solve(contour.z), system.solve(contour.z.conj()))
 
     def integral(self, f: Complex, transform: Complex) -> Array:
@@ -82,6 +93,7 @@ class PencilNodes:
         return 2.0 * rows.real
 
 
+@ieee
 def converged(
     losses: Callable[[PencilNodes], Array], system: System, ridge: float, rtol: float
 ) -> tuple[Array, float]:
@@ -106,7 +118,8 @@ def converged(
     error = math.inf
     while nodes <= _MOST_NODES:
         now = losses(PencilNodes.around(system, ends, math.ceil(nodes), ridge))
-        error = float(np.max(np.abs(now - before)) / np.max(np.abs(now)))
+        largest = float(np.max(np.abs(now), initial=0.0)) or 1.0  # no time, no loss
+        error = float(np.max(np.abs(now - before), initial=0.0)) / largest
         if error <= rtol:
             return now, error
         before, nodes = now, 1.4 * nodes
@@ -119,7 +132,9 @@ def converged(
 
 def gradient_flow(z: Complex, tau: Array, ridge: float) -> Complex:
     """h = (1 - e^{-(z + ridge) tau})/(z + ridge) for times of any kind, shape (n_tau, N)."""
-    x = z + ridge
+    z = complexes(z, "z").ravel()
+    tau = floats(tau, "tau", ndim=1, least=0.0, infinite=True)
+    x = z + number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
     out = np.empty((tau.size, z.size), np.complex128)
     late = np.isinf(tau)
     out[late] = 1.0 / x
@@ -129,6 +144,7 @@ def gradient_flow(z: Complex, tau: Array, ridge: float) -> Complex:
 
 def score_values(model: ScoreModel) -> dict[str, float]:
     """Parameters of `score_model` for a model; gamma = e^{-t} a_t, with the sign of mu_1."""
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     c = model.coefficients
     return {
         "psi_p": model.psi_p,
@@ -140,6 +156,17 @@ def score_values(model: ScoreModel) -> dict[str, float]:
     }
 
 
+def _bound(system: object, names: set[str], example: str) -> None:
+    """Raise ModelError unless ``system`` is a pencil with one value for each of these names."""
+    found = instance(system, System, "system", example)
+    if set(found.values) != names or found.shape != ():
+        raise ModelError(
+            f"the system has the parameters {', '.join(found.values) or 'none'} of shape "
+            f"{found.shape}; it needs one value each for {', '.join(sorted(names))}: see {example}"
+        )
+
+
+@ieee
 @dataclass(frozen=True)
 class NoiseDraws:
     """One- and two-point functions of the losses with m noise draws, from the pencil.
@@ -152,9 +179,13 @@ class NoiseDraws:
 
     system: System
 
+    def __post_init__(self) -> None:
+        _bound(self.system, {"psi_p", "psi_n", "b", "v", "s", "gamma"}, "NoiseDraws.of(model, 2)")
+
     @classmethod
     def of(cls, model: ScoreModel, draws: int) -> NoiseDraws:
         """Return the pencil with the coefficients of ``model`` and ``draws`` noise draws."""
+        instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
         c = model.coefficients
         assert isinstance(model.covariance, Covariance)  # a mixture has no coefficients
         values = {
@@ -194,7 +225,10 @@ class NoiseDraws:
         ConvergenceError
             If the losses do not reach ``rtol``.
         """
-        times = np.asarray(tau, dtype=float)
+        times = floats(tau, "tau", least=0.0, infinite=True)
+        ridge = number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
+        rtol = number(rtol, "rtol", least=1e-13, most=1e-2)
+        instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
         c = model.coefficients
         noise = c.second_moment - c.mu0**2 - c.mu1**2
 
@@ -224,6 +258,7 @@ class NoiseDraws:
         return first.two_point(second, {("g", "f"): Q}, {("y", "x"): 1.0})
 
 
+@ieee
 @dataclass(frozen=True)
 class Regression:
     r"""Losses of random-features regression, at every time of gradient flow.
@@ -245,6 +280,10 @@ class Regression:
     system: System
     noise: float
 
+    def __post_init__(self) -> None:
+        _bound(self.system, {"psi_p", "psi_n", "mu", "nu"}, "Regression.of(4.0, 2.0, 1.0, 0.5)")
+        object.__setattr__(self, "noise", number(self.noise, "noise", least=0.0, most=LARGEST))
+
     @classmethod
     def of(
         cls,
@@ -256,8 +295,6 @@ class Regression:
         covariance: Covariance | None = None,
     ) -> Regression:
         """Return the model with features mu W x/sqrt(d) + nu omega."""
-        if not (math.isfinite(noise) and noise >= 0.0):
-            raise ModelError(f"noise is {noise!r}; it must be finite and >= 0")
         return cls(regression().bind(covariance, psi_p=psi_p, psi_n=psi_n, mu=mu, nu=nu), noise)
 
     def losses(
@@ -285,7 +322,9 @@ class Regression:
         ConvergenceError
             If the losses do not reach ``rtol``.
         """
-        times = np.asarray(tau, dtype=float)
+        times = floats(tau, "tau", least=0.0, infinite=True)
+        ridge = number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
+        rtol = number(rtol, "rtol", least=1e-13, most=1e-2)
         values = {k: float(v) for k, v in self.system.values.items()}
         mu, nu, psi_n = values["mu"], values["nu"], values["psi_n"]
         cov = self.system.covariance

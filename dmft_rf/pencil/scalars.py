@@ -7,12 +7,12 @@ the structure to whoever evaluates it, with arrays or with symbols.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import TypeVar, Union
 
+from dmft_rf._convert import as_float, mapping, shown
 from dmft_rf.errors import ModelError
 
 Number = int | float | Fraction
@@ -22,8 +22,13 @@ T = TypeVar("T")
 _Factor = Union[str, "Scalar"]
 _Monomial = tuple[tuple[_Factor, Number], ...]
 
-# a sum with more terms is not a coefficient that anybody means
+# a sum with more terms, or more sums inside one another, is no coefficient that anybody means
 MAX_TERMS = 1000
+MAX_DEPTH = 30
+# numbers beyond are no floats when they have been multiplied, and fractions of more digits none
+# that anybody has written down
+_LARGEST = 1e300
+_LONGEST_FRACTION = 10**40
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}\Z")
 SIGMA, POINT = "Sigma", "z"
@@ -33,8 +38,8 @@ def check_name(name: object, what: str) -> str:
     """Return ``name`` if it is an identifier of up to 40 letters, digits and underscores."""
     if not isinstance(name, str) or not _NAME.match(name):
         raise ModelError(
-            f"{what} is {name!r}; a name has 1 to 40 letters, digits and underscores and begins "
-            "with a letter"
+            f"{what} is {shown(name)}; a name has 1 to 40 letters, digits and underscores and "
+            "begins with a letter"
         )
     return name
 
@@ -46,23 +51,33 @@ class Scalar:
     for an eigenvalue of the covariance, >= 0.
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "depth", "terms")
 
     terms: tuple[tuple[_Monomial, Number], ...]
+    depth: int
     _hash: int
 
     def __init__(self, terms: Mapping[_Monomial, Number]) -> None:
-        kept = [(monomial, c) for monomial, c in terms.items() if c != 0]
+        given = mapping(terms, "terms", "parameters('psi_p')[0]")
+        kept = [(monomial, _within(c)) for monomial, c in given.items() if c != 0]
+        inner = [f.depth for monomial, _ in kept for f, _ in monomial if isinstance(f, Scalar)]
+        depth = 1 + max(inner, default=0)
+        if depth > MAX_DEPTH:
+            raise ModelError(f"a coefficient has more than {MAX_DEPTH} sums inside one another")
         if len(kept) > MAX_TERMS:
             raise ModelError(
                 f"a coefficient has {len(kept)} terms; at most {MAX_TERMS} are allowed"
             )
         kept.sort(key=lambda item: _order(item[0]))
+        object.__setattr__(self, "depth", depth)
         object.__setattr__(self, "terms", tuple(kept))
         object.__setattr__(self, "_hash", hash(self.terms))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Scalar cannot be changed")
+
+    def __reduce__(self) -> tuple[type[Scalar], tuple[dict[_Monomial, Number]]]:
+        return Scalar, (dict(self.terms),)
 
     # -- making ---------------------------------------------------------------------------------
 
@@ -73,7 +88,7 @@ class Scalar:
             return value
         number = _number(value)
         if number is None:
-            raise ModelError(f"a coefficient is {value!r}; it must be a finite real number")
+            raise ModelError(f"a coefficient is {shown(value)}; it must be a finite real number")
         return cls({(): number})
 
     @classmethod
@@ -124,9 +139,9 @@ class Scalar:
     def __pow__(self, exponent: object) -> Scalar:
         e = _number(exponent)
         if e is None:
-            raise ModelError(f"a power is {exponent!r}; it must be a finite number")
+            raise ModelError(f"a power is {shown(exponent)}; it must be a finite number")
         if not -100 <= e <= 100:
-            raise ModelError(f"a power is {exponent!r}; it must be at most 100 in size")
+            raise ModelError(f"a power is {shown(exponent)}; it must be at most 100 in size")
         if e == int(e):
             e = int(e)
         if e == 0:
@@ -193,7 +208,7 @@ class Scalar:
             powers = [power for factor, power in monomial if factor == POINT]
             rest = tuple(pair for pair in monomial if pair[0] != POINT)
             if powers not in ([], [1]) or POINT in Scalar({rest: 1}).names:
-                raise ModelError(f"{self} is not linear in z")
+                raise ModelError(f"{shown(self)} is not linear in z")
             parts[len(powers)][rest] = c
         return Scalar(parts[0]), Scalar(parts[1])
 
@@ -247,7 +262,12 @@ def parameters(names: str | Iterable[str]) -> tuple[Scalar, ...]:
     ModelError
         If a name is not an identifier, or is that of Sigma or z.
     """
-    found = names.split() if isinstance(names, str) else list(names)
+    try:
+        found = names.split() if isinstance(names, str) else list(names)
+    except TypeError:
+        raise ModelError(
+            f"names is {shown(names)}; it must be as in parameters('psi_p psi_n')"
+        ) from None
     for name in found:
         if check_name(name, "a parameter") in (SIGMA, POINT):
             raise ModelError(f"a parameter cannot be called {name}: that name is taken")
@@ -261,17 +281,20 @@ def sqrt(value: Scalar | Number) -> Scalar:
 
 def _number(value: object) -> Number | None:
     """A plain finite real number, or None."""
-    if isinstance(value, bool):
+    number = as_float(value)
+    if number is None or not abs(number) <= _LARGEST:
         return None
     if isinstance(value, int | Fraction):
         return value
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if isinstance(value, str | bytes) or not math.isfinite(number):
-        return None
     return int(number) if number == int(number) and abs(number) < 1e15 else number
+
+
+def _within(c: Number) -> Number:
+    """A number that stays a float; a fraction of too many digits becomes one."""
+    if not -_LARGEST <= c <= _LARGEST:
+        raise ModelError(f"a coefficient is beyond {_LARGEST:g}, which floats cannot carry on")
+    long = isinstance(c, Fraction) and max(abs(c.numerator), c.denominator) > _LONGEST_FRACTION
+    return float(c) if long else c
 
 
 def _is_scalar(value: object) -> bool:
@@ -295,9 +318,12 @@ def _powered(monomial: _Monomial, e: Number) -> _Monomial:
 
 
 def _power(c: Number, e: Number) -> Number:
-    if isinstance(e, int):
-        return Fraction(c) ** e if isinstance(c, int) else c**e
-    root = float(c) ** float(e)
+    try:
+        if isinstance(e, int):
+            return Fraction(c) ** e if isinstance(c, int) else c**e
+        root = float(c) ** float(e)
+    except OverflowError:
+        raise ModelError(f"a coefficient is ({_text(c)})^{_text(e)}, which is no float") from None
     near = round(root)
     return near if isinstance(c, int) and near**2 == c and e == Fraction(1, 2) else root
 

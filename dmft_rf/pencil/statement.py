@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import mapping, shown, string
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.matrices import Gaussian, Leaf, Matrix, Product, Sum, Transposed
 from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, _is_scalar, check_name
@@ -39,7 +41,8 @@ class Term:
         return self.leaf.of if isinstance(self.leaf, Transposed) else self.leaf
 
 
-class Pencil:
+@ieee
+class Pencil(Frozen):
     r"""A square array of blocks L, linear in z and in independent Gaussian matrices.
 
     Blocks of the inverse L^{-1} are the rational expressions that it stands for. In the limit of
@@ -77,6 +80,8 @@ class Pencil:
     ... )
     """
 
+    _content = ("spaces", "blocks", "constant", "random", "gaussians", "sigma", "resolvent")
+
     def __init__(
         self,
         spaces: Mapping[str, Scalar | float],
@@ -87,6 +92,7 @@ class Pencil:
         resolvent: str | None = None,
         meanings: Mapping[str, str] | None = None,
     ) -> None:
+        blocks = mapping(blocks, "blocks", '{"u": "p"}')
         if not blocks:
             raise ModelError("a pencil needs at least one block")
         if len(blocks) > MAX_BLOCKS:
@@ -94,7 +100,7 @@ class Pencil:
                 f"the pencil has {len(blocks)} blocks; at most {MAX_BLOCKS} are allowed"
             )
         self.spaces: dict[str, Scalar] = {}
-        for name, size in spaces.items():
+        for name, size in mapping(spaces, "spaces", '{"p": 0.5}').items():
             check_name(name, "a space")
             ratio = Scalar.of(size)
             if ratio.names & {SIGMA, POINT}:
@@ -102,25 +108,29 @@ class Pencil:
                     f"the size of space {name} is {ratio}; it must not hold Sigma or z"
                 )
             self.spaces[name] = ratio
-        self.blocks = dict(blocks)
+        self.blocks: dict[str, str] = blocks
         for block, space in self.blocks.items():
             if not isinstance(block, str) or not block:
-                raise ModelError(f"a block is called {block!r}; it needs a name")
+                raise ModelError(f"a block is called {shown(block)}; it needs a name")
             self._space(space, f"block {block}")
         if sigma is not None:
             self._space(sigma, "sigma")
         self.sigma = sigma
-        self.meanings = dict(meanings or {})
+        self.meanings: dict[str, str] = {}
+        for block, meaning in mapping(
+            {} if meanings is None else meanings, "meanings", '{"u": "H u"}'
+        ).items():
+            self.meanings[block] = string(meaning, f"the meaning of {shown(block)}")
         self.gaussians: dict[str, Gaussian] = {}
         self.constant: dict[tuple[str, str], tuple[Scalar, Scalar]] = {}
         self.random: dict[tuple[str, str], tuple[Term, ...]] = {}
-        for i, row in rows.items():
-            for j, entry in row.items():
+        for i, row in mapping(rows, "rows", '{"u": {"u": -z}}').items():
+            for j, entry in mapping(row, f"row {shown(i)}", '{"u": -z}').items():
                 for block in (i, j):
                     if block not in self.blocks:
                         raise ModelError(
-                            f"entry ({i}, {j}): there is no block {block}; there are "
-                            f"{', '.join(self.blocks)}"
+                            f"entry ({_word(i)}, {_word(j)}): there is no block {_word(block)}; "
+                            f"there are {', '.join(list(self.blocks)[:8])}"
                         )
                 self._take(i, j, entry)
         count = sum(len(terms) for terms in self.random.values())
@@ -129,14 +139,14 @@ class Pencil:
                 f"the pencil has {count} random terms; at most {MAX_TERMS} are allowed"
             )
         self.resolvent = self._resolvent_block(resolvent)
+        self.seal()
 
     # -- checks ---------------------------------------------------------------------------------
 
     def _space(self, name: str, what: str) -> None:
-        if name not in self.spaces:
-            raise ModelError(
-                f"{what}: there is no space {name!r}; there are {', '.join(self.spaces) or 'none'}"
-            )
+        if not isinstance(name, str) or name not in self.spaces:
+            known = ", ".join(list(self.spaces)[:8]) or "none"
+            raise ModelError(f"{what}: there is no space {shown(name)}; there are {known}")
 
     def _take(self, i: str, j: str, entry: Entry) -> None:
         here = f"entry ({i}, {j})"
@@ -207,12 +217,12 @@ class Pencil:
         if wanted is None:
             if len(with_z) != 1:
                 raise ModelError(
-                    f"blocks with z on their diagonal: {', '.join(with_z) or 'none'}; say with "
+                    f"blocks with z on their diagonal: {', '.join(with_z[:8]) or 'none'}; say with "
                     "resolvent=... which one is the resolvent"
                 )
             return with_z[0]
-        if wanted not in self.blocks:
-            raise ModelError(f"resolvent: there is no block {wanted!r}")
+        if not isinstance(wanted, str) or wanted not in self.blocks:
+            raise ModelError(f"resolvent: there is no block {shown(wanted)}")
         return wanted
 
     # -- what is in it --------------------------------------------------------------------------
@@ -247,7 +257,7 @@ class Pencil:
 
     # -- what follows from it -------------------------------------------------------------------
 
-    @cached_property
+    @lazy
     def dyson(self) -> Dyson:
         """The Dyson equation: the map S, its scalars."""
         from dmft_rf.pencil.derive import derive
@@ -283,6 +293,11 @@ class Pencil:
 
     def __repr__(self) -> str:
         return f"<Pencil of {len(self.blocks)} blocks in {len(self.spaces)} spaces>"
+
+
+def _word(name: Any) -> str:
+    """A name as it is written, and anything else as it is shown in messages."""
+    return name if isinstance(name, str) and len(name) <= 40 else shown(name)
 
 
 def _shown(term: Term) -> Any:
@@ -324,5 +339,7 @@ def linear_terms(entry: Entry, here: str) -> list[tuple[Scalar, Leaf | None, Sca
             total = new
         return total
     if isinstance(entry, Matrix):
-        raise ModelError(f"{here} holds {entry}; an inverse needs a block (linearize() makes it)")
-    raise ModelError(f"{here} is {entry!r}; it must be a coefficient or a matrix expression")
+        raise ModelError(
+            f"{here} holds {shown(entry)}; an inverse needs a block (linearize() makes it)"
+        )
+    raise ModelError(f"{here} is {shown(entry)}; it must be a coefficient or a matrix expression")

@@ -22,13 +22,14 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvals
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import dyson
 from dmft_rf.pencil.edges import find_edge
@@ -61,8 +62,8 @@ class Probe:
     g: NDArray[np.complex128]
 
 
-@dataclass(frozen=True)
-class Support:
+@dataclass(frozen=True, eq=False)
+class Support(Frozen):
     """Support of the law, masses in units of d.
 
     Attributes
@@ -83,7 +84,7 @@ class Support:
     total: float
     special: Array
 
-    @cached_property
+    @lazy
     def edges(self) -> Array:
         """Edges of the bulks, shape (n_bulks, 2)."""
         return np.array([[sum(low), sum(high)] for low, high in self.places]).reshape(-1, 2)

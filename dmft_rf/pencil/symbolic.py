@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dmft_rf._arithmetic import lazy
+from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.derive import Unknown
 from dmft_rf.pencil.scalars import POINT, SIGMA, Number, Scalar
@@ -19,7 +20,7 @@ MAX_SYMBOLIC = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Equations:
+class Equations(Frozen):
     r"""G = (A - S[G])^{-1} in symbols.
 
     Attributes
@@ -29,7 +30,7 @@ class Equations:
         g_1, g_2, ...: the minimal set, `unknowns`.
     unknowns : tuple of Unknown
         What they are.
-    matrices : dict of str to sympy.Matrix
+    matrices : dict of str to sympy.ImmutableMatrix
         A - S[G] of every space; lambda is an eigenvalue of Sigma.
     right : tuple of sympy.Expr
         g_u = right_u, averaged over lambda where ``averaged`` says so.
@@ -46,13 +47,13 @@ class Equations:
     averaged: tuple[bool, ...]
     names: dict[str, Any]
 
-    @cached_property
+    @lazy
     def jacobian(self) -> Any:
-        """Derivatives of ``right`` with respect to the symbols (sympy.Matrix), at one lambda."""
+        """Derivatives of ``right`` with respect to the symbols, at one lambda (a sympy matrix)."""
         import sympy
 
         n = len(self.symbols)
-        return sympy.Matrix(n, n, lambda i, j: sympy.diff(self.right[i], self.symbols[j]))
+        return sympy.ImmutableMatrix(n, n, lambda i, j: sympy.diff(self.right[i], self.symbols[j]))
 
     def definitions(self) -> list[str]:
         """What every unknown is, in LaTeX."""
@@ -146,6 +147,7 @@ def equations(pencil: Pencil) -> Equations:
             sympy.factor_terms(symbolic(pencil.spaces[space]) * symbolic(u.weight) * element)
         )
         averaged.append(space == pencil.sigma)
+    matrices = {space: M.as_immutable() for space, M in matrices.items()}
     return Equations(pencil, symbols, unknowns, matrices, tuple(right), tuple(averaged), names)
 
 

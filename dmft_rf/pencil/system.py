@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import complexes, floats, instance, mapping, shown
+from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.pencil.adjoint import check_self_adjoint
@@ -29,8 +31,8 @@ Integers = NDArray[np.int64]
 _TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class Arrays:
+@dataclass(frozen=True, eq=False)
+class Arrays(Frozen):
     """One set of parameters as the kernels take it; see `dmft_rf.kernels.dyson`."""
 
     A0: Array
@@ -52,8 +54,9 @@ class Arrays:
         return replace(self, A0=self.A0 + origin * self.A1)
 
 
+@ieee
 @dataclass(frozen=True, eq=False)
-class System:
+class System(Frozen):
     """A pencil with a covariance and values for its parameters.
 
     Attributes
@@ -71,7 +74,7 @@ class System:
     values: dict[str, Array]
     shape: tuple[int, ...]
 
-    @cached_property
+    @lazy
     def _spaces(self) -> dict[str, slice]:
         """Cells of every space."""
         found, first = {}, 0
@@ -79,9 +82,9 @@ class System:
             n = self.covariance.n_atoms if space == self.pencil.sigma else 1
             found[space] = slice(first, first + n)
             first += n
-        return found
+        return FrozenDict(found)
 
-    @cached_property
+    @lazy
     def sets(self) -> tuple[Arrays, ...]:
         """Arrays of every set of parameters, in C order."""
         dyson = self.pencil.dyson
@@ -90,7 +93,7 @@ class System:
             for k in range(int(np.prod(self.shape, dtype=int)))
         )
 
-    @cached_property
+    @lazy
     def pair_sets(self) -> tuple[Arrays, ...]:
         """The same with all that two-point functions need."""
         dyson = self.pencil.dyson
@@ -105,9 +108,11 @@ class System:
         cells = self._spaces[space]
         known[SIGMA] = self.covariance.eigenvalues
         with np.errstate(all="ignore"):
-            result = np.asarray(scalar.fold(known.__getitem__, float), dtype=float)
-        if not np.all(np.isfinite(result)):
-            raise ModelError(f"coefficient {scalar} is not a finite real number at these values")
+            result = np.asarray(scalar.fold(known.__getitem__, float))
+        if result.dtype.kind == "c" or not np.all(np.isfinite(result)):  # a root of a number < 0
+            raise ModelError(
+                f"coefficient {shown(scalar)} is not a finite real number at these values"
+            )
         return np.broadcast_to(result, (cells.stop - cells.start,))
 
     def _number(self, scalar: Scalar, values: Mapping[str, float]) -> float:
@@ -194,9 +199,7 @@ class System:
         """
         from dmft_rf.kernels import dyson
 
-        points = np.asarray(z, dtype=np.complex128)
-        if not np.all(np.isfinite(points)):
-            raise ModelError("z holds NaN or infinity; the points must be finite")
+        points = complexes(z, "z")
         flat = points.ravel()
         upper = np.where(flat.imag < 0.0, flat.conj(), flat)
         n = len(self.pencil.dyson.unknowns)
@@ -241,16 +244,19 @@ class System:
         from dmft_rf.pencil.two_point import Element
 
         found = []
-        for (i, j), weight in wanted.items():
+        for place, weight in mapping(wanted, "elements", '{("u", "u"): 1.0}').items():
+            if not isinstance(place, tuple) or len(place) != 2:
+                raise ModelError(f"an element is {shown(place)}; it must be a pair of blocks")
+            i, j = place
             space, row = self.pencil.dyson.place(i)
             other, column = self.pencil.dyson.place(j)
             if other != space:
                 raise ModelError(f"({i}, {j}): blocks of the spaces {space} and {other}")
             cells = self._spaces[space]
             count = cells.stop - cells.start
-            value = np.asarray(
+            value = floats(
                 self._evaluate(weight, values, space) if isinstance(weight, Scalar) else weight,
-                dtype=float,
+                f"the weight of ({i}, {j})",
             )
             if value.shape not in ((), (count,)):
                 raise ModelError(
@@ -275,8 +281,7 @@ def bind(
     """See `Pencil.bind`."""
     if covariance is None:
         covariance = Covariance.isotropic()
-    if not isinstance(covariance, Covariance):
-        raise ModelError(f"covariance is {covariance!r}; it must be a Covariance")
+    instance(covariance, Covariance, "covariance", "Covariance([0.5, 1.5])")
     for name in parameters:
         if name not in pencil.parameters:
             raise ModelError(
@@ -288,12 +293,7 @@ def bind(
         raise ModelError(f"parameters without a value: {', '.join(missing)}")
     arrays = {}
     for name, value in parameters.items():
-        try:
-            arrays[name] = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
-            raise ModelError(f"{name} is {value!r}; it must be a number") from None
-        if not np.all(np.isfinite(arrays[name])):
-            raise ModelError(f"{name} is {value!r}; it must be finite")
+        arrays[name] = floats(value, name)
     try:
         shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
     except ValueError:

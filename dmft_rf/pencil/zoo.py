@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from dmft_rf.errors import ModelError
+from dmft_rf._convert import whole
 from dmft_rf.pencil.build import gram, linearize
 from dmft_rf.pencil.matrices import Gaussian, wigner
 from dmft_rf.pencil.scalars import Scalar, Sigma, parameters, sqrt, z
@@ -111,9 +109,7 @@ def noise_draws(m: int) -> Pencil:
     ModelError
         If m is not an integer from 1.
     """
-    if isinstance(m, bool) or not isinstance(m, int | np.integer) or m < 1:
-        raise ModelError(f"m is {m!r}; the number of noise draws is an integer >= 1")
-    m = int(m)
+    m = whole(m, "m")
     psi_p, psi_n, b, v, s, gamma = parameters("psi_p psi_n b v s gamma")
     share = 1.0 / math.sqrt(m)  # of the mean over the draws in one draw
     rest = math.sqrt((m - 1) / m)

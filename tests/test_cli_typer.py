@@ -1,0 +1,96 @@
+"""What typer does for the command in a real process: help, usage errors, no completion.
+
+Typer's versions differ here more than anywhere else; `.ci/oldest` runs these tests with the oldest
+that is allowed, `.ci/run` with the newest.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dmft_rf import __version__
+from dmft_rf.cli import app
+
+COMMANDS = [
+    info.name or getattr(info.callback, "__name__", "").replace("_", "-")
+    for info in app.registered_commands
+]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command with warnings as errors, at a terminal of 100 columns without colours."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "dmft_rf", *arguments],
+        capture_output=True, text=True, timeout=120,
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", **environment},
+    )  # fmt: skip
+
+
+def one_line(text: str) -> bool:
+    return text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_the_commands_are_known() -> None:
+    """Those of the README, at least, so that the tests below see them."""
+    assert {"spectrum", "curves", "timescales", "scaling", "phase-diagram", "pencil"} <= set(
+        COMMANDS
+    )
+
+
+def test_the_first_help_lists_every_command() -> None:
+    for arguments in (["--help"], ["-h"]):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Exact learning curves" in done.stdout
+        for command in COMMANDS:
+            assert f"  {command} " in done.stdout
+        assert "Exit codes: 0 done" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    done = run(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    first = done.stdout.strip().splitlines()[0]
+    assert first.startswith("Usage:")
+    assert command in first
+    assert "--json" in done.stdout
+    assert "Example" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_without_arguments_it_is_the_help() -> None:
+    done = run()
+    assert done.returncode == 2
+    assert "Usage:" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"dmft-rf {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["spectra"], "spectra"),
+        (["spectrum", "--psi-q", "3"], "--psi-q"),
+        (["spectrum", "--psi-p", "many"], "many"),
+        (["spectrum", "--psi-p"], "--psi-p"),
+        (["spectrum", "and more"], "and more"),
+        (["pencil"], "FILE"),
+        (["--show-completion"], "--show-completion"),
+        (["--install-completion"], "--install-completion"),
+    ],
+)
+def test_usage_errors_are_one_line(arguments: list[str], named: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert named in done.stderr
+    assert one_line(done.stderr)

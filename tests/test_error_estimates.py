@@ -1,0 +1,269 @@
+"""Claimed errors where they are hard to know: late filters, few nodes, cancellation, rounding."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+from dmft_rf import (
+    Covariance,
+    GradientDescent,
+    GradientFlow,
+    HeavyBall,
+    LearningCurves,
+    Mixture,
+    ModelError,
+    Ridge,
+    ScoreModel,
+    WeightAverage,
+    solve,
+    spectrum,
+)
+from dmft_rf.dynamics import curves_on, score_error_slope
+from dmft_rf.estimate import EPS, ROUNDING, Estimate
+from dmft_rf.region import Region
+from dmft_rf.rules import Rule
+from dmft_rf.solution import enclosed, nodes_on_contour
+from validation.__main__ import main
+from validation.attack import Tally, drawn
+
+INF = math.inf
+
+
+def ratios(one: LearningCurves, other: LearningCurves) -> dict[str, float]:
+    """Largest |difference|/(sum of claimed errors) of every curve."""
+    found = {}
+    for name in one.error:
+        x, y = getattr(one, name), getattr(other, name)
+        off = np.abs(x - y)[np.isfinite(x)]
+        claimed = (one.error[name] + other.error[name])[np.isfinite(x)]
+        found[name] = float(np.max(off[off > 0.0] / claimed[off > 0.0], initial=0.0))
+    return found
+
+
+MODELS = {
+    "narrow": ScoreModel(
+        0.14, 0.0064, 3100.0, "sigmoid", Covariance.power_law(2.5, 18), noise_draws=7
+    ),
+    "wide": ScoreModel(0.01, 64.0, 8.0),
+    "three bulks": ScoreModel(0.1, 8.0, 4.0, covariance=Covariance([0.3, 1.7])),
+}
+
+
+class TestLateFilters:
+    """e^{-alpha x tau} turns more often than few nodes can see; the estimate must know."""
+
+    @pytest.mark.parametrize("count", [8, 10, 12, 16, 24])
+    @pytest.mark.parametrize("name", MODELS)
+    def test_few_nodes_know_what_they_do_not_see(self, name: str, count: int) -> None:
+        model = MODELS[name]
+        law = spectrum(model)
+        top = law.ends[1]
+        unit = 1.0 / (model.rate * top)
+        tau = unit * np.geomspace(0.1, 1e7, 40)
+        rules: list[Rule] = [
+            GradientFlow(0.0, 20.0), GradientFlow(0.1 * top, 20.0), WeightAverage(50.0 * unit),
+        ]  # fmt: skip
+        for fraction in (0.3, 1.45, 1.95):
+            rules += [
+                GradientDescent(fraction * unit, 0.0, 20.0),
+                HeavyBall(fraction * unit, 0.0, 20.0, momentum=0.4),
+            ]
+        for rule in rules:
+            steps = isinstance(rule, GradientDescent | HeavyBall)
+            times = rule.times(np.unique(np.rint(tau / rule.step))) if steps else tau
+            region = rule.region(model.rate)
+            few = curves_on(nodes_on_contour(law, region, count), times, rule)
+            many = curves_on(nodes_on_contour(law, region, 12 * count), times, rule)
+            worst = max(ratios(few, many).values())
+            assert worst <= 1.0, (rule, ratios(few, many))
+
+    def test_the_slope_of_the_score_error_is_known_or_lost(self) -> None:
+        """Far from its minimum its sign is that of differences of the curve."""
+        for model in MODELS.values():
+            solution = solve(model, 1e-6)
+            low, top = solution.diagnostics["support"]
+            tau = np.geomspace(0.1 / (model.rate * top), 60.0 / (model.rate * low), 60)
+            law = solution.nodes.law
+            exact = score_error_slope(nodes_on_contour(law, Region(), 250), tau, GradientFlow())
+            rough = score_error_slope(solution.nodes, tau, GradientFlow())
+            assert np.all(np.abs(rough.value - exact.value) <= rough.error + exact.error)
+
+
+class TestRounding:
+    @pytest.mark.parametrize("beta", [0.3, 0.69, 0.9, 0.95, 0.999])
+    def test_momentum_keeps_its_digits(self, beta: float) -> None:
+        """From the first steps to many, at slow modes and where two roots (nearly) meet."""
+        rule, rate = HeavyBall(1.0, momentum=beta), 0.1
+        meet = 10.0 * (1.0 - math.sqrt(beta)) ** 2  # in x
+        far = 5.0 * (1.0 + beta)
+        x = np.array(
+            [1e-12, 1e-6 + 1e-6j, 1e-3, meet, meet * (1 + 1e-9j), meet * (1 - 1e-5), far, 1 + 2j]
+        )
+        steps = np.array([0, 1, 2, 7, 40, 41, 300, 3000])
+        h, g = (part(x, rule.times(steps), rate) for part in (rule.filter, rule.memory))
+        with mpmath.workdps(60):
+            for j, place in enumerate(x):
+                y = mpmath.mpc(complex(place))
+                z, r = y * mpmath.mpf(rate), [mpmath.mpf(1)]
+                r.append(1 - z)
+                while len(r) <= steps.max():
+                    r.append((1 + mpmath.mpf(beta) - z) * r[-1] - mpmath.mpf(beta) * r[-2])
+                for i, k in enumerate(steps):
+                    exact, size = complex((1 - r[k]) / y), float(1 + abs(r[k]))
+                    # the powers lose k eps, and where two roots meet both lose as much again
+                    if size < 1e100:
+                        lost = (100 + 10 * k) * EPS
+                        assert abs(h[i, j] - exact) <= lost * abs(exact), (place, k)
+                        assert abs(g[i, j] - complex(r[k])) <= lost * size, (place, k)
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            ScoreModel(8e-4, 2.2, 0.025, "tanh", Covariance.power_law(1.9, 177)),
+            ScoreModel(3e-3, 4e5, 2e4, "gelu", Covariance.power_law(1.0, 150)),
+        ],
+    )
+    def test_many_atoms_keep_their_digits(self, model: ScoreModel) -> None:
+        """Pairs by partial fractions, where neighbouring nodes have nearly the same kappa."""
+        solution = solve(model)
+        low, top = solution.diagnostics["support"]
+        tau = np.append(np.geomspace(0.1 / (model.rate * top), 10.0 / (model.rate * low), 9), INF)
+        one = solution.learning_curves(tau)
+        assert one.relative_error <= 1e-10
+        count = solution.nodes.points.size
+        other = curves_on(
+            nodes_on_contour(solution.nodes.law, Region(), int(1.4 * count)), tau, GradientFlow()
+        )
+        assert max(ratios(one, other).values()) <= 1.0
+        scale = np.maximum(one.score_error, 1e-3 * model.initial_score_error)
+        assert np.max(np.abs(one.score_error - other.score_error) / scale) < 1e-11
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            ScoreModel(1.3e-5, 16e3, 1.1e-3, "erf", Mixture([0.2, 0.3, 0.5], [[1.0], [2.0], [0.5]]),
+                       12),
+            ScoreModel(1e-4, 0.2, 0.08, "softplus", Mixture([0.5, 0.5], [[1.0, 0.1], [2.0, 3.0]]),
+                       15),
+            ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+        ],
+    )  # fmt: skip
+    def test_many_groups_keep_their_digits(self, model: ScoreModel) -> None:
+        """Very few samples, and p = n m: solved to 1e-10, and that is so."""
+        solution = solve(model)
+        top = solution.diagnostics["support"][1]
+        region = Region(start=solution.nodes.contour.start)
+        last = min(solution.horizon, 1e8 / (model.rate * top))
+        tau = np.geomspace(0.1 / (model.rate * top), last, 9)
+        rule = GradientFlow(initial_std=3.0)
+        one = solution.learning_curves(tau, rule)
+        assert one.relative_error <= 1e-10
+        more = nodes_on_contour(solution.nodes.law, region, int(1.4 * solution.nodes.points.size))
+        assert max(ratios(one, curves_on(more, tau, rule)).values()) <= 1.0
+
+    def test_little_that_can_be_learned(self) -> None:
+        """1 - L_train(inf) as small as 1e-8 is known with its digits."""
+        model = ScoreModel(9.0, 0.01, 50.0, "relu", Covariance([0.5, 1.5]), 3)
+        exact = solve(model).nodes.exact
+        assert 1.0 - exact.train_limit < 1e-1
+        nodes = nodes_on_contour(spectrum(model), Region(), 60)
+        found = nodes.integral(1.0 / nodes.points[None, :], nodes.S_VV)
+        assert abs(found.value[0] - exact.inverse) <= 1e-13 * exact.inverse
+
+    def test_sums_count_their_roundings(self) -> None:
+        one = Estimate.exact(np.array([1.0, -2.0]))
+        assert np.all(one.error == ROUNDING * np.array([1.0, 2.0]))
+        total = one.plus((3.0, Estimate(np.array([1.0, 1.0]), np.array([0.0, 0.5]))))
+        np.testing.assert_array_equal(total.value, [4.0, 1.0])
+        np.testing.assert_allclose(total.error, ROUNDING * np.array([5.0, 7.0]) + [0.0, 1.5])
+        half = total.over(2.0)
+        np.testing.assert_allclose(half.error, 0.5 * total.error + ROUNDING * half.value)
+
+
+class TestContours:
+    @pytest.mark.parametrize("region", [
+        Region(), Region(start=-0.01), Region(5.0), Region(5.0, 0.0, -0.01), Region(5.0, 0.5),
+        Region(5.0, 0.7, -0.02),
+    ])  # fmt: skip
+    def test_what_they_enclose(self, region: Region) -> None:
+        """1/(2 pi i) times the integral of dz/(z - a) is 1 inside and 0 outside."""
+        from dmft_rf.contour import contour_in
+
+        contour = contour_in(region, 0.1, 3.0, 2000)
+        for place in (contour.left * 1.05, contour.left * 0.95, 0.1, -1e-4):
+            turns = -2.0 * np.sum(contour.weights / (contour.z - place)).real
+            assert round(turns) == contour.encloses(place)
+
+    def test_an_atom_at_zero_is_inside_or_outside(self) -> None:
+        """A contour in a region that holds it leads around it, with room to spare."""
+        law = spectrum(ScoreModel(0.1, 12.0, 4.0, noise_draws=2))
+        assert law.atoms[0, 0] == 0.0
+        for start in (-1e-9, -1e-3, -1.0):
+            nodes = nodes_on_contour(law, Region(start=start), 60)
+            assert enclosed(law, Region(start=start))[0] == 0.0
+            assert nodes.contour.left < 0.2 * start
+            assert nodes.outside.size == 0
+        assert nodes_on_contour(law, Region(), 20).outside.shape == (1, 2)
+
+
+class TestAttack:
+    def test_forty_random_models(self) -> None:
+        """Every kind of model, rule and activation: nothing is off by twice what is claimed."""
+        tally = Tally(5)
+        for index in range(40):
+            tally.add(index, drawn(5, index))
+        assert tally.wrong == []
+        assert tally.comparisons > 5000
+        assert {"closed form", "noise draws", "mixture", "hard edge"} <= set(tally.count)
+
+    def test_it_notices(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Errors that are claimed too small, and an atom that is lost."""
+        from dmft_rf.nodes import Nodes
+
+        monkeypatch.setattr(Nodes, "outside", property(lambda nodes: np.empty((0, 2))))
+        tally = Tally(5)
+        for index in range(6):
+            tally.add(index, drawn(5, index))
+        assert not tally.passed
+        assert "FAIL" in tally.text()
+        assert any("start weight_norm at 0" in line for line in tally.wrong)
+
+    def test_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["attack", "--models", "2", "--seed", "5", "--quiet"]) == 0
+        text = capsys.readouterr().out
+        assert "2 models of seed 5" in text
+        assert "PASS: 0 wrong" in text
+        assert main(["attack", "--models", "0"]) == 2
+
+    def test_what_cannot_be_stated_is_counted(self) -> None:
+        outcome = drawn(5, next(i for i in range(100) if drawn_refusal(i)))
+        assert outcome.case is None
+        assert len(outcome.refusals) == 1
+
+
+def drawn_refusal(index: int) -> bool:
+    from validation.random_models import case
+
+    try:
+        case(5, index)
+    except (ModelError, RuntimeError):
+        return True
+    return False
+
+
+def test_ridge_has_nothing_that_turns() -> None:
+    from dmft_rf.majorants import majorants
+
+    nodes = solve(ScoreModel(0.1, 8.0, 4.0)).nodes
+    tau = np.array([0.0, 1.0, INF])
+    for part in ("filter", "square", "memory", "residual"):
+        assert np.all(getattr(majorants(Ridge(0.1), nodes.contour, tau, 0.1), part) == 0.0)
+    # bounds: |h| and |g| at the nodes themselves, for all rules at finite times
+    for rule in (GradientFlow(), GradientFlow(0.1), WeightAverage(3.0)):
+        bound = majorants(rule, nodes.contour, tau, 0.1)
+        whole = np.abs(bound.whole[1]) + np.abs(bound.filter[1])
+        assert np.all(np.abs(rule.filter(nodes.points, tau, 0.1)[1]) <= 2.0 * whole)
