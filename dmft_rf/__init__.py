@@ -12,67 +12,67 @@ from dmft_rf._version import __version__
 from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError, missing
 
 if TYPE_CHECKING:
-    from dmft_rf.activation import Activation
-    from dmft_rf.bulks import BulkSplit, bulk_split
-    from dmft_rf.covariance import Covariance
-    from dmft_rf.data import read_covariance
-    from dmft_rf.descent import GradientDescent, HeavyBall
-    from dmft_rf.dynamics import LearningCurves
-    from dmft_rf.exponents import PowerLaw, Scaling, scaling
-    from dmft_rf.law import Spectrum, spectrum
-    from dmft_rf.mixture import Mixture
-    from dmft_rf.model import ScoreModel
-    from dmft_rf.phases import PhaseDiagram, phase_diagram
-    from dmft_rf.relaxation import Timescales, timescales
-    from dmft_rf.rules import GradientFlow, Ridge, WeightAverage
-    from dmft_rf.solution import Solution, solve
-    from dmft_rf.stieltjes import resolvent
-    from dmft_rf.sweeps import Sweep, sweep
+    from dmft_rf.curves.bulk_split import BulkSplit, bulk_split
+    from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.solve import Solution, solve
+    from dmft_rf.curves.timescales import Timescales, timescales
+    from dmft_rf.data.read import read_covariance
+    from dmft_rf.model.activation import Activation
+    from dmft_rf.model.covariance import Covariance
+    from dmft_rf.model.mixture import Mixture
+    from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.rules.flow import GradientFlow, Ridge, WeightAverage
+    from dmft_rf.rules.steps import GradientDescent, HeavyBall
+    from dmft_rf.spectra.resolvent import resolvent
+    from dmft_rf.spectra.spectrum import Spectrum, spectrum
+    from dmft_rf.sweeps.phase_diagram import PhaseDiagram, phase_diagram
+    from dmft_rf.sweeps.scaling import PowerLaw, Scaling, scaling
+    from dmft_rf.sweeps.sweep import Sweep, sweep
 
 _HOME = {
-    "Activation": "activation",
-    "BulkSplit": "bulks",
-    "Covariance": "covariance",
-    "GradientDescent": "descent",
-    "GradientFlow": "rules",
-    "HeavyBall": "descent",
-    "LearningCurves": "dynamics",
-    "Mixture": "mixture",
-    "PhaseDiagram": "phases",
-    "PowerLaw": "exponents",
-    "Ridge": "rules",
-    "Scaling": "exponents",
-    "ScoreModel": "model",
-    "Solution": "solution",
-    "Spectrum": "law",
-    "Sweep": "sweeps",
-    "Timescales": "relaxation",
-    "WeightAverage": "rules",
-    "bulk_split": "bulks",
-    "phase_diagram": "phases",
-    "read_covariance": "data",
-    "resolvent": "stieltjes",
-    "scaling": "exponents",
-    "solve": "solution",
-    "spectrum": "law",
-    "sweep": "sweeps",
-    "timescales": "relaxation",
+    "Activation": "model.activation",
+    "BulkSplit": "curves.bulk_split",
+    "Covariance": "model.covariance",
+    "GradientDescent": "rules.steps",
+    "GradientFlow": "rules.flow",
+    "HeavyBall": "rules.steps",
+    "LearningCurves": "curves.losses",
+    "Mixture": "model.mixture",
+    "PhaseDiagram": "sweeps.phase_diagram",
+    "PowerLaw": "sweeps.scaling",
+    "Ridge": "rules.flow",
+    "Scaling": "sweeps.scaling",
+    "ScoreModel": "model.score_model",
+    "Solution": "curves.solve",
+    "Spectrum": "spectra.spectrum",
+    "Sweep": "sweeps.sweep",
+    "Timescales": "curves.timescales",
+    "WeightAverage": "rules.flow",
+    "bulk_split": "curves.bulk_split",
+    "phase_diagram": "sweeps.phase_diagram",
+    "read_covariance": "data.read",
+    "resolvent": "spectra.resolvent",
+    "scaling": "sweeps.scaling",
+    "solve": "curves.solve",
+    "spectrum": "spectra.spectrum",
+    "sweep": "sweeps.sweep",
+    "timescales": "curves.timescales",
 }
 
 # modules with names of their own, loaded when they are first used: dmft_rf.units.time_from_steps
-_MODULES = (
-    "coefficients",
-    "data",
-    "datasets",
-    "errors",
-    "pencil",
-    "phaseplot",
-    "plotting",
-    "points",
-    "store",
-    "thresholds",
-    "units",
-)
+_MODULES = {
+    "coefficients": "model.coefficients",
+    "data": "data",
+    "datasets": "data.bundled",
+    "errors": "errors",
+    "pencil": "pencil",
+    "phaseplot": "plotting.phases",
+    "plotting": "plotting",
+    "points": "sweeps.quantities",
+    "store": "store",
+    "thresholds": "curves.thresholds",
+    "units": "units",
+}
 
 __all__ = [
     "Activation",
@@ -112,7 +112,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"dmft_rf.{name}")
+        return import_module(f"dmft_rf.{_MODULES[name]}")
     if name not in _HOME:
         raise AttributeError(missing("dmft_rf", name, __dir__()), name=name)
     value = getattr(import_module(f"dmft_rf.{_HOME[name]}"), name)

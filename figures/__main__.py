@@ -130,7 +130,7 @@ def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
 
 def draw(about: Figure, numbers: Numbers, folder: Path, name: str) -> None:
     """Write NAME.png and NAME.pdf."""
-    from dmft_rf._output import replacing
+    from dmft_rf.files.replace import replacing
     from figures.style import styled
 
     with styled():

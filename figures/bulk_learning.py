@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import GradientFlow, ScoreModel, bulk_split, solve
-from dmft_rf.activation import Activation
+from dmft_rf.model.activation import Activation
 from figures import style
 from figures.catalogue import Figure
 from figures.numbers import Array, Numbers

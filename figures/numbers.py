@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import DataError, __version__
-from dmft_rf._hdf5 import DAMAGE, opened
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing_hdf5
-from dmft_rf.store import git_commit
+from dmft_rf.files.hdf5 import DAMAGE, opened
+from dmft_rf.files.replace import replacing_hdf5
+from dmft_rf.files.results import git_commit
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ScoreModel, phase_diagram, solve
-from dmft_rf.relaxation import Course
-from dmft_rf.thresholds import n_star, n_window, relative_gap
+from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
+from dmft_rf.curves.timescales import Course
 from figures import style
 from figures.catalogue import Figure
 from figures.numbers import Numbers

@@ -7,7 +7,7 @@ import html
 from pathlib import Path
 
 from dmft_rf import __version__
-from dmft_rf._output import replacing
+from dmft_rf.files.replace import replacing
 from figures.catalogue import MODULES, NETWORKS, figure
 
 FILE = "index.html"

@@ -1,12 +1,14 @@
-"""The layers of docs/architecture.md, enforced: who may import whom, and what an import costs."""
+"""The rooms of docs/architecture.md, enforced: who may import whom, and what an import costs."""
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -16,99 +18,31 @@ import dmft_rf
 
 PACKAGE = "dmft_rf"
 ROOT = Path(dmft_rf.__file__).parent
+PAGE = ROOT.parent / "docs" / "architecture.md"
 
-# From below: modules and packages (with all that is in them), and the layers they may import
-# besides their own. The package itself ("") is the list of public names.
-LAYERS: dict[str, tuple[set[str], set[str]]] = {
-    "base": (
-        {
-            "_version",
-            "_arithmetic",
-            "_convert",
-            "_frozen",
-            "_hdf5",
-            "_interrupt",
-            "_jit",
-            "_paths",
-            "_text",
-            "errors",
-            "estimate",
-            "region",
-        },
-        set(),
-    ),
-    "numerics": ({"kernels", "contour"}, {"base"}),
-    "parameters": (
-        {
-            "_checks",
-            "_probes",
-            "accumulator",
-            "activation",
-            "coefficients",
-            "covariance",
-            "gaussian",
-            "model",
-            "rules",
-            "descent",
-            "groups",
-            "mixture",
-            "quadrature",
-            "units",
-        },
-        {"base"},
-    ),
-    "input": (
-        {"_readers", "_text_reader", "_hdf5_reader", "_columns", "datasets", "data"},
-        {"base", "parameters"},
-    ),
-    "spectra": (
-        {"edge_map", "support", "grouped_support", "stieltjes", "law", "pencil"},
-        {"base", "numerics", "parameters"},
-    ),
-    "solution": (
-        {
-            "closed_nodes",
-            "forms",
-            "kept",
-            "majorants",
-            "nodes",
-            "grouped_nodes",
-            "measure",
-            "dynamics",
-            "solution",
-        },
-        {"base", "numerics", "parameters", "spectra"},
-    ),
-    "files": (
-        {"_output", "_claim", "_frames", "_database", "ledger", "store"},
-        {"base", "parameters"},
-    ),
-    "answers": (
-        {
-            "bulks",
-            "relaxation",
-            "thresholds",
-            "exponents",
-            "points",
-            "axes",
-            "plans",
-            "tables",
-            "workers",
-            "campaign",
-            "sweeps",
-            "phases",
-        },
-        {"base", "numerics", "parameters", "spectra", "solution", "files"},
-    ),
-    "names": (
-        {""},
-        {"base", "parameters", "input", "spectra", "solution", "files", "answers"},
-    ),
-    "outside": (
-        {"_drawing", "plotting", "phaseplot", "cli", "__main__"},
-        {"base", "parameters", "input", "spectra", "solution", "files", "answers", "names"},
-    ),
+# From below: each room and the rooms that it may import from, besides itself and the base.
+ROOMS: dict[str, set[str]] = {
+    "kernels": set(),
+    "numerics": {"kernels"},
+    "model": {"numerics"},
+    "rules": {"numerics"},
+    "files": {"model", "rules"},
+    "data": {"model", "files"},
+    "spectra": {"kernels", "numerics", "model"},
+    "pencil": {"kernels", "numerics", "model", "spectra"},
+    "curves": {"kernels", "numerics", "model", "rules", "spectra"},
+    "sweeps": {"model", "rules", "spectra", "curves", "files"},
+    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps"},
 }
+ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
+BASE = {
+    "errors", "_arithmetic", "_convert", "_frozen", "_interrupt", "_paths", "_text", "_version",
+    "units",
+}  # fmt: skip
+# what a user imports by name, of rooms: the names of the package, the command, stored results
+DOORS = {"", "__main__", "store"}
+# imports from the ground to the command
+MOST_FLOORS = 25
 HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "numba")
 
 
@@ -121,40 +55,32 @@ def _name(path: Path) -> str:
 FILES = {_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def layer_of(module: str) -> str:
-    """The layer that lists the module or the package it is in."""
+def room_of(module: str) -> str:
+    """The room that a module is in; "" for the base and the doors."""
     top = module.partition(".")[0]
-    homes = [layer for layer, (members, _) in LAYERS.items() if top in members]
-    assert len(homes) == 1, f"{module!r} must be in exactly one layer, it is in {homes}"
-    return homes[0]
+    return "" if top in BASE | DOORS else top
 
 
-def _statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Import statements that run, at the top or inside functions: not under TYPE_CHECKING."""
+def _statements(node: ast.AST, types: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements, inside functions too; ``types``: also those for annotations alone."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            yield from _statements(ast.Module(child.orelse, []))
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test) and not types:
+            yield from _statements(ast.Module(child.orelse, []), types)
         else:
-            yield from _statements(child)
+            yield from _statements(child, types)
 
 
-def imports(module: str) -> set[str]:
-    """Modules of the package that ``module`` imports at run time."""
-    source = FILES[module].read_text(encoding="utf-8")
-    package = [PACKAGE, *(module.split(".") if module else [])]
-    if FILES[module].name != "__init__.py":
-        package = package[:-1]
+def imports(module: str, *, types: bool = False) -> set[str]:
+    """Modules of the package that ``module`` imports."""
     found: set[str] = set()
-    for statement in _statements(ast.parse(source)):
+    for statement in _statements(ast.parse(FILES[module].read_text(encoding="utf-8")), types):
         if isinstance(statement, ast.Import):
             targets = [alias.name for alias in statement.names]
         else:
+            assert not statement.level, f"{module}: imports are absolute"
             base = statement.module or ""
-            if statement.level:
-                stem = package[: len(package) - statement.level + 1]
-                base = ".".join([*stem, base] if base else stem)
             # "from package import x" takes the module x if there is one, and else the package
             deeper = [f"{base}.{alias.name}" for alias in statement.names]
             known = [name for name in deeper if _below(name) in FILES]
@@ -167,23 +93,34 @@ def _below(name: str) -> str:
     return name.removeprefix(PACKAGE).removeprefix(".")
 
 
-def test_every_module_has_a_layer() -> None:
-    listed = {member for members, _ in LAYERS.values() for member in members}
-    assert {module.partition(".")[0] for module in FILES} == listed
+def test_every_module_is_in_a_room() -> None:
+    assert {module.partition(".")[0] for module in FILES} == set(ROOMS) | BASE | DOORS
 
 
-@pytest.mark.parametrize("module", sorted(FILES), ids=lambda name: name or PACKAGE)
+@pytest.mark.parametrize("module", sorted(set(FILES) - DOORS))
 def test_imports_flow_one_way(module: str) -> None:
-    layer = layer_of(module)
-    allowed = LAYERS[layer][1] | {layer}
-    wrong = {name: layer_of(name) for name in imports(module) if layer_of(name) not in allowed}
-    assert not wrong, f"{module} ({layer}) imports {wrong}; allowed are {sorted(allowed)}"
+    """A module of the base needs the base alone, one of a room its room and those below it."""
+    allowed = set() if module in BASE else {room_of(module)} | ROOMS[room_of(module)]
+    wrong = {
+        name
+        for name in imports(module)
+        if name not in BASE and room_of(name) not in allowed and name != ""
+    }
+    assert not wrong, f"{module} imports {wrong}; allowed are {sorted(allowed)} and the base"
+    # the public names stand above all that they are made of
+    assert "" not in imports(module) or room_of(module) in ("plotting", "cli")
 
 
-def test_public_names_come_from_below() -> None:
-    allowed = LAYERS["names"][1]
-    homes = {name: layer_of(module) for name, module in dmft_rf._HOME.items()}
-    assert {name: home for name, home in homes.items() if home not in allowed} == {}
+def test_rooms_stand_one_above_the_other() -> None:
+    for number, (room, below) in enumerate(ROOMS.items()):
+        assert below <= set(list(ROOMS)[:number]), room
+
+
+def test_every_room_says_what_lives_there() -> None:
+    for room in ROOMS:
+        text = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+        assert text is not None, room
+        assert 60 < len(text) < 600, room
 
 
 def test_there_is_no_cycle() -> None:
@@ -197,24 +134,42 @@ def test_there_is_no_cycle() -> None:
             del left[module]
 
 
+def test_few_floors() -> None:
+    @cache
+    def floor(module: str) -> int:
+        return 1 + max((floor(name) for name in imports(module) if name), default=0)
+
+    assert max(map(floor, FILES)) <= MOST_FLOORS
+
+
+def test_the_page_names_every_room_and_only_modules_that_exist() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert all(re.search(rf"^\S*\s+{room} ", text, re.MULTILINE) for room in ROOMS)
+    for room, module in re.findall(r"`([a-z]+)/(\w+)`", text):
+        if room in ROOMS:
+            assert f"{room}.{module}" in FILES, f"{room}/{module}"
+
+
 def test_kernels_that_call_one_another_live_in_one_module() -> None:
     """The disk cache of a kernel is renewed when its own file changes, not when another does."""
     calls = {module: imports(module) for module in FILES if module.startswith("kernels.")}
-    assert {module: names - {"_jit"} for module, names in calls.items() if names - {"_jit"}} == {}
+    others = {module: names - {"kernels._jit"} for module, names in calls.items()}
+    assert {module: names for module, names in others.items() if names} == {
+        "kernels._jit": {"_interrupt"}
+    }
 
 
 def test_the_detector_sees_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (
         "from typing import TYPE_CHECKING\n"
-        "from . import kernels\n"
-        "from .kernels import fixed_point\n"
-        "from .errors import ModelError\n"
-        "import dmft_rf.law as law\n"
+        "from dmft_rf.kernels import grouped\n"
+        "from dmft_rf.errors import ModelError\n"
+        "import dmft_rf.spectra.spectrum as law\n"
         "import dmft_rfx\n"
         "if TYPE_CHECKING:\n"
-        "    from dmft_rf.model import ScoreModel\n"
+        "    from dmft_rf.model.score_model import ScoreModel\n"
         "else:\n"
-        "    from dmft_rf import solution\n"
+        "    from dmft_rf import curves\n"
         "def f():\n"
         "    try:\n"
         "        from dmft_rf import solve\n"
@@ -224,15 +179,16 @@ def test_the_detector_sees_what_it_should(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "probe.py"
     path.write_text(source, encoding="utf-8")
     monkeypatch.setitem(FILES, "probe", path)
-    expected = {"kernels", "kernels.fixed_point", "errors", "law", "solution", ""}
+    expected = {"kernels.grouped", "errors", "spectra.spectrum", "curves", ""}
     assert imports("probe") == expected
+    assert imports("probe", types=True) == expected | {"model.score_model"}
 
 
 # -- public names ------------------------------------------------------------------------------
 
 
 def test_no_public_name_is_a_module() -> None:
-    """Importing the module ``law`` must not replace the function ``spectrum``, and so on."""
+    """Importing a module must not replace the function of its name."""
     assert not set(dmft_rf.__all__) & set(FILES)
 
 
@@ -248,6 +204,11 @@ def test_public_name_is_at_home(name: str) -> None:
     assert value.__module__ == f"{PACKAGE}.{dmft_rf._HOME[name]}"
     assert value is getattr(import_module(value.__module__), name)
     assert value.__doc__
+
+
+@pytest.mark.parametrize("name", sorted(dmft_rf._MODULES))
+def test_modules_with_names_of_their_own(name: str) -> None:
+    assert getattr(dmft_rf, name) is import_module(f"{PACKAGE}.{dmft_rf._MODULES[name]}")
 
 
 def test_unknown_name() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from public import COVARIANCE, MODEL, Call, calls, public_callables
 
 import dmft_rf
 from dmft_rf import ConvergenceError, DataError, ModelError
 from dmft_rf._convert import as_float, shown
+from tests.helpers.public import COVARIANCE, MODEL, Call, calls, public_callables
 
 
 class Rude(numbers.Real):

@@ -22,11 +22,11 @@ from dmft_rf import (
     solve,
     spectrum,
 )
-from dmft_rf.dynamics import curves_on, score_error_slope
-from dmft_rf.estimate import EPS, ROUNDING, Estimate
-from dmft_rf.region import Region
-from dmft_rf.rules import Rule
-from dmft_rf.solution import enclosed, nodes_on_contour
+from dmft_rf.curves.losses import curves_on, score_error_slope
+from dmft_rf.curves.solve import enclosed, nodes_on_contour
+from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
+from dmft_rf.numerics.region import Region
+from dmft_rf.rules.flow import Rule
 from validation.__main__ import main
 from validation.attack import Tally, drawn
 
@@ -191,7 +191,7 @@ class TestContours:
     ])  # fmt: skip
     def test_what_they_enclose(self, region: Region) -> None:
         """1/(2 pi i) times the integral of dz/(z - a) is 1 inside and 0 outside."""
-        from dmft_rf.contour import contour_in
+        from dmft_rf.numerics.contour import contour_in
 
         contour = contour_in(region, 0.1, 3.0, 2000)
         for place in (contour.left * 1.05, contour.left * 0.95, 0.1, -1e-4):
@@ -222,7 +222,7 @@ class TestAttack:
 
     def test_it_notices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Errors that are claimed too small, and an atom that is lost."""
-        from dmft_rf.nodes import Nodes
+        from dmft_rf.curves.nodes import Nodes
 
         monkeypatch.setattr(Nodes, "outside", property(lambda nodes: np.empty((0, 2))))
         tally = Tally(5)
@@ -256,7 +256,7 @@ def drawn_refusal(index: int) -> bool:
 
 
 def test_ridge_has_nothing_that_turns() -> None:
-    from dmft_rf.majorants import majorants
+    from dmft_rf.curves.majorants import majorants
 
     nodes = solve(ScoreModel(0.1, 8.0, 4.0)).nodes
     tau = np.array([0.0, 1.0, INF])

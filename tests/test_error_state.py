@@ -30,10 +30,10 @@ from dmft_rf import (
     sweep,
     timescales,
 )
-from dmft_rf.coefficients import coefficients
+from dmft_rf.curves.thresholds import n_star, n_window
+from dmft_rf.model.coefficients import coefficients
 from dmft_rf.pencil import Gaussian, Pencil, z
 from dmft_rf.pencil.readings import NoiseDraws
-from dmft_rf.thresholds import n_star, n_window
 from dmft_rf.units import steps_from_time, time_from_steps
 
 TAU = np.array([0.0, 1e-300, 1.0, 1e4, 1e300, math.inf])

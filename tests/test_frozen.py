@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from public import COVARIANCE, GROUPED, MODEL, results
 
 from dmft_rf import (
     ConvergenceError,
@@ -28,6 +27,7 @@ from dmft_rf import (
     timescales,
 )
 from dmft_rf._frozen import Frozen, FrozenDict, same
+from tests.helpers.public import COVARIANCE, GROUPED, MODEL, results
 
 COPIES: dict[str, Callable[[Any], Any]] = {
     "pickle": lambda value: pickle.loads(pickle.dumps(value)),

@@ -22,14 +22,14 @@ from dmft_rf import (
     read_covariance,
     sweep,
 )
-from dmft_rf._output import check_output, replacing, replacing_hdf5
 from dmft_rf._paths import path_of, same_file
 from dmft_rf._text import one_line, plain
 from dmft_rf.cli import app
+from dmft_rf.files.replace import check_output, replacing, replacing_hdf5
+from dmft_rf.files.results import Run, load, save
 from dmft_rf.pencil.files import read_pencil
-from dmft_rf.plotting import save_figure
-from dmft_rf.store import Run, load, save
-from tests.unprivileged import nobody_in
+from dmft_rf.plotting.curves import save_figure
+from tests.helpers.unprivileged import nobody_in
 
 MODEL = ScoreModel(0.1, 4.0, 2.0)
 SMALL = ["--t", "0.1", "--psi-p", "4", "--psi-n", "2"]
@@ -80,7 +80,7 @@ def no_work(monkeypatch):
         raise AssertionError("the work was begun")
 
     monkeypatch.setattr(dmft_rf, "spectrum", work)
-    monkeypatch.setattr("dmft_rf.campaign.work", work)
+    monkeypatch.setattr("dmft_rf.sweeps.run.work", work)
 
 
 # What is no name -----------------------------------------------------------------------------

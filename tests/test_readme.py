@@ -60,7 +60,7 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         with ThreadPoolExecutor(1) as pool:
             yield pool
 
-    monkeypatch.setattr("dmft_rf.workers.dask_executor", executor)
+    monkeypatch.setattr("dmft_rf.sweeps.workers.dask_executor", executor)
 
 
 @pytest.mark.parametrize(

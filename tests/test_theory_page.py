@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dmft_rf import ScoreModel, scaling, solve, timescales
-from dmft_rf.thresholds import n_star, n_window
+from dmft_rf.curves.thresholds import n_star, n_window
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -47,12 +47,12 @@ from dmft_rf import (
     bulk_split,
     solve,
 )
-from dmft_rf.contour import contour_in
-from dmft_rf.dynamics import curves_on
-from dmft_rf.grouped_nodes import GroupedNodes
-from dmft_rf.region import Region
-from dmft_rf.rules import GradientFlow, Ridge, Rule
-from dmft_rf.solution import nodes_on_contour
+from dmft_rf.curves.grouped_nodes import GroupedNodes
+from dmft_rf.curves.losses import curves_on
+from dmft_rf.curves.solve import nodes_on_contour
+from dmft_rf.numerics.contour import contour_in
+from dmft_rf.numerics.region import Region
+from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
 from validation.random_models import RULES, Case, case, rule, times
 
 Array = NDArray[np.float64]

@@ -29,7 +29,7 @@ from dmft_rf import (
     ScoreModel,
     WeightAverage,
 )
-from dmft_rf.rules import Rule
+from dmft_rf.rules.flow import Rule
 from validation import imagery
 
 Array = NDArray[np.float64]
@@ -169,7 +169,7 @@ class Case:
 
 
 def _rules(model: ScoreModel) -> dict[str, Rule]:
-    """Every rule of `dmft_rf.rules`, with steps that the top of the spectrum allows."""
+    """Every rule of `dmft_rf.rules.flow`, with steps that the top of the spectrum allows."""
     top = 6.0 * model.psi_p * model.coefficients.mu1**2
     step = float(f"{0.7 / (model.rate * top):.2g}")
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dmft_rf import DataError
-from dmft_rf import _hdf5 as sealed
+from dmft_rf.files import hdf5 as sealed
 
 
 @contextlib.contextmanager

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from dmft_rf.activation import Activation
 from dmft_rf.errors import ConvergenceError
+from dmft_rf.model.activation import Activation
 
 Array = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 r"""Real data: rows of pixels, centred and scaled to a mean eigenvalue of one.
 
-- ``digits``: 1797 handwritten digits of 8 x 8 pixels that come with `dmft_rf.datasets`
+- ``digits``: 1797 handwritten digits of 8 x 8 pixels that come with `dmft_rf.data.bundled`
   (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998, CC BY 4.0).
 - ``patches``: natural-image patches of 8 x 8 pixels, cut side by side from the photograph
   ``grace_hopper.jpg`` that comes with matplotlib (an official portrait by the U.S. Navy, public
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import Covariance
-from dmft_rf.data import iter_chunks
+from dmft_rf.data.read import iter_chunks
 from dmft_rf.errors import DataError
 
 Array = NDArray[np.float64]

@@ -1,7 +1,7 @@
 r"""Losses of one finite network at every training time, by one eigendecomposition.
 
 Every rule that is linear in B = A/sqrt(p) ends at B = -V^T h(U)/sqrt(Delta_t), from random A_0 at
-that plus B_0 g(U) (`dmft_rf.rules`). With U = Q diag(lambda) Q^T and V' = Q^T V, exactly and
+that plus B_0 g(U) (`dmft_rf.rules.flow`). With U = Q diag(lambda) Q^T and V' = Q^T V, exactly and
 without any limit,
 
     L_train = N - (1/d) sum_i |V'_i|^2 (2 h_i - lambda_i h_i^2)
@@ -32,7 +32,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from dmft_rf.rules import Rule
+from dmft_rf.rules.flow import Rule
 from validation.network import FiniteNetwork
 
 Array = NDArray[np.float64]

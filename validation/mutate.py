@@ -22,9 +22,9 @@ and for cases whose samples come in groups (finite noise draws, mixtures; docs/g
 
 A mutation is judged by the cases in which the formula occurs. Coefficients are replaced in the
 model or in its groups; the two-point function by a kernel that stands in for
-`dmft_rf.kernels.two_point.assemble` (or `grouped_pairs.assemble`) while the prediction is made, and
-the label term in properties of `GroupedNodes`. Rules without a contour in the half-plane (discrete
-steps) are left out of the comparison of a mutation.
+`dmft_rf.kernels.closed_form_pairs.assemble` (or `grouped_pairs.assemble`) while the prediction is
+made, and the label term in properties of `GroupedNodes`. Rules without a contour in the half-plane
+(discrete steps) are left out of the comparison of a mutation.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-import dmft_rf.closed_nodes
+import dmft_rf.curves.closed_form_nodes
 from dmft_rf import Mixture, ScoreModel
-from dmft_rf.coefficients import Coefficients
-from dmft_rf.estimate import ROUNDING
-from dmft_rf.grouped_nodes import GroupedNodes
-from dmft_rf.groups import SampleGroups
-from dmft_rf.kernels import grouped_pairs, two_point
-from dmft_rf.nodes import Exact
+from dmft_rf.curves.grouped_nodes import GroupedNodes
+from dmft_rf.curves.nodes import Exact
+from dmft_rf.kernels import closed_form_pairs as two_point
+from dmft_rf.kernels import grouped_pairs
+from dmft_rf.model.coefficients import Coefficients
+from dmft_rf.model.columns import SampleGroups
+from dmft_rf.numerics.estimate import ROUNDING
 from validation.cases import Case
 from validation.theory import Prediction, predict
 
@@ -119,7 +120,7 @@ def _replaced(kernel: Assemble | None) -> Iterator[None]:
     if kernel is None:
         yield
         return
-    with mock.patch.object(dmft_rf.closed_nodes, "assemble", kernel):
+    with mock.patch.object(dmft_rf.curves.closed_form_nodes, "assemble", kernel):
         yield
 
 

@@ -45,8 +45,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.activation import Activation
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.model.activation import Activation
 from validation.hermite import HermiteRule
 
 Array = NDArray[np.float64]

@@ -24,7 +24,7 @@ from dmft_rf import (
     ScoreModel,
     WeightAverage,
 )
-from dmft_rf.rules import Rule
+from dmft_rf.rules.flow import Rule
 
 Array = NDArray[np.float64]
 

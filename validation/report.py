@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ScoreModel, __version__
-from dmft_rf._output import replacing
-from dmft_rf.store import git_commit
+from dmft_rf.files.replace import replacing
+from dmft_rf.files.results import git_commit
 from validation import pictures
 from validation.compare import Comparison, Verdict
 from validation.universality import DataRun

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.activation import Activation
+from dmft_rf.model.activation import Activation
 from validation import imagery
 from validation.cases import SIMULATION, Case
 from validation.losses import Trained

@@ -27,8 +27,8 @@ import scipy
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import remove_parts, replacing_hdf5
-from dmft_rf.store import describe_model, describe_rule, git_commit
+from dmft_rf.files.replace import remove_parts, replacing_hdf5
+from dmft_rf.files.results import describe_model, describe_rule, git_commit
 from validation.cases import Case
 from validation.hdf5 import opened
 from validation.locking import locked

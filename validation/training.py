@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import DataError, GradientDescent, HeavyBall, ModelError, solve
-from dmft_rf._output import replacing
-from dmft_rf.activation import Activation
-from dmft_rf.model import ScoreModel
+from dmft_rf.files.replace import replacing
+from dmft_rf.model.activation import Activation
+from dmft_rf.model.score_model import ScoreModel
 from validation.losses import Trained, losses_from_weights
 from validation.network import conditional_average, draw_network
 

@@ -22,13 +22,13 @@ from dmft_rf.cli._options import (
 )
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.store import describe_rule
+from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
-    from dmft_rf.dynamics import LearningCurves
-    from dmft_rf.model import ScoreModel
-    from dmft_rf.rules import Rule
-    from dmft_rf.solution import Solution
+    from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.solve import Solution
+    from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.rules.flow import Rule
 
 _PER_DECADE = 24  # of automatic times; tables show two
 _MOST_ROWS = 50
@@ -83,7 +83,7 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         "grid": grid,
         "density": law.density(grid),
     }
-    from dmft_rf.plotting import plot_spectrum
+    from dmft_rf.plotting.curves import plot_spectrum
 
     finish(report, output, start, lambda: plot_spectrum(law), {"spectrum": law}, None)
 
@@ -136,7 +136,7 @@ def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) 
         "error": result.error,
         "floor": model.floor,
     }
-    from dmft_rf.plotting import plot_curves
+    from dmft_rf.plotting.curves import plot_curves
 
     finish(report, output, start, lambda: plot_curves(result), {"curves": result}, solution)
 
@@ -154,7 +154,7 @@ def automatic_times(solution: Solution, rule: Rule) -> NDArray[np.float64]:
     The grid goes from 0.03 times the shortest to 30 times the longest relaxation time of the
     spectrum, out to whole decades; discrete rules get the nearest whole steps.
     """
-    from dmft_rf import rules
+    from dmft_rf.rules import flow as rules
 
     if isinstance(rule, rules.Ridge):  # the same at every time
         return np.array([math.inf])
@@ -229,7 +229,7 @@ def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions
     report.notes += about_data(stated.data)
     report.document["results"] = values
     report.document["definitions"] = times.definitions
-    from dmft_rf.plotting import plot_timescales
+    from dmft_rf.plotting.curves import plot_timescales
 
     stored = {"timescales": times}
     finish(report, output, start, lambda: plot_timescales(solution, times), stored, solution)

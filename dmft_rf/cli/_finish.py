@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dmft_rf import datasets
 from dmft_rf.cli._options import OutputOptions
 from dmft_rf.cli._report import Report
+from dmft_rf.data import bundled as datasets
 from dmft_rf.errors import DataError
-from dmft_rf.store import save
+from dmft_rf.files.results import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dmft_rf.solution import Solution
+    from dmft_rf.curves.solve import Solution
 
 TAU = "tau is gradient-flow time, dA/dtau = -d^2 grad_A L_train."
 OVERFITTING = (
@@ -73,7 +73,7 @@ def show(report: Report, output: OutputOptions, start: float, draw: Callable[[],
     report.document["seconds"] = time.perf_counter() - start
     try:
         if output.plot is not None:
-            from dmft_rf.plotting import save_figure
+            from dmft_rf.plotting.curves import save_figure
 
             save_figure(draw(), output.plot, overwrite=output.replaces(output.plot))
         report.print(as_json=output.json)

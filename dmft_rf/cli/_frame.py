@@ -92,7 +92,7 @@ def one_blas_thread(data: str | None) -> None:
     machine that makes a sweep ten times slower. Works before numpy is imported; afterwards it
     does nothing.
     """
-    from dmft_rf import datasets
+    from dmft_rf.data import bundled as datasets
 
     names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     chosen = any(name in os.environ for name in (*names, "OMP_NUM_THREADS"))
@@ -112,7 +112,7 @@ def reporting(data: str | None) -> Iterator[None]:
         with recognized(), warnings.catch_warnings():
             # imported here, since it brings numpy, which --help does not need
             from dmft_rf._paths import check_working_folder
-            from dmft_rf.covariance import SampleSizeWarning
+            from dmft_rf.model.covariance import SampleSizeWarning
 
             check_working_folder()
 

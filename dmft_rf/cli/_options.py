@@ -16,9 +16,9 @@ import typer
 from dmft_rf.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from dmft_rf.covariance import Covariance
-    from dmft_rf.model import ScoreModel
-    from dmft_rf.rules import Rule
+    from dmft_rf.model.covariance import Covariance
+    from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.rules.flow import Rule
 
 Option = typer.Option
 
@@ -230,7 +230,7 @@ class ModelOptions:
     def check(self) -> ScoreModel:
         """Return the model without its covariance: what is wrong here needs no data to be read."""
         from dmft_rf._convert import number
-        from dmft_rf.model import ScoreModel
+        from dmft_rf.model.score_model import ScoreModel
 
         psi_n = _PSI_N if self.psi_n is None else self.psi_n
         number(self.rtol, "rtol", least=1e-13, most=1e-2)
@@ -251,7 +251,7 @@ class ModelOptions:
         return Stated(model, divisor, "data", self.data)
 
     def _covariance(self) -> tuple[Covariance | None, float | None]:
-        from dmft_rf.covariance import Covariance
+        from dmft_rf.model.covariance import Covariance
 
         if self.data is None:
             for name in ("dataset", "header", "leave_out", "normalize", "center"):
@@ -278,7 +278,7 @@ class ModelOptions:
                 raise ModelError(
                     f"--{name.replace('_', '-')} is {value!r}, but --data gives the eigenvalues"
                 )
-        from dmft_rf.data import read_covariance
+        from dmft_rf.data.read import read_covariance
 
         law = read_covariance(
             self.data,
@@ -318,9 +318,9 @@ class OutputOptions:
 
         A file of --out that is ``resumed`` may be that of a sweep: which one is found out later.
         """
-        from dmft_rf._output import check_output
         from dmft_rf._paths import path_of, same_file
-        from dmft_rf.plotting import ENDINGS
+        from dmft_rf.files.replace import check_output
+        from dmft_rf.plotting.curves import ENDINGS
 
         if sys.stdout is None and self.out is None and self.plot is None:
             raise DataError(
@@ -337,7 +337,7 @@ class OutputOptions:
             if data is not None and same_file(path, path_of(data, "--data")):
                 raise DataError(f"{path}: is the file of --data and is not overwritten")
         if self.plot is not None:
-            from dmft_rf._drawing import load_matplotlib
+            from dmft_rf.plotting.style import load_matplotlib
 
             load_matplotlib()
 
@@ -349,7 +349,7 @@ class OutputOptions:
 
 def _sweep_in(path: Path) -> str | None:
     """What the file holds of a sweep: "complete", "begun" or None for nothing."""
-    from dmft_rf.store import load
+    from dmft_rf.files.results import load
 
     try:
         sweeps = [run for run in load(path).values() if run.kind == "sweep"]
@@ -421,7 +421,8 @@ class RuleOptions:
 
     def build(self) -> Rule:
         """Return the rule; ModelError for an option that it does not have."""
-        from dmft_rf import descent, rules
+        from dmft_rf.rules import flow as rules
+        from dmft_rf.rules import steps as descent
 
         shared = {"weight_decay": "weight_decay", "initial_std": "initial_std"}
         known: dict[str, tuple[type[Rule], dict[str, str]]] = {

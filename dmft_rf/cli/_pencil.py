@@ -11,8 +11,8 @@ from dmft_rf.cli._options import OutputOptions, PencilOptions
 from dmft_rf.cli._report import Report, Table, number
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.files import PencilFile, read_pencil
-from dmft_rf.pencil.law import PencilSpectrum
-from dmft_rf.plotting import plot_pencil
+from dmft_rf.pencil.spectrum import PencilSpectrum
+from dmft_rf.plotting.curves import plot_pencil
 
 
 def pencil(options: PencilOptions, output: OutputOptions) -> None:

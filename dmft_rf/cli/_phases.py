@@ -15,7 +15,7 @@ from dmft_rf.cli._options import MapModelOptions, OutputOptions, PlaneOptions, R
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
-from dmft_rf.phases import PhaseDiagram, summary
+from dmft_rf.sweeps.phase_diagram import PhaseDiagram, summary
 
 _OTHER = {"n-p": "psi_p", "n-t": "t", "n-tau": "tau"}
 _RANGES = {"psi_p": (1.0, 256.0, 64), "t": (0.003, 1.0, 64), "tau": (1.0, 1e7, 200)}
@@ -87,7 +87,7 @@ def phase_diagram(
         "failures": diagram.failures,
     }
     report.document["definitions"] = definitions
-    from dmft_rf.phaseplot import plot_phase_diagram
+    from dmft_rf.plotting.phases import plot_phase_diagram
 
     show(report, output, start, lambda: plot_phase_diagram(diagram))
 

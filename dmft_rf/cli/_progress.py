@@ -25,7 +25,7 @@ def computing(run: RunOptions) -> Iterator[dict[str, Any]]:
         return
     if run.workers is not None:
         raise ModelError("--workers and --dask exclude one another: a cluster has its own workers")
-    from dmft_rf.workers import dask_executor
+    from dmft_rf.sweeps.workers import dask_executor
 
     with dask_executor(run.dask) as executor:
         yield {"executor": executor}

@@ -17,8 +17,8 @@ from dmft_rf import _text
 from dmft_rf._version import __version__
 from dmft_rf.cli._frame import put
 from dmft_rf.cli._options import Stated
-from dmft_rf.model import ScoreModel
-from dmft_rf.store import describe_model
+from dmft_rf.files.results import describe_model
+from dmft_rf.model.score_model import ScoreModel
 
 # width where stdout is no terminal: lines that fit a README and a log
 _WIDTH = 100

@@ -17,13 +17,13 @@ from dmft_rf.cli._frame import say
 from dmft_rf.cli._options import ModelOptions, OutputOptions, RunOptions, SweepOptions
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
-from dmft_rf.covariance import Covariance
+from dmft_rf.curves.timescales import DEFINITIONS
 from dmft_rf.errors import ModelError
-from dmft_rf.relaxation import DEFINITIONS
+from dmft_rf.model.covariance import Covariance
 
 if TYPE_CHECKING:
-    from dmft_rf.exponents import Scaling
-    from dmft_rf.model import ScoreModel
+    from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.sweeps.scaling import Scaling
 
 
 # of tau_gen: the part of the score error's fall that may be missing
@@ -96,7 +96,7 @@ def scaling(
         "failures": result.failures,
     }
     report.document["definitions"] = definitions
-    from dmft_rf.plotting import plot_scaling
+    from dmft_rf.plotting.curves import plot_scaling
 
     show(report, output, start, lambda: plot_scaling(result))
 

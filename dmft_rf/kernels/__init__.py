@@ -1,1 +1,4 @@
-"""Array kernels: plain arrays in, arrays out; no objects, no input or output."""
+"""Compiled loops that know no model: arrays in, arrays out.
+
+Kernels that call one another live in one module; `_jit` is the one place where numba is configured.
+"""

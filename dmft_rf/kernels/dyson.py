@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmft_rf._jit import njit
+from dmft_rf.kernels._jit import njit
 
 CONVERGED = 0
 NOT_CONVERGED = 1

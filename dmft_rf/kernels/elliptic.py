@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmft_rf._jit import njit
+from dmft_rf.kernels._jit import njit
 
 
 @njit
@@ -85,7 +85,7 @@ def _by_mean(u, complement):
 
 @njit
 def half_plane(m, M, nodes, K, complement, fall):
-    """The contour of `dmft_rf.contour.half_plane_contour`: nodes, weights, readings.
+    """The contour of `dmft_rf.numerics.contour.half_plane_contour`: nodes, weights, readings.
 
     K = K(k) and complement = 1 - k^2 for k = (M - m)/(M + m); ``fall`` = 1/R = exp(-pi K'/(4 K)).
     """

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmft_rf._jit import njit
+from dmft_rf.kernels._jit import njit
 
 
 @njit
@@ -53,7 +53,7 @@ def assemble(
     m : (F, F, n, n) complex array
         <phi_f phi_g r_1 r_2> for the basis functions phi of Sigma; phi_0 = 1.
     c, noise, eta, tau : (J,) arrays;  signal : (J, F) array
-        Groups; see dmft_rf.groups.
+        Groups; see dmft_rf.model.columns.
     Q : (n_Q, F) array
         The functions Q in the basis.
     """

@@ -18,7 +18,7 @@ from dmft_rf.pencil.matrices import Transposed
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
 if TYPE_CHECKING:
-    from dmft_rf.covariance import Covariance
+    from dmft_rf.model.covariance import Covariance
     from dmft_rf.pencil.statement import Pencil
 
 Array = NDArray[np.float64]

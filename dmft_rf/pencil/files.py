@@ -40,8 +40,8 @@ from typing import Any
 from dmft_rf._convert import shown
 from dmft_rf._frozen import Frozen
 from dmft_rf._paths import input_file
-from dmft_rf.covariance import Covariance
 from dmft_rf.errors import DataError, ModelError
+from dmft_rf.model.covariance import Covariance
 from dmft_rf.pencil.build import gram, linearize
 from dmft_rf.pencil.matrices import Gaussian, Matrix, inverse
 from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, Sigma, check_name, sqrt, z

@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, complexes, floats, instance, number, whole
 from dmft_rf._frozen import Frozen
-from dmft_rf.contour import Contour, half_plane_contour, nodes_for
-from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.model import ScoreModel
+from dmft_rf.model.covariance import Covariance
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.contour import Contour, half_plane_contour, nodes_for
 from dmft_rf.pencil.points import Elements, Points, Weight
 from dmft_rf.pencil.support import find_support
 from dmft_rf.pencil.system import System

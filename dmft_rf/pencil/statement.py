@@ -16,7 +16,7 @@ from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, _is_scalar, check_name
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from dmft_rf.covariance import Covariance
+    from dmft_rf.model.covariance import Covariance
     from dmft_rf.pencil.derive import Dyson
     from dmft_rf.pencil.symbolic import Equations
     from dmft_rf.pencil.system import System

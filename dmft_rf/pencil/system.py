@@ -12,15 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import complexes, floats, instance, mapping, shown
 from dmft_rf._frozen import Frozen, FrozenDict
-from dmft_rf.covariance import Covariance
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.model.covariance import Covariance
 from dmft_rf.pencil.adjoint import check_self_adjoint
 from dmft_rf.pencil.points import Elements, Points
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.derive import Contraction, Unknown
-    from dmft_rf.pencil.law import PencilSpectrum
+    from dmft_rf.pencil.spectrum import PencilSpectrum
     from dmft_rf.pencil.statement import Pencil
 
 Array = NDArray[np.float64]
@@ -230,7 +230,7 @@ class System(Frozen):
         ConvergenceError
             If the support or the density cannot be resolved.
         """
-        from dmft_rf.pencil.law import pencil_spectrum
+        from dmft_rf.pencil.spectrum import pencil_spectrum
 
         return pencil_spectrum(self)
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import GradientFlow, solve, spectrum
-from dmft_rf.closed_nodes import ContourNodes
-from dmft_rf.contour import half_plane_contour
-from dmft_rf.dynamics import curves_on
+from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf.curves.losses import curves_on
+from dmft_rf.numerics.contour import half_plane_contour
 from validation.benchmark.timing import best
 from validation.benchmark.work import TAU, Effort, model_with
 

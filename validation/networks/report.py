@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 
 from dmft_rf import ConvergenceError, DataError, __version__
-from dmft_rf._output import replacing
+from dmft_rf.files.replace import replacing
 from validation.networks import tables
 from validation.networks.pictures import PICTURES, Picture
 from validation.networks.store import Store

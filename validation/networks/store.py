@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf._output import remove_parts, replacing_hdf5
-from dmft_rf.store import git_commit
+from dmft_rf.files.replace import remove_parts, replacing_hdf5
+from dmft_rf.files.results import git_commit
 from validation.locking import locked
 from validation.networks.checkpoints import Checkpoints
 from validation.networks.files import (

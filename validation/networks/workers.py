@@ -6,7 +6,8 @@ through its pipe. The parent alone holds and writes the store. Workers leave sig
 them to stop by a word on the pipe, which they hear at the end of a stretch, when they leave a
 checkpoint. A parent that was killed takes its workers with it.
 
-`dmft_rf.workers.Pool` is not used: an executor that loses a worker ends the others on the spot.
+`dmft_rf.sweeps.workers.Pool` is not used: an executor that loses a worker ends the others on the
+spot.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from dmft_rf import DataError, ModelError, WorkerError
-from dmft_rf.workers import begin_worker, single_threaded
+from dmft_rf.sweeps.workers import begin_worker, single_threaded
 from validation.networks.checkpoints import Checkpoints
 from validation.networks.engine import Make, run, train
 from validation.networks.plan import Setting

@@ -1,0 +1,335 @@
+r"""Learning curves: train loss, test loss and score error of a training rule at every time.
+
+With M = W/sqrt(d), S_VV[f] the integral of f against the measure of (1/d) Tr V^T (U - z)^{-1} V,
+F[f] the deterministic equivalent of V^T f(U) M as a function of Sigma, var[f, f] the variance of
+V^T f(U) M weighted by the covariance of the test loss, < . > the average over the atoms of Sigma,
+and the filter h:
+
+    L_train = 1 - S_VV[2 h - x h^2] = L_train(inf) + S_VV[(1 - x h)^2/x]
+    Delta_t E_score = sum_classes share <Sigma_t (a F[h] - sqrt(Delta_t) Sigma_t^{-1})^2>
+                      + var[h, h] + N S_VV[h^2]
+    L_test  = L_floor + Delta_t E_score,
+    N = E sigma^2 - mu_0^2 - mu_1^2 (averaged over classes),    a = mu_1/Gamma_t
+
+These are sums of positive terms: a small training loss or score error keeps its digits. Those of
+E_score are the bias (what the average network has not learned), the variance over sample
+and features, and the noise of the features beyond their linear part. For noise that is averaged
+exactly V is equivalent to b M. Independent Gaussian initial weights of variance kappa^2 add, with
+the memory g of the rule, the law rho of U, and S_test of (1/d) Tr a^2 Sigma_t M^T (U - z)^{-1} M,
+
+    kappa^2 Delta_t integral x g^2 d rho                                to L_train,
+    kappa^2 { N integral g^2 d rho + S_test[g^2]/psi_p }                to E_score.
+
+Source: Bonnaire et al., arXiv:2505.17638, sections 4 and B for the losses; the closed form at
+every time and for any covariance is derived in docs/theory.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import floats, instance, number
+from dmft_rf._frozen import Frozen
+from dmft_rf.curves.majorants import Majorants, majorants
+from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.spectral_nodes import SpectralNodes
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.estimate import ROUNDING, Estimate
+from dmft_rf.rules.flow import GradientFlow, Rule
+
+Array = NDArray[np.float64]
+AnyNodes = Nodes | SpectralNodes
+
+# losses below this fraction of the untrained network's are held to an absolute accuracy
+_SMALL = 1e-3
+_NAMES = ("train", "score_error", "test", "empirical_error", "weight_norm")
+# what the accuracy of curves is judged by
+_JUDGED = ("train", "test", "score_error")
+# times handled at once, times nodes or atoms: bounds the memory of a call
+_BLOCK = 2_000_000
+
+
+@ieee
+@dataclass(frozen=True, eq=False)
+class LearningCurves(Frozen):
+    """Losses per dimension along training; every array has the shape of ``tau``.
+
+    Attributes
+    ----------
+    tau
+        Gradient-flow time; discrete rules: steps * step.
+    train
+        L_train, averaged over the noise exactly (without the weight-decay penalty).
+    test
+        L_test, on fresh samples.
+    score_error
+        (1/d) E|s_A - s*|^2 against the exact score -Sigma_t^{-1} x of Gaussian data.
+    empirical_error
+        (1/d) E|s_A - s_emp|^2 against the score of the diffused training set, on its own points
+        under fresh noise: the loss on the training samples under fresh noise over Delta_t, which
+        is train/Delta_t if the noise is averaged exactly. NaN with random initial weights and a
+        finite number of noise draws.
+    error
+        Estimated absolute errors of train, test, generalization_gap and score_error, by name.
+    weight_norm
+        Delta_t ||A||^2/(p d), the size of the trained weights; with weight decay omega the
+        objective of training is train + omega weight_norm (``penalty``).
+    rule, model
+        What was trained, on what.
+    """
+
+    tau: Array
+    train: Array
+    test: Array
+    score_error: Array
+    empirical_error: Array
+    weight_norm: Array
+    error: dict[str, Array]
+    rule: Rule
+    model: ScoreModel
+
+    @property
+    @ieee
+    def generalization_gap(self) -> Array:
+        """L_test - L_train."""
+        return self.test - self.train
+
+    @property
+    @ieee
+    def penalty(self) -> Array:
+        """omega Delta_t ||A||^2/(p d), what weight decay omega adds to the training loss."""
+        return self.rule.decay * self.weight_norm
+
+    @lazy
+    def relative_error(self) -> float:
+        """Largest estimated relative error of train, test and score_error.
+
+        A value below 1e-3 of the untrained network's counts as that: there the estimate is an
+        absolute one (rounding sees the losses from 1 downwards).
+        """
+        return self._largest(self.error)
+
+    def difference(self, other: LearningCurves) -> float:
+        """Largest relative difference from curves at the same times, as in relative_error."""
+        instance(other, LearningCurves, "other", "solution.learning_curves(tau)")
+        if not np.array_equal(other.tau, self.tau):
+            raise ModelError("the curves are at other times; their difference needs the same tau")
+        return self._largest(
+            {name: np.abs(getattr(self, name) - getattr(other, name)) for name in _JUDGED}
+        )
+
+    def _largest(self, error: dict[str, Array]) -> float:
+        """Largest of ``error`` over max(|value|, 1e-3 of the untrained network's); NaN if one is.
+
+        A loss that diverges has no error.
+        """
+        untrained = (1.0, 1.0, self.model.initial_score_error)
+        worst = 0.0
+        for name, start in zip(_JUDGED, untrained, strict=True):
+            scale = np.maximum(np.abs(getattr(self, name)), _SMALL * start)
+            relative = np.where(np.isinf(scale), 0.0, error[name]) / scale
+            worst = np.maximum(worst, relative.max(initial=0.0))
+        return float(worst)
+
+    def require(self, rtol: float) -> LearningCurves:
+        """These curves, or ConvergenceError if they are not accurate to ``rtol``."""
+        rtol = number(rtol, "rtol", above=0.0)
+        if not self.relative_error <= rtol:
+            raise ConvergenceError(
+                f"learning curves reached a relative error of {self.relative_error:.1e} under "
+                f"{self.rule}; rtol = {rtol:g} was asked for",
+                partial=self,
+                residual=self.relative_error,
+            )
+        return self
+
+
+@ieee
+def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
+    """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
+
+    Raises ModelError if a time is negative or NaN, not one of the rule's, or the rule diverges on
+    this spectrum.
+    """
+    times = checked_times(tau)
+    flat = times.ravel()
+    rule.check(nodes.law.ends[1], nodes.model.rate)
+    rule.check_times(flat)
+    size = max(16, _BLOCK // max(nodes.points.size, nodes.model.weights.size))
+    blocks = [flat[i : i + size] for i in range(0, max(flat.size, 1), size)]
+    parts = [_losses(nodes, block, rule) for block in blocks]
+    found = [_joined([part[i] for part in parts], times.shape) for i in range(5)]
+    return _curves(times, found, rule, nodes.model)
+
+
+def diverged(nodes: Nodes, tau: Array, rule: Rule) -> LearningCurves:
+    """Curves at tau = inf where the spectrum touches 0: the test loss has no limit."""
+    never = np.full(tau.shape, math.inf)
+    train = np.full(tau.shape, nodes.train_limit)
+    known = Estimate(train, np.full(tau.shape, nodes.exact.limit_error))
+    unknown = Estimate(never, 0.0 * train)
+    return _curves(tau, [known, unknown, unknown, unknown, unknown], rule, nodes.model)
+
+
+def merged(parts: list[tuple[NDArray[np.bool_], LearningCurves]], tau: Array) -> LearningCurves:
+    """Curves at the times ``tau`` from those at tau[where], for masks that cover it."""
+    found = []
+    for name in _NAMES:
+        value, error = np.empty(tau.shape), np.empty(tau.shape)
+        for where, part in parts:
+            value[where], error[where] = getattr(part, name), part.error[name]
+        found.append(Estimate(value, error))
+    return _curves(tau, found, parts[0][1].rule, parts[0][1].model)
+
+
+def _curves(tau: Array, found: list[Estimate], rule: Rule, model: ScoreModel) -> LearningCurves:
+    train, score, test, empirical, norm = found
+    return LearningCurves(
+        tau=tau,
+        train=train.value,
+        test=test.value,
+        score_error=score.value,
+        empirical_error=empirical.value,
+        weight_norm=norm.value,
+        error={
+            "train": train.error,
+            "test": test.error,
+            "generalization_gap": train.error + test.error,
+            "score_error": score.error,
+            "empirical_error": empirical.error,
+            "weight_norm": norm.error,
+        },
+        rule=rule,
+        model=model,
+    )
+
+
+def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Estimate:
+    """d E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
+    model = nodes.model
+    h = rule.filter(nodes.points, tau, model.rate)
+    v = rule.velocity(nodes.points, tau, model.rate)
+    turns = majorants(rule, nodes.contour, tau, model.rate)
+    learned, gained = nodes.mean(h), nodes.mean(v)
+    # both are off by as much as their averages over Sigma
+    of_h = nodes.integral(h, nodes.S_VW, turns.filter)
+    of_v = nodes.integral(v, nodes.S_VW, turns.velocity)
+    share = of_h.error / np.where(of_h.value != 0.0, np.abs(of_h.value), 1.0)
+    bias = Estimate(np.zeros(tau.size), np.zeros(tau.size))
+    for one in model.classes:
+        factor = one.share * one.linear
+        missing = one.linear * learned * one.diffused - math.sqrt(model.Delta_t)
+        moved = np.abs(one.linear * learned * one.diffused * gained) @ model.weights
+        spread = np.abs(missing) @ model.weights * of_v.error
+        value = (missing * gained) @ model.weights
+        bias = bias.plus((factor, Estimate(value, moved * share + spread)))
+    slope = bias.plus(
+        (1.0, nodes.bilinear(h, v, turns.whole, turns.velocity)),
+        (model.residual_variance, nodes.integral(h * v, nodes.S_VV, turns.whole * turns.velocity)),
+    )
+    return Estimate(2.0 * slope.value, 2.0 * slope.error).over(model.Delta_t)
+
+
+def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
+    """What ``_NAMES`` lists, at the times ``tau``, each of shape (n_tau,)."""
+    model = nodes.model
+    x = nodes.points
+    h, left = rule.filter_and_residual(x, tau, model.rate)
+    turns = majorants(rule, nodes.contour, tau, model.rate) if isinstance(nodes, Nodes) else None
+    turning = None if turns is None else turns.filter
+    train = _train(nodes, h, left, turns)
+    norm = nodes.integral(h * h, nodes.S_VV, None if turns is None else turns.square)
+    score = _bias(nodes, h, turning)
+    score = score.plus((model.residual_variance, norm), (1.0, nodes.quadratic(h, turning)))
+    score = score.over(model.Delta_t)
+    fresh = nodes.empirical(h, turning)
+    if rule.initial_scale > 0.0:
+        kappa2 = rule.initial_scale**2
+        loss, kept, test = _remembered(nodes, tau, rule, None if turns is None else turns.memory)
+        train = train.plus((kappa2 * model.Delta_t, loss))
+        norm = norm.plus((kappa2 * model.Delta_t, kept))
+        score = score.plus((kappa2 * model.residual_variance, kept), (kappa2 / model.psi_p, test))
+        if fresh is not None:
+            fresh = Estimate(np.full(tau.size, math.nan), np.zeros(tau.size))
+    return (
+        train,
+        score,
+        Estimate.exact(np.full(tau.size, model.floor)).plus((model.Delta_t, score)),
+        (train if fresh is None else fresh).over(model.Delta_t),
+        norm,
+    )
+
+
+def _train(
+    nodes: AnyNodes, h: NDArray[Any], left: NDArray[Any], turns: Majorants | None
+) -> Estimate:
+    """L_train for the filter h with left = 1 - x h."""
+    if nodes.around_zero:  # the filter must have no pole there
+        start = Estimate.exact(np.ones(h.shape[0]))
+        turning = None if turns is None else turns.filter * (1.0 + turns.held)
+        return start.plus((-1.0, nodes.integral(h * (1.0 + left), nodes.S_VV, turning)))
+    limit = np.full(h.shape[0], nodes.exact.train_limit)
+    start = Estimate(limit, np.full(h.shape[0], nodes.exact.limit_error))
+    turning = None if turns is None else turns.residual
+    return start.plus((1.0, nodes.integral(left * left, nodes.S_VV / nodes.points, turning)))
+
+
+def _bias(nodes: AnyNodes, h: NDArray[Any], turning: NDArray[Any] | None) -> Estimate:
+    """Sum over the classes of share <Sigma_t (a F[h] - sqrt(Delta_t) Sigma_t^{-1})^2>."""
+    model = nodes.model
+    learned = nodes.mean(h)
+    value, slope = np.zeros(h.shape[0]), np.zeros(h.shape[0])
+    for one in model.classes:
+        missing = one.linear * learned * one.diffused - math.sqrt(model.Delta_t)
+        value += one.share * ((missing * missing) @ (model.weights / one.diffused))
+        slope += 2.0 * one.share * abs(one.linear) * (np.abs(missing * learned) @ model.weights)
+    # relative to its size, F[h] is off by about as much as its average over Sigma
+    mean = nodes.integral(h, nodes.S_VW, turning)
+    relative = mean.error / np.where(mean.value != 0.0, np.abs(mean.value), 1.0)
+    return Estimate(value, slope * relative + ROUNDING * value)
+
+
+def _remembered(
+    nodes: AnyNodes, tau: Array, rule: Rule, turning: NDArray[Any] | None
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Integrals of x g^2 and g^2 against rho, and S_test[g^2]: what the initial weights add.
+
+    Atoms outside the contour are added one by one. Above 0 an atom is orthogonal to W; at 0 (fewer
+    columns than features) it is not. Masses are off by the rounding of 1.
+    """
+    rate = nodes.model.rate
+    g2 = rule.memory(nodes.points, tau, rate) ** 2
+    q_size, x_size = nodes.bulk_sizes
+    loss = nodes.integral(g2, nodes.x_bulk, turning, x_size)
+    kept = nodes.integral(g2, nodes.q_bulk, turning, q_size)
+    test = nodes.integral(g2, nodes.S_test, turning)
+    for location, mass in nodes.outside:
+        held = rule.memory(np.array([location]), tau, rate)[:, 0] ** 2
+        if location == 0.0 and rule.decay == 0.0:
+            held = np.ones(tau.size)  # at tau = inf as well
+        one = Estimate(mass * held, ROUNDING * held)
+        loss, kept = loss.plus((float(location), one)), kept.plus((1.0, one))
+        if location == 0.0:
+            test = test.plus((nodes.untouched, Estimate(held, ROUNDING * held / mass)))
+    return loss, kept, test
+
+
+def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
+    if len(parts) == 1:
+        return Estimate(parts[0].value.reshape(shape), parts[0].error.reshape(shape))
+    return Estimate(
+        np.concatenate([part.value for part in parts]).reshape(shape),
+        np.concatenate([part.error for part in parts]).reshape(shape),
+    )
+
+
+def checked_times(tau: ArrayLike) -> Array:
+    """``tau`` as a read-only copy of times >= 0, inf included; ModelError otherwise."""
+    return floats(tau, "tau", least=0.0, infinite=True)

@@ -1,0 +1,84 @@
+r"""What a contour cannot see of late filters: bounds of it, with the same poles.
+
+The trapezoidal rule with 2 N points errs by the Fourier coefficients of an integrand around the
+contour that it aliases, and nodes show those up to order N. e^{-alpha x tau} turns on the border of
+its region, without end as tau grows: its coefficients begin to fall beyond order N, where no node
+sees them. But they are bounded by the size of the integrand on the border, and so are those of
+a function of that size with poles on the border. With u = x - start, a = 1/(alpha tau) and
+L = |g| at u = 0, since h = (1 - g)/y and |h| <= alpha tau max|g|, what turns is bounded by
+
+    of h       1.5 L |u + a|/|u^2 + a^2|
+    of h^2     1.5 L (2 + L)/|u^2 + a^2|
+    of g^2     L^2,   and of (1 - x h)^2 the same without weight decay, else L (2 + L).
+
+In a disc or an ellipse they turn at the right end as well, where |g| reaches S: the same with S in
+place of L and 1/(y + a) in place of the quotient, times a pole at that end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf._frozen import Frozen
+from dmft_rf.numerics.contour import Contour
+from dmft_rf.rules.flow import Rule
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True, eq=False)
+class Majorants(Frozen):
+    """Functions at the nodes, (n_tau, N), that bound the part that turns.
+
+    Attributes
+    ----------
+    filter, square
+        Of h and h^2.
+    memory, residual
+        Of g^2 and of (1 - x h)^2.
+    velocity
+        Of dh/dtau = alpha g, for gradient flow.
+    whole
+        Of h, with the part that does not turn.
+    held : (n_tau, 1) array
+        Bound of |1 - x h|.
+    """
+
+    filter: Complex
+    square: Complex
+    memory: Complex
+    residual: Complex
+    velocity: Complex
+    whole: Complex
+    held: Array
+
+
+def majorants(rule: Rule, contour: Contour, tau: Array, rate: float) -> Majorants:
+    """Majorants of ``rule`` on a contour at the times ``tau``."""
+    moving = np.isfinite(tau) & (tau > 0.0)
+    a = (1.0 / (rate * rule.pace * np.where(moving, tau, 1.0)))[:, None]
+    L = np.where(np.isfinite(tau), rule.most(tau, rate, contour.start), 0.0)[:, None]
+    u = contour.z - contour.start
+    soft = u * u + a * a
+    one, two = 1.5 * L * (u + a) / soft, 1.5 * L * (2.0 + L) / soft
+    held = np.maximum(1.0, L)
+    memory = L * L + 0.0 * u
+    residual = memory + 2.0 * L * (rule.decay > 0.0)
+    if np.isfinite(contour.end):
+        S = np.where(L > 0.0, rule.swing, 0.0)
+        y = contour.z + (rule.decay + max(0.0, -(contour.start + rule.decay)))
+        pole = (contour.end - contour.start) / (contour.end - contour.z)
+        one = one + S * pole / (y + a)
+        two = two + S * (2.0 + S) * pole / (y + a) ** 2
+        memory, residual = (memory + S * S) * pole, (residual + S * S) * pole
+        held = np.maximum(held, S)
+    still = ~moving  # at 0 nothing has moved, at inf nothing turns
+    velocity = rate * L + 0.0 * u
+    whole = one + 1.0 / (u + a)
+    for values in (one, two, memory, residual, velocity):
+        values[still] = 0.0
+    return Majorants(one, two, memory, residual, velocity, whole, held)

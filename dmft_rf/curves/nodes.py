@@ -1,0 +1,337 @@
+r"""One- and two-point functions of U on a contour around its support.
+
+Solving is done once; every training rule at every time is then a sum over the nodes (one-point)
+and a quadratic form in them (two-point). What is left of error follows from the nodes themselves:
+the Fourier coefficients of each integrand around the contour fall geometrically, and the error of
+the trapezoidal rule is what they alias; it is carried on from the last coefficients that the nodes
+resolve, and the rounding of the sum is added.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf._arithmetic import lazy
+from dmft_rf._frozen import Frozen
+from dmft_rf.curves.forms import Form, parts, real_of_product
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.contour import Contour
+from dmft_rf.numerics.estimate import EPS, Estimate
+from dmft_rf.spectra.resolvent import (
+    GroupedResolvent,
+    Resolvent,
+)
+from dmft_rf.spectra.spectrum import Spectrum
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Integrals against the measure of S_VV that need no contour.
+
+    Attributes
+    ----------
+    mass, inverse : float
+        Integrals of 1 and 1/x.
+    train_limit, limit_error : float
+        1 - inverse, as a sum without cancellation, and its rounding.
+    """
+
+    mass: float
+    inverse: float
+    train_limit: float
+    limit_error: float
+
+
+class Nodes(Frozen, ABC):
+    """Integrals against the spectral measures of U and V, from values on a contour.
+
+    The functions of U to be integrated are given by their values at ``points``, one row per
+    time, and must be real on the real axis and analytic inside the contour. A subclass supplies
+    the transforms, with M = W/sqrt(d) and Q the covariance of the test loss, sum over the classes
+    of share a^2 Sigma_t; ``variance`` is that of V^T (U - z_1)^{-1} M Q M^T (U - z_2)^{-1} V.
+
+    An atom of U above 0 is left out of ``q_bulk`` and ``x_bulk``, wherever the contour runs, and
+    one at 0 is in them if the contour encloses it: `outside` lists what has to be added.
+    """
+
+    _content = ("law", "contour", "resolvent")
+    law: Spectrum
+    contour: Contour
+    resolvent: Resolvent | GroupedResolvent
+
+    @property
+    def model(self) -> ScoreModel:
+        """The model that was solved."""
+        return self.law.model
+
+    @property
+    def points(self) -> Complex:
+        """Nodes in the upper half-plane, shape (N,)."""
+        return self.contour.z
+
+    @property
+    def around_zero(self) -> bool:
+        """Whether the region of the contour holds z = 0, so that no function may have a pole there.
+
+        They lead around 0 at a hard edge and close to it.
+        """
+        return self.contour.start < 0.0
+
+    @property
+    def outside(self) -> Array:
+        """(location, mass) of the atoms that q_bulk and x_bulk leave out, shape (n, 2)."""
+        atoms = self.law.atoms
+        return atoms[[place > 0.0 or not self.contour.encloses(0.0) for place in atoms[:, 0]]]
+
+    @property
+    @abstractmethod
+    def S_VV(self) -> Complex:
+        """(1/d) Tr V^T (U - z)^{-1} V."""
+
+    @property
+    @abstractmethod
+    def S_VW(self) -> Complex:
+        """(1/d) Tr V^T (U - z)^{-1} M."""
+
+    @property
+    @abstractmethod
+    def S_test(self) -> Complex:
+        """(1/d) Tr Q M^T (U - z)^{-1} M."""
+
+    @property
+    def q_bulk(self) -> Complex:
+        """(1/p) Tr (U - z)^{-1} of the bulks, the transform of their law rho."""
+        return self._bulks[0]
+
+    @property
+    def x_bulk(self) -> Complex:
+        """(1/p) Tr U (U - z)^{-1} of the bulks, the transform of x rho."""
+        return self._bulks[1]
+
+    @property
+    def bulk_sizes(self) -> tuple[Array, Array]:
+        """The sizes of what q_bulk and x_bulk are sums of, each (N,)."""
+        return self._bulks[2], self._bulks[3]
+
+    @property
+    @abstractmethod
+    def signal(self) -> Complex:
+        """V^T (U - z)^{-1} M at the eigenvalues of Sigma, shape (N, n_atoms)."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> tuple[Complex, Complex]:
+        """At (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
+
+    @property
+    @abstractmethod
+    def variance_size(self) -> Array:
+        """The sizes of what both are made of, added, with what r and differences lose, (N, N)."""
+
+    @property
+    @abstractmethod
+    def exact(self) -> Exact:
+        """Integrals that are known without a contour."""
+
+    @lazy
+    def _bulks(self) -> tuple[Complex, Complex, Array, Array]:
+        """q_bulk and x_bulk, and the sizes of their terms.
+
+        With the floor s_0^2 of the law and r, E_j, C_j, o_j as in dmft_rf.model.columns, the one-
+        point equations give the transforms of x - s_0^2, in which an atom at the floor does not
+        show, and of 1 without the atom, neither as a difference of large numbers:
+
+            psi_p (z - s_0^2) q_bulk = k <r> - sum_j (c_j/E_j) (psi_n + <C_j r>)    (all o_j > 0)
+            psi_p (x_bulk - s_0^2 q_bulk) = <beta r> - sum_j c_j o_j^2/(E_j k).
+
+        Where the noise is drawn (b_0 = s_0 = 0) an atom at 0 is a pole of q = -1/(psi_p k).
+        """
+        g, z, k, r = self.model.groups, self.points, self.resolvent.k, self._r
+        psi_p, psi_n, b2, floor, _ = g.par
+        share, size = g.count / self._E, np.abs(r)
+        weighted = (g.covariances * g.weights).T
+        signal, signal_size = r @ weighted, size @ weighted
+        S, S_size = r @ g.weights, size @ g.weights
+        own = g.noise > 0.0
+        x = b2 * S + (share * (signal - g.noise / k[:, None])).sum(axis=1)
+        x_size = b2 * S_size + (np.abs(share) * (signal_size + g.noise / np.abs(k)[:, None])).sum(
+            axis=1
+        )
+        q, q_size = self.resolvent.q, np.abs(self.resolvent.q)
+        if b2 > 0.0 and self.law.atoms.size:
+            gap, gap_size = psi_p * (z - floor), psi_p * np.abs(z - floor)
+            rest = (psi_n + signal)[:, own] * share[:, own]
+            rest_size = (psi_n + signal_size)[:, own] * np.abs(share[:, own])
+            q = (k * S - rest.sum(axis=1)) / gap
+            q_size = (np.abs(k) * S_size + rest_size.sum(axis=1)) / gap_size
+            q_size *= 1.0 + psi_p * np.abs(z) / gap_size
+        return q, x / psi_p + floor * q, q_size, x_size / psi_p + floor * q_size
+
+    @property
+    @abstractmethod
+    def _r(self) -> Complex:
+        """1/(beta - k), shape (N, n_atoms)."""
+
+    @property
+    @abstractmethod
+    def _E(self) -> Complex:
+        """E_j at the nodes, shape (N, J)."""
+
+    def mean(self, f: NDArray[Any]) -> Array:
+        """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
+        return 2.0 * (parts(f * self.contour.weights) @ self._signal_parts)
+
+    @lazy
+    def _signal_parts(self) -> Array:
+        return real_of_product(self.signal)
+
+    def integral(
+        self,
+        f: NDArray[Any],
+        transform: NDArray[Any],
+        turning: NDArray[Any] | None = None,
+        size: Array | None = None,
+    ) -> Estimate:
+        """Integral of f against the measure with this Stieltjes transform.
+
+        Parameters
+        ----------
+        f : (n_tau, N) array
+        transform : (N,) array
+        turning : (n_tau, N) array, optional
+            Bounds of the part of f that turns more often than the nodes can see (`majorants`).
+        size : (N,) array, optional
+            Of what the transform is a sum of, where that is larger than the transform.
+        """
+        weighted = self.contour.weights * transform
+        value, truncation = self._sums(f * weighted)
+        if turning is not None:
+            truncation = np.maximum(truncation, self._sums(turning * weighted)[1])
+        size = np.abs(transform) if size is None else size
+        sizes = np.abs(self.contour.weights) * size * self._cancelled
+        rounding = self._rounding(2.0 * np.abs(f) * sizes)
+        return Estimate(value, truncation + rounding + 2.0 * self.defect * np.abs(value))
+
+    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+        """The variance [f, f]."""
+        return self.form(f, self._variance_form, turning)
+
+    @lazy
+    def _variance_form(self) -> Form:
+        return Form.of(*self.variance, self.variance_size)
+
+    def form(self, f: NDArray[Any], form: Form, turning: NDArray[Any] | None = None) -> Estimate:
+        """Double integral of f(x) f(y) against a two-point function; ``turning`` as in integral."""
+        u = f * self.contour.weights
+        value, truncation = self._sums(form.applied(u) * u)
+        if turning is not None:
+            bound = turning * self.contour.weights
+            truncation = np.maximum(truncation, self._sums(form.applied(bound) * bound)[1])
+        size = np.abs(u)
+        rounding = self._rounding(4.0 * size * (size @ form.size))
+        error = 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value)
+        return Estimate(value, error)
+
+    def bilinear(
+        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
+    ) -> Estimate:
+        """The variance [f, g], row by row; what bounds f and g as in integral."""
+        form, w = self._variance_form, self.contour.weights
+        u, v = f * w, g * w
+        value, truncation = self._sums(form.applied(u) * v)
+        bound = form.applied(turning_f * w) * (turning_g * w)
+        truncation = np.maximum(truncation, self._sums(bound)[1])
+        sizes = np.abs(v) * (np.abs(u) @ form.size), np.abs(u) * (np.abs(v) @ form.size)
+        rounding = self._rounding(2.0 * sizes[0]) + self._rounding(2.0 * sizes[1])
+        return Estimate(value, 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value))
+
+    def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate | None:
+        """Loss of the filter h on the training samples under fresh noise; None: L_train itself."""
+        return None
+
+    @property
+    def untouched(self) -> float:
+        """S_test's weight on an atom at 0."""
+        return 0.0
+
+    def _sums(self, terms: Complex) -> tuple[Array, Array]:
+        """2 Re of the sums of the rows, and the error of the trapezoidal rule in them.
+
+        The error is what the last Fourier coefficients of the integrand show, carried on to those
+        that the rule aliases. Beside a pole of third order on the border of the region (1/x^3 of
+        the late filters) they fall like l^2 R^{-l}, and are four times as large at 2 N as carried
+        on from N.
+        """
+        sums = self.contour.readings @ parts(terms).T
+        coefficients = np.abs(sums[1:])
+        half = coefficients.shape[0] // 2
+        last = coefficients[:half].max(axis=0) + coefficients[half:].max(axis=0)
+        return 2.0 * sums[0], 8.0 * last
+
+    @property
+    def train_limit(self) -> float:
+        """Training loss of minimum-norm least squares, 1 - S_VV[1/x]."""
+        return self.exact.train_limit
+
+    @lazy
+    def defect(self) -> float:
+        """Relative error of exact integrals against the measure of S_VV, [1] and [1/x].
+
+        The first sees the upper end of the spectrum, the second the lower one; what is wrong with
+        nodes, weights and solutions, rounding included, shows in them. A contour around z = 0
+        knows the first only.
+        """
+        f = np.stack([np.ones_like(self.points), 1.0 / self.points])
+        found = 2.0 * (f @ (self.contour.weights * self.S_VV)).real
+        exact = np.array([self.exact.mass, self.exact.inverse])
+        error = np.abs(found / exact - 1.0)
+        return float(error[0] if self.around_zero else np.max(error))
+
+    def _rounding(self, terms: Array) -> Array:
+        """Three standard deviations of sums of terms of these sizes, shape (n_tau, N).
+
+        What is wrong at one node is independent of what is wrong at another.
+        """
+        rounding: Array = 3.0 * np.sqrt((terms * terms) @ (self.noise * self.noise))
+        return rounding
+
+    @lazy
+    def noise(self) -> Array:
+        """Rounding of the place of each node and of the unknowns there, relative, shape (N,).
+
+        Nodes and weights are exponentials of numbers up to ln(M/m)/2, which they lose digits to; at
+        the right end of a region nodes lose them in their distance from it only. The unknowns have
+        the rounding of their equations: of z, and of the terms that it is a sum of, times dk/dz.
+        """
+        z, start, end = self.points, self.contour.start, self.contour.end
+        low, high = self._around
+        places = 1.0 + 0.5 * math.log((high - start) / (low - start))
+        moved = places * np.abs(1.0 - (z - start) / (end - start)) + 1.0
+        psi_p, k = self.model.psi_p, self.resolvent.k
+        terms = np.abs(z - start) * moved + psi_p * np.abs(k) * (1.0 + self.bulk_sizes[1])
+        unknowns = (terms + abs(start)) * np.abs(self.resolvent.dk / k)
+        noise: Array = EPS * (places + unknowns)
+        return noise
+
+    @property
+    def _around(self) -> tuple[float, float]:
+        """The ends of what the contour leads around."""
+        return self.law.ends
+
+    @lazy
+    def _cancelled(self) -> Array:
+        """What r = 1/(beta - k) makes of it at most: |r| times the sizes of its terms, (N,)."""
+        g = self.model.groups
+        sizes = np.abs(g.count / self._E) @ g.covariances
+        sizes += (g.par[2] + np.abs(self.resolvent.k))[:, None]
+        cancelled: Array = (np.abs(self._r) * sizes).max(axis=1)
+        return cancelled

@@ -1,0 +1,459 @@
+r"""The solved model: from a ScoreModel to learning curves with a stated accuracy."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import flag, instance, number, shown
+from dmft_rf._frozen import Frozen
+from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf.curves.contour_cache import Kept
+from dmft_rf.curves.grouped_nodes import GroupedNodes
+from dmft_rf.curves.losses import LearningCurves, checked_times, curves_on, diverged, merged
+from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.model.mixture import Mixture
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.contour import contour_in, flattened, nodes_for
+from dmft_rf.numerics.estimate import EPS
+from dmft_rf.numerics.jacobi import JacobiMatrix
+from dmft_rf.numerics.region import Region
+from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
+from dmft_rf.spectra.spectrum import Spectrum, spectrum
+
+Array = NDArray[np.float64]
+
+# sets of nodes and levels of panels that a solution keeps beside its own nodes
+_NODES_KEPT, _LEVELS_KEPT = 6, 3
+# lower over upper end of the spectrum below which contours lead around 0
+_HARD_EDGE = 1e-10
+# and below which they may have to, for rounding
+_NEAR_EDGE = 1e-5
+# the nodes of such a solution itself carry times up to the inverse of the first of these at which
+# rounding, which grows like the root of that time, stays below rtol
+_NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
+# a contour this much closer to 0 than the lower end of the spectrum leads around nothing but the
+# spectrum
+_NEGLIGIBLE = 0.1
+# beyond these a solution would not fit a laptop's memory
+_MOST_NODES = 1500
+_SMALLEST_RTOL = 1e-13
+# what rounding of the atoms of a compression may add to a curve, relative to it
+_OF_ATOMS = 300.0 * EPS
+# atoms that a compression begins with
+_FEWEST_ATOMS = 32
+_MOST_SPECTRAL_NODES = 2500
+# finite times at which a solution is judged
+_PROBES = 25
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A covariance that was replaced by a Gauss quadrature of its law.
+
+    Attributes
+    ----------
+    atoms : int
+        Atoms that are left.
+    error : float
+        Largest relative difference of train loss, test loss and score error under gradient flow,
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
+    """
+
+    atoms: int
+    error: float
+
+    def applied(self, curves: LearningCurves, model: ScoreModel) -> LearningCurves:
+        """The curves as those of ``model``, with this error added to their own."""
+        error = {
+            name: values + self.error * np.abs(getattr(curves, name))
+            for name, values in curves.error.items()
+        }
+        return replace(curves, model=model, error=error)
+
+
+@ieee
+@dataclass(frozen=True, eq=False)
+class Solution(Frozen):
+    """A solved ScoreModel: learning curves of any linear training rule at any time.
+
+    Attributes
+    ----------
+    model : ScoreModel
+    rtol : float
+        Relative accuracy that was asked for.
+    spectrum : Spectrum
+        The spectral law of U.
+    nodes : Nodes
+        One- and two-point functions on the contour.
+    error_estimate : float
+        Estimated relative error of train loss, test loss and score error under gradient flow, the
+        largest over all times (LearningCurves.relative_error); at a hard edge, over those that
+        the nodes carry (later ones are solved and judged when they are asked for).
+    compression : Compression or None
+        What ``compress`` made of the covariance.
+    diagnostics : dict
+        nodes, newton_steps, residual (relative size of the last Newton step), support
+        (lowest and highest edge), defect (of the quadrature, against two exact integrals), tries,
+        seconds.
+    """
+
+    model: ScoreModel
+    rtol: float
+    spectrum: Spectrum
+    nodes: Nodes
+    error_estimate: float
+    diagnostics: dict[str, Any] = field(compare=False)
+    compression: Compression | None = None
+
+    @property
+    def train_limit(self) -> float:
+        """Training loss of minimum-norm least squares, the limit tau -> infinity."""
+        return self.nodes.train_limit
+
+    def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> LearningCurves:
+        """Train loss, test loss, generalization gap and score error at the times ``tau``.
+
+        Parameters
+        ----------
+        tau : array, any shape
+            Gradient-flow time (dA/dtau = -d^2 grad L_train), >= 0; may hold 0 and inf.
+        rule : Rule
+            GradientFlow() by default; Ridge, WeightAverage, GradientDescent, HeavyBall.
+
+        Raises
+        ------
+        ModelError
+            If a time is negative or NaN, or the rule diverges on this spectrum.
+        ConvergenceError
+            If ``rtol`` cannot be reached for this rule.
+        """
+        rule = checked_rule(rule)
+        if rule.can_diverge:
+            rule.check(self.spectrum.ends[1], self.model.rate)
+        curves = self._curves(tau, rule)
+        if self.compression is not None:
+            curves = self.compression.applied(curves, self.model)
+        return curves.require(self.rtol)
+
+    def _curves(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
+        if self.hard_edge:
+            return self._at_hard_edge(tau, rule)
+        region = rule.region(self.model.rate)
+        if self._fits(region):
+            return self._on_contour(tau, rule, region)
+        # momentum close to 1: the region is too thin for a contour
+        return self._on_spectrum(tau, rule)
+
+    @property
+    def hard_edge(self) -> bool:
+        """Whether contours lead around 0.
+
+        They do where the spectrum reaches down to 0 (p = n m), where the test loss diverges, or so
+        near to it that rounding spoils the latest times.
+        """
+        return self.nodes.around_zero
+
+    @property
+    def horizon(self) -> float:
+        """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
+        start = self.nodes.contour.start
+        return math.inf if start == 0.0 else -1.0 / (self.model.rate * start)
+
+    def _fits(self, region: Region) -> bool:
+        m, M = enclosed(self.nodes.law, region)
+        return region.start < m and nodes_for(*flattened(region, m, M), self.rtol) <= _MOST_NODES
+
+    def _at_hard_edge(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
+        """Curves from contours around 0, as far to the left as the latest finite time allows."""
+        times = checked_times(tau)
+        rate, M = self.model.rate, self.diagnostics["support"][1]
+        region = rule.region(rate)
+        late = np.isinf(times) | isinstance(rule, Ridge)  # at its end at every time
+        finite = times[~late]
+        latest = max(float(finite.max(initial=0.0)), 1.0 / (rate * M))
+        start = self.nodes.contour.start
+        if region != Region() or rule.margin(latest, rate) < -start:
+            latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
+            start = region.start - rule.margin(latest, rate)
+        if start > -_NEGLIGIBLE * self.diagnostics["support"][0]:
+            start = region.start  # there is room enough right of 0
+        parts = []
+        if finite.size or not late.any():
+            parts.append((~late, self._around_zero(finite, rule, replace(region, start=start))))
+        if late.any():
+            start = region.start - rule.margin(math.inf, rate)
+            if start < 0.0:
+                forever = self._around_zero(times[late], rule, replace(region, start=start))
+            elif self._fits(region):
+                forever = self._on_contour(times[late], rule, region)
+            else:
+                forever = diverged(self.nodes, times[late], rule)
+            parts.append((late, forever))
+        return merged(parts, times)
+
+    def _around_zero(self, times: Array, rule: Rule, region: Region) -> LearningCurves:
+        if times.size and not self._fits(region):
+            raise ConvergenceError(
+                f"the spectrum of U reaches down to {self.diagnostics['support'][0]!r} and no "
+                f"contour carries {rule} around it",
+                partial=self,
+            )
+        return self._on_contour(times, rule, region)
+
+    def _on_contour(self, tau: ArrayLike, rule: Rule, region: Region) -> LearningCurves:
+        """Curves from a contour inside ``region``, with as many nodes as the rule needs."""
+        nodes = self._first_nodes(region)
+        curves = curves_on(nodes, tau, rule)
+        while not curves.relative_error <= self.rtol:
+            size = math.ceil(1.25 * nodes.points.size)
+            if size > _MOST_NODES:
+                break
+            more = self._nodes_of(region, size)
+            better = curves_on(more, tau, rule)
+            if better.relative_error > 0.7 * curves.relative_error:
+                break  # what is left is rounding
+            nodes, curves = more, better
+        return curves
+
+    def _first_nodes(self, region: Region) -> Nodes:
+        if region == Region(start=self.nodes.contour.start):
+            return self.nodes
+        law = self.nodes.law
+        if region.start < 0.0:
+            m, M = enclosed(law, region)
+            return self._nodes_of(region, int(nodes_for(*flattened(region, m, M), self.rtol)))
+        return self._kept.get(region, lambda: _accurate_nodes(law, region, self.rtol)[0])
+
+    def _nodes_of(self, region: Region, size: int) -> Nodes:
+        law = self.nodes.law
+        return self._kept.get((region, size), lambda: nodes_on_contour(law, region, size))
+
+    @lazy
+    def _kept(self) -> Kept[Nodes]:
+        return Kept(_NODES_KEPT)
+
+    @lazy
+    def _kept_spectral(self) -> Kept[SpectralNodes]:
+        return Kept(_LEVELS_KEPT)
+
+    def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
+        """Curves from the spectral measures, on panels halved until they resolve the filter."""
+        if not isinstance(self.nodes, ContourNodes):
+            raise ConvergenceError(
+                "a momentum this close to 1 is solved for one class of data and noise that is "
+                "averaged exactly only: its filter grows too fast for a contour",
+                partial=self,
+            )
+        law = self.nodes.law
+        size = nodes_on(law.panels)
+        if size > _MOST_SPECTRAL_NODES:
+            raise ConvergenceError(
+                f"a rule that no contour carries needs {size} nodes on this spectrum of "
+                f"{len(law.edges)} bulks; {_MOST_SPECTRAL_NODES} are the most",
+                partial=self,
+            )
+        level = 0
+        while True:
+            curves = curves_on(self._spectral_nodes(level), tau, rule)
+            if curves.relative_error <= self.rtol or size << level + 1 > _MOST_SPECTRAL_NODES:
+                return curves
+            level += 1
+
+    def _spectral_nodes(self, level: int) -> SpectralNodes:
+        """Nodes on the spectrum; each level halves the panels of the one before."""
+
+        def made() -> SpectralNodes:
+            panels, nodes = self.nodes.law.panels, self.nodes
+            for _ in range(level):
+                panels = panels.halved()
+            assert isinstance(nodes, ContourNodes)
+            return SpectralNodes(nodes.law, panels, nodes, self._probes)
+
+        return self._kept_spectral.get(level, made)
+
+    @lazy
+    def _probes(self) -> Array:
+        return probe_times(self.model, *self.diagnostics["support"])
+
+
+@ieee
+def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> Solution:
+    """Solve ``model`` once, for all training rules and times.
+
+    Parameters
+    ----------
+    model : ScoreModel
+    rtol : float
+        Relative accuracy of train loss, test loss and score error, between 1e-13 and 1e-2; values
+        below 1e-3 of the untrained network's are accurate to rtol times that.
+    compress : bool
+        Solve with a Gauss quadrature of the covariance's law (``Covariance.gauss``), of as many
+        nodes as ``rtol`` needs: for thousands of eigenvalues. The curves are those of the model as
+        stated, and so is ``spectrum``.
+
+    Raises
+    ------
+    ModelError
+        If ``rtol`` is outside its range, or a Mixture is to be compressed.
+    ConvergenceError
+        If the one-point equations fail at a node, if a linear activation makes the support of U
+        touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
+        estimate.
+    """
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    rtol = checked_rtol(rtol)
+    if flag(compress, "compress"):
+        return _compressed(model, rtol)
+    start = time.perf_counter()
+    law = spectrum(model)
+    m, M = law.ends
+    closed_form = model.closed_form
+    if not m > 0.0 and closed_form:
+        raise ConvergenceError(
+            f"the support of U begins at {m!r}: at psi_p = {model.psi_p} this activation has a "
+            "hard edge at 0 and no contour separates them; move psi_p off this value",
+            partial=law,
+        )
+    nodes, error, tries = _carrying_nodes(law, rtol)
+    diagnostics = {
+        "nodes": int(nodes.points.size),
+        "newton_steps": nodes.resolvent.iterations,
+        "residual": float(nodes.resolvent.residual.max()),
+        "support": (m, M),
+        "defect": nodes.defect,
+        "tries": tries,
+        "seconds": time.perf_counter() - start,
+    }
+    solution = Solution(model, rtol, law, nodes, error, diagnostics)
+    if not error <= rtol:
+        raise ConvergenceError(
+            f"learning curves reached a relative error of {error:.1e} with {nodes.points.size} "
+            f"nodes; rtol = {rtol:g} was asked for (t = {model.t}, psi_p = {model.psi_p}, "
+            f"psi_n = {model.psi_n})",
+            partial=solution,
+            residual=error,
+        )
+    return solution
+
+
+def checked_rtol(rtol: Any) -> float:
+    """Relative accuracy as a float; ModelError outside 1e-13 to 1e-2."""
+    return number(rtol, "rtol", least=_SMALLEST_RTOL, most=1e-2)
+
+
+def checked_rule(rule: Any) -> Rule:
+    """A training rule, GradientFlow() for None; ModelError if it is none."""
+    if rule is None:
+        return GradientFlow()
+    return instance(rule, Rule, "rule", "GradientFlow(weight_decay=1e-3)")
+
+
+def solved(value: Any, caller: str) -> Solution:
+    """A Solution; the ModelError says how ``caller`` gets one."""
+    if not isinstance(value, Solution):
+        raise ModelError(f"{caller} takes a Solution: {caller}(solve(model)), not {shown(value)}")
+    return value
+
+
+def _compressed(model: ScoreModel, rtol: float) -> Solution:
+    """``solve`` on Gauss quadratures of a third more nodes each time, until two agree."""
+    start = time.perf_counter()
+    cov = model.covariance
+    if isinstance(cov, Mixture):
+        raise ModelError("compress is True; the covariances of a mixture cannot be compressed")
+    atoms, before, probes = _FEWEST_ATOMS, None, np.empty(0)
+    jacobi = JacobiMatrix(cov.eigenvalues, cov.weights)
+    while 4 * atoms < cov.n_atoms:
+        fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
+        found = solve(fewer, rtol)
+        if before is None:
+            probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
+        curves = found.learning_curves(probes)
+        if before is not None:
+            error = curves.difference(before) + _OF_ATOMS
+            if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
+                diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
+                return replace(
+                    found,
+                    model=model,
+                    spectrum=spectrum(model),
+                    error_estimate=found.error_estimate + error,
+                    diagnostics=diagnostics,
+                    compression=Compression(fewer.covariance.n_atoms, error),
+                )
+        atoms, before = math.ceil(4 * atoms / 3), curves
+    return solve(model, rtol)  # nothing to be gained
+
+
+def _carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
+    """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones.
+
+    Returns what _accurate_nodes does, the best found if none reaches ``rtol``.
+    """
+    m, M = law.ends
+    found: list[tuple[Nodes, float, int]] = []
+    if m > _HARD_EDGE * M or law.model.closed_form:
+        found.append(_accurate_nodes(law, Region(), rtol))
+    if not law.model.closed_form and m <= _NEAR_EDGE * M:
+        for nearest in _NEAREST:
+            if found and found[-1][1] <= rtol:
+                break
+            found.append(_accurate_nodes(law, Region(start=-nearest * M), rtol))
+    return next((one for one in found if one[1] <= rtol), found[0])
+
+
+def _accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, float, int]:
+    """Nodes inside ``region`` that carry gradient flow to ``rtol``/2.
+
+    Returns them with the relative error that they reached and the number of tries.
+    """
+    probes = probe_times(law.model, *law.ends)
+    if region.start < 0.0:
+        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), _PROBES)
+    n = int(nodes_for(*flattened(region, *enclosed(law, region)), rtol))
+    nodes = nodes_on_contour(law, region, n)
+    error = curves_on(nodes, probes, GradientFlow()).relative_error
+    tries = 1
+    while error > 0.5 * rtol and 1.25 * n <= _MOST_NODES:
+        n = math.ceil(1.25 * n)
+        more = nodes_on_contour(law, region, n)
+        better = curves_on(more, probes, GradientFlow()).relative_error
+        tries += 1
+        if better > 0.7 * error:
+            break  # what is left is rounding
+        nodes, error = more, better
+    return nodes, error, tries
+
+
+@ieee
+def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
+    """One- and two-point functions on a contour: the closed form where there is one."""
+    contour = contour_in(region, *enclosed(law, region), size)
+    return (ContourNodes if law.model.closed_form else GroupedNodes)(law, contour)
+
+
+def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:
+    """The ends of what a contour in ``region`` leads around.
+
+    The support and, where the region holds it, an atom at 0: it is a pole that a contour between
+    it and the support would come too close to.
+    """
+    m, M = law.ends
+    pole = region.start < 0.0 and any(place == 0.0 for place, _ in law.atoms)
+    return (0.0 if pole else m), M
+
+
+def probe_times(model: ScoreModel, m: float, M: float) -> Array:
+    """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
+    early, late = 0.03 / (model.rate * M), 30.0 / (model.rate * max(m, _HARD_EDGE * M))
+    steps = np.arange(_PROBES) / (_PROBES - 1.0)
+    return np.append(early * np.power(late / early, steps), np.inf)

@@ -1,0 +1,147 @@
+r"""Sample sizes at which overfitting ends: the boundaries of the phases, as roots.
+
+Overfitting is measured by the generalization gap in units of what there is to learn,
+
+    g(tau) = (L_test(tau) - L_train(tau))/(1 - L_floor),   1 - L_floor = Delta_t Tr Sigma_t^{-1}/d,
+
+the fall of the loss from the untrained network to the exact score. At g = 1 the network has
+lost by overfitting as much as there was to gain. Both thresholds are the largest root in n of an
+equation of the exact curves,
+
+    n_star     g(inf) = level           beyond it training may go on for ever
+    n_window   g(c tau_gen) = level     below it the gap is there before the score is learned,
+
+with tau_gen that of ``timescales``. Both curves are those of Fig. 1 of arXiv:2505.17638 (right),
+which draws them without stating a level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import instance, number
+from dmft_rf.curves.solve import Solution, checked_rtol, solve, solved
+from dmft_rf.curves.timescales import Course
+from dmft_rf.errors import ConvergenceError
+from dmft_rf.model.score_model import ScoreModel
+
+# psi_n is searched between these bounds, in steps of log(psi_n) between these
+_LOWEST, _HIGHEST = 1e-4, 1e9
+_SHORTEST, _LONGEST = 0.1, 3.0
+
+
+@ieee
+def unit_gap(model: ScoreModel) -> float:
+    """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    return model.Delta_t * model.initial_score_error
+
+
+@ieee
+def relative_gap(solution: Solution, tau: float) -> float:
+    """The generalization gap at ``tau`` in units of `unit_gap`."""
+    tau = number(tau, "tau", least=0.0, infinite=True)
+    gap = float(solved(solution, "relative_gap").learning_curves(tau).generalization_gap)
+    return gap / unit_gap(solution.model)
+
+
+@ieee
+def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> float:
+    """Largest psi_n at which g(inf) = ``level``: above it overfitting never passes the level.
+
+    Parameters
+    ----------
+    model : ScoreModel
+        Its psi_n plays no part.
+    level : float
+        Of the gap in units of `unit_gap`, > 0.
+    rtol : float
+        As in ``solve``; the root is found to a hundred times that.
+
+    Returns
+    -------
+    float
+        n*/d; 0 if the gap is below the level down to psi_n = 1e-4.
+
+    Raises
+    ------
+    ModelError
+        If an argument is outside its domain.
+    ConvergenceError
+        If a model on the way cannot be solved, or n* is above 1e9 d.
+    """
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    level, rtol = number(level, "level", above=0.0), checked_rtol(rtol)
+    return _largest_root(
+        lambda psi_n: relative_gap(solve(model.replace(psi_n=psi_n), rtol), math.inf),
+        level,
+        max(1.0, model.psi_p),
+        rtol,
+        "n_star",
+    )
+
+
+@ieee
+def n_window(
+    model: ScoreModel,
+    gap_level: float = 0.1,
+    multiple: float = 3.0,
+    *,
+    level: float = 0.1,
+    rtol: float = 1e-10,
+) -> float:
+    """Largest psi_n at which g(c tau_gen) = ``gap_level``, with c = ``multiple``.
+
+    Above it a network that is trained c times as long as it takes to learn the score has a gap
+    below the level: there is a window for early stopping. Parameters, result and errors as
+    `n_star`; ``level`` is that of tau_gen in ``timescales``.
+    """
+
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    gap_level = number(gap_level, "gap_level", above=0.0)
+    multiple = number(multiple, "multiple", above=0.0)
+    level, rtol = number(level, "level", above=0.0, below=1.0), checked_rtol(rtol)
+
+    def gap(psi_n: float) -> float:
+        solution = solve(model.replace(psi_n=psi_n), rtol)
+        return relative_gap(solution, multiple * Course(solution, level).tau_gen)
+
+    return _largest_root(gap, gap_level, 16.0, rtol, "n_window")
+
+
+def _largest_root(
+    gap: Callable[[float], float], level: float, start: float, rtol: float, name: str
+) -> float:
+    """Largest root of gap = level, from where the gap is below it downwards.
+
+    The gap falls about like 1/n, which gives the length of the steps until the root lies between
+    two of them.
+    """
+    from scipy.optimize import brentq
+
+    known: dict[float, float] = {}
+
+    def excess(u: float) -> float:
+        if u not in known:
+            # it may vanish in rounding where nothing overfits, and is infinite at p = n m
+            known[u] = math.log(min(max(gap(math.exp(u)), 1e-300), 1e300) / level)
+        return known[u]
+
+    here = math.log(start)
+    side = math.copysign(1.0, excess(here))
+    while True:
+        step = min(max(1.1 * abs(excess(here)), _SHORTEST), _LONGEST)
+        there = here + side * step
+        if there > math.log(_HIGHEST):
+            raise ConvergenceError(
+                f"{name}: the gap is still above {level:g} at psi_n = {math.exp(here):.3g}"
+            )
+        if there < math.log(_LOWEST):
+            return 0.0
+        if side * excess(there) <= 0.0:
+            break
+        here = there
+    root = brentq(excess, here, there, xtol=max(1e-12, 100.0 * rtol), rtol=1e-14)
+    return float(math.exp(root))

@@ -1,0 +1,4 @@
+"""What the user states: data, activation, diffusion time, sizes; frozen, checked, hashable.
+
+Nothing here is solved: numbers come in, and only what follows from them at once goes out.
+"""

@@ -1,0 +1,157 @@
+"""The picture of a phase diagram: maps, regions and their boundaries."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf._convert import instance, number
+from dmft_rf.plotting.style import GREY, label_decades, styled, tex, titles
+from dmft_rf.sweeps.phase_diagram import PhaseDiagram
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+_LABELS = {
+    "psi_n": r"samples per dimension $\psi_n = n/d$",
+    "psi_p": r"features per dimension $\psi_p = p/d$",
+    "t": r"diffusion time $t$",
+    "tau": r"training time $\tau$ (gradient flow)",
+}
+# label, colour and style; light on the dark ends of the maps, with a dark rim
+_LINES = {
+    "n_window": (r"$g(c\,\tau_{\rm gen})$ = level", "#FFFFFF", "--"),
+    "n_star": (r"$n^*$: $g(\infty)$ = level", "#FFFFFF", "-"),
+    "tau_gen": (r"$\tau_{\rm gen}$", "#FFFFFF", ":"),
+    "tau_opt": (r"$\tau_{\rm opt}$", "#FFFFFF", "-."),
+    "tau_overfit": (r"$g(\tau)$ = level", "#FFFFFF", "--"),
+}
+# what is far below the level is all the same
+_SMALLEST = 1e-4
+_SHADES = {
+    "memorization": "#D55E00",
+    "dynamical regularization": "#56B4E9",
+    "architectural regularization": "#009E73",
+    "generalization": "#56B4E9",
+    "learning": "#D9D9D9",
+}
+
+
+@styled
+def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
+    """Draw regions, relative gap and ratio to the optimum, each with the boundaries.
+
+    Parameters
+    ----------
+    diagram : PhaseDiagram
+    tau : float
+        The time of the maps, one of ``diagram.tau``; without a meaning for the plane (n, tau).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Lines are roots; the maps are values at the points of the grid.
+    """
+    from matplotlib.figure import Figure
+
+    example = 'phase_diagram(model, {"psi_n": n, "psi_p": p})'
+    instance(diagram, PhaseDiagram, "diagram", example)
+    tau = number(tau, "tau", least=0.0, infinite=True)
+    figure = Figure(figsize=(12.4, 4.9))
+    axes = figure.subplots(1, 3, sharey=True)
+    if diagram.y == "tau":
+        gap, ratio, when = diagram.relative_gap, diagram.ratio, r"\tau"
+    else:
+        k = int(np.argmin(np.abs(np.arctan(diagram.tau) - math.atan(tau))))
+        gap, ratio = diagram.relative_gap[..., k], diagram.ratio[..., k]
+        when = r"\infty" if math.isinf(diagram.tau[k]) else tex(float(diagram.tau[k]))
+    _draw_regions(axes[0], diagram)
+    _draw_map(figure, axes[1], diagram, gap, rf"relative gap $g({when})$")
+    _draw_map(
+        figure, axes[2], diagram, ratio, rf"$E_{{\rm score}}({when})\,/\,\min_\tau E_{{\rm score}}$"
+    )
+    for k, ax in enumerate(axes):
+        _draw_boundaries(ax, diagram, dark=k == 0)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlabel(_LABELS["psi_n"])
+        ax.grid(False)
+        label_decades(ax.xaxis, diagram.axes["psi_n"])
+    finite = diagram.axes[diagram.y][np.isfinite(diagram.axes[diagram.y])]
+    label_decades(axes[0].yaxis, finite)
+    axes[0].set_ylabel(_LABELS[diagram.y])
+    axes[0].set_xlim(diagram.axes["psi_n"][0], diagram.axes["psi_n"][-1])
+    axes[0].set_ylim(finite[0], finite[-1])
+    for ax in axes[1:]:
+        ax.set_xlim(axes[0].get_xlim())
+    axes[0].legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, borderaxespad=0.0,
+        handlelength=2.2, columnspacing=1.2,
+    )  # fmt: skip
+    more = rf"level ${tex(diagram.level)}$, $c = {tex(diagram.multiple)}$"
+    titles(figure, "Phases of training", diagram.model, more, without=("psi_n", diagram.y), pad=6.0)
+    return figure
+
+
+def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
+    from matplotlib.colors import ListedColormap
+
+    colours = [_SHADES[name] for name in diagram.region_names]
+    x, y, values = _drawable(diagram, np.where(diagram.regions < 0, np.nan, diagram.regions))
+    ax.pcolormesh(
+        x, y, values.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
+        alpha=0.55, rasterized=True, shading="nearest", linewidth=0,
+    )  # fmt: skip
+    for k, name in enumerate(diagram.region_names):
+        if np.any(diagram.regions == k):
+            ax.fill([np.nan], [np.nan], color=colours[k], alpha=0.55, label=name)
+
+
+def _draw_map(figure: Figure, ax: Axes, diagram: PhaseDiagram, values: Array, label: str) -> None:
+    from matplotlib.colors import LogNorm
+
+    x, y, shown = _drawable(diagram, np.where(values > 0.0, values, np.nan))
+    finite = shown[np.isfinite(shown)]
+    norm: Any = None
+    if finite.size:
+        low = max(float(finite.min()), _SMALLEST)
+        norm = LogNorm(low, max(float(finite.max()), 1.01 * low))
+    mesh = ax.pcolormesh(
+        x, y, shown.T, norm=norm, cmap="cividis", rasterized=True, shading="nearest"
+    )
+    figure.colorbar(
+        mesh, ax=ax, location="bottom", label=label, pad=0.03, aspect=30,
+        extend="min" if finite.size and finite.min() < _SMALLEST else "neither",
+    )  # fmt: skip
+
+
+def _drawable(diagram: PhaseDiagram, values: Array) -> tuple[Array, Array, Array]:
+    """Grid and values without the times 0 and inf, which have no place on a logarithmic axis."""
+    y = diagram.axes[diagram.y]
+    shown = np.isfinite(y)
+    return diagram.axes["psi_n"], y[shown], values[:, shown]
+
+
+def _draw_boundaries(ax: Axes, diagram: PhaseDiagram, *, dark: bool) -> None:
+    from matplotlib.patheffects import Normal, Stroke
+
+    finite = diagram.axes[diagram.y][np.isfinite(diagram.axes[diagram.y])]
+    for name, values in diagram.boundaries.items():
+        label, colour, line = _LINES[name]
+        if values.ndim == 0:
+            x, y = np.full(2, float(values)), finite[[0, -1]]
+        elif diagram.y == "tau":
+            x, y = diagram.axes["psi_n"], np.where(np.isfinite(values), values, np.nan)
+        else:
+            x, y = np.where(values > 0.0, values, np.nan), diagram.axes[diagram.y]
+        ax.plot(
+            x, y, color="black" if dark else colour, linestyle=line, linewidth=1.6,
+            label=label if dark else None, scaley=False, scalex=False,
+            path_effects=None if dark else [Stroke(linewidth=3.0, foreground=GREY), Normal()],
+        )  # fmt: skip

@@ -1,0 +1,248 @@
+"""What the pictures share: style, colours, panels, the line that says what was computed."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf import _text
+from dmft_rf.errors import DataError
+from dmft_rf.model.score_model import ScoreModel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis
+    from matplotlib.figure import Figure
+
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+GREY = "#595959"
+
+_STYLE = {
+    "font.size": 9.5,
+    "axes.labelsize": 10,
+    "axes.titlesize": 10.5,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.7,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,  # text that can be searched and edited
+    "mathtext.fontset": "dejavusans",
+}
+_DECADES = 30.0  # a quantity that spans more than this factor gets a logarithmic axis
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def load_matplotlib() -> Any:
+    """Return matplotlib, whatever the settings of the user are.
+
+    Settings with which it cannot be imported (an MPLBACKEND that does not exist, a matplotlibrc
+    that is no text) are left out.
+
+    Raises
+    ------
+    DataError
+        If it cannot be imported without them either.
+    """
+    try:
+        return importlib.import_module("matplotlib")
+    except (ValueError, OSError, RuntimeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # half of it
+    except ImportError as error:
+        raise DataError(f"pictures need matplotlib, which cannot be loaded: {error}") from None
+    try:
+        with _without_settings():
+            return importlib.import_module("matplotlib")
+    except (ImportError, ValueError, OSError, RuntimeError) as error:
+        raise DataError(f"pictures need matplotlib, which cannot be loaded: {error}") from None
+
+
+@contextmanager
+def _without_settings() -> Iterator[None]:
+    """Let matplotlib find its own settings file, which it looks for in the current folder first."""
+    spec = importlib.util.find_spec("matplotlib")
+    assert spec is not None
+    assert spec.origin is not None
+    backend = os.environ.pop("MPLBACKEND", None)
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(Path(spec.origin).with_name("mpl-data"))
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+
+
+def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Draw in the package's style alone, and leave matplotlib's settings as they were."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        matplotlib = load_matplotlib()
+        with matplotlib.rc_context():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of settings that a later version will drop
+                defaults = matplotlib.rcParamsDefault
+                settings = {name: defaults[name] for name in defaults if name != "backend"}
+                matplotlib.rcParams.update(settings | _STYLE)
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def figure_of(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+    """Return a figure of stacked panels that share their x axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.1 + 1.75 * (panels - 1) + 0.9))
+    axes = figure.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    return figure, list(axes)
+
+
+def titles(
+    figure: Figure,
+    title: str,
+    model: ScoreModel,
+    more: str = "",
+    without: str | Sequence[str] = "",
+    pad: float = 21.0,
+) -> None:
+    """Write a title and, small under it, the parameters and what is known of their error.
+
+    ``pad`` leaves room, in points, for a legend between them and the axes.
+    """
+    c = model.covariance
+    hidden = (without,) if isinstance(without, str) else without
+    parts = [
+        rf"${symbol} = {tex(getattr(model, name))}$"
+        for name, symbol in (("t", "t"), ("psi_p", r"\psi_p"), ("psi_n", r"\psi_n"))
+        if name not in hidden
+    ]
+    if math.isfinite(model.noise_draws) and "noise_draws" not in hidden:
+        parts.append(rf"$m = {tex(model.noise_draws)}$")
+    parts += [unformatted(model.activation.name), more]  # type: ignore[union-attr]
+    swept = "power_law.exponent" in hidden  # and the covariance with it
+    law = f"power law, d = {c.dimension or c.n_atoms}" if swept else unformatted(c.label)
+    lines = [", ".join(part for part in parts if part), rf"$\Sigma$: {law}"]
+    error = None if swept else c.expected_finite_size_error
+    if error is not None:
+        lines[1] += (
+            rf", $d = {c.dimension}$, $d_{{\rm eff}} = {c.effective_dimension:.1f}$"
+            rf" (expected finite-size error $\approx$ {100 * error:.1f} %)"
+        )
+    axes = figure.axes[0]
+    below = axes.set_title(
+        "\n".join(lines), fontsize=8, color=GREY, linespacing=1.35, loc="left",
+        pad=pad,
+    )  # fmt: skip
+    # hung on the title, whose place matplotlib finds only when it draws
+    axes.annotate(
+        title, (0.0, 1.0), xycoords=below, xytext=(0.0, 4.0), textcoords="offset points",
+        fontsize=11, va="bottom", annotation_clip=False,
+    )  # fmt: skip
+
+
+def log_if_wide(axes: Axes, values: NDArray[np.float64], *, floor: bool = False) -> None:
+    """Make the y axis logarithmic where the values span decades, else start it at 0."""
+    good = values[np.isfinite(values) & (values > 0.0)]
+    if good.size and good.max() > _DECADES * good.min():
+        axes.set_yscale("log")
+        if floor:  # the gap falls without limit at early times
+            axes.set_ylim(0.4 * good.min(), 2.5 * good.max())
+    elif good.size:
+        axes.set_ylim(0.0, 1.08 * good.max())
+
+
+def label_decades(axis: XAxis, values: NDArray[np.float64]) -> None:
+    """Label 1, 2, 5, 10, ... on a logarithmic axis that spans little more than a decade or two."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = float(np.min(values)), float(np.max(values))
+    if high < 250.0 * low and low > 1e-4 and high < 1e6:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def legend_above(axes: Axes) -> None:
+    """Put the legend over the axes, where it hides nothing."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=5, borderaxespad=0.2,
+        columnspacing=1.4, handlelength=2.4,
+    )  # fmt: skip
+
+
+def bulk_groups(
+    learning: NDArray[np.bool_] | None, masses: NDArray[np.float64]
+) -> list[tuple[str | None, str, str]]:
+    """Return label (once per family), colour and line style of each bulk."""
+    if learning is None:
+        label = (
+            rf"bulks, mass {masses.sum():.4g}"
+            if len(masses) > 1
+            else rf"bulk, mass {masses[0]:.4g}"
+        )
+        return [(label if k == 0 else None, BLUE, "-") for k in range(len(masses))]
+    groups: list[tuple[str | None, str, str]] = []
+    for k, data in enumerate(learning):
+        first = k == 0 or not np.any(learning[:k] == data)
+        mass = masses[learning == data].sum()
+        text = (
+            rf"$\rho_2$: directions of the data, mass {mass:.4g}"
+            if data
+            else rf"$\rho_1$: single samples, mass {mass:.4g}"
+        )
+        colour, line = (BLUE, "-") if data else (VERMILION, "--")
+        groups.append((text if first else None, colour, line))
+    return groups
+
+
+def positive(values: ArrayLike) -> NDArray[np.float64]:
+    """Return the values with NaN for what a logarithmic axis cannot show."""
+    array = np.asarray(values, dtype=float)
+    return np.where(np.isfinite(array) & (array > 0.0), array, np.nan)
+
+
+def tex(value: float, digits: int = 4) -> str:
+    """Return a number for mathtext: 1.33 \\times 10^{7} rather than 1.33e+07."""
+    text = f"{value:.{digits}g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    power = rf"10^{{{int(exponent)}}}"
+    return power if mantissa == "1" else rf"{mantissa} \times {power}"
+
+
+def unformatted(text: str, longest: int = 80) -> str:
+    """Return text of a user's, a name or a label, as matplotlib shows it.
+
+    No formula, one line of at most ``longest`` characters, "?" for those that the font lacks.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    known = get_font(findfont(FontProperties())).get_charmap()
+    text = "".join(c if ord(c) in known else "?" for c in _text.plain(text))
+    text = text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return text.replace("$", r"\$")

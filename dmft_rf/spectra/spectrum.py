@@ -1,0 +1,319 @@
+r"""Limiting spectral law of the feature matrix U: edges, bulks, atoms, density and moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import floats, frozen, instance, values_of, whole
+from dmft_rf._frozen import Frozen
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.kernels import closed_form as fixed_point
+from dmft_rf.kernels import grouped
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.edge_map import edge_map
+from dmft_rf.numerics.estimate import EPS, ROUNDING
+from dmft_rf.spectra.closed_form_support import Support, SupportFinder
+from dmft_rf.spectra.grouped_support import GroupedSupportFinder, RealPoint
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+# Gauss-Legendre nodes of a panel
+_NODES = 16
+_FIRST_PANELS = 3
+_MOST_PANELS = 4000
+_MOST_POINTS = 10**7
+# relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
+_MASS_TOLERANCE = 1e-13
+_MASS_ERROR = 1e-11
+
+
+@dataclass(frozen=True, eq=False)
+class Panels(Frozen):
+    """Intervals in theta, each in a bulk (low, high) measured from s^2; arrays (n_panels,)."""
+
+    low: Array
+    high: Array
+    left: Array
+    right: Array
+
+    def rule(self, n: int) -> tuple[Array, Array]:
+        """Gauss-Legendre nodes lambda - s^2, ascending in each bulk, and weights; (n_panels n,)."""
+        nodes, weights = np.polynomial.legendre.leggauss(n)
+        half = 0.5 * (self.right - self.left)[:, None]
+        theta = 0.5 * (self.right + self.left)[:, None] + half * nodes
+        x, slope = edge_map(self.low[:, None], self.high[:, None], theta)
+        return x.ravel(), (half * weights * slope).ravel()
+
+    def halved(self) -> Panels:
+        """Twice as many panels."""
+        middle = 0.5 * (self.left + self.right)
+        low, high = np.repeat(self.low, 2), np.repeat(self.high, 2)
+        left = np.stack([self.left, middle], axis=1).ravel()
+        right = np.stack([middle, self.right], axis=1).ravel()
+        return Panels(low, high, left, right)
+
+
+@ieee
+@dataclass(frozen=True, eq=False)
+class Spectrum(Frozen):
+    r"""Spectral law of U = (1/n) sum_nu E_xi[sigma sigma^T] in the limit, in units of U.
+
+    The law has an atom at s_t^2 of mass max(0, 1 - (1 + psi_n)/psi_p) (for v_t > 0) and one or
+    more bulks above it. For psi_p > psi_n >> 1 and a narrow Sigma there are, from below, a bulk of
+    mass 1/psi_p just above s_t^2, one of mass (psi_n - 1)/psi_p (together the paper's rho_1:
+    memorisation) and one of mass 1/psi_p (rho_2, the population law: generalisation).
+
+    Source: Bonnaire et al., arXiv:2505.17638, Theorem 3.1; edges after Silverstein and Choi (1995),
+    masses after Bai and Silverstein (1999).
+    """
+
+    model: ScoreModel
+
+    def __post_init__(self) -> None:
+        instance(self.model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+
+    @lazy
+    def support(self) -> Support:
+        """Edges and masses, measured from ``floor``."""
+        return self._finder.support()
+
+    @lazy
+    def _finder(self) -> SupportFinder | GroupedSupportFinder:
+        model = self.model
+        if model.closed_form:
+            cov = model.covariance
+            return SupportFinder(model.parameters, cov.eigenvalues, cov.weights)
+        return GroupedSupportFinder(model.groups)
+
+    @lazy
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest edge, without the search for inner gaps."""
+        low, high = self._finder.ends
+        return low + self.floor, high + self.floor
+
+    @property
+    def floor(self) -> float:
+        """Where an atom can be: s_t^2 if the noise is averaged exactly, else 0."""
+        return float(self.model.groups.par[3])
+
+    @property
+    @ieee
+    def edges(self) -> Array:
+        """Edges of the bulks, ascending, shape (n_bulks, 2)."""
+        return self.support.offsets + self.floor
+
+    @property
+    def bulk_masses(self) -> Array:
+        """Exact mass of each bulk, shape (n_bulks,)."""
+        return self.support.masses
+
+    @property
+    def atoms(self) -> Array:
+        """(location, mass) of each atom, shape (n_atoms, 2); there is at most one, at s_t^2."""
+        mass = self._finder.atom
+        return np.array([[self.floor, mass]]) if mass > 0.0 else np.empty((0, 2))
+
+    @property
+    def learning_bulks(self) -> NDArray[np.bool_] | None:
+        """Which bulks belong to the directions of the data (rho_2); None while merged."""
+        return self.support.learning_bulks
+
+    def density(self, lam: ArrayLike) -> Array:
+        """Density of the continuous part at real ``lam``, shaped like it, at zero offset.
+
+        Im q(lambda + i0)/pi inside the bulks, 0 exactly outside them; infinite on a hard edge.
+
+        Raises
+        ------
+        ModelError
+            If ``lam`` is not an array of finite real numbers.
+        ConvergenceError
+            If the one-point equations cannot be solved at some point.
+        """
+        return self._density_at(np.asarray(floats(lam, "lam") - self.floor))
+
+    def _density_at(self, offset: Array) -> Array:
+        """Density at lambda - s^2 = ``offset`` (the kernels need no more than this difference)."""
+        flat = offset.ravel()
+        out = np.zeros(flat.size)
+        if self.support.offsets[0, 0] == 0.0:
+            out[flat == 0.0] = math.inf
+        inside = np.zeros(flat.size, dtype=np.bool_)
+        for low, high in self.support.offsets:
+            inside |= (flat > low) & (flat < high)
+        where = np.flatnonzero(inside)
+        where = where[np.argsort(flat[where], kind="stable")]
+        k, residual, status = _on_axis(self.model, flat[where])
+        rho = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
+        # within rounding of a soft edge the solution is real and the density is zero
+        failed = np.flatnonzero(status != fixed_point.CONVERGED)
+        for i in failed:
+            gap = np.min(np.abs(self.support.offsets - flat[where[i]]))
+            if gap > 1e-10 * abs(flat[where[i]]):
+                raise ConvergenceError(
+                    f"density at lambda - s^2 = {float(flat[where[i]])!r} did not converge",
+                    residual=float(residual[i]),
+                )
+            rho[i] = 0.0
+        out[where] = rho
+        return out.reshape(offset.shape)
+
+    def grid(self, points: int = 400) -> Array:
+        """About ``points`` values inside the bulks, dense towards every edge, ascending."""
+        points = whole(points, "points", most=_MOST_POINTS)
+        each = max(8, points // len(self.bulk_masses))
+        theta = math.pi * (np.arange(each) + 0.5) / each
+        parts = [edge_map(low, high, theta)[0] for low, high in self.support.offsets]
+        return np.concatenate(parts) + self.floor
+
+    @lazy
+    def panels(self) -> Panels:
+        """Panels on which the density, times the edge map, is resolved to rounding."""
+        parts = [
+            self._bulk_panels(float(low), float(high), float(mass))
+            for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True)
+        ]
+        return Panels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    @lazy
+    def _quadrature(self) -> tuple[Array, Array, float]:
+        """Nodes lambda - s^2, weights with the density in them, and the error of the mass."""
+        x, w = self.panels.rule(_NODES)
+        w = w * self._density_at(x)
+        # the exact masses, and the sum that checks them, have rounding of their own
+        error = ROUNDING + abs(float(self.bulk_masses.sum() + self.atoms[:, 1].sum()) - 1.0)
+        for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True):
+            error += abs(float(w[(x > low) & (x < high)].sum()) - float(mass))
+        return x, w, error
+
+    def _bulk_panels(self, low: float, high: float, mass: float) -> tuple[Array, ...]:
+        """Panels of one bulk: each is replaced by its halves until the two agree with it.
+
+        The halves are what is kept, and together they must carry the exact mass.
+        """
+        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
+        left, right = ends[:-1], ends[1:]
+        masses = self._panel_masses(low, high, left, right)
+        kept: list[tuple[Array, Array]] = []
+        total, count = 0.0, 0
+        # the density of a narrow bulk carries the rounding of its place
+        if not high > low:
+            raise ConvergenceError(f"a bulk at lambda - s^2 = {high:g} is narrower than rounding")
+        rounding = 5.0 * EPS * high / (high - low)
+        while left.size and count < _MOST_PANELS:
+            middle = 0.5 * (left + right)
+            left = np.stack([left, middle], axis=1).ravel()
+            right = np.stack([middle, right], axis=1).ravel()
+            whole = masses
+            masses = self._panel_masses(low, high, left, right)
+            miss = np.abs(masses.reshape(-1, 2).sum(axis=1) - whole)
+            done = np.repeat(miss <= (_MASS_TOLERANCE + rounding) * mass, 2)
+            kept.append((left[done], right[done]))
+            total += float(masses[done].sum())
+            count += left.size
+            left, right, masses = left[~done], right[~done], masses[~done]
+        if left.size or abs(total - mass) > (_MASS_ERROR + 20.0 * rounding) * max(mass, 1e-3):
+            raise ConvergenceError(
+                f"the density between {low} and {high} above s^2 integrates to {total!r}; its "
+                f"exact mass is {mass!r}",
+                partial=kept,
+                residual=abs(total - mass),
+            )
+        left, right = (np.concatenate([pair[i] for pair in kept]) for i in (0, 1))
+        order = np.argsort(left)
+        size = np.ones(left.size)
+        return low * size, high * size, left[order], right[order]
+
+    def _panel_masses(self, low: float, high: float, left: Array, right: Array) -> Array:
+        size = np.ones(left.size)
+        x, w = Panels(low * size, high * size, left, right).rule(_NODES)
+        return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
+
+    @lazy
+    def at_zero(self) -> tuple[float, Array]:
+        """k and the E_j at z = 0, on or below the support, where least squares has its resolvent.
+
+        E is infinite where every column is interpolated (k = 0).
+        """
+        model = self.model
+        if model.closed_form:
+            assert isinstance(self._finder, SupportFinder)
+            k, E = self._finder.below(-self.floor)
+            return k, np.array([E])
+        point = self.zero_point
+        with np.errstate(divide="ignore"):
+            return point.k, -point.e / point.k if point.k else np.full(point.e.size, math.inf)
+
+    @lazy
+    def zero_point(self) -> RealPoint:
+        """The solution at z = 0 for samples in groups."""
+        assert isinstance(self._finder, GroupedSupportFinder)
+        return self._finder.at_zero()
+
+    def integrate(self, f: Callable[[Array], Array]) -> float:
+        """Integral of ``f(lambda)`` against the whole law, bulks and atom.
+
+        ``f`` must be smooth on each bulk; the rule is refined until it carries the exact masses.
+        """
+        x, w, _ = self._quadrature
+        total = float(np.sum(w * values_of(f, x + self.floor, "f")))
+        for location, mass in self.atoms:
+            total += float(mass) * float(values_of(f, np.array([location]), "f")[0])
+        return total
+
+    @property
+    def mass(self) -> float:
+        """Numerical integral of the density plus the atom; 1 up to ``mass_error``."""
+        return self.integrate(np.ones_like)
+
+    @property
+    def mass_error(self) -> float:
+        """Sum over the bulks of |integral of the density - exact mass|, and rounding."""
+        return self._quadrature[2]
+
+    def moment(self, k: int) -> float:
+        """Integral of lambda^k; the first is E[sigma^2] - mu_0^2."""
+        return power_mean(self.integrate, k)
+
+
+def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -> float:
+    """Integral of lambda^k, for an integer k >= 0; ModelError where it is beyond the floats."""
+    order = whole(k, "moment order", least=0)
+    with np.errstate(over="ignore"):
+        value = integrate(lambda lam: lam**order)
+    if not math.isfinite(value):
+        raise ModelError(f"moment order is {order}; this moment is beyond the range of floats")
+    return value
+
+
+def spectrum(model: ScoreModel) -> Spectrum:
+    """Spectral law of U for ``model``: exact edges, bulks, masses, atom and density, on demand.
+
+    Raises
+    ------
+    ConvergenceError
+        (from its properties) if an edge is not found or the density cannot be resolved.
+    """
+    return Spectrum(model)
+
+
+def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[np.int64]]:
+    """k at real lambda - floor (ascending), the last Newton steps and the status."""
+    if model.closed_form:
+        par = model.parameters.copy()
+        par[4] = 0.0
+        cov = model.covariance
+        out = fixed_point.solve_path(offset + 0j, frozen(par), cov.eigenvalues, cov.weights)
+        return out[0], out[4], out[5]
+    par, *rest = model.groups.one_point
+    par = par.copy()
+    par[3] = 0.0
+    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, frozen(par), *rest)
+    return k, residual, status

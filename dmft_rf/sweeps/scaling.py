@@ -1,0 +1,383 @@
+r"""Scaling laws: how the timescales move with sample size, width, diffusion time and spectrum.
+
+The local exponent d log Q/d log P is a property of one point, taken from two exact solutions on
+either side of it, whatever the grid. A power law is then fitted over the widest range of the
+parameter in which the local exponent stays within a tolerance of one value: outside that range the
+law does not hold, and the result says so.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import instance, number, one_of, shown
+from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.sweeps.axes import numbers
+from dmft_rf.sweeps.plan import Plan
+from dmft_rf.sweeps.quantities import Request
+from dmft_rf.sweeps.run import Campaign, Progress, checked_call
+from dmft_rf.sweeps.sweep import in_file, of_table
+from dmft_rf.sweeps.tables import Table
+
+if TYPE_CHECKING:
+    import xarray
+
+Array = NDArray[np.float64]
+
+#: what is followed along the sweep; fields of Timescales
+QUANTITIES = (
+    "tau_gen",
+    "tau_opt",
+    "tau_mem",
+    "window",
+    "tau_gen_spectrum",
+    "tau_mem_spectrum",
+    "score_error_min",
+    "final_gap",
+)
+PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
+
+# half the step in log P of a local exponent: its error is of second order in it, 1e-6
+_STEP = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class PowerLaw(Frozen):
+    """Q = prefactor * P^exponent on [low, high].
+
+    Attributes
+    ----------
+    exponent, exponent_error : float
+        Fitted in log-log, and its standard error: the scatter of exact values about a pure power.
+    prefactor : float
+    low, high, decades : float
+        Range of P, and its length in decades.
+    points : int
+        Points of the sweep in it.
+    holds : str
+        The range in words, with the spread of the local exponent over it.
+    """
+
+    exponent: float
+    exponent_error: float
+    prefactor: float
+    low: float
+    high: float
+    decades: float
+    points: int
+    holds: str
+
+
+class Fits(FrozenDict[str, PowerLaw]):
+    """Power laws by quantity; a quantity for which none holds says so."""
+
+    def __missing__(self, name: object) -> PowerLaw:
+        if name not in QUANTITIES:
+            raise KeyError(f"{shown(name)} is no quantity of a sweep: {', '.join(QUANTITIES)}")
+        raise KeyError(
+            f"no power law holds for {name} over 3 points of this sweep or more; "
+            f"local_exponents[{name!r}] has the exponent at each point"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling(Frozen):
+    """Timescales along a sweep of one parameter.
+
+    Attributes
+    ----------
+    model : ScoreModel
+        The model whose parameter was varied.
+    parameter : str
+        "psi_n", "psi_p", "t" or "power_law.exponent".
+    values : array (n,)
+        Its values, ascending.
+    abscissa : array (n,)
+        What exponents refer to: the values, or Delta_t = 1 - e^{-2t} for "t", or e^alpha for the
+        exponent alpha of a power law (exponents are then d log Q/d alpha).
+    quantities : dict of arrays (n,)
+        The fields of Timescales by name; nan where a point failed.
+    local_exponents : dict of arrays (n,)
+        d log Q/d log P at each value.
+    fits : dict of PowerLaw
+        Over the widest range in which the local exponent stays within ``tolerance`` of one value;
+        without an entry where there is no such range of 3 points.
+    global_fits : dict of PowerLaw
+        Over all points.
+    tolerance : float
+    failures : dict
+        Message by value for the points that could not be solved.
+    rtol : float
+        Relative accuracy of every solution.
+    """
+
+    model: ScoreModel
+    parameter: str
+    values: Array
+    abscissa: Array
+    quantities: dict[str, Array]
+    local_exponents: dict[str, Array]
+    fits: dict[str, PowerLaw]
+    global_fits: dict[str, PowerLaw]
+    tolerance: float
+    failures: dict[float, str]
+    rtol: float
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an xarray.Dataset over the swept parameter: quantities and local exponents.
+
+        Raises
+        ------
+        ModelError
+            If the extra ``xarray`` is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise ModelError(
+                "to_xarray needs the extra 'xarray': pip install 'dmft_rf[xarray]'"
+            ) from None
+        along = self.parameter
+        variables = {name: (along, array) for name, array in self.quantities.items()}
+        variables |= {f"{name}_exponent": (along, v) for name, v in self.local_exponents.items()}
+        attributes = {
+            f"{name}_{part}": getattr(fit, part)
+            for name, fit in self.fits.items()
+            for part in ("exponent", "exponent_error", "prefactor", "low", "high")
+        }
+        coordinates = {along: self.values, "abscissa": (along, self.abscissa)}
+        return xarray.Dataset(variables, coordinates, attributes)
+
+
+@ieee
+def scaling(
+    model: ScoreModel,
+    parameter: str,
+    values: ArrayLike,
+    *,
+    rtol: float = 1e-10,
+    level: float = 0.1,
+    tolerance: float = 0.05,
+    path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Scaling:
+    """Timescales, local exponents and power laws along a sweep.
+
+    Parameters
+    ----------
+    model : ScoreModel
+        All parameters but the swept one.
+    parameter : {"psi_n", "psi_p", "t", "power_law.exponent"}
+        The last one sweeps the covariance: eigenvalues proportional to k^-alpha, as many as the
+        model's covariance has, with its mean.
+    values : array (n,)
+        At least 3 different values > 0 (of alpha: >= 0), in any order.
+    rtol, level
+        As in ``solve`` and ``timescales``.
+    tolerance : float
+        How far the local exponent may be from one value for a power law to hold.
+    path, overwrite, executor, workers, progress
+        As in ``sweep``; there are three points per value.
+    extra : mapping, optional
+        Further attributes of the file, as in ``store.save``.
+
+    Raises
+    ------
+    ModelError
+        If a parameter is outside its domain.
+    ConvergenceError
+        If no point could be solved; single failures are recorded in ``failures``.
+    DataError, WorkerError
+        As ``sweep``.
+    """
+    workers = checked_call(path, executor, workers, progress, extra)
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    one_of(parameter, PARAMETERS, "parameter")
+    tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
+    lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
+    points = numbers(values, parameter, least=lowest)
+    if points.size < 3:
+        raise ModelError(
+            f"values of {parameter} are {points.tolist()}; a scaling law needs at least 3 "
+            f"different finite values {'>= 0' if lowest == 0.0 else '> 0'}"
+        )
+    constants = _constants(model, parameter)
+    over = [
+        {parameter: place, **constants}
+        for value in points.tolist()
+        for place in (value, *_beside(parameter, value))
+    ]
+    plan = Plan(model, GradientFlow(), over, Request(QUANTITIES, rtol=rtol, level=level))
+    campaign = Campaign({"points": plan})
+
+    def result(tables: dict[str, Table]) -> Scaling:
+        return _scaling(plan.model, parameter, points, tables["points"], tolerance)
+
+    if path is None:
+        tables = campaign.tables()
+        campaign.run(tables, executor=executor, workers=workers, progress=progress)
+        found = result(tables)
+    else:
+        # the sweep is stored beside its fits, which are made of it again when the file is read
+        swept: dict[str, Table] = {}
+
+        def keep(tables: dict[str, Table]) -> dict[str, Table]:
+            swept.update(tables)
+            return tables
+
+        def stored(tables: dict[str, Table]) -> dict[str, Any]:
+            runs = {"points": of_table(tables["points"])}
+            return runs if tables["points"].missing else {"scaling": result(tables), **runs}
+
+        in_file(
+            path, campaign, keep, stored, overwrite=overwrite, executor=executor,
+            workers=workers, progress=progress, extra=extra,
+        )  # fmt: skip
+        found = result(swept)
+    if len(found.failures) == points.size:
+        raise ConvergenceError(
+            f"no point of the sweep over {parameter} could be solved: {found.failures[points[0]]}"
+        )
+    return found
+
+
+def _constants(model: ScoreModel, parameter: str) -> dict[str, Any]:
+    """What a power law has in common with the model's covariance."""
+    if parameter != "power_law.exponent":
+        return {}
+    law = model.covariance
+    atoms = law.dimension if law.dimension is not None else law.n_atoms
+    if atoms < 2:
+        raise ModelError(
+            "the model's covariance has one eigenvalue; a sweep over power laws takes their number "
+            "from it, as that of Covariance.power_law(1.0, atoms=256)"
+        )
+    return {"power_law.atoms": atoms, "power_law.mean": law.mean}
+
+
+def _beside(parameter: str, value: float) -> tuple[float, float]:
+    """The two places whose difference gives the local exponent."""
+    if parameter == "power_law.exponent":
+        low = max(0.0, value - _STEP)
+        return low, low + 2.0 * _STEP
+    return value * math.exp(-_STEP), min(value * math.exp(_STEP), sys.float_info.max)
+
+
+def _scaling(
+    model: ScoreModel, parameter: str, points: Array, table: Table, tolerance: float
+) -> Scaling:
+    """Exponents and fits of the quantities at each value and on either side of it."""
+    n = points.size
+    columns = {name: array.reshape(n, 3).copy() for name, array in table.quantities().items()}
+    failures: dict[float, str] = {}
+    for index, reason in sorted(table.reasons.items()):
+        message = reason.removeprefix("ConvergenceError: ")
+        failures.setdefault(float(points[index // 3]), message)
+    lost = np.isin(points, list(failures))
+    run = np.array([_log_run(parameter, value) for value in points.tolist()])
+    abscissa = np.array([_abscissa(parameter, value) for value in points.tolist()])
+    quantities: dict[str, Array] = {}
+    exponents: dict[str, Array] = {}
+    for name, array in columns.items():
+        array[lost] = math.nan
+        quantities[name] = array[:, 0]
+        steps = [_log_ratio(high, low) for _, low, high in array.tolist()]
+        exponents[name] = np.array(steps) / run
+    fits, global_fits = {}, {}
+    for name in QUANTITIES:
+        usable = np.isfinite(exponents[name]) & np.isfinite(quantities[name])
+        usable &= np.isfinite(abscissa)
+        whole = np.flatnonzero(usable)
+        part = _widest(np.log(abscissa), exponents[name], usable, tolerance)
+        if part.size >= 3:
+            fits[name] = _fit(abscissa, quantities[name], exponents[name], part)
+        if whole.size >= 3 and abscissa[whole[0]] < abscissa[whole[-1]]:
+            global_fits[name] = _fit(abscissa, quantities[name], exponents[name], whole)
+    return Scaling(
+        model=model,
+        parameter=parameter,
+        values=points,
+        abscissa=abscissa,
+        quantities=quantities,
+        local_exponents=exponents,
+        fits=Fits(fits),
+        global_fits=Fits(global_fits),
+        tolerance=tolerance,
+        failures=failures,
+        rtol=table.plan.request.rtol,
+    )
+
+
+def _abscissa(parameter: str, value: float) -> float:
+    if parameter == "power_law.exponent":
+        return math.exp(value) if value < 700.0 else math.inf
+    return -math.expm1(-2.0 * value) if parameter == "t" else value
+
+
+def _log_run(parameter: str, value: float) -> float:
+    """The step in log P of a local exponent; nan where P no longer changes."""
+    low, high = _beside(parameter, value)
+    if parameter == "power_law.exponent":
+        return high - low
+    return _log_ratio(_abscissa(parameter, high), _abscissa(parameter, low)) or math.nan
+
+
+def _log_ratio(high: float, low: float) -> float:
+    if not (math.isfinite(high) and math.isfinite(low) and high > 0.0 and low > 0.0):
+        return math.nan
+    return math.log(high / low)
+
+
+def _widest(
+    log_p: Array, exponents: Array, usable: NDArray[np.bool_], tolerance: float
+) -> NDArray[np.intp]:
+    """Indices of the longest run of neighbouring points whose exponents differ by < 2 tolerance."""
+    best: NDArray[np.intp] = np.array([], dtype=np.intp)
+    length = 0.0
+    for i in range(len(exponents)):
+        for j in range(i, len(exponents)):
+            run = exponents[i : j + 1]
+            if not usable[j] or not usable[i] or run.max() - run.min() > 2.0 * tolerance:
+                break
+            if log_p[j] - log_p[i] > length:
+                best, length = np.arange(i, j + 1), log_p[j] - log_p[i]
+    return best
+
+
+def _fit(abscissa: Array, quantity: Array, exponents: Array, part: NDArray[np.intp]) -> PowerLaw:
+    """Least squares of log Q on log P over the points ``part``."""
+    x, y = np.log(abscissa[part]), np.log(quantity[part])
+    centre, offset = float(x.mean()), float(y.mean())
+    away = x - centre
+    slope = float(away @ y) / float(away @ away)
+    scatter = float(np.sum((y - offset - slope * away) ** 2)) / (part.size - 2)
+    low, high = float(abscissa[part[0]]), float(abscissa[part[-1]])
+    local = exponents[part]
+    return PowerLaw(
+        exponent=slope,
+        exponent_error=math.sqrt(scatter / float(away @ away)),
+        prefactor=math.exp(offset - slope * centre),
+        low=low,
+        high=high,
+        decades=math.log10(high / low),
+        points=int(part.size),
+        holds=f"{low:.4g} to {high:.4g} ({math.log10(high / low):.1f} decades), local exponent "
+        f"{local.min():.3f} to {local.max():.3f}",
+    )

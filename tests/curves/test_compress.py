@@ -1,0 +1,131 @@
+"""Thousands of eigenvalues: Gauss quadrature of the law, and pairs of points without atoms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from dmft_rf import (
+    Covariance,
+    GradientDescent,
+    GradientFlow,
+    Mixture,
+    ModelError,
+    ScoreModel,
+    solve,
+    spectrum,
+)
+from dmft_rf.numerics.jacobi import JacobiMatrix
+
+TAU = np.append(np.geomspace(0.1, 1e7, 30), [0.0, math.inf])
+
+
+def laws() -> dict[str, Covariance]:
+    rng = np.random.default_rng(3)
+    return {
+        "gamma": Covariance(rng.gamma(2.0, 0.5, 800)),
+        "outlier": Covariance(np.append(np.linspace(0.5, 1.5, 799), 60.0)),
+        "zeros": Covariance(np.append(np.zeros(200), np.linspace(0.5, 2.0, 600))),
+    }
+
+
+@pytest.fixture(params=["gamma", "outlier", "zeros"])
+def law(request: pytest.FixtureRequest) -> Covariance:
+    return laws()[request.param]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 20])
+def test_moments_up_to_twice_the_nodes(law: Covariance, n: int) -> None:
+    fewer = law.gauss(n)
+    scale = law.eigenvalues[-1]
+    for degree in range(2 * n):
+        exact = law.weights @ (law.eigenvalues / scale) ** degree
+        assert fewer.weights @ (fewer.eigenvalues / scale) ** degree == pytest.approx(
+            exact, rel=1e-12, abs=1e-15
+        )
+    miss = law.weights @ (law.eigenvalues / scale) ** (2 * n)
+    left = fewer.weights @ (fewer.eigenvalues / scale) ** (2 * n)
+    assert left <= miss * (1.0 + 1e-12)  # a square is left out
+    assert fewer.mean == pytest.approx(law.mean, rel=1e-13)
+
+
+def test_legendre() -> None:
+    """Equal weights on a Gauss-Legendre grid are continued to the classical rule."""
+    points, weights = np.polynomial.legendre.leggauss(60)
+    nodes, w = JacobiMatrix(points, weights / 2.0).rule(9)
+    expected, known = np.polynomial.legendre.leggauss(9)
+    assert_allclose(nodes, expected, atol=1e-14)
+    assert_allclose(w, known / 2.0, rtol=1e-12)
+
+
+def test_a_matrix_is_continued() -> None:
+    law = laws()["gamma"]
+    grown = JacobiMatrix(law.eigenvalues, law.weights)
+    grown.rule(5)
+    fresh = JacobiMatrix(law.eigenvalues, law.weights)
+    for one, other in zip(grown.rule(12), fresh.rule(12), strict=True):
+        assert_allclose(one, other, rtol=1e-12)
+    assert_allclose(grown.rule(5)[0], fresh.rule(5)[0], rtol=1e-12)
+
+
+def test_a_law_with_few_atoms_stays() -> None:
+    law = Covariance([1.0, 2.0, 5.0])
+    assert law.gauss(3) is law
+    assert law.gauss(9) is law
+    with pytest.raises(ModelError, match="nodes"):
+        law.gauss(0)
+
+
+@pytest.mark.parametrize("m", [math.inf, 3])
+def test_compressed_curves_are_within_their_error(law: Covariance, m: float) -> None:
+    model = ScoreModel(0.1, 6.0, 3.0, "tanh", law, noise_draws=m)
+    full, fewer = solve(model), solve(model, compress=True)
+    assert fewer.compression is not None
+    assert fewer.compression.atoms < 200
+    assert fewer.compression.error <= fewer.error_estimate <= fewer.rtol
+    for rule in (GradientFlow(), GradientFlow(weight_decay=0.01)):
+        a, b = full.learning_curves(TAU, rule), fewer.learning_curves(TAU, rule)
+        assert b.model == model
+        for name in ("train", "test", "score_error", "empirical_error", "weight_norm"):
+            miss = np.abs(getattr(a, name) - getattr(b, name))
+            floor = 1e-14 * np.abs(getattr(a, name))
+            assert np.all(miss <= a.error[name] + b.error[name] + floor), name
+
+
+def test_what_is_stated_stays() -> None:
+    """Spectrum and stability limit are those of the model, not of the quadrature."""
+    model = ScoreModel(0.1, 6.0, 3.0, "tanh", laws()["outlier"])
+    fewer = solve(model, compress=True)
+    assert fewer.model == model
+    assert_allclose(fewer.spectrum.ends, spectrum(model).ends, rtol=1e-14)
+    top = fewer.spectrum.ends[1]
+    limit = 2.0 / (model.rate * top)
+    fewer.learning_curves(10.0 * limit * 0.999, GradientDescent(step=0.999 * limit))
+    with pytest.raises(ModelError, match="diverges"):
+        fewer.learning_curves(10.0 * limit, GradientDescent(step=1.001 * limit))
+
+
+def test_nothing_to_compress() -> None:
+    solution = solve(ScoreModel(0.1, 6.0, 3.0), compress=True)
+    assert solution.compression is None
+
+
+def test_a_mixture_is_refused() -> None:
+    mix = Mixture([0.5, 0.5], [[1.0, 2.0], [2.0, 1.0]])
+    with pytest.raises(ModelError, match="compress"):
+        solve(ScoreModel(0.1, 6.0, 3.0, "tanh", mix), compress=True)
+
+
+@pytest.mark.parametrize(("t", "psi_p", "psi_n"), [(0.1, 8, 4), (0.01, 64, 8), (1.0, 0.5, 3)])
+def test_pairs_by_partial_fractions(t: float, psi_p: float, psi_n: float) -> None:
+    """The two ways to the moments of pairs, to what a difference of neighbours loses."""
+    nodes = solve(ScoreModel(t, psi_p, psi_n, "tanh", laws()["gamma"])).nodes
+    atoms, points = nodes._pairs_from_atoms(), nodes._pairs_from_points()
+    for one, other, loses in zip(atoms[:2], points[:2], points[2:], strict=True):
+        assert loses.max() < 1e3
+        off = np.abs(one / other - 1.0)
+        assert np.all(off < 50.0 * np.finfo(float).eps * loses)
+        assert np.median(off) < 1e-14

@@ -1,0 +1,340 @@
+"""A finite number m of noise draws per sample: theory.md, section 10."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from dmft_rf import (
+    Covariance,
+    GradientDescent,
+    GradientFlow,
+    HeavyBall,
+    Mixture,
+    ModelError,
+    Ridge,
+    ScoreModel,
+    WeightAverage,
+    resolvent,
+    solve,
+    spectrum,
+    timescales,
+)
+from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf.curves.grouped_nodes import GroupedNodes
+from dmft_rf.numerics.contour import half_plane_contour
+from dmft_rf.pencil.readings import NoiseDraws
+from tests.helpers.finite import draw
+from tests.helpers.plain import REFERENCE, reference_model
+
+INF = math.inf
+TWO = Covariance([0.4, 1.6])
+
+
+@pytest.mark.parametrize("name", ["M1", "M1r", "M2"])
+def test_reference(name: str) -> None:
+    case = REFERENCE[name]
+    rule = GradientFlow(weight_decay=case["ridge"])
+    model = reference_model(name).replace(noise_draws=case["noise_draws"])
+    curves = solve(model).learning_curves([float(t) for t in case["tau"]], rule)
+    for curve in ("train", "test"):
+        assert_allclose(getattr(curves, curve), case[curve], rtol=1e-11, atol=0.0, err_msg=curve)
+    assert_allclose(curves.penalty, case["ridge_penalty"], rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("psi_n", "m", "psi_p", "expected"),
+    [
+        (8, 1, 8, 2.7979),  # the hard edge
+        (8, 4, 16, 1.8322),
+        (8, 16, 8, 1.0348),
+        (8, 4, 128, 1.6455),
+        (16, 16, 16, 1.016886297),
+        (16, 16, 64, 1.863222385),
+        (16, 16, 256, 3.410514092),
+        (16, 16, 1024, 2.943795013),
+    ],
+)
+def test_static_values_from_other_equations(
+    psi_n: float, m: int, psi_p: float, expected: float
+) -> None:
+    """Equations 134 to 153 of arXiv:2609.26392, typed from its text, at t = 0.1, omega = 1e-3."""
+    ridge = solve(ScoreModel(0.1, psi_p, psi_n, noise_draws=m)).learning_curves(1.0, Ridge(1e-3))
+    # half of the last digit that is given
+    digits = len(str(expected).split(".")[1])
+    assert float(ridge.test) == pytest.approx(expected, abs=0.5 * 10.0**-digits)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+@pytest.mark.parametrize("psi_p", [1.3, 7.0])
+def test_against_the_linear_pencil(m: int, psi_p: float) -> None:
+    """The general Dyson equation, one- and two-point functions, knows nothing of the groups."""
+    model = ScoreModel(0.15, psi_p, 1.7, "softplus", TWO, noise_draws=m)
+    pencil = NoiseDraws.of(model, m)
+    nodes = GroupedNodes(spectrum(model), half_plane_contour(0.02, 20.0, 5))
+    z = nodes.points
+    points, mirrored = pencil.system.solve(z), pencil.system.solve(z.conj())
+    assert_allclose(nodes.resolvent.q, points.trace("u", "u") / psi_p, rtol=1e-12)
+    assert_allclose(nodes.S_VV, pencil.S_VV(points), rtol=1e-11)
+    assert_allclose(nodes.S_VW, pencil.S_VW(points), rtol=1e-11)
+    (one,) = model.classes
+    Q = one.linear**2 * one.diffused
+    weights = model.weights * Q
+    for held, other in zip(nodes.variance, (points, mirrored), strict=True):
+        right = nodes.signal if other is points else nodes.signal.conj()
+        mean = (nodes.signal * weights) @ right.T
+        assert_allclose(held + mean, pencil.T(points, other, Q), rtol=1e-10)
+
+
+def test_one_group_is_the_closed_form() -> None:
+    """With the noise averaged exactly the groups and the two-unknown kernels agree."""
+    model = ScoreModel(0.1, 6.0, 3.0, "relu", TWO)
+    law = spectrum(model)
+    contour = half_plane_contour(float(law.edges[0, 0]), float(law.edges[-1, 1]), 40)
+    one, other = ContourNodes(law, contour), GroupedNodes(law, contour)
+    for name in ("S_VV", "S_VW", "S_test", "signal"):
+        assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12, err_msg=name)
+    assert_allclose(one.q_bulk, other.q_bulk, rtol=1e-9)  # a difference in the second
+    for held, again in zip(one.variance, other.variance, strict=True):
+        assert_allclose(held, again, rtol=1e-9, atol=1e-11 * np.abs(held).max())
+    assert other.exact.mass == pytest.approx(one.exact.mass, rel=1e-14)
+    assert other.exact.train_limit == pytest.approx(one.exact.train_limit, rel=1e-13)
+
+
+def test_many_draws_tend_to_the_average_like_one_over_m() -> None:
+    tau = [0.0, 1.0, 30.0, 1e3, 1e5, INF]
+    limit = solve(ScoreModel(0.1, 6.0, 3.0, "tanh", TWO)).learning_curves(tau)
+    for name in ("train", "test", "score_error", "empirical_error"):
+        off = {
+            m: getattr(solve(ScoreModel(0.1, 6.0, 3.0, "tanh", TWO, m)).learning_curves(tau), name)[
+                1:
+            ]
+            - getattr(limit, name)[1:]
+            for m in (1e4, 1e5, 1e13)
+        }
+        assert_allclose(off[1e4] / off[1e5], 10.0, rtol=5e-3, err_msg=name)
+        assert np.all(np.abs(off[1e13]) < 1e-10 * getattr(limit, name)[1:])
+
+
+RULES = [
+    GradientFlow(),
+    GradientFlow(weight_decay=0.05, initial_std=0.4),
+    WeightAverage(decay_time=20.0),
+    GradientDescent(step=2.0),
+    HeavyBall(step=1.0, momentum=0.6),
+]
+
+
+@pytest.mark.parametrize(
+    ("m", "psi_p", "cov"),
+    [
+        (1, 2.0, Covariance.isotropic()),
+        (2, 1.5, TWO),
+        (3, 6.0, Covariance([0.0, 1.0, 2.0], [0.3, 0.35, 0.35])),
+        (2, 6.0, Mixture([0.4, 0.6], [[0.3, 0.3], [0.3, 2.7]])),
+        (INF, 4.0, Mixture([0.4, 0.6], [[0.3, 1.0], [2.7, 1.0]])),
+    ],
+)
+def test_finite_matrices(m: float, psi_p: float, cov: Covariance | Mixture) -> None:
+    """Losses of drawn matrices; the difference from the limit falls like 1/d."""
+    model = ScoreModel(0.2, psi_p, 1.5, "tanh", cov, noise_draws=m)
+    solution = solve(model)
+    tau = np.array([2.0, 40.0, 2000.0])
+    expected = solution.learning_curves(tau)
+    found = {}
+    for d, seeds in ((20, 40), (40, 24)):
+        draws = [draw(model, d, 1000 * d + seed) for seed in range(seeds)]
+        values = [
+            [one.losses(lambda x, t=t: -np.expm1(-model.rate * x * t) / np.where(x, x, 1.0)
+                        + (x == 0.0) * model.rate * t) for t in tau]
+            for one in draws
+        ]  # fmt: skip
+        for name in ("train", "test", "fresh", "weight_norm"):
+            table = np.array([[v[name] for v in row] for row in values])
+            found[name, d] = table.mean(axis=0), table.std(axis=0, ddof=1) / math.sqrt(seeds)
+    limits = {
+        "train": expected.train,
+        "test": expected.test,
+        "fresh": expected.empirical_error * model.Delta_t,
+        "weight_norm": expected.weight_norm,
+    }
+    for name, value in limits.items():
+        (one, e1), (two, e2) = found[name, 20], found[name, 40]
+        line, error = 2.0 * two - one, np.hypot(2.0 * e2, e1)
+        # the next order: what 1/d already moved the mean by, once more over d
+        allowed = 4.0 * error + 0.15 * np.abs(two - one) + 0.002 * np.abs(value)
+        assert np.all(np.abs(line - value) < allowed), (name, line, value, error)
+        assert np.all(error < 0.04 * (1.0 + np.abs(value))), name
+
+
+def test_initial_weights_stay_where_training_does_not_reach() -> None:
+    """With fewer columns than features the null space of U keeps them; the exact projector."""
+    model = ScoreModel(0.2, 6.0, 1.5, "tanh", TWO, noise_draws=2)
+    kappa = 0.7
+    curves = solve(model).learning_curves(INF, GradientFlow(initial_std=kappa))
+    plain = solve(model).learning_curves(INF)
+    excess = []
+    for seed in range(8):
+        one = draw(model, 40, seed)
+        x, Q = np.linalg.eigh(one.U)
+        null = Q[:, x < 1e-9 * x[-1]]
+        (c,) = (k.coefficients for k in model.classes)
+        population = c.residual_variance * null.shape[1]
+        diffused = math.exp(-2.0 * model.t) * one.sigma[0] + c.Delta_t
+        population += (c.mu1 / c.Gamma_t) ** 2 * np.sum(diffused * np.sum((null.T @ one.M) ** 2, 0))
+        excess.append(kappa**2 * c.Delta_t * population / len(x))
+    assert float(curves.test - plain.test) == pytest.approx(np.mean(excess), rel=0.02)
+    assert float(curves.train - plain.train) == pytest.approx(0.0, abs=1e-12)
+
+
+class TestLaw:
+    @pytest.mark.parametrize("m", [1, 2, 7, 400])
+    @pytest.mark.parametrize(("psi_p", "psi_n", "t"), [(64, 8, 0.01), (3, 4, 0.1), (0.5, 0.2, 1.0)])
+    def test_masses_moment_and_atom(self, m: int, psi_p: float, psi_n: float, t: float) -> None:
+        law = spectrum(ScoreModel(t, psi_p, psi_n, "sigmoid", TWO, noise_draws=m))
+        c = law.model.coefficients
+        atom = max(0.0, 1.0 - m * psi_n / psi_p)
+        assert law.mass == pytest.approx(1.0, abs=1e-12)
+        assert law.mass_error < 1e-12  # exact separation against the integral of each bulk
+        assert float(np.sum(law.atoms[:, 1])) == pytest.approx(atom, abs=1e-14)
+        assert law.moment(1) == pytest.approx(c.second_moment - c.mu0**2, rel=1e-11)
+        assert np.all(law.edges[:, 0] < law.edges[:, 1])
+        assert np.all(law.edges[1:, 0] > law.edges[:-1, 1])
+
+    def test_edges_are_where_the_density_ends(self) -> None:
+        law = spectrum(ScoreModel(0.01, 64, 8, "tanh", TWO, noise_draws=16))
+        assert len(law.edges) >= 4
+        for low, high in law.edges:
+            width = 1e-6 * (high - low)
+            inner = law.density(np.array([low + width, low + 4.0 * width]))
+            assert inner[0] > 0.0
+            assert inner[1] / inner[0] == pytest.approx(2.0, rel=0.01)  # a square root
+            assert np.all(law.density(np.array([low - width, high + width])) == 0.0)
+
+    def test_against_eigenvalues(self) -> None:
+        model = ScoreModel(0.05, 4.0, 1.5, "tanh", TWO, noise_draws=2)
+        law = spectrum(model)
+        x = np.concatenate([np.linalg.eigvalsh(draw(model, 80, s).U) for s in range(4)])
+        gaps = np.sqrt(law.edges[1:, 0] * law.edges[:-1, 1])
+        assert len(gaps) >= 1
+        for i, gap in enumerate(gaps):  # exact separation
+            assert np.mean(x > gap) == pytest.approx(law.bulk_masses[i + 1 :].sum(), abs=1e-12)
+        assert np.mean(x < 1e-10) == pytest.approx(law.atoms[0, 1], abs=1e-12)
+        assert np.mean(x**2) == pytest.approx(law.moment(2), rel=0.02)
+
+    def test_resolvent_is_the_transform_of_the_density(self) -> None:
+        law = spectrum(ScoreModel(0.1, 4.0, 1.5, "tanh", TWO, noise_draws=2))
+        z = np.array([0.3 + 0.5j, -1.0 + 0.0j, 2.0 - 0.7j])
+        for point, q in zip(z, resolvent(law.model, z).q, strict=True):
+            real = law.integrate(lambda x, p=point: (1.0 / (x - p)).real)
+            imag = law.integrate(lambda x, p=point: (1.0 / (x - p)).imag)
+            assert q == pytest.approx(real + 1j * imag, rel=1e-10)
+
+
+class TestCurves:
+    @pytest.mark.parametrize("rule", RULES)
+    @pytest.mark.parametrize("psi_p", [1.2, 9.0])
+    def test_limits_and_order(self, psi_p: float, rule: GradientFlow) -> None:
+        model = ScoreModel(0.1, psi_p, 2.0, "tanh", TWO, noise_draws=2)
+        solution = solve(model)
+        tau = np.concatenate([[0.0], 2.0 * np.round(np.geomspace(1, 5e5, 30)), [INF]])
+        c = solution.learning_curves(tau, rule)
+        start = 1.0 + rule.initial_scale**2 * model.Delta_t * (
+            model.coefficients.second_moment - model.coefficients.mu0**2
+        )
+        assert c.train[0] == pytest.approx(start, rel=1e-10)
+        assert c.test[0] == pytest.approx(start, rel=1e-10)
+        error = c.error["train"][1:] + c.error["train"][:-1]
+        assert np.all(np.diff(c.train) <= error) or isinstance(rule, HeavyBall)
+        assert np.all(c.test > model.floor)
+        assert np.all(c.test > c.train - c.error["train"])
+        if psi_p > 4.0 and rule.decay == 0.0:  # interpolation
+            assert c.train[-1] == pytest.approx(0.0, abs=1e-12)
+
+    def test_fresh_noise_lies_between_training_and_test(self) -> None:
+        curves = solve(ScoreModel(0.1, 12.0, 4.0, noise_draws=2)).learning_curves([10.0, 1e3, INF])
+        fresh = curves.empirical_error * curves.model.Delta_t
+        assert np.all(curves.train < fresh)
+        assert np.all(fresh < curves.test)
+
+    def test_fresh_noise_with_initial_weights_is_not_known(self) -> None:
+        rule = GradientFlow(initial_std=0.1)
+        curves = solve(ScoreModel(0.1, 12.0, 4.0, noise_draws=2)).learning_curves(10.0, rule)
+        assert math.isnan(curves.empirical_error)
+
+    def test_more_draws_help(self) -> None:
+        final = [
+            float(solve(ScoreModel(0.1, 12.0, 4.0, noise_draws=m)).learning_curves(1e3).test)
+            for m in (1, 2, 5, 20, 100, INF)
+        ]
+        assert np.all(np.diff(final) < 0.0)
+
+    def test_timescales(self) -> None:
+        found = timescales(solve(ScoreModel(0.05, 24.0, 4.0, noise_draws=4)))
+        curves = solve(ScoreModel(0.05, 24.0, 4.0, noise_draws=4)).learning_curves
+        gap = curves(found.tau_mem).generalization_gap
+        assert gap == pytest.approx(0.5 * found.final_gap, rel=1e-9)
+        around = curves(found.tau_opt * np.array([0.999, 1.0, 1.001])).test
+        assert around[1] == np.min(around)
+        assert found.tau_gen < found.tau_opt < found.tau_mem
+
+
+class TestHardEdge:
+    """p = n m: the spectrum reaches down to 0."""
+
+    model = ScoreModel(0.1, 8.0, 4.0, "tanh", noise_draws=2)
+
+    def test_law(self) -> None:
+        law = spectrum(self.model)
+        assert law.edges[0, 0] == 0.0
+        assert law.atoms.size == 0
+        x = 1e-8 * law.edges[0, 1]
+        density = law.density(np.array([x, 4.0 * x]))
+        assert density[0] / density[1] == pytest.approx(2.0, rel=1e-3)  # like 1/sqrt(lambda)
+        assert law.mass == pytest.approx(1.0, abs=1e-12)
+
+    def test_curves_are_finite_and_continuous_across_it(self) -> None:
+        tau = np.array([0.0, 1.0, 100.0, 1e5])
+        here = solve(self.model).learning_curves(tau)
+        near = [self.model.replace(psi_p=8.0 * f) for f in (0.999, 1.001)]
+        sides = [solve(model).learning_curves(tau) for model in near]
+        for name in ("train", "test", "empirical_error", "weight_norm"):
+            middle = 0.5 * (getattr(sides[0], name) + getattr(sides[1], name))
+            assert_allclose(getattr(here, name), middle, rtol=3e-3, err_msg=name)
+
+    def test_it_diverges_like_the_root_of_time(self) -> None:
+        curves = solve(self.model).learning_curves([1e6, 4e6, 1.6e7, INF])
+        steps = np.diff(curves.test[:3])
+        assert steps[1] / steps[0] == pytest.approx(2.0, rel=1e-4)
+        assert curves.test[3] == INF
+        assert curves.train[3] == 0.0
+        assert float(solve(self.model).learning_curves(INF).test) == INF
+
+    def test_decay_cures_it(self) -> None:
+        solution = solve(self.model)
+        flow = solution.learning_curves(INF, GradientFlow(weight_decay=1e-4))
+        ridge = solution.learning_curves(3.0, Ridge(1e-4))
+        assert float(flow.test) == pytest.approx(float(ridge.test), rel=1e-9)
+        assert 1.0 < float(ridge.test) < INF
+
+    def test_descent(self) -> None:
+        """Small steps are gradient flow, also along a contour around 0."""
+        solution = solve(self.model)
+        slow = solution.learning_curves(1000.0, GradientDescent(step=0.01))
+        flow = solution.learning_curves(1000.0)
+        assert float(slow.test) == pytest.approx(float(flow.test), rel=1e-3)
+
+    def test_timescales(self) -> None:
+        found = timescales(solve(self.model))
+        assert found.final_gap == INF
+        assert found.tau_mem == INF
+        assert 0.0 < found.tau_gen < found.tau_opt < INF
+
+
+@pytest.mark.parametrize("m", [0, -1, 1.5, "many", True, math.nan, None])
+def test_bad_numbers_of_draws(m: object) -> None:
+    with pytest.raises(ModelError, match="noise_draws"):
+        ScoreModel(0.1, 2.0, 1.0, noise_draws=m)  # type: ignore[arg-type]

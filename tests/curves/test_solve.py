@@ -1,0 +1,493 @@
+"""Learning curves of one solution: limits, signs, second routes, error estimates, bad input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from dmft_rf import (
+    ConvergenceError,
+    Covariance,
+    GradientDescent,
+    GradientFlow,
+    LearningCurves,
+    ModelError,
+    Ridge,
+    ScoreModel,
+    Solution,
+    WeightAverage,
+    resolvent,
+    solve,
+    spectrum,
+)
+from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf.numerics.contour import half_plane_contour
+from tests.helpers.plain import network, reference_model
+
+TWO = Covariance([0.5, 1.5], [0.5, 0.5])
+WIDE = Covariance([1e-4, 1.0], [0.5, 0.5])
+MODELS = {
+    "A_iso": reference_model("A_iso"),
+    "B_two": reference_model("B_two"),
+    "C_paper": reference_model("C_paper"),
+    "D_under": reference_model("D_under"),
+    "E_relu": reference_model("E_relu"),
+    "few samples": ScoreModel(0.01, 3.0, 0.05, "tanh", TWO),
+    "few features": ScoreModel(0.1, 0.05, 2.0, "softplus", TWO),
+    "many features": ScoreModel(0.1, 1e4, 2.0, "tanh", TWO),
+    "many of both": ScoreModel(0.6, 3000.0, 4000.0, "sigmoid", TWO),
+    "early": ScoreModel(1e-6, 6.0, 3.0, "tanh", TWO),
+    "late": ScoreModel(8.0, 5000.0, 10.0, "tanh", TWO),
+    "linear, p > d": ScoreModel(0.1, 3.0, 2.0, "linear", TWO),
+    "linear, p < d": ScoreModel(0.1, 0.5, 2.0, "linear", TWO),
+    "linear, wide": ScoreModel(0.01, 40.0, 0.5, "linear", WIDE),
+    "hard edge": ScoreModel(0.1, 3.0, 2.0, "tanh", TWO),
+    "wide": ScoreModel(0.01, 6.0, 3.0, "tanh", WIDE),
+    "zero atom": ScoreModel(0.01, 6.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
+}
+CURVES = ("train", "test", "score_error")
+INF = math.inf
+
+
+@pytest.fixture(params=MODELS)
+def solution(request: pytest.FixtureRequest) -> Solution:
+    return solve(MODELS[request.param])
+
+
+def times(solution: Solution, count: int = 60) -> np.ndarray:
+    """0, times from before the fastest mode to after the slowest, and infinity."""
+    low, high = solution.diagnostics["support"]
+    rate = solution.model.rate
+    middle = np.geomspace(0.01 / (rate * high), 50.0 / (rate * low), count)
+    return np.concatenate([[0.0], middle, [INF]])
+
+
+def relative(curves: LearningCurves, other: LearningCurves, name: str) -> float:
+    """Largest relative difference, as the accuracy of a solution is stated.
+
+    Values below 1e-3 of the untrained network's count as that (docstring of solve).
+    """
+    start = curves.model.initial_score_error if name == "score_error" else 1.0
+    x, y = getattr(curves, name), getattr(other, name)
+    return float(np.max(np.abs(x - y) / np.maximum(np.abs(y), 1e-3 * start)))
+
+
+def assert_close(a: LearningCurves, b: LearningCurves, rtol: float = 0.0) -> None:
+    """Equal within what both report, or relative ``rtol`` for a difference of the physics."""
+    for name in CURVES:
+        x, y = getattr(a, name), getattr(b, name)
+        allowed = a.error[name] + b.error[name] + rtol * np.abs(y)
+        assert np.all(np.abs(x - y) <= allowed), (name, np.max(np.abs(x - y) / allowed))
+
+
+class TestLimitsAndSigns:
+    def test_untrained(self, solution: Solution) -> None:
+        curves = solution.learning_curves(0.0)
+        assert abs(curves.train - 1.0) <= curves.error["train"]
+        assert abs(curves.test - 1.0) <= curves.error["test"]
+        cov, model = solution.model.covariance, solution.model
+        # the zero network misses the whole score: E|Sigma_t^{-1} x|^2/d
+        expected = np.sum(cov.weights / model.diffused)
+        assert abs(curves.score_error - expected) <= curves.error["score_error"]
+
+    def test_early_slope(self, solution: Solution) -> None:
+        """DL/dtau at 0: -|V|^2 of the gradient, for both losses: -(2 Delta_t/psi_p) 2 b^2 psi_p."""
+        model = solution.model
+        tau = 1e-5 / (model.rate * solution.diagnostics["support"][1])
+        curves = solution.learning_curves(tau)
+        c = model.coefficients
+        slope = -2.0 * model.rate * c.b**2 * model.psi_p
+        for name in ("train", "test"):
+            change = float(getattr(curves, name)) - 1.0
+            # second order in rate * top * tau = 1e-5
+            allowed = 2e-5 * abs(slope * tau) + float(curves.error[name])
+            assert abs(change - slope * tau) <= allowed
+
+    def test_train_falls(self, solution: Solution) -> None:
+        curves = solution.learning_curves(times(solution, 200))
+        error = curves.error["train"]
+        assert np.all(np.diff(curves.train) <= error[1:] + error[:-1])
+        assert np.all(curves.train > 0.0)
+        assert curves.train[-1] < curves.train[0]
+
+    def test_test_loss_stays_above_its_floor(self, solution: Solution) -> None:
+        curves = solution.learning_curves(times(solution, 200))
+        model, cov = solution.model, solution.model.covariance
+        floor = 1.0 - model.coefficients.Delta_t * np.sum(cov.weights / model.diffused)
+        assert model.floor == pytest.approx(floor, abs=3e-15)
+        assert np.all(curves.test >= model.floor - curves.error["test"])
+        assert np.all(curves.score_error >= -curves.error["score_error"])
+        np.testing.assert_allclose(
+            curves.test, model.floor + model.coefficients.Delta_t * curves.score_error, rtol=1e-15
+        )
+
+    def test_gap(self, solution: Solution) -> None:
+        curves = solution.learning_curves(times(solution))
+        np.testing.assert_array_equal(curves.generalization_gap, curves.test - curves.train)
+        assert np.all(curves.generalization_gap >= -curves.error["generalization_gap"])
+
+    def test_long_times_are_least_squares(self, solution: Solution) -> None:
+        at_infinity = solution.learning_curves(INF)
+        low = solution.diagnostics["support"][0]
+        assert_close(at_infinity, solution.learning_curves(1.0, Ridge(0.0)))
+        assert_close(at_infinity, solution.learning_curves(1.0, Ridge(1e-13 * low)), rtol=1e-12)
+        # e^{-2 alpha low tau} = e^{-100}
+        late = 50.0 / (solution.model.rate * low)
+        assert_close(solution.learning_curves(late), at_infinity)
+        assert float(at_infinity.train) == solution.train_limit
+
+    def test_ridge_is_the_end_of_weight_decay(self, solution: Solution) -> None:
+        for weight in (1e-3, 0.1, 10.0):
+            omega = weight * solution.diagnostics["support"][1]
+            flow = solution.learning_curves(INF, GradientFlow(weight_decay=omega))
+            assert_close(flow, solution.learning_curves(3.0, Ridge(omega)))
+
+    def test_heavy_ridge_learns_nothing(self, solution: Solution) -> None:
+        omega = 1e9 * solution.diagnostics["support"][1]
+        curves = solution.learning_curves(1.0, Ridge(omega))
+        # L = 1 - 2 b^2 psi_p/omega + ...
+        c = solution.model.coefficients
+        expected = 1.0 - 2.0 * c.b**2 * solution.model.psi_p / omega
+        for name in ("train", "test"):
+            assert abs(getattr(curves, name) - expected) <= curves.error[name] + 1e-15
+
+    def test_ridge_raises_the_training_loss(self, solution: Solution) -> None:
+        top = solution.diagnostics["support"][1]
+        train = [float(solution.learning_curves(1.0, Ridge(w * top)).train) for w in (0, 0.01, 1)]
+        assert train[0] < train[1] < train[2] < 1.0
+
+    def test_average_over_a_short_time_is_gradient_flow(self, solution: Solution) -> None:
+        tau = times(solution)
+        top = solution.diagnostics["support"][1]
+        decay = 1e-13 / (solution.model.rate * top)
+        averaged = solution.learning_curves(tau, WeightAverage(decay))
+        # the average lags by decay: relative 1e-13 of a change of order one
+        assert_close(averaged, solution.learning_curves(tau), rtol=1e-11)
+
+    def test_average_lags(self, solution: Solution) -> None:
+        low, top = solution.diagnostics["support"]
+        decay = 1.0 / (solution.model.rate * math.sqrt(low * top))
+        tau = times(solution)[1:-1]
+        averaged = solution.learning_curves(tau, WeightAverage(decay))
+        flow = solution.learning_curves(tau)
+        assert np.all(averaged.train >= flow.train - averaged.error["train"] - flow.error["train"])
+
+    def test_small_steps_are_gradient_flow(self, solution: Solution) -> None:
+        top = solution.diagnostics["support"][1]
+        rule = GradientDescent(1e-6 / (solution.model.rate * top))
+        tau = rule.times([0, 1, 10, 1000, 10**6])
+        # (1 - s)^k = e^{-k s} (1 - k s^2/2): relative s = 1e-6 times k s <= 1
+        assert_close(solution.learning_curves(tau, rule), solution.learning_curves(tau), rtol=1e-6)
+
+
+class TestAccuracy:
+    def test_twice_the_nodes(self, solution: Solution) -> None:
+        tau = times(solution)
+        curves = solution.learning_curves(tau)
+        low, high = solution.diagnostics["support"]
+        rules = [GradientFlow(), GradientFlow(weight_decay=0.1 * high), WeightAverage(tau[30])]
+        for rule in rules:
+            coarse = solution.learning_curves(tau, rule)
+            contour = half_plane_contour(low, high, 2 * solution.diagnostics["nodes"])
+            doubled = replace(solution, nodes=ContourNodes(solution.spectrum, contour))
+            fine = doubled.learning_curves(tau, rule)
+            assert_close(coarse, fine)
+            for name in CURVES:
+                assert relative(coarse, fine, name) <= solution.rtol
+        assert curves.relative_error <= solution.rtol
+
+    @pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-8])
+    def test_loose_tolerances_are_honest(self, solution: Solution, rtol: float) -> None:
+        tau = times(solution)
+        loose = solve(solution.model, rtol=rtol)
+        assert loose.error_estimate <= rtol
+        # the number of nodes grows by quarters until the estimate is met
+        assert loose.diagnostics["nodes"] <= 1.25 * solution.diagnostics["nodes"]
+        exact = solution.learning_curves(tau)
+        rough = loose.learning_curves(tau)
+        assert_close(rough, exact)
+        for name in CURVES:
+            allowed = loose.error_estimate + solution.error_estimate
+            assert relative(rough, exact, name) <= allowed
+
+    def test_diagnostics(self, solution: Solution) -> None:
+        d = solution.diagnostics
+        assert d["defect"] <= 1e-10
+        assert d["residual"] <= 1e-9
+        assert d["support"] == (solution.spectrum.edges[0, 0], solution.spectrum.edges[-1, 1])
+        assert d["nodes"] == solution.nodes.points.size
+        assert d["tries"] >= 1
+        assert d["seconds"] > 0.0
+        assert np.all(solution.nodes.points.real > 0.0)
+        assert np.all(solution.nodes.points.imag > 0.0)
+
+    def test_moments_of_nu(self, solution: Solution) -> None:
+        """Mass psi_p and first moment (1/d^2) Tr W^T U W of nu, from Wick's theorem.
+
+        (1/d) Tr[W^T U W]/d: the population part of row i is the correlation of W_i with its own
+        feature, the rest the rows' common K: psi_p (s^2 + v^2 + b^2 (1 + psi_p) + gamma^2
+        sigma_x^2 (1 + psi_p)).
+        """
+        model, nodes, c = solution.model, solution.nodes, solution.model.coefficients
+        one = np.ones((1, nodes.points.size), complex)
+        x = nodes.points[None, :]
+        mean = float(np.sum(model.covariance.weights * model.covariance.eigenvalues))
+        first = c.s2 + c.v2 + (c.b**2 + c.gamma2 * mean) * (1.0 + model.psi_p)
+        assert nodes.integral(one, nodes.S).value[0] == pytest.approx(model.psi_p, rel=1e-11)
+        assert nodes.integral(x, nodes.S).value[0] == pytest.approx(model.psi_p * first, rel=1e-10)
+        # rho without its atom: mass and first moment
+        atom = solution.spectrum.atoms[:, 1].sum()
+        bulk = nodes.integral(one, nodes.q_bulk).value[0]
+        assert bulk == pytest.approx(1.0 - atom, abs=1e-11)
+        moment = nodes.integral(x, nodes.q_bulk).value[0] + atom * c.s2
+        assert moment == pytest.approx(c.second_moment - c.mu0**2, rel=1e-8)
+
+    def test_against_the_real_axis(self, solution: Solution) -> None:
+        """S[f] by adaptive integration of Im S/pi over the bulks, no contour."""
+        model, nodes = solution.model, solution.nodes
+        if model.covariance.n_atoms > 3:
+            pytest.fail("keep the atoms few: this test is slow without compiled kernels")
+        rate = model.rate
+        edges = solution.spectrum.edges
+        if np.any(np.diff(edges)[:, 0] <= 1e-6 * edges[:, 1]):
+            return  # bulks too narrow for lambda as a float: s^2 swallows their width
+        tau = 1.0 / (rate * math.sqrt(edges[0, 0] * edges[-1, 1]))
+        rule = GradientFlow()
+
+        def f(x: float) -> float:
+            return float(rule.filter(np.array([x]), np.array([tau]), rate)[0, 0])
+
+        total = 0.0
+        for low, high in edges:
+            half = 0.5 * math.log(high / low)
+
+            def integrand(theta: float, low: float = low, high: float = high, half=half) -> float:
+                x = math.sqrt(low * high) * math.exp(-half * math.cos(theta))
+                weight = x * half * math.sin(theta) / math.pi
+                return weight * f(x) * float(resolvent(model, x).S().imag)
+
+            total += quad(integrand, 0.0, math.pi, epsabs=0.0, epsrel=1e-9, limit=60)[0]
+        contour = nodes.integral(rule.filter(nodes.points, np.array([tau]), rate), nodes.S)
+        # lambda - s^2 is rounded at the lowest edge, next to a square root: 1e-8 there at most
+        assert total == pytest.approx(float(contour.value[0]), rel=3e-8)
+
+    def test_shape_of_tau(self, solution: Solution) -> None:
+        tau = np.array([[0.0, 1.0, INF], [5.0, 2.0, 1.0]])
+        curves = solution.learning_curves(tau)
+        flat = solution.learning_curves(tau.ravel())
+        for name in (*CURVES, "generalization_gap"):
+            assert getattr(curves, name).shape == tau.shape
+            np.testing.assert_allclose(
+                getattr(curves, name).ravel(), getattr(flat, name), rtol=1e-12
+            )
+        assert solution.learning_curves(1.0).train.shape == ()
+        assert solution.learning_curves([]).train.shape == (0,)
+        assert solution.learning_curves(1).test.dtype == float
+
+
+class TestManySamples:
+    @pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
+    def test_gap_closes_like_one_over_psi_n(self, activation: str) -> None:
+        gaps, tests = [], []
+        for psi_n in (1e3, 1e4, 1e5):
+            solution = solve(ScoreModel(0.1, 3.0, psi_n, activation, TWO))
+            curves = solution.learning_curves([1.0, 30.0, INF])
+            gaps.append(curves.generalization_gap)
+            tests.append(curves.test)
+        np.testing.assert_allclose(gaps[0] / gaps[1], 10.0, rtol=2e-2)
+        np.testing.assert_allclose(gaps[1] / gaps[2], 10.0, rtol=2e-3)
+        assert np.all(gaps[2] < 1e-4)
+        np.testing.assert_allclose(tests[1], tests[2], rtol=1e-3)
+
+    def test_population_least_squares(self) -> None:
+        # linear features, p > d, psi_n -> infinity: the exact linear score, L_test = its floor
+        model = ScoreModel(0.1, 3.0, 1e5, "linear", TWO)
+        curves = solve(model).learning_curves(INF)
+        # the parametric rate: error = (number of parameters)/(number of samples) ~ 1/psi_n
+        assert float(curves.test) == pytest.approx(model.floor, rel=1e-5)
+        assert curves.test > model.floor
+
+
+class TestInitialWeights:
+    STD = 0.7
+
+    def test_untrained(self, solution: Solution) -> None:
+        """At tau = 0 both losses are 1 + kappa^2 Delta_t (E sigma^2 - mu_0^2): no U enters."""
+        curves = solution.learning_curves(0.0, GradientFlow(initial_std=self.STD))
+        c = solution.model.coefficients
+        expected = 1.0 + self.STD**2 * c.Delta_t * (c.second_moment - c.mu0**2)
+        # to the accuracy that was asked for: the random weights make no difference to rtol
+        assert float(curves.train) == pytest.approx(expected, rel=solution.rtol)
+        assert float(curves.test) == pytest.approx(expected, rel=solution.rtol)
+
+    def test_forgotten_in_the_end_unless_unseen(self, solution: Solution) -> None:
+        """Every eigenvalue is positive: at infinity nothing is left, except on an atom at 0."""
+        curves = solution.learning_curves(INF, GradientFlow(initial_std=self.STD))
+        assert_close(curves, solution.learning_curves(INF))
+
+    def test_weights_quadratic(self, solution: Solution) -> None:
+        tau = times(solution, 8)
+        zero, one, two = (
+            solution.learning_curves(tau, GradientFlow(initial_std=k)) for k in (0.0, 0.5, 1.0)
+        )
+        for name in CURVES:
+            a, b, c = (getattr(x, name) for x in (zero, one, two))
+            allowed = 8.0 * (zero.error[name] + one.error[name] + two.error[name])
+            assert np.all(np.abs(4.0 * (b - a) - (c - a)) <= allowed + 1e-14 * np.abs(c))
+            assert np.all(b >= a - allowed)
+
+    @pytest.mark.parametrize(
+        "model",
+        [ScoreModel(0.3, 2.0, 1.0, "tanh", TWO), ScoreModel(0.3, 4.0, 1.0, "relu", TWO)],
+        ids=["no atom", "atom"],
+    )
+    def test_finite_matrices(self, model: ScoreModel) -> None:
+        """The average over A_0 is exact: kappa^2 Delta_t (1/p) Tr[g U g], and U~ for U in test."""
+        d = 200 if model.psi_p < 3 else 120
+        net = network(model, d, seed=9)
+        values, vectors = net.eigen()
+        solution = solve(model)
+        tau = np.geomspace(0.01, 100.0, 6) / (model.rate * float(values[-1]))
+        rule = GradientFlow(initial_std=self.STD)
+        with_start, without = solution.learning_curves(tau, rule), solution.learning_curves(tau)
+        seen = np.einsum("ij,ik,kj->j", vectors, net.U_population, vectors)
+        g2 = rule.memory(values, tau, model.rate) ** 2
+        scale = self.STD**2 * model.coefficients.Delta_t / net.p
+        train, test = scale * g2 @ values, scale * g2 @ seen
+        # one draw, self-averaging: relative fluctuations of a few 1/d
+        np.testing.assert_allclose(with_start.train - without.train, train, rtol=5.0 / d)
+        np.testing.assert_allclose(with_start.test - without.test, test, rtol=5.0 / d)
+
+    def test_finite_start(self) -> None:
+        """One explicit A_0 at finite size, against the theory: cross terms vanish."""
+        model = ScoreModel(0.3, 1.5, 2.0, "tanh", TWO)
+        d = 240
+        net = network(model, d, seed=4)
+        values, vectors = net.eigen()
+        rng = np.random.default_rng(1)
+        start = self.STD / math.sqrt(net.p) * rng.standard_normal((d, net.p))
+        tau = np.array([0.3, 3.0, 30.0])
+        rule = GradientFlow(initial_std=self.STD)
+        theory = solve(model).learning_curves(tau, rule)
+        h = rule.filter(values, tau, model.rate)
+        g = rule.memory(values, tau, model.rate)
+        for i in range(tau.size):
+            learned = (
+                -(net.V.T @ vectors * h[i]) @ vectors.T / math.sqrt(model.coefficients.Delta_t)
+            )
+            B = learned + (start @ vectors * g[i]) @ vectors.T
+            assert net.train(B) == pytest.approx(theory.train[i], rel=5.0 / d)
+            assert net.test(B) == pytest.approx(theory.test[i], rel=5.0 / d)
+
+
+class TestFiniteNetworks:
+    @pytest.mark.parametrize(
+        ("model", "d"),
+        [
+            (ScoreModel(0.1, 2.0, 1.0, "tanh", TWO), 300),
+            (ScoreModel(0.3, 0.5, 2.0, "relu", TWO), 400),
+            (ScoreModel(0.1, 1.5, 0.5, "gelu", WIDE), 300),
+            (ScoreModel(0.1, 2.0, 1.5, "linear", TWO), 200),
+        ],
+        ids=["tanh", "relu", "gelu", "linear"],
+    )
+    def test_curves(self, model: ScoreModel, d: int) -> None:
+        """Both losses of finite matrices at all times and rules, to a few 1/d."""
+        net = network(model, d, seed=11)
+        values, vectors = net.eigen()
+        solution = solve(model)
+        low, high = solution.diagnostics["support"]
+        # for an atom at 0 (linear, p > d) V has no weight there: the filter may be anything
+        safe = np.maximum(values, 0.5 * low)
+        overlaps = vectors.T @ net.V
+        strength = np.sum(overlaps**2, axis=1) / d
+        population = vectors.T @ net.U_population @ vectors
+        rules = [GradientFlow(), GradientFlow(weight_decay=0.1 * high), Ridge(0.01 * high)]
+        rules.append(WeightAverage(1.0 / (model.rate * math.sqrt(low * high))))
+        tau = np.concatenate([np.geomspace(0.1 / high, 30.0 / low, 7) / model.rate, [INF]])
+        for rule in rules:
+            curves = solution.learning_curves(tau, rule)
+            h = rule.filter(safe, tau, model.rate)
+            train = 1.0 - (2.0 * h - safe * h * h) @ strength
+            test = 1.0 - 2.0 * h @ strength
+            learned = [overlaps * x[:, None] for x in h]
+            test += np.array([np.sum((population @ y) * y) for y in learned]) / d
+            # one draw; L_test of a nearly interpolating network fluctuates more, hence 8
+            np.testing.assert_allclose(curves.train, train, rtol=8.0 / d)
+            np.testing.assert_allclose(curves.test, test, rtol=8.0 / d)
+
+
+class TestBadInput:
+    @pytest.fixture
+    def small(self) -> Solution:
+        return solve(MODELS["A_iso"], rtol=1e-6)
+
+    @pytest.mark.parametrize("tau", [-1.0, [1.0, -1e-30], math.nan, [0.0, math.nan], -INF])
+    def test_times(self, small: Solution, tau: object) -> None:
+        with pytest.raises(ModelError, match="tau"):
+            small.learning_curves(tau)
+
+    @pytest.mark.parametrize("tau", ["soon", None, [[1.0], [1.0, 2.0]], 1j])
+    def test_times_that_are_not_numbers(self, small: Solution, tau: object) -> None:
+        with pytest.raises(ModelError, match="tau"):
+            small.learning_curves(tau)
+
+    @pytest.mark.parametrize("rtol", [0.0, -1.0, 1.0, 0.5, 1e-16, math.nan, INF])
+    def test_rtol(self, rtol: float) -> None:
+        with pytest.raises(ModelError, match="rtol"):
+            solve(MODELS["A_iso"], rtol=rtol)
+
+    def test_hard_edge_at_zero(self) -> None:
+        with pytest.raises(ConvergenceError, match="hard edge at 0") as caught:
+            solve(ScoreModel(0.1, 1.0, 2.0, "linear", TWO))
+        assert caught.value.partial.edges[0, 0] == 0.0
+        for psi_p in (0.99, 1.01):
+            assert solve(ScoreModel(0.1, psi_p, 2.0, "linear", TWO)).error_estimate <= 1e-10
+
+    def test_hard_edge_above_zero_is_no_obstacle(self) -> None:
+        assert solve(ScoreModel(0.1, 3.0, 2.0, "tanh", TWO)).error_estimate <= 1e-10
+
+    def test_an_unreachable_tolerance_is_said(self) -> None:
+        model = ScoreModel(8.0, 1e4, 1e4, "tanh", WIDE)
+        # rounding alone is 1e-11 of the smallest score error here
+        with pytest.raises(ConvergenceError, match="rtol = 1e-13") as caught:
+            solve(model, rtol=1e-13)
+        assert caught.value.residual > 1e-13
+        assert isinstance(caught.value.partial, Solution)
+        assert caught.value.partial.error_estimate == caught.value.residual
+        assert solve(model).error_estimate <= 1e-10
+
+    def test_error_is_not_silent_for_a_rule(self, small: Solution) -> None:
+        """Curves carry their error; what misses rtol is raised, with the curves attached."""
+        curves = small.learning_curves([0.0, 1.0, INF])
+        assert curves.relative_error <= small.rtol
+        with pytest.raises(ConvergenceError) as caught:
+            curves.require(0.1 * curves.relative_error)
+        assert caught.value.partial is curves
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"t": 0.0}, {"psi_p": -1.0}, {"psi_n": math.nan}, {"psi_n": INF}, {"noise_draws": 2.5}],
+    )
+    def test_models(self, changes: dict[str, float]) -> None:
+        with pytest.raises(ModelError, match=next(iter(changes))):
+            MODELS["A_iso"].replace(**changes)
+
+
+def test_spectrum_of_a_solution() -> None:
+    model = MODELS["C_paper"]
+    np.testing.assert_array_equal(solve(model).spectrum.edges, spectrum(model).edges)
+
+
+@pytest.mark.parametrize("name", ["train", "test", "score_error"])
+def test_a_curve_that_is_not_a_number_is_refused(name: str) -> None:
+    curves = solve(MODELS["B_two"]).learning_curves([1.0, 10.0])
+    broken = replace(curves, **{name: np.array([getattr(curves, name)[0], math.nan])})
+    assert math.isnan(broken.relative_error)
+    with pytest.raises(ConvergenceError):
+        broken.require(1e-2)
+    assert math.isnan(curves.difference(broken))

@@ -1,0 +1,123 @@
+"""The spectral measures on the real axis, a second route to everything the contour computes."""
+
+import numpy as np
+import pytest
+
+from dmft_rf import (
+    ConvergenceError,
+    Covariance,
+    GradientDescent,
+    GradientFlow,
+    HeavyBall,
+    Ridge,
+    ScoreModel,
+    Solution,
+    WeightAverage,
+    solve,
+)
+
+MODELS = [
+    ScoreModel(0.1, 8, 4),
+    ScoreModel(0.05, 4, 16, "erf", Covariance([0.5, 1.5])),
+    ScoreModel(0.2, 6, 3, "relu", Covariance([0.2, 1.0, 3.0], [0.5, 0.3, 0.2])),
+    ScoreModel(0.01, 64, 8),
+    ScoreModel(0.1, 5, 4),  # hard edge
+    ScoreModel(0.1, 3, 2, "linear"),
+]
+TAU = np.array([0.0, 0.1, 1.0, 10.0, 100.0, 1e4, 1e6, np.inf])
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=lambda m: f"{m.activation.name}-{m.psi_p:g}")
+def solution(request: pytest.FixtureRequest) -> Solution:
+    return solve(request.param)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        GradientFlow(),
+        GradientFlow(weight_decay=0.01, initial_std=0.5),
+        Ridge(0.1),
+        WeightAverage(30.0, initial_std=0.5),
+    ],
+)
+def test_spectrum_and_contour_agree(solution: Solution, rule) -> None:
+    contour = solution.learning_curves(TAU, rule)
+    measure = solution._on_spectrum(TAU, rule)
+    for name in ("train", "test", "score_error"):
+        a, b = getattr(contour, name), getattr(measure, name)
+        assert np.all(np.abs(a - b) <= contour.error[name] + measure.error[name]), name
+
+
+@pytest.mark.parametrize("fraction", [1e-3, 0.3, 0.95])
+def test_descent_on_its_disc_and_on_the_spectrum(solution: Solution, fraction: float) -> None:
+    step = 2.0 * fraction / (solution.model.rate * solution.diagnostics["support"][1])
+    rule = GradientDescent(step)
+    tau = rule.times([0, 1, 2, 7, 100, 10_000])
+    disc, measure = solution.learning_curves(tau, rule), solution._on_spectrum(tau, rule)
+    for name in ("train", "test", "score_error"):
+        a, b = getattr(disc, name), getattr(measure, name)
+        assert np.all(np.abs(a - b) <= disc.error[name] + measure.error[name]), name
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("fraction", [1e-2, 0.5, 0.95])
+def test_momentum_on_its_ellipse_and_on_the_spectrum(
+    solution: Solution, beta: float, fraction: float
+) -> None:
+    step = 2.0 * (1 + beta) * fraction / (solution.model.rate * solution.diagnostics["support"][1])
+    rule = HeavyBall(step, weight_decay=1e-4, initial_std=0.3, momentum=beta)
+    # at k = 100 the oscillations of r_k need more nodes than the spectrum is given
+    tau = rule.times([0, 1, 2, 7, 20, 10_000])
+    ellipse, measure = solution.learning_curves(tau, rule), solution._on_spectrum(tau, rule)
+    for name in ("train", "test", "score_error"):
+        a, b = getattr(ellipse, name), getattr(measure, name)
+        assert np.all(np.abs(a - b) <= ellipse.error[name] + measure.error[name]), name
+
+
+def test_small_steps_are_gradient_flow(solution: Solution) -> None:
+    """Euler's method: the difference falls like the step, and momentum is time over 1 - beta."""
+    rate, top = solution.model.rate, solution.diagnostics["support"][1]
+    tau = 3.0 / (rate * top)
+    flow = solution.learning_curves(tau).score_error
+    miss = [
+        abs(float(solution.learning_curves(tau, GradientDescent(tau / k)).score_error - flow))
+        for k in (1000, 2000)
+    ]
+    assert miss[0] / miss[1] == pytest.approx(2.0, rel=5e-3)
+    beta, k = 0.5, 20_000
+    heavy = solution.learning_curves(
+        tau * (1 - beta), HeavyBall(tau * (1 - beta) / k, momentum=beta)
+    )
+    assert float(heavy.score_error) == pytest.approx(float(flow), rel=2e-3)
+
+
+def test_momentum_zero_is_descent(solution: Solution) -> None:
+    step = 1.0 / (solution.model.rate * solution.diagnostics["support"][1])
+    plain, heavy = GradientDescent(step), HeavyBall(step, momentum=0.0)
+    tau = plain.times([0, 1, 10])
+    a, b = solution.learning_curves(tau, plain), solution.learning_curves(tau, heavy)
+    np.testing.assert_allclose(a.test, b.test, rtol=1e-14)
+
+
+def test_long_momentum_reaches_least_squares() -> None:
+    solution = solve(MODELS[0])
+    step = 1.0 / (solution.model.rate * solution.diagnostics["support"][1])
+    rule = HeavyBall(step, momentum=0.9)
+    late = solution.learning_curves(rule.times(1e6), rule)
+    assert float(late.train) == pytest.approx(solution.train_limit, rel=1e-10)
+
+
+def test_a_kernel_too_sharp_to_resolve_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At psi_p = 1e4 the overlap of eigenvectors is as narrow as 1/psi_p: refuse, do not guess.
+
+    A momentum this close to 1 leaves no room for a contour either.
+    """
+    monkeypatch.setattr("dmft_rf.curves.solve._MOST_SPECTRAL_NODES", 500)
+    solution = solve(ScoreModel(0.1, 1e4, 2.0, "tanh", Covariance([0.5, 1.5])))
+    step = 1.0 / (solution.model.rate * solution.diagnostics["support"][1])
+    rule = HeavyBall(step, momentum=0.98)
+    with pytest.raises(ConvergenceError, match="relative error") as caught:
+        solution.learning_curves(rule.times([1, 10]), rule)
+    assert caught.value.residual > solution.rtol
+    assert caught.value.partial.tau.size == 2

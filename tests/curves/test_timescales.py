@@ -1,0 +1,199 @@
+"""Timescales against converged values, their own definitions, and the leading-order picture."""
+
+import math
+
+import numpy as np
+import pytest
+
+from dmft_rf import ConvergenceError, Covariance, ModelError, ScoreModel, solve, timescales
+from dmft_rf.curves.losses import score_error_slope
+from dmft_rf.curves.timescales import DEFINITIONS, Course
+from dmft_rf.rules.flow import GradientFlow
+
+# converged values at t = 0.01, Sigma = I, tanh, printed to these digits
+# psi_p = 256: psi_n, tau_opt, time at which the gap reaches half its final value
+PSI_P_256 = [
+    (4, "111.20", "1.98433e+05"),
+    (8, "131.31", "4.07932e+05"),
+    (16, "155.24", "7.84503e+05"),
+    (32, "182.85", "1.395724e+06"),
+]
+# psi_p = 32: psi_n, smallest score error over time
+PSI_P_32 = [
+    (1, "0.135089"),
+    (2, "0.110637"),
+    (4, "0.082922"),
+    (8, "0.057735"),
+    (16, "0.037823"),
+    (32, "0.023694"),
+    (64, "0.014532"),
+    (1e4, "0.002501"),
+]
+
+
+def agrees(value: float, text: str) -> bool:
+    """Whether ``value`` agrees with all digits of ``text``.
+
+    Half a unit of the last digit, and a hundredth of one for values that lie on the edge between
+    two roundings (tau_opt = 182.855003 at psi_n = 32).
+    """
+    mantissa, _, power = text.partition("e")
+    unit = 10.0 ** (int(power or 0) - len(mantissa.partition(".")[2]))
+    return abs(value - float(text)) <= 0.51 * unit
+
+
+@pytest.mark.parametrize(("psi_n", "tau_opt", "tau_mem"), PSI_P_256)
+def test_early_stopping_and_half_gap_times(psi_n: float, tau_opt: str, tau_mem: str) -> None:
+    found = timescales(solve(ScoreModel(0.01, 256, psi_n)))
+    assert agrees(found.tau_opt, tau_opt)
+    assert agrees(found.tau_mem, tau_mem)
+
+
+@pytest.mark.parametrize(("psi_n", "smallest"), PSI_P_32)
+def test_smallest_score_error(psi_n: float, smallest: str) -> None:
+    found = timescales(solve(ScoreModel(0.01, 32, psi_n)))
+    assert agrees(found.score_error_min, smallest)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ScoreModel(0.1, 8, 4),
+        ScoreModel(0.05, 4, 16, "erf", Covariance([0.5, 1.5])),
+        ScoreModel(0.2, 6, 3, "relu", Covariance([0.2, 1.0, 3.0], [0.5, 0.3, 0.2])),
+        ScoreModel(0.01, 64, 8, "tanh", Covariance.power_law(1.0, 32)),
+    ],
+)
+class TestDefinitions:
+    """Each number does what its sentence says, on curves drawn independently of it."""
+
+    def test_tau_gen(self, model: ScoreModel) -> None:
+        solution = solve(model)
+        for level in (0.1, 0.5):
+            found = timescales(solution, level)
+            missing = solution.learning_curves(found.tau_gen).score_error - found.score_error_min
+            start = model.initial_score_error - found.score_error_min
+            assert missing == pytest.approx(level * start, rel=1e-9)
+            before = solution.learning_curves(found.tau_gen * np.linspace(0.0, 0.999, 200))
+            assert np.all(before.score_error > found.score_error_min + level * start)
+
+    def test_tau_opt_is_the_global_minimum(self, model: ScoreModel) -> None:
+        solution = solve(model)
+        found = timescales(solution)
+        tau = np.concatenate([np.geomspace(1e-3, 1e9, 3000), [math.inf]])
+        test = solution.learning_curves(tau).test
+        assert found.test_min <= test.min() * (1.0 + 1e-14)
+        assert abs(math.log(found.tau_opt / tau[np.argmin(test)])) < 0.02
+        around = solution.learning_curves(found.tau_opt * np.array([0.99, 1.0, 1.01])).test
+        assert around[1] < min(around[0], around[2])
+
+    def test_tau_mem(self, model: ScoreModel) -> None:
+        solution = solve(model)
+        found = timescales(solution)
+        gap = solution.learning_curves(np.array([found.tau_mem, math.inf])).generalization_gap
+        assert gap[0] == pytest.approx(0.5 * gap[1], rel=1e-9)
+        assert found.final_gap == pytest.approx(gap[1], rel=1e-13)
+        assert found.window == found.tau_mem / found.tau_gen > 1.0
+
+    def test_spectrum_times(self, model: ScoreModel) -> None:
+        solution = solve(model)
+        found = timescales(solution)
+        alpha = 2.0 * -math.expm1(-2.0 * model.t) / model.psi_p
+        assert found.tau_mem_spectrum == pytest.approx(
+            1.0 / (alpha * solution.spectrum.edges[0, 0])
+        )
+        assert found.tau_gen_spectrum < found.tau_mem_spectrum
+
+    def test_slope_is_the_derivative(self, model: ScoreModel) -> None:
+        solution = solve(model)
+        tau, step = np.geomspace(0.1, 1e4, 8), 1e-4
+        up = solution.learning_curves(tau * (1 + step)).score_error
+        down = solution.learning_curves(tau * (1 - step)).score_error
+        slope = score_error_slope(solution.nodes, tau, GradientFlow()).value
+        # central differences: third derivative in log tau, and rounding over the step
+        size = np.abs(tau * slope) + solution.learning_curves(tau).score_error
+        assert np.all(np.abs((up - down) / (2 * step) - tau * slope) < 1e-7 * size)
+
+
+def test_a_loss_that_never_rises_again() -> None:
+    """Many samples and few features: nothing to overfit, early stopping never."""
+    found = timescales(solve(ScoreModel(1.0, 0.5, 1e4)))
+    assert found.tau_opt == math.inf
+    assert found.tau_gen < math.inf
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ScoreModel(1e-3, 8.0, 4.0, noise_draws=1),
+        ScoreModel(1e-7, 8.0, 4.0, noise_draws=1),
+        ScoreModel(3e-5, 170.0, 0.5, "erf", Covariance([1.33]), 4),
+        ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+    ],
+)
+def test_early_stopping_with_few_noise_draws(model: ScoreModel) -> None:
+    """The noise of few draws is learned long before U relaxes: found where the curve has it."""
+    solution = solve(model)
+    found = timescales(solution)
+    M = solution.diagnostics["support"][1]
+    tau = np.geomspace(1e-14, 1e3, 2000) / (model.rate * M)
+    curve = solution.learning_curves(tau).score_error
+    i = int(np.argmin(curve))
+    assert tau[i - 1] < found.tau_opt < tau[i + 1]
+    assert found.score_error_min <= curve[i] * (1.0 + 1e-12)
+    at = solution.learning_curves(found.tau_gen).score_error
+    fallen = (model.initial_score_error - at) / (model.initial_score_error - curve[i])
+    assert fallen == pytest.approx(0.9, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "rtol"),
+    [
+        (ScoreModel(7.0, 8.0, 4.0), 1e-8),
+        (ScoreModel(5.0, 8.0, 4.0), 1e-6),
+        (ScoreModel(9.5, 8.0, 4.0), 1e-12),
+        (ScoreModel(0.1, 8.0, 1e14), 1e-10),
+    ],
+)
+def test_a_gap_that_is_lost_in_rounding_dates_nothing(model: ScoreModel, rtol: float) -> None:
+    """Where it is known, its half is reached at the same time for all large t and all large n."""
+    course = Course(solve(model, rtol=rtol))
+    with pytest.raises(ConvergenceError, match=r"tau_mem.*is known to"):
+        _ = course.tau_mem
+    assert 0.0 < course.tau_gen < math.inf
+    known = ScoreModel(5.0, 8.0, 4.0) if model.t > 1.0 else ScoreModel(0.1, 8.0, 1e7)
+    nearby = ScoreModel(4.0, 8.0, 4.0) if model.t > 1.0 else ScoreModel(0.1, 8.0, 1e8)
+    assert Course(solve(known)).tau_mem == pytest.approx(Course(solve(nearby)).tau_mem, rel=1e-3)
+
+
+def test_generalization_time_of_the_population() -> None:
+    """psi_n -> infinity: the learning bulk is the law of the population matrix, edges and all."""
+    model = ScoreModel(0.01, 256, 1e7)
+    c = model.coefficients
+    # U~ = (mu_1^2/Gamma^2) W Sigma_t W^T/d + rest is Marchenko-Pastur for Sigma = I
+    low = (c.mu1 / c.Gamma_t) ** 2 * (math.sqrt(model.psi_p) - 1.0) ** 2 + c.residual_variance
+    found = timescales(solve(model))
+    assert found.tau_gen_spectrum == pytest.approx(1.0 / (model.rate * low), rel=1e-3)
+
+
+def test_merged_bulks_have_no_generalization_edge() -> None:
+    model = ScoreModel(0.5, 1.0, 1.0)
+    assert solve(model).spectrum.learning_bulks is None
+    assert math.isnan(timescales(solve(model)).tau_gen_spectrum)
+
+
+def test_every_number_has_its_definition() -> None:
+    found = timescales(solve(ScoreModel(0.1, 8, 4)), level=0.25)
+    assert set(found.definitions) == set(DEFINITIONS)
+    assert all(hasattr(found, name) for name in DEFINITIONS)
+    assert "0.25" in found.definitions["tau_gen"]
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, math.nan])
+def test_level_outside_its_range(level: float) -> None:
+    with pytest.raises(ModelError, match=r"level is .* between 0 and 1"):
+        timescales(solve(ScoreModel(0.1, 8, 4)), level)
+
+
+def test_convergence_error_is_a_runtime_error() -> None:
+    assert issubclass(ConvergenceError, RuntimeError)

@@ -1,0 +1,674 @@
+"""Files that would read as samples and are none: refused in a line that says what to do.
+
+And files that look like them, which are read as they always were.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import warnings
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dmft_rf import DataError, ModelError
+from dmft_rf.cli import app
+from dmft_rf.data import bundled as datasets
+from dmft_rf.data.read import iter_chunks, read_covariance
+from dmft_rf.model.covariance import Covariance, SampleSizeWarning
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((300, 8)) @ np.diag(np.arange(1.0, 9.0))
+EXPECTED = np.linalg.eigvalsh(np.cov(X.T))
+
+
+def csv(path, x, first="", fmt="%.6g"):
+    np.savetxt(path, x, delimiter=",", fmt=fmt, header=first, comments="")
+    return path
+
+
+def refused(path, *parts, **options):
+    with pytest.raises(DataError) as caught:
+        read_covariance(path, **options)
+    message = str(caught.value)
+    assert message.isprintable()
+    for part in (path.name, *parts):
+        assert part in message
+
+
+def shape(path, **options):
+    return np.concatenate(list(iter_chunks(path, **options))).shape
+
+
+def samples(path):
+    """How many the covariance of a file is made of; that they are few is not the matter here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SampleSizeWarning)
+        return read_covariance(path).samples
+
+
+# Headers of numbers --------------------------------------------------------------------------
+
+HEADERS = {
+    "frequencies": ",".join(f"{f:.1f}" for f in np.linspace(400, 700, 8)),
+    "falling": "8,7,6,5,4,3,2,1",
+    "from one": "1,2,3,4,5,6,7,8",
+    "years": "2017,2018,2019,2020,2021,2022,2023,2024",
+    "uneven": "1990,1995,1999,2005,2006,2010,2015,2016",
+    "wavelengths": "402.1,410.7,433.0,450.2,480.9,502.5,560.3,610.8",
+    "identifiers": "348,12,77,5,9,1000,3,4",
+}
+
+
+@pytest.mark.parametrize("kind", ["floats", "integers", "large"])
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
+@pytest.mark.parametrize("rows", [12, 300])
+def test_a_header_of_numbers_is_asked_about(tmp_path, header, kind, rows):
+    """It was a sample: the largest eigenvalue of the frequencies was 200 times too large."""
+    x = {"floats": X, "integers": np.rint(X), "large": 1e4 * X}[kind][:rows]
+    path = csv(tmp_path / "x.csv", x, header)
+    if kind != "floats" and header == HEADERS["identifiers"]:
+        assert shape(path) == (rows + 1, 8)  # nothing tells these from a sample
+        return
+    refused(path, "line 1 may be a header", "--header", "--no-header")
+    assert shape(path, header=True) == (rows, 8)
+    assert shape(path, header=False) == (rows + 1, 8)
+
+
+def test_the_right_numbers_below_a_header_of_numbers(tmp_path):
+    path = csv(tmp_path / "x.csv", X, HEADERS["frequencies"], fmt="%.17g")
+    law = read_covariance(path, header=True)
+    np.testing.assert_allclose(law.eigenvalues, EXPECTED, rtol=1e-12)
+    assert law.samples == 300
+
+
+@pytest.mark.parametrize("columns", [3, 4])
+def test_few_columns(tmp_path, columns):
+    names = ",".join(map(str, range(2020, 2020 + columns)))
+    for x in (X, 1e3 * X, np.rint(100 * X)):
+        refused(csv(tmp_path / "x.csv", x[:, :columns], names), "may be a header")
+
+
+@pytest.mark.parametrize("names", ["2019,2020", "2019"])
+def test_a_header_far_from_all_numbers(tmp_path, names):
+    columns = names.count(",") + 1
+    path = csv(tmp_path / "x.csv", np.rint(X[:, :columns]), names)
+    refused(path, "far from those of all other rows")
+
+
+def plain_tables():
+    """What nobody would take for a table with a header."""
+    rng = np.random.default_rng(1)
+    walk = np.cumsum(rng.standard_normal((60, 20)), axis=1)
+    return {
+        "normal": rng.standard_normal((60, 5)),
+        "two columns": rng.standard_normal((40, 2)),
+        "one column": rng.standard_normal((40, 1)),
+        "heavy tails": rng.standard_cauchy((60, 4)),
+        "digits": np.load(datasets.path("digits"))["images"][:200],
+        "dice": rng.integers(1, 7, (60, 3)),
+        "one hot": np.eye(10)[rng.integers(0, 10, 100)],
+        "bits": rng.integers(0, 2, (50, 16)),
+        "rising": np.sort(rng.standard_normal((60, 6)), axis=1),
+        "walks": walk,
+        "counts": rng.poisson(100.0, (60, 6)),
+        "large": rng.integers(0, 65536, (60, 12)),
+        "table": 5.0 + np.arange(60.0).reshape(20, 3),
+        "answers": rng.integers(1, 6, (100, 9)),
+        "class of two": rng.integers(0, 2, (60, 2)),
+        "ramps": np.linspace(0, 1, 30)[:, None] * [1.0, 2.0, 5.0],
+        "outlier": np.vstack([100 * rng.standard_normal((1, 6)), rng.standard_normal((60, 6))]),
+        "origin": np.vstack([np.zeros((1, 6)), rng.standard_normal((60, 6))]),
+    }
+
+
+@pytest.mark.parametrize("name", plain_tables())
+def test_plain_tables_are_read_as_they_stand(tmp_path, name):
+    """In any order of their rows: no question, no row or column lost."""
+    x = np.asarray(plain_tables()[name], dtype=float)
+    if np.ptp(x[:, 0]) == 0.0 and np.ptp(x) == 0.0:
+        pytest.skip("constant")
+    rng = np.random.default_rng(2)
+    for order in (np.arange(len(x)), *(rng.permutation(len(x)) for _ in range(10))):
+        path = csv(tmp_path / "x.csv", x[order], fmt="%.17g")
+        assert np.array_equal(np.concatenate(list(iter_chunks(path))), x[order])
+    assert samples(path) == len(x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 10])
+def test_small_tables_of_floats_are_hardly_ever_asked_about(tmp_path, n):
+    """Fewer than one in fifty of any size."""
+    rng = np.random.default_rng(3)
+    asked = 0
+    for _ in range(200):
+        x = rng.standard_normal((n + 1, int(rng.integers(1, 9))))
+        path = csv(tmp_path / "x.csv", x, fmt="%.5f")
+        try:
+            assert shape(path) == x.shape
+        except DataError:
+            asked += 1
+    assert asked <= 4
+
+
+# Rows and columns that are no samples and features --------------------------------------------
+
+LABELLED = np.column_stack([X, RNG.integers(0, 10, 300)])
+
+
+@pytest.mark.parametrize("ending", [".csv", ".npy", ".npz", ".h5"])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(
+    "what",
+    ["labels", "sorted labels", "row numbers", "times", "shuffled row numbers", "signs", "codes"],
+)
+def test_columns_that_are_no_features(tmp_path, ending, first, what):
+    rng = np.random.default_rng(4)
+    column = {
+        "labels": rng.integers(1, 4, 300),
+        "sorted labels": np.repeat(np.arange(10), 30),
+        "row numbers": np.arange(300),
+        "times": 0.1 * np.arange(300) - 3.0,
+        "shuffled row numbers": rng.permutation(np.arange(900))[:300],
+        "signs": rng.choice([-1, 1], 300),
+        "codes": rng.choice([10, 20, 55], 300),
+    }[what].astype(float)
+    place = 0 if first else 8
+    table = np.insert(X, place, column, axis=1)
+    path = tmp_path / f"x{ending}"
+    if ending == ".csv":
+        csv(path, table, fmt="%.17g")
+    elif ending == ".npy":
+        np.save(path, table)
+    elif ending == ".npz":
+        np.savez(path, x=table)
+    else:
+        with h5py.File(path, "w") as file:
+            file["x"] = table
+    number = place + 1
+    assert column.size == len(X)
+    refused(path, f"column {number} ", f"--leave-out {number}", "--leave-out none", chunk_bytes=999)
+    for out in ([number], [-1] if number == 9 else [-9]):
+        law = read_covariance(path, leave_out=out)
+        np.testing.assert_allclose(law.eigenvalues, EXPECTED, rtol=1e-12)
+    assert read_covariance(path, leave_out=[]).dimension == 9
+
+
+def test_labels_beside_pixels(tmp_path):
+    """The usual file of handwritten digits: a label, then integers from 0 to 255."""
+    images = np.load(datasets.path("digits"))["images"]
+    labels = np.random.default_rng(5).integers(0, 10, len(images))
+    for table, number in ((np.c_[labels, images], 1), (np.c_[images, labels], 65)):
+        np.save(tmp_path / "x.npy", table)
+        refused(tmp_path / "x.npy", f"column {number} holds 10 integers")
+    np.save(tmp_path / "x.npy", images)
+    assert read_covariance(tmp_path / "x.npy").dimension == 64
+
+
+@pytest.mark.parametrize("name", ["label", "Class", '"target"', "id", "Index"])
+@pytest.mark.parametrize("first", [False, True])
+def test_columns_named_for_what_they_are(tmp_path, name, first):
+    names = [name, "a", "b"] if first else ["a", "b", name]
+    path = csv(tmp_path / "x.csv", X[:, :3], ",".join(names))
+    refused(path, f"column {1 if first else 3} is called", "--leave-out")
+    assert shape(path, leave_out=[1 if first else 3]) == (300, 2)
+    assert shape(path, leave_out=[]) == (300, 3)
+
+
+def test_a_column_of_words_is_left_out(tmp_path):
+    path = tmp_path / "x.csv"
+    lines = [f"{a:.17g},{b:.17g},setosa" for a, b in X[:, :2]]
+    path.write_text("\n".join(lines))
+    refused(path, "line 1, column 3", "setosa", "--header", "--leave-out 3")
+    refused(path, "line 1, column 3", "setosa", "--leave-out 3", header=False)
+    law = read_covariance(path, leave_out=[-1])
+    np.testing.assert_allclose(law.eigenvalues, np.linalg.eigvalsh(np.cov(X[:, :2].T)), rtol=1e-12)
+    path.write_text("name,400,410,420\n" + "\n".join(f"s{i},{i}.5,2.5,{i % 3}.1" for i in range(9)))
+    assert shape(path, leave_out=[1], header=True) == (9, 3)
+    path.write_text("a,1.5,2\nb,2.5,1\nc,3,4,5\n")
+    refused(path, "line 3 has 4 cells", leave_out=[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("NA,NA,NA\n1,2,4\n3,4,5\n5,7,6\n", ["line 1", "missing values only", "'NA'"]),
+        ("null\n1\n2\n3\n", ["line 1", "missing values only"]),
+        ("#N/A,#N/A\n1,2\n3,4\n", ["line 1", "missing values only"]),
+        ("1,2\n#N/A,#DIV/0!\n3,4\n", ["line 2, column 1", "#N/A"]),
+        ("1,2\nNA,3\n3,4\n", ["line 2, column 1", "'NA'"]),
+        ("1,2\n,\n3,4\n", ["line 2, column 1", "empty"]),
+        ("1.5\n\n2.5\n3.0\n", ["line 2 is empty", "missing"]),
+        ("height\n1.5\n\n2.5\n", ["line 3 is empty"]),
+        ("1,2,3\n4,5\n", ["line 2 has 2 cells", "first line has 3"]),
+        (",0,1,2\n0,1.5,2,3\n1,1,2,9\n", ["column 1 has no name", "--leave-out 1"]),
+        ("1,2\n3,4\x1b[2J\n", ["line 2, column 2"]),
+    ],
+)
+def test_rows_that_would_be_dropped(tmp_path, text, parts):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    refused(path, *parts)
+
+
+def test_a_second_line_of_a_header(tmp_path):
+    path = csv(tmp_path / "x.csv", X, "a,b,c,d,e,f,g,h\n" + HEADERS["years"])
+    refused(path, "line 2 may be a header", "remove it", "--header")
+    assert shape(path, header=True) == (301, 8)
+
+
+@pytest.mark.parametrize(
+    "column", [X[:, 0], 5000.0 + 3000.0 * X[:, 0], np.abs(X[:, 1])], ids=["small", "large", "abs"]
+)
+def test_decimal_and_thousands_commas_are_no_columns(tmp_path, column):
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(f"{value:.3f}".replace(".", ",") for value in column))
+    refused(path, "decimal or thousands comma")
+    path.write_text("\n".join(f"{1000 + 100 * i:,}" for i in range(80)))
+    refused(path, "thousands comma")
+
+
+def test_blank_lines_at_the_ends_are_no_samples(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("\n\nheight\n\n1.5\n2.5\n# note\n3.5\n\n \n")
+    assert shape(path) == (3, 1)
+
+
+def test_a_word_for_missing_can_be_a_name(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("NA,na\n1,2\n3,4\n5,7\n")
+    assert shape(path, header=True) == (3, 2)
+
+
+def test_options_that_do_not_fit_are_refused(tmp_path):
+    path = csv(tmp_path / "x.csv", X)
+    np.save(tmp_path / "x.npy", X)
+    refused(tmp_path / "x.npy", "header is for .csv", header=False)
+    refused(path, "column 9 cannot be left out", leave_out=[9])
+    refused(path, "all of them are left out", leave_out=list(range(1, 9)))
+    for wrong in (
+        {"header": 1},
+        {"header": "yes"},
+        {"leave_out": 1},
+        {"leave_out": "1"},
+        {"leave_out": [0]},
+        {"leave_out": [1.0]},
+        {"leave_out": [None]},
+        {"center": None},
+        {"center": 1},
+        {"dataset": 3},
+        {"chunk_bytes": 1e6},
+        {"chunk_bytes": True},
+        {"chunk_bytes": 10**400, "header": None, "leave_out": {}},
+    ):
+        with pytest.raises(ModelError) as caught:
+            read_covariance(path, **wrong)
+        assert str(caught.value).isprintable()
+
+
+def test_the_command_has_the_options(tmp_path):
+    path = csv(tmp_path / "x.csv", LABELLED[:, -4:], "2019,2020,2021,label", fmt="%.17g")
+    model = ["--t", "0.1", "--psi-p", "4", "--psi-n", "2"]
+
+    def run(*options):
+        return CliRunner().invoke(
+            app, ["spectrum", "--data", str(path), "--json", *model, *options]
+        )
+
+    for options in ([], ["--header"], ["--leave-out", "-1"], ["--leave-out", "x"]):
+        done = run(*options)
+        assert done.exit_code == 2, options
+        assert done.stderr.count("\n") == 1
+    done = run("--header", "--leave-out", "4")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)["covariance"]
+    expected = np.linalg.eigvalsh(np.cov(X[:, -3:].T))
+    np.testing.assert_allclose(np.multiply(found["eigenvalues"], found["divided_by"]), expected)
+    assert found["d"] == 3
+    assert run("--header", "--leave-out", "none").exit_code == 0
+
+
+# Arrays that are not what they seem -----------------------------------------------------------
+
+
+def test_a_second_array_in_one_file_is_not_ignored(tmp_path):
+    path = tmp_path / "x.npy"
+    with path.open("wb") as stream:
+        np.save(stream, X)
+        np.save(stream, X)
+    refused(path, "more than the 300 rows", "second numpy.save")
+
+
+@pytest.mark.parametrize("shape", [(10**12, 0), (0, 8), (-5, 8), (10**12, 8), (2**63, 2**62)])
+def test_headers_that_lie_about_the_shape(tmp_path, shape):
+    path = tmp_path / "x.npy"
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117)
+    with path.open("wb") as stream:
+        stream.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header + b"\n" + bytes(640))
+    refused(path)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.write(path, "x.npy")
+    refused(tmp_path / "x.npz")
+
+
+def test_large_integers_are_not_rounded(tmp_path):
+    x = 10**18 + np.arange(40).reshape(20, 2) ** 3
+    np.save(tmp_path / "x.npy", x)
+    refused(tmp_path / "x.npy", "beyond 2^53")
+    np.save(tmp_path / "x.npy", x - 10**18)
+    assert shape(tmp_path / "x.npy") == (20, 2)
+
+
+def test_two_arrays_of_one_name(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, X)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", buffer.getvalue())
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("x.npy", buffer.getvalue())
+    refused(tmp_path / "x.npz", "two arrays of the name 'x'")
+
+
+def packed(path, shape, fortran, compression=zipfile.ZIP_DEFLATED, pieces=None):
+    """An archive with an array of zeros, written without having it in memory."""
+    header = {"descr": "|u1", "fortran_order": fortran, "shape": shape}
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, header)
+    size = int(np.prod(shape)) if pieces is None else pieces
+    with (
+        zipfile.ZipFile(path, "w", compression) as archive,
+        archive.open("x.npy", "w", force_zip64=True) as stream,
+    ):
+        stream.write(buffer.getvalue())
+        for _ in range(size >> 20):
+            stream.write(bytes(1 << 20))
+        stream.write(bytes(size & ((1 << 20) - 1)))
+    return path
+
+
+@pytest.mark.parametrize("case", ["too wide", "shape", "pickle", "vector", "short", "long"])
+def test_an_archive_is_not_unpacked_before_its_shape_is_known(tmp_path, monkeypatch, case):
+    def temporary(*_args, **_kwargs):
+        raise AssertionError("something was unpacked")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
+    path = tmp_path / "x.npz"
+    if case == "pickle":
+        np.savez(path, x=np.asfortranarray(np.full((3, 3), None)))
+    else:
+        shapes = {"too wide": (10, 5000), "vector": (100,), "shape": (0, 5)}
+        pieces = {"short": 100, "long": 10_000}.get(case)
+        packed(path, shapes.get(case, (40, 40)), True, pieces=pieces)
+    refused(path)
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+def test_archives_that_blow_up(tmp_path, fortran, monkeypatch):
+    monkeypatch.setattr("dmft_rf.data.readers._LARGE", 2**22)
+    refused(packed(tmp_path / "x.npz", (2**20, 8), fortran), "8388736", "no samples")
+
+
+def test_an_archive_is_unpacked_only_where_there_is_room(tmp_path, monkeypatch):
+    x = np.asfortranarray(X)
+    np.savez(tmp_path / "x.npz", x=x)
+    assert np.array_equal(np.concatenate(list(iter_chunks(tmp_path / "x.npz"))), X)
+    full = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    refused(tmp_path / "x.npz", "column by column", "temporary files")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_only_numpys_own_compression(tmp_path, compression):
+    """The others unpack without a limit to the memory."""
+    refused(packed(tmp_path / "x.npz", (1000, 8), False, compression), "numpy does not use")
+
+
+# HDF5 ------------------------------------------------------------------------------------------
+
+
+def hdf5(path, **attributes):
+    with h5py.File(path, "w") as file:
+        file["x"] = X
+        file["x"].attrs.update(attributes)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("attributes", "part"),
+    [
+        ({"scale_factor": 0.01}, "packed"),
+        ({"add_offset": np.array([5.0])}, "packed"),
+        ({"_Unsigned": "true"}, "unsigned"),
+        ({"_FillValue": X[3, 2]}, "row 4, column 3"),
+        ({"missing_value": np.array([X[0, 0]])}, "row 1, column 1"),
+        ({"valid_range": np.array([-5.0, 5.0])}, "missing value"),
+        ({"valid_max": 3.0}, "missing value"),
+        ({"MATLAB_class": np.bytes_("double")}, "MATLAB"),
+        ({"rhdf5-NA.OK": 1}, "stores arrays transposed"),
+    ],
+)
+def test_numbers_with_a_meaning_of_their_own(tmp_path, attributes, part):
+    refused(hdf5(tmp_path / "x.h5", **attributes), part)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"scale_factor": 1.0, "add_offset": 0.0},
+        {"_FillValue": np.nan},
+        {"_FillValue": -9999.0, "missing_value": 1e20},
+        {"units": "m", "CLASS": "ARRAY", "TITLE": "x"},
+        {"valid_range": np.array([-1e3, 1e3])},
+        {"_Unsigned": "false"},
+    ],
+)
+def test_attributes_that_change_nothing(tmp_path, attributes):
+    law = read_covariance(hdf5(tmp_path / "x.h5", **attributes))
+    np.testing.assert_allclose(law.eigenvalues, EXPECTED, rtol=1e-12)
+
+
+def test_numbers_that_were_never_written(tmp_path):
+    cases = {
+        "nothing": {"chunks": None},
+        "chunks": {"chunks": (10, 8)},
+        "packed": {"chunks": (10, 8), "compression": "gzip"},
+    }
+    for name, options in cases.items():
+        path = tmp_path / f"{name}.h5"
+        with h5py.File(path, "w") as file:
+            data = file.create_dataset("x", (300, 8), "f8", **options)
+            if name != "nothing":
+                data[:290] = X[:290]
+        refused(path, "nothing was written" if name == "nothing" else "29 of its 30 chunks")
+    for size in ((10**12, 8), (10**12, 0), (10**9, 4096)):
+        path = tmp_path / "huge.h5"
+        with h5py.File(path, "w") as file:
+            data = file.create_dataset("x", size, "f8", chunks=(1000, 8) if size[1] else None)
+            if size[1]:
+                data[:2] = 1.0
+        refused(path)
+
+
+def test_a_fill_value_of_the_file_is_a_missing_number(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        data = file.create_dataset("x", (300, 8), "f8", chunks=(100, 8), fillvalue=9.96921e36)
+        data[:299] = X[:299]
+    refused(tmp_path / "x.h5", "row 300, column 1", "missing value")
+
+
+def test_numbers_of_other_files_are_not_read(tmp_path):
+    """A virtual data set reads as zeros where its source is missing: tau_gen was 93 for 67."""
+    other = hdf5(tmp_path / "other.h5")
+    layout = h5py.VirtualLayout((300, 8), "f8")
+    layout[:150] = h5py.VirtualSource(str(other), "x", shape=(300, 8))[:150]
+    layout[150:] = h5py.VirtualSource("missing.h5", "x", shape=(300, 8))[150:]
+    raw = tmp_path / "raw"
+    raw.write_bytes(X.tobytes())
+    path = tmp_path / "x.h5"
+    for word, fill in {
+        "virtual": lambda file: file.create_virtual_dataset("x", layout, fillvalue=0.0),
+        "another file": lambda file: file.create_dataset(
+            "x", X.shape, "f8", external=[(str(raw), 0, X.nbytes)]
+        ),
+    }.items():
+        with h5py.File(path, "w") as file:
+            fill(file)
+        refused(path, word)
+        refused(path, word, dataset="x")
+    with h5py.File(path, "w") as file:
+        file["linked"] = h5py.ExternalLink(str(other), "x")
+        file["soft"] = h5py.SoftLink("/linked")
+        file["folder"] = h5py.ExternalLink(str(other), "/")
+        file["loop"] = h5py.SoftLink("/loop")
+        file["y"] = X
+    for name in ("linked", "soft", "folder/x", "loop", "loop/x"):
+        refused(path, "link", dataset=name)
+    assert shape(path) == X.shape
+    assert shape(path, dataset="/y") == X.shape
+
+
+def test_types_that_are_no_numbers(tmp_path):
+    texts, enum = h5py.string_dtype(), h5py.enum_dtype({"cat": 0, "dog": 1}, basetype="i4")
+    pair = np.dtype([("a", "f8"), ("b", "f8")])
+    for dtype in (texts, enum, pair, h5py.ref_dtype, h5py.vlen_dtype("f8"), "c16", "V8", "S4"):
+        path = tmp_path / "x.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("x", (30, 3), dtype=dtype)
+        refused(path)
+    with h5py.File(path, "w") as file:
+        file["x"] = RNG.integers(0, 2, (30, 3)).astype(bool)
+        file["x"].attrs["about"] = "bits"
+    assert shape(path) == (30, 3)
+
+
+def test_chunks_that_do_not_fit_the_memory(tmp_path, monkeypatch):
+    """HDF5 unpacks a chunk as a whole, and again for each block that needs it."""
+    monkeypatch.setattr("dmft_rf.data.hdf5_reader._MAX_CHUNK", 10_000)
+    path = tmp_path / "x.h5"
+    for chunks, fits in (((300, 8), False), ((100, 8), True), ((300, 1), True)):
+        with h5py.File(path, "w") as file:
+            file.create_dataset("x", data=X, chunks=chunks, compression="gzip")
+        if fits:
+            assert shape(path, chunk_bytes=64 * 20) == X.shape
+        else:
+            refused(path, "chunks of shape (300, 8)")
+    refused(path, "chunks of shape (300, 1)", chunk_bytes=64)  # each chunk 300 times
+    with h5py.File(path, "w") as file:  # not packed: HDF5 reads parts of a chunk
+        file.create_dataset("x", data=X, chunks=(300, 8))
+    assert shape(path, chunk_bytes=64) == X.shape
+
+
+def test_files_of_very_many_objects(tmp_path, monkeypatch):
+    monkeypatch.setattr("dmft_rf.data.hdf5_reader._MAX_OBJECTS", 50)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for i in range(100):
+            file.create_group(f"g{i}")
+        file["z"] = X
+    refused(tmp_path / "x.h5", "name one as dataset")
+    assert shape(tmp_path / "x.h5", dataset="z") == X.shape
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+
+def test_memory_and_disk_are_bounded(tmp_path):
+    """Lines of blanks, and an archive of 64 kB that holds 64 MB: read in 100 MB of address space.
+
+    What the imports take is not counted.
+    """
+    path = tmp_path / "x.csv"
+    with path.open("w") as stream:
+        for i in range(700):
+            stream.write(f"{i % 7}.5,{i % 3}.25".ljust(200_000) + "\n")
+    packed(tmp_path / "x.npz", (2**18, 256), False)
+    program = (
+        "import resource, sys, warnings\n"
+        "import numpy as np\n"
+        "from dmft_rf.data.read import iter_chunks\n"
+        "np.loadtxt(['1,2'], delimiter=',')\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)\n"
+        "print(*[sum(len(b) for b in iter_chunks(p, chunk_bytes=2**22)) for p in sys.argv[1:]])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path), str(tmp_path / "x.npz")],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.split() == ["700", "262144"], done.stderr
+    assert resource.getpagesize() > 0
+
+
+# Samples in memory --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        None,
+        3,
+        "x",
+        b"x",
+        object(),
+        [],
+        [[]],
+        {"a": 1},
+        [["a", "b"]],
+        [[1, None]],
+        [[1, 10**400]],
+        [[1j, 2]],
+        np.array(["2020-01-01", "2020-01-02"], dtype="M8[D]").reshape(1, 2),
+        np.array([[1, 2]], dtype="m8[s]"),
+        np.array([[1.0, np.nan], [2.0, 3.0]]),
+        (x for x in range(3)),
+        float("nan"),
+    ],
+)
+def test_samples_of_any_other_type_are_refused_in_a_line(samples):
+    with pytest.raises(ModelError) as caught:
+        Covariance.from_samples(samples)
+    assert str(caught.value).isprintable()
+
+
+def test_samples_as_others_keep_them():
+    pandas = pytest.importorskip("pandas")
+    from decimal import Decimal
+    from fractions import Fraction
+
+    expected = Covariance.from_samples(X)
+    for samples in (
+        pandas.DataFrame(X),
+        pandas.DataFrame(X).astype("Float64"),
+        X.tolist(),
+        np.asfortranarray(X),
+    ):
+        np.testing.assert_allclose(
+            Covariance.from_samples(samples).eigenvalues, expected.eigenvalues, rtol=1e-13
+        )
+    integers = pandas.DataFrame(np.rint(X)).astype("Int64")
+    assert Covariance.from_samples(integers) == Covariance.from_samples(np.rint(X))
+    exact = [[Decimal(str(a)), Fraction(b)] for a, b in np.rint(X[:, :2])]
+    assert Covariance.from_samples(exact) == Covariance.from_samples(np.rint(X[:, :2]))
+    holes = pandas.DataFrame(X).astype("Float64")
+    holes.iloc[3, 2] = pandas.NA
+    with pytest.raises(ModelError, match="missing"):
+        Covariance.from_samples(holes)
+
+
+def test_center_is_true_or_false():
+    for center in (None, "no", 0, 1.0, np.array([True])):
+        with pytest.raises(ModelError, match="center"):
+            Covariance.from_samples(X, center)
+    assert Covariance.from_samples(X, np.True_) == Covariance.from_samples(X)
+
+
+def test_samples_in_columns_are_told():
+    with pytest.warns(match=r"are columns here, transpose"):
+        Covariance.from_samples(X[:50].T)

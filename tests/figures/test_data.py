@@ -1,0 +1,488 @@
+"""The numbers behind the figures, at few points, against physics that is known another way."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dmft_rf import Covariance, GradientFlow, Ridge, ScoreModel, solve
+from dmft_rf.model.activation import Activation
+from figures import bulk_learning, early_stopping, eigenmodes, noise_draws, phase_diagram, style
+from figures.catalogue import MODULES, figure
+from figures.numbers import Numbers
+from figures.simulations import Simulations
+from validation.cases import grid
+from validation.losses import Trained
+from validation.network import draw_network
+
+# what makes each figure small; everything else is the quick profile
+TINY: dict[str, dict[str, Any]] = {
+    "spectrum": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (12, 2)}},
+    "spectrum-samples": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (6, 2)}},
+    "learning-curves": {"QUICK": ((6, 2), (7, 1))},
+    "gap-maps": {"GRID": {"quick": 5}, "NETWORKS": (1, 4), "SIZES": {"quick": ((24, 4),)}},
+    "diffusion-times": {"QUICK": ((6, 2),)},
+    "data-scale": {"QUICK": ((7, 2),), "PSI_N": (8,)},
+    "minimal-error": {"POINTS": {"quick": 2}, "PSI_P": (32.0,), "SIZES": {"quick": ((4, 2),)}},
+    "adam": {"PLAN": {"quick": (4, 2, 300, 1e-2)}, "RECORDS": 6, "PSI_N": (4, 16)},
+    "timescales": {
+        "POINTS": {"quick": 3},
+        "covariances": lambda: {"isotropic": Covariance.isotropic(), "b": Covariance([0.5, 1.5])},
+    },
+    "phase-diagram": {"POINTS": {"quick": 2}},
+    "early-stopping": {"POINTS": {"quick": 2}},
+    "bulk-learning": {"NETWORKS": {"quick": (4, 2)}, "WIDTHS": {"quick": 2}},
+    "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
+    "real-data": {"SEEDS": {"quick": 2}},
+    "noise-draws": {
+        "SHOWN": (16, math.inf),
+        "CUTS": (16,),
+        "DRAWS": {"quick": 2},
+        "WIDTHS": {"quick": 3},
+        "LOW": 8.0,
+        "HIGH": 32.0,
+        "NETWORKS": {"quick": (8, 2)},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Numbers]:
+    """Numbers of a figure by name, computed once, as they come back from their file."""
+    folder = tmp_path_factory.mktemp("figures")
+    found: dict[str, Numbers] = {}
+
+    def get(name: str) -> Numbers:
+        if name not in found:
+            module = importlib.import_module(f"figures.{MODULES[name]}")
+            with pytest.MonkeyPatch.context() as patch:
+                for constant, value in TINY[name].items():
+                    patch.setattr(module, constant, value)
+                simulations = Simulations(folder)
+                simulations.complete(figure(name).cases("quick"))
+                figure(name).compute("quick", simulations).save(folder / f"{name}.h5")
+            found[name] = Numbers.load(folder / f"{name}.h5")
+        return found[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_it_can_be_drawn_and_read(
+    name: str, numbers: Callable[[str], Numbers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the numbers alone, at print size, with labelled axes and text of 7 points or more."""
+    from matplotlib.text import Text
+
+    data = numbers(name)
+    module = importlib.import_module(f"figures.{MODULES[name]}")
+    for constant, value in TINY[name].items():
+        monkeypatch.setattr(module, constant, value)
+    with style.styled():
+        picture = figure(name).draw(data)
+        picture.savefig(tmp_path / "x.pdf")
+    assert picture.get_figwidth() <= style.PAGE
+    sizes = [t.get_fontsize() for t in picture.findobj(Text) if t.get_text() and t.get_visible()]
+    assert min(sizes) >= 7.0
+    for ax in picture.axes:
+        shared_x = ax.get_shared_x_axes().get_siblings(ax)
+        shared_y = ax.get_shared_y_axes().get_siblings(ax)
+        assert any(one.get_xlabel() for one in shared_x) or ax.get_label() == "<colorbar>"
+        assert any(one.get_ylabel() for one in shared_y) or len(picture.axes) > 4
+
+
+# -- spectra -----------------------------------------------------------------------------------
+
+
+def _mass(data: Numbers, path: str) -> float:
+    """Integral of a stored density over its bulk: the theta grid is a midpoint rule in log x."""
+    x, rho = data[f"{path}/x"][1:-1], data[f"{path}/rho"][1:-1]
+    low, high = data[f"{path}/x"][[0, -1]]
+    theta = math.pi * (np.arange(x.size) + 0.5) / x.size
+    slope = 0.5 * math.log(high / low) * np.sin(theta) * x
+    return float(np.sum(rho * slope) * math.pi / x.size)
+
+
+def test_spectrum(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("spectrum")
+    exact = [[0.00368317, 0.0101885], [0.0913296, 0.359474], [9.83588, 44.69297]]
+    np.testing.assert_allclose(data["iso/edges"], exact, rtol=1e-5)
+    np.testing.assert_allclose(data["iso/masses"], [1 / 64, 7 / 64, 1 / 64], rtol=1e-10)
+    for row in ("iso", "two"):
+        total = data[f"{row}/masses"].sum() + data[f"{row}/atoms"][0, 1]
+        assert total == pytest.approx(1.0, abs=1e-12)
+        for i, mass in enumerate(data[f"{row}/masses"]):
+            assert _mass(data, f"{row}/bulks/{i}") == pytest.approx(mass, rel=1e-6)
+    # leading order: s^2 + v^2 (1 -+ sqrt 8)^2 with mass 1/8, and mu_1^2 (8 -+ 1)^2 + N
+    c = ScoreModel(0.01, 64.0, 8.0).coefficients
+    ends = c.s2 + c.v2 * (1.0 + np.array([-1.0, 1.0]) * math.sqrt(8.0)) ** 2
+    np.testing.assert_allclose(data["iso/leading/samples/edges"][0], ends, rtol=1e-12)
+    assert _mass(data, "iso/leading/samples/bulks/0") == pytest.approx(1 / 8, rel=1e-6)
+    ends = c.mu1**2 * np.array([7.0, 9.0]) ** 2 + c.residual_variance
+    np.testing.assert_allclose(data["iso/leading/population/edges"][0], ends, rtol=1e-6)
+    assert _mass(data, "iso/leading/population/bulks/0") == pytest.approx(1 / 64, rel=1e-6)
+
+
+def test_matrices_follow_the_law(numbers: Callable[[str], Numbers]) -> None:
+    """d, 7 d and d eigenvalues of each Gaussian-equivalent matrix lie in the three bulks."""
+    data = numbers("spectrum")
+    drawn = data["iso/equivalent/eigenvalues"]
+    d, seeds = (int(data.number(f"iso/equivalent/{k}")) for k in ("d", "seeds"))
+    cuts = np.sqrt(data["iso/edges"][:-1, 1] * data["iso/edges"][1:, 0])
+    counts = np.bincount(np.digitize(drawn, cuts))
+    np.testing.assert_array_equal(counts, np.array([1, 7, 1]) * d * seeds)
+    assert drawn[0] > data.number("iso/s2")
+    for i, group in enumerate(np.split(drawn, np.cumsum(counts)[:-1])):
+        x, rho = data[f"iso/bulks/{i}/x"], data[f"iso/bulks/{i}/rho"]
+        mean = np.trapezoid(x * rho, x) / np.trapezoid(rho, x)
+        assert group.mean() == pytest.approx(mean, rel=0.1)  # about 1/d
+    # the trace of U is that of the networks, up to fluctuations of 1/sqrt(p n)
+    moment = ScoreModel(0.01, 64.0, 8.0).coefficients.second_moment
+    networks = data["iso/eigenvalues"]
+    assert networks.mean() == pytest.approx(moment, rel=0.15)
+
+
+def test_more_samples_move_the_lower_bulks_down(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("spectrum-samples")
+    few, many = data["psi_n=8/edges"], data["psi_n=32/edges"]
+    assert np.all(many[:2, 0] < few[:2, 0])
+    assert np.ptp(many[2]) < np.ptp(few[2])
+    assert data["psi_n=32/atoms"][0, 1] == pytest.approx(1.0 - 33.0 / 64.0)
+
+
+# -- learning curves ---------------------------------------------------------------------------
+
+
+def _half(data: Numbers, path: str) -> float:
+    """Time at which the stored gap is half its last value, interpolated in log tau."""
+    tau = data[f"{path}/tau"]
+    gap = data[f"{path}/test"] - data[f"{path}/train"]
+    return float(np.exp(np.interp(0.5 * gap[-1], gap, np.log(tau))))
+
+
+def test_curves_collapse_in_units_of_the_lowest_edge(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("learning-curves")
+    raw, scaled = [], []
+    for psi_n in (4, 8, 16, 32):
+        path = f"psi_n={psi_n}/theory"
+        model = ScoreModel(0.1, 64.0, psi_n)
+        train, test, score = (data[f"{path}/{k}"] for k in ("train", "test", "score_error"))
+        np.testing.assert_allclose(test, model.floor + model.coefficients.Delta_t * score)
+        assert np.all(np.diff(train) <= 1e-12)
+        assert np.all(test >= model.floor)
+        raw.append(_half(data, path))
+        scaled.append(raw[-1] / data.number(f"{path}/tau_mem"))
+    # the unit takes out most of the spread, not all: the rest of the spectrum changes with n too
+    spread = [math.log(max(times) / min(times)) for times in (raw, scaled)]
+    assert spread[0] > math.log(2.5)
+    assert spread[1] < 0.5 * spread[0]
+    # the loss of the slowest mode, e^{-4 tau/tau_mem}, has then fallen to between 1/2 and 1/16
+    assert min(scaled) > 0.25 * math.log(2.0)
+    assert max(scaled) < 0.25 * math.log(16.0)
+
+
+def test_networks_lie_on_the_lines_while_size_does_not_matter(
+    numbers: Callable[[str], Numbers],
+) -> None:
+    """Early, before the sample is seen: within three standard errors and 1/d^2 of the theory."""
+    data = numbers("learning-curves")
+    for psi_n in (4, 8, 16, 32):
+        path = f"psi_n={psi_n}"
+        tau = data[f"{path}/networks/tau"]
+        early = (tau > 0.3) & (tau < 6.0)
+        assert early.sum() >= 2
+        line = np.interp(
+            np.log(tau[early]), np.log(data[f"{path}/theory/tau"]), data[f"{path}/theory/test"]
+        )
+        miss = np.abs(data[f"{path}/networks/test"][early] - line)
+        d = data.number(f"{path}/networks/d")
+        assert (d, data.number(f"{path}/largest/d")) == (6.0, 7.0)
+        assert np.all(miss < 3.0 * data[f"{path}/networks/test_error"][early] + 1.0 / d**2)
+
+
+def test_gap_maps(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("gap-maps")
+    gap = data["gap"]
+    assert gap.shape == (2, 5, 5)
+    assert np.all(gap > 0.0)
+    assert np.all(np.diff(gap, axis=2) < 0.0)  # more samples, smaller gap
+    assert np.all(np.diff(gap, axis=1) > 0.0)  # more features, larger gap
+    assert np.all(gap[1] >= gap[0] * (1.0 - 1e-6))  # and it grows with time, to rtol
+    for psi_n, psi_p, *found in data["networks/gap"]:
+        theory = solve(ScoreModel(0.1, psi_p, psi_n)).learning_curves(data["times"])
+        np.testing.assert_allclose(found, theory.generalization_gap, rtol=0.25)  # d = 24
+
+
+def test_diffusion_times(numbers: Callable[[str], Numbers]) -> None:
+    """The noisier the data, the less the loss rises again, above the exact score's loss."""
+    data = numbers("diffusion-times")
+    rises = []
+    for t in ("0.01", "0.1", "0.5", "1"):
+        test = data[f"t={t}/theory/test"]
+        assert np.all(test >= data.number(f"t={t}/floor"))
+        rises.append(test[-1] - test.min())
+    assert np.all(np.diff(rises) < 0.0)
+    # Delta_t Tr Sigma_t^{-1}/d for Sigma = I
+    assert data.number("t=0.5/floor") == pytest.approx(math.exp(-1.0))
+
+
+def test_the_scale_of_the_data(numbers: Callable[[str], Numbers]) -> None:
+    """L_train = 1 - 4 Delta_t b^2 tau at first, and E_score from Tr Sigma_t^{-1}/d downwards."""
+    data = numbers("data-scale")
+    for sigma in (0.5, 2.0):
+        model = ScoreModel(0.1, 64.0, 8.0, covariance=Covariance.isotropic(sigma**2))
+        c = model.coefficients
+        path = f"sigma={sigma:g}/psi_n=8/theory"
+        tau = data[f"{path}/tau"][0]
+        slope = (1.0 - data[f"{path}/train"][0]) / tau
+        top = solve(model).spectrum.edges[-1, 1]
+        # the fastest mode has relaxed by no more than 1 - e^{-2 alpha x tau}
+        assert slope == pytest.approx(4.0 * c.Delta_t * c.b**2, rel=2.0 * model.rate * top * tau)
+        start = 1.0 / (math.exp(-0.2) * sigma**2 - math.expm1(-0.2))
+        assert 0.85 * start < data[f"{path}/score_error"][0] < start
+
+
+# -- optima and times --------------------------------------------------------------------------
+
+
+def test_minimal_errors(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("minimal-error")
+    known = {
+        1: 0.135089, 2: 0.110637, 4: 0.082922, 8: 0.057735, 16: 0.037823, 32: 0.023694,
+        64: 0.014532, 10_000: 0.002501,
+    }  # fmt: skip
+    x, y = data["psi_p=32/psi_n"], data["psi_p=32/score_error"]
+    for psi_n, value in known.items():
+        (i,) = np.flatnonzero(np.isclose(x, psi_n))
+        assert y[i] == pytest.approx(value, abs=1e-6)
+    # local slopes lie between the secants on either side
+    secant = -np.diff(np.log(y)) / np.diff(np.log(x))
+    assert secant[0] == pytest.approx(0.288, abs=2e-3)
+    assert data["psi_p=32/slope"][0] < secant[0] < data["psi_p=32/slope"][1]
+
+
+def test_adam_learns_and_is_repeatable(numbers: Callable[[str], Numbers]) -> None:
+    from figures import adam
+
+    data = numbers("adam")
+    for psi_n in (4, 16):
+        assert data[f"psi_n={psi_n}/score_error"][0] == pytest.approx(1.0, abs=0.06)
+        assert data[f"psi_n={psi_n}/score_error"].min() < 0.6
+        assert data.number(f"psi_n={psi_n}/flow") < data[f"psi_n={psi_n}/score_error"].min()
+    # the minimum is lower for more samples and comes no later
+    few, many = (data[f"psi_n={psi_n}/score_error"] for psi_n in (4, 16))
+    assert many.min() < few.min()
+    assert np.argmin(many) <= np.argmin(few)
+    # few samples are fitted first
+    assert data["psi_n=4/train"][-1] < data["psi_n=4/test"][-1]
+    assert data["psi_n=4/test"][-1] > data["psi_n=4/test"].min()
+    again = adam.train(4, 4, 2, 3, 1e-2)
+    np.testing.assert_allclose(again["test"][0], data["psi_n=4/test"][0], rtol=1e-12)
+
+
+def test_timescales(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("timescales")
+    for name in ("isotropic", "b"):
+        gen, best, end = (data[f"{name}/tau_{k}"] for k in ("gen", "opt", "mem"))
+        assert np.all(gen < best)
+        assert np.all(best < end)
+    # with 10^4 samples per dimension tau_gen is that of the population (psi_n = 10^9)
+    from dmft_rf import timescales
+
+    many = timescales(solve(ScoreModel(0.01, 256.0, 1e9)))
+    assert data["isotropic/tau_gen"][-1] == pytest.approx(many.tau_gen, rel=1e-2)
+
+
+def test_phase_borders_solve_their_equations(numbers: Callable[[str], Numbers]) -> None:
+    """At each border the gap of the exact curves is a tenth of what there is to learn."""
+    data = numbers("phase-diagram")
+    assert np.all(data["n_window"] < data["n_star"])
+    for psi_p, star, at_time in zip(data["psi"], data["n_star"], data["borders"][0], strict=True):
+        for psi_n, tau in ((star, math.inf), (at_time, 1e3)):
+            model = ScoreModel(0.1, psi_p, psi_n)
+            gap = solve(model).learning_curves([tau]).generalization_gap[0]
+            assert gap == pytest.approx(0.1 * (1.0 - model.floor), rel=1e-3)
+    width = phase_diagram.smallest_width(8.0)
+    for factor, sign in ((0.99, 1.0), (1.01, -1.0)):
+        solution = solve(ScoreModel(0.1, factor * width, 8.0))
+        tau = np.geomspace(1.0, 1e3, 400)
+        least = solution.learning_curves(tau).score_error.min()
+        assert sign * (least - 0.1 * solution.model.initial_score_error) > 0.0
+
+
+def test_early_stopping_and_ridge(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("early-stopping")
+    for name in early_stopping.DATA:
+        stopped, ridge, forever = (data[f"{name}/{k}"] for k in ("stopped", "ridge", "forever"))
+        assert np.all(stopped <= ridge)
+        assert np.all(ridge < forever)
+        # both ways end at least squares and begin at the untrained network
+        assert data[f"{name}/path/ridge"][-1] == pytest.approx(data[f"{name}/path/flow"][-1], 0.02)
+        assert data[f"{name}/path/ridge"][0] == pytest.approx(data[f"{name}/path/flow"][0], 0.05)
+    # the minimum over the weight is one
+    solution = solve(ScoreModel(0.1, 64.0, 1.0))
+    weight, least = data["isotropic/weight"][0], data["isotropic/ridge"][0]
+    for factor in (0.9, 0.99, 1.01, 1.1):
+        near = solution.learning_curves([math.inf], Ridge(factor * weight)).score_error[0]
+        assert near > least
+
+
+# -- parts and modes ---------------------------------------------------------------------------
+
+
+def test_bulks_add_up(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("bulk-learning")
+    np.testing.assert_allclose(
+        data["split/removed"].sum(axis=0), 1.0 - data["whole/train"], atol=1e-11
+    )
+    np.testing.assert_allclose(data["split/removable"], [0.641, 0.003, 0.022], atol=5e-4)
+    # networks: the parts are exact there too, whatever d
+    parts = data["networks/removed"].sum(axis=0)
+    assert np.all(np.diff(parts) > 0.0)
+    assert parts[-1] < 1.0
+    # only the bulk of the data is learned by then, and there d = 4 is enough
+    early = data["networks/tau"] < 30.0
+    line = np.interp(
+        np.log(data["networks/tau"][early]), np.log(data["split/tau"]), data["split/removed"][2]
+    )
+    np.testing.assert_allclose(data["networks/removed"][2][early], line, rtol=0.25)
+
+
+def test_the_parts_of_a_network_add_up() -> None:
+    """Eigenvalues on either side of the cuts, each in one group: 1 - L_train is their sum."""
+    model = ScoreModel(0.1, 4.0, 2.0)
+    assert isinstance(model.activation, Activation)
+    rng = np.random.default_rng(0)
+    trained = Trained(draw_network(rng, np.ones(8), 32, 16, 0.1, model.activation))
+    lam, tau = trained.eigenvalues, np.array([10.0, 1e3])
+    borders = [0.0, float(lam[10]), float(lam[25]), math.inf]
+    parts = [
+        1.0 - trained.losses(bulk_learning.OnInterval(low=low, high=high), tau).train
+        for low, high in itertools.pairwise(borders)
+    ]
+    whole = 1.0 - trained.losses(GradientFlow(), tau).train
+    np.testing.assert_allclose(np.sum(parts, axis=0), whole, rtol=1e-10)
+    assert min(part[1] for part in parts) > 0.0
+
+
+def test_many_draws_tend_to_the_exact_average() -> None:
+    """<V_m, V>/<V, V> and the same for U are 1 on average over fixed draws."""
+    for name in ("U", "V"):
+        ratios = []
+        for seed in range(5):
+            p, n = round(noise_draws.PSI_P * 4), round(noise_draws.PSI_N * 4)
+            activation = noise_draws.model_of(1).activation
+            assert isinstance(activation, Activation)
+            rng = np.random.default_rng([seed, 4])
+            exact = draw_network(rng, np.ones(4), p, n, noise_draws.T, activation)
+            drawn = getattr(noise_draws.network_with(60, 4, seed), name)
+            known = getattr(exact, name)
+            ratios.append(float(np.sum(drawn * known) / np.sum(known * known)))
+        error = np.std(ratios, ddof=1) / math.sqrt(len(ratios))
+        assert error < 0.01
+        assert abs(np.mean(ratios) - 1.0) < 3.5 * error
+
+
+def test_half_times_of_the_modes(numbers: Callable[[str], Numbers]) -> None:
+    data = numbers("eigenmodes")
+    times = data["psi_n=8/half_time"]
+    assert np.all(np.diff(data["eigenvalues"]) > 0.0)
+    assert np.all(np.diff(times) < 0.0)  # large eigenvalues first
+    solution = solve(eigenmodes.model_of(8.0))
+    at = eigenmodes.learned(solution, times)
+    np.testing.assert_allclose(np.diag(at), 0.5, atol=1e-8)
+    # many samples and features: 1 - e^{-2 Delta_t a^2 lambda_t tau}
+    model = ScoreModel(0.1, 1e4, 1e6, covariance=Covariance([0.5, 1.5]))
+    many = eigenmodes.half_times(solve(model))
+    np.testing.assert_allclose(many, eigenmodes.population_times(model), rtol=2e-3)
+    # networks of d = 64 learn the shares of theory while they are learned
+    tau = data["networks/tau"]
+    early = tau < 30.0
+    theory = eigenmodes.learned(solution, tau[early])
+    found = data["networks/learned"][early]
+    assert np.sqrt(np.mean((found - theory) ** 2)) < 0.06
+
+
+def test_the_share_learned_by_a_network_is_what_it_says() -> None:
+    """-E[s_A(x_t) x_t^T] over many draws of x_t, for a small network."""
+    t, d, p, n = 0.3, 3, 12, 30
+    lam = np.array([0.5, 1.0, 2.0])
+    activation = ScoreModel(t, 4.0, 4.0).activation
+    assert isinstance(activation, Activation)
+    rng = np.random.default_rng(5)
+    network = draw_network(rng, lam, p, n, t, activation)
+    W = np.random.default_rng(5).standard_normal((p, d))
+    U, V = network.U.copy(), network.V.copy()
+    delta = network.Delta_t
+    diffused = math.exp(-2.0 * t) * lam + delta
+    tau = np.array([5.0])
+    share = eigenmodes.learned_by(network, Trained(network), diffused, tau)[0]
+    # gradient flow by hand: B = -V^T h(U)/sqrt(Delta_t)
+    values, vectors = np.linalg.eigh(U)
+    h = vectors @ np.diag(-np.expm1(-network.rate * values * tau[0]) / values) @ vectors.T
+    B = -V.T @ h / math.sqrt(delta)
+    x = rng.standard_normal((400_000, d)) * np.sqrt(diffused)
+    score = activation(x @ W.T / math.sqrt(d)) @ B.T
+    products = -score * x
+    error = products.std(axis=0) / math.sqrt(x.shape[0])
+    assert np.all(np.abs(products.mean(axis=0) - share) < 4.0 * error)
+
+
+def test_real_data(numbers: Callable[[str], Numbers]) -> None:
+    """The fall is predicted for the digits, not the patches; overfitting is over-estimated."""
+    data = numbers("real-data")
+    tau = data["digits/rows/tau"]
+    early = (tau > 0.5) & (tau < 12.0)
+    line = np.interp(
+        np.log(tau[early]), np.log(data["digits/theory/tau"]), data["digits/theory/test"]
+    )
+    np.testing.assert_allclose(data["digits/rows/test"][early], line, rtol=0.03)
+    for name in ("digits", "patches"):
+        assert data[f"{name}/rows/test"][-1] < data[f"{name}/theory/test"][-1]
+        at = int(np.argmin(np.abs(np.log(data[f"{name}/rows/tau"].clip(1e-9) / 100.0))))
+        time = data[f"{name}/rows/tau"][at]
+        line = np.interp(
+            math.log(time), np.log(data[f"{name}/theory/tau"]), data[f"{name}/theory/test"]
+        )
+        share = data[f"{name}/rows/test"][at] / line
+        assert abs(time - 100.0) < 15.0
+        assert share == pytest.approx(0.98 if name == "digits" else 0.75, abs=0.02)
+    assert data.number("digits/d_eff") == pytest.approx(13.2, abs=0.05)
+
+
+def test_noise_draws(numbers: Callable[[str], Numbers]) -> None:
+    """Static losses from the equations of arXiv:2609.26392 for other m and p, and networks."""
+    data = numbers("noise-draws")
+    for (m, psi_p), value in {(1, 8): 2.7979, (4, 16): 1.8322, (16, 8): 1.0348}.items():
+        assert noise_draws.final(m, psi_p) == pytest.approx(value, abs=6e-5)
+    np.testing.assert_array_equal(data["draws"], [1.0, 64.0])
+    assert data["over_width"][0, 0] == pytest.approx(2.7979, abs=6e-5)  # m = 1, psi_p = 8
+    # one draw: the peak is at p = n, at the left end of these widths
+    assert np.all(np.diff(data["over_width"][0]) < 0.0)
+    tau = data["networks/tau"]
+    early = tau < 200.0
+    line = np.interp(np.log(tau[early]), np.log(data["tau"]), data["m=16/test"])
+    found, error = (data[f"m=16/networks/{k}"][early] for k in ("test", "test_error"))
+    assert np.all(np.abs(found - line) < 3.0 * error + 1.0 / 8**2)
+
+
+def test_cases_of_validation_are_used_where_there_are_any() -> None:
+    """The same name means the same parameters: cells of a validation store fit."""
+    known = {case.name: case.fingerprint for case in [*grid("quick"), *grid("paper")]}
+    shared = 0
+    for name in MODULES:
+        for profile in ("quick", "paper"):
+            for case in figure(name).cases(profile):
+                if case.name.startswith("figure_"):
+                    assert case.name not in known
+                else:
+                    assert case.fingerprint == known[case.name]
+                    shared += 1
+    assert shared >= 20

@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import dmft_rf
+from dmft_rf import (
+    Covariance,
+    DataError,
+    GradientFlow,
+    HeavyBall,
+    ModelError,
+    Ridge,
+    ScoreModel,
+    WeightAverage,
+)
+from dmft_rf.files import results as store_module
+from dmft_rf.files.replace import check_output, replacing
+from dmft_rf.files.results import SCHEMA, Run, load, save
+from dmft_rf.units import steps_from_time, time_from_steps
+
+LAW = Covariance([0.5, 1.5], [0.25, 0.75], label="two atoms", dimension=40, samples=400)
+MODEL = ScoreModel(0.02, 12.0, 3.0, "erf", LAW)
+
+
+@pytest.fixture(scope="module")
+def solution() -> dmft_rf.Solution:
+    return dmft_rf.solve(MODEL)
+
+
+@pytest.fixture(scope="module")
+def results(solution: dmft_rf.Solution) -> dict[str, object]:
+    return {
+        "spectrum": dmft_rf.spectrum(MODEL),
+        "curves": solution.learning_curves(np.array([[0.0, 1.0], [1e3, np.inf]])),
+        "timescales": dmft_rf.timescales(solution),
+        "scaling": dmft_rf.scaling(MODEL, "psi_n", [2.0, 3.0, 4.0]),
+    }
+
+
+# What is stored -----------------------------------------------------------------------------
+
+
+def test_one_file_holds_every_kind_and_gives_it_back_exactly(tmp_path, solution, results):
+    path = tmp_path / "runs.h5"
+    save(path, results, solution=solution)
+    runs = load(path)
+    assert set(runs) == set(results)
+    assert all(run.kind == name for name, run in runs.items())
+    curves, law, sweep = results["curves"], results["spectrum"], results["scaling"]
+    for name in ("tau", "train", "test", "generalization_gap", "score_error"):
+        stored = runs["curves"].arrays[name]
+        assert stored.dtype == np.float64
+        assert stored.shape == (2, 2)
+        assert stored.tobytes() == getattr(curves, name).tobytes()
+    for name, error in curves.error.items():
+        assert np.array_equal(runs["curves"].arrays[f"{name}_error"], error)
+    for name in ("edges", "bulk_masses", "atoms", "learning_bulks"):
+        assert np.array_equal(runs["spectrum"].arrays[name], getattr(law, name))
+    assert np.array_equal(
+        runs["spectrum"].arrays["density"], law.density(runs["spectrum"].arrays["grid"])
+    )
+    for name, values in sweep.quantities.items():
+        assert np.array_equal(runs["scaling"].arrays[name], values, equal_nan=True)
+        assert np.array_equal(
+            runs["scaling"].arrays[f"{name}_exponent"],
+            sweep.local_exponents[name],
+            equal_nan=True,
+        )
+    assert np.array_equal(runs["scaling"].arrays["values"], sweep.values)
+    for name, fit in sweep.fits.items():
+        assert runs["scaling"].attributes[f"fit_{name}_exponent"] == fit.exponent
+        assert runs["scaling"].attributes[f"fit_{name}_holds"] == fit.holds
+    for name in ("tau_gen", "tau_opt", "tau_mem", "window", "test_min", "final_gap"):
+        value = runs["timescales"].attributes[name]
+        np.testing.assert_equal(value, getattr(results["timescales"], name))
+    definitions = results["timescales"].definitions
+    assert runs["timescales"].attributes["definition_tau_mem"] == definitions["tau_mem"]
+
+
+def test_every_run_states_its_parameters_and_provenance(tmp_path, solution, results):
+    path = tmp_path / "runs.h5"
+    save(path, results, solution=solution, extra={"note": "x", "flag": True, "nothing": None})
+    with h5py.File(path) as file:
+        assert file.attrs["dmft_rf_schema"] == SCHEMA
+    for run in load(path).values():
+        a = run.attributes
+        assert (a["t"], a["psi_p"], a["psi_n"], a["activation"]) == (0.02, 12.0, 3.0, "erf")
+        assert a["noise_draws"] == math.inf
+        assert (a["covariance_label"], a["dimension"], a["samples"]) == ("two atoms", 40, 400)
+        assert a["d_eff"] == LAW.effective_dimension
+        assert a["expected_finite_size_error"] == LAW.expected_finite_size_error
+        assert a["package_version"] == dmft_rf.__version__
+        assert re.fullmatch(r"unknown|[0-9a-f]{40}(-dirty)?", a["git_commit"])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", a["created_utc"])
+        assert (a["note"], a["flag"], a["nothing"]) == ("x", True, None)
+        assert np.array_equal(run.arrays["eigenvalues"], LAW.eigenvalues)
+        assert np.array_equal(run.arrays["weights"], LAW.weights)
+        assert run.model() == MODEL
+    a = load(path)["timescales"].attributes
+    assert a["rtol"] == solution.rtol
+    assert a["error_estimate"] == solution.error_estimate
+    assert a["wall_time_seconds"] == solution.diagnostics["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (GradientFlow(0.1, 0.2), {"rule_weight_decay": 0.1, "rule_initial_std": 0.2}),
+        (Ridge(0.3), {"rule_weight": 0.3}),
+        (WeightAverage(5.0), {"rule_decay_time": 5.0, "rule_weight_decay": 0.0}),
+        (HeavyBall(0.5, momentum=0.8), {"rule_step": 0.5, "rule_momentum": 0.8}),
+    ],
+)
+def test_the_rule_and_its_parameters_are_stored(tmp_path, solution, rule, expected):
+    save(tmp_path / "a.h5", solution.learning_curves([0.0, 10.0], rule))
+    a = load(tmp_path / "a.h5")["curves"].attributes
+    assert a["rule"] == type(rule).__name__
+    assert expected.items() <= a.items()
+
+
+def test_unknown_dimension_comes_back_as_none(tmp_path):
+    save(tmp_path / "a.h5", dmft_rf.spectrum(ScoreModel(0.1, 4.0, 2.0)))
+    run = load(tmp_path / "a.h5")["spectrum"]
+    assert run.attributes["dimension"] is None
+    assert run.attributes["d_eff"] is None
+    assert run.model() == ScoreModel(0.1, 4.0, 2.0)
+
+
+def test_a_function_of_the_user_cannot_come_back(tmp_path):
+    def bent(x):
+        return np.tanh(x) + 0.1 * x
+
+    save(tmp_path / "a.h5", dmft_rf.spectrum(ScoreModel(0.1, 4.0, 2.0, bent)))
+    run = load(tmp_path / "a.h5")["spectrum"]
+    assert run.attributes["activation"] == "bent"
+    with pytest.raises(ModelError, match="bent"):
+        run.model()
+
+
+def test_a_single_time_and_no_time_are_stored(tmp_path, solution):
+    curves = {"one": solution.learning_curves(3.0), "none": solution.learning_curves([])}
+    save(tmp_path / "a.h5", curves)
+    runs = load(tmp_path / "a.h5")
+    assert runs["one"].arrays["tau"].shape == ()
+    assert runs["one"].arrays["test"] == curves["one"].test
+    assert runs["none"].arrays["test"].shape == (0,)
+
+
+# What cannot be stored ----------------------------------------------------------------------
+
+
+def test_only_results_are_stored(tmp_path, results):
+    with pytest.raises(ModelError, match="ScoreModel"):
+        save(tmp_path / "a.h5", MODEL)
+    with pytest.raises(ModelError, match="solution="):
+        save(tmp_path / "a.h5", results["timescales"])
+    with pytest.raises(DataError, match="no result"):
+        save(tmp_path / "a.h5", {})
+    with pytest.raises(DataError, match="cannot name a run"):
+        save(tmp_path / "a.h5", {"a/b": results["spectrum"]})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"t": 1.0}, "t is stored already"),
+        ({"a": [1]}, "a is a list"),
+        ({"": 1}, "cannot name"),
+        ({"a": 2**70}, "64 bits"),
+        ({"a": "x\0y"}, "null character"),
+    ],
+)
+def test_bad_extras_are_refused(tmp_path, results, extra, message):
+    with pytest.raises(DataError, match=message):
+        save(tmp_path / "a.h5", results["spectrum"], extra=extra)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept_without_overwrite(tmp_path, results):
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"precious")
+    with pytest.raises(DataError, match="overwrite"):
+        save(path, results["spectrum"])
+    assert path.read_bytes() == b"precious"
+    save(path, results["spectrum"], overwrite=True)
+    assert set(load(path)) == {"spectrum"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_named(tmp_path, results):
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        save(tmp_path / "nowhere" / "a.h5", results["spectrum"])
+    with pytest.raises(DataError, match="is a folder"):
+        save(tmp_path, results["spectrum"])
+    with pytest.raises(DataError, match="cannot be written"):
+        check_output(tmp_path / ("x" * 5000))
+    with pytest.raises(DataError, match="null character"):
+        check_output(f"{tmp_path}/a\0b")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("disk"), OSError("disk"), KeyboardInterrupt()])
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_an_error_in_the_middle_leaves_no_trace(tmp_path, monkeypatch, results, error, old):
+    path = tmp_path / "a.h5"
+    if old is not None:
+        path.write_bytes(old)
+    create, seen = h5py.Group.create_dataset, []
+
+    def broken(self, name, *args, **kwargs):
+        seen.append(name)
+        if len(seen) == 4:
+            raise error
+        return create(self, name, *args, **kwargs)
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", broken)
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else DataError
+    with pytest.raises(expected):
+        save(path, results["curves"], overwrite=True)
+    assert len(seen) == 4
+    assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["a.h5"])
+    assert old is None or path.read_bytes() == old
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "a.txt"
+
+    def write_while_another_does() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("mine")
+            path.write_text("theirs")
+
+    with pytest.raises(DataError, match="exists"):
+        write_while_another_does()
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_keeps_pointing_to_the_replaced_file(tmp_path):
+    target, link = tmp_path / "a.txt", tmp_path / "b.txt"
+    target.write_text("old")
+    link.symlink_to(target)
+    with replacing(link, overwrite=True) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+# What cannot be read ------------------------------------------------------------------------
+
+
+def _refused(path: Path, message: str) -> None:
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=message) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_foreign_and_damaged_files_are_refused(tmp_path, results):
+    path = tmp_path / "a.h5"
+    with pytest.raises(DataError, match="no such file"):
+        load(path)
+    path.write_bytes(b"")
+    _refused(path, "not a readable HDF5 file")
+    path.write_text("tau,test\n1,2\n")
+    _refused(path, "not a readable HDF5 file")
+    with h5py.File(path, "w") as file:
+        file["x"] = [1.0]
+    _refused(path, "holds no results of this package")
+    with h5py.File(path, "w") as file:
+        file.attrs["dmft_rf_schema"] = SCHEMA + 1
+    _refused(path, f"schema {SCHEMA + 1}")
+    with h5py.File(path, "w") as file:
+        file.attrs["dmft_rf_schema"] = 1
+        file.create_group("empty")
+    _refused(path, "/empty holds no result")
+    with h5py.File(path, "w") as file:
+        file.attrs["dmft_rf_schema"] = 1
+        file["x"] = [1.0]
+    _refused(path, "/x holds no result")
+    with h5py.File(path, "w") as file:
+        file.attrs["dmft_rf_schema"] = 1
+        file.create_group("a").attrs["kind"] = "curves"
+        file["a"].create_group("b")
+    _refused(path, "not a readable HDF5 file")
+    save(path, results["curves"], overwrite=True)
+    whole = path.read_bytes()
+    for length in (8, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        _refused(path, "not a readable HDF5 file")
+
+
+def test_a_flipped_bit_in_an_array_is_noticed(tmp_path, results):
+    path = tmp_path / "a.h5"
+    save(path, results["curves"])
+    data = bytearray(path.read_bytes())
+    values = results["curves"].test.tobytes()
+    at = data.find(values)
+    assert at > 0
+    data[at + 3] ^= 1
+    path.write_bytes(data)
+    _refused(path, "not a readable HDF5 file")
+
+
+# Provenance ---------------------------------------------------------------------------------
+
+
+def test_the_commit_is_unknown_outside_a_checkout_or_without_git(tmp_path, monkeypatch):
+    store_module.git_commit.cache_clear()
+    package = tmp_path / "dmft_rf" / "files"
+    package.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "__file__", str(package / "results.py"))
+        assert store_module.git_commit() == "unknown"
+        store_module.git_commit.cache_clear()
+        (tmp_path / ".git").mkdir()
+        for error in (FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)):
+
+            def missing(*_args, error=error, **_kwargs):
+                raise error
+
+            patch.setattr(subprocess, "run", missing)
+            assert store_module.git_commit() == "unknown"
+            store_module.git_commit.cache_clear()
+
+
+def test_the_commit_is_read_without_writing_to_the_repository(tmp_path, monkeypatch):
+    def git(*command):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        run = ["git", *who, "-C", str(tmp_path), *command]
+        # neither another repository nor the habits of who runs the tests
+        alone = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        alone |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        subprocess.run(run, check=True, capture_output=True, env=alone)
+
+    package = tmp_path / "dmft_rf" / "files"
+    package.mkdir(parents=True)
+    (package / "results.py").write_text("one")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "one")
+    monkeypatch.setattr(store_module, "__file__", str(package / "results.py"))
+    index = tmp_path / ".git" / "index"
+    os.utime(package / "results.py", (1.0, 1.0))  # the index would be refreshed
+    before = index.read_bytes()
+    store_module.git_commit.cache_clear()
+    clean = store_module.git_commit()
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    assert index.read_bytes() == before
+    (package / "results.py").write_text("two")
+    store_module.git_commit.cache_clear()
+    assert store_module.git_commit() == clean + "-dirty"
+    assert index.read_bytes() == before
+    store_module.git_commit.cache_clear()
+
+
+def test_a_run_knows_its_kind():
+    assert Run({"kind": "curves"}, {}).kind == "curves"
+
+
+# Units --------------------------------------------------------------------------------------
+
+
+def test_steps_and_time_convert_both_ways():
+    steps = np.array([0.0, 1.0, 1e6, np.inf])
+    assert np.array_equal(time_from_steps(steps, 0.5, 10.0), steps * 0.5 / 100.0)
+    assert np.array_equal(time_from_steps(steps, 0.5, 10.0, 8.0), steps * 0.5 * 8.0 / 10.0)
+    for psi_p in (None, 8.0):
+        tau = time_from_steps(steps, 0.3, 64, psi_p)
+        np.testing.assert_allclose(steps_from_time(tau, 0.3, 64, psi_p), steps, rtol=1e-15)
+
+
+def test_gradient_descent_with_the_learning_rate_is_the_step_of_the_theory():
+    # a step of eta on L(A) = (1/d) |..|^2 in both writings of a small network
+    rng = np.random.default_rng(0)
+    d, p, eta = 3, 5, 0.1
+    phi, xi = rng.normal(size=p), rng.normal(size=d)
+    A = rng.normal(size=(d, p))
+
+    def gradient(weights: np.ndarray, scale: float) -> np.ndarray:
+        return 2.0 / d * scale * np.outer(weights @ phi * scale + xi, phi)
+
+    paper = -gradient(A, p**-0.5)  # dA/(eta) of the network with 1/sqrt(p)
+    per_step = float(time_from_steps(1, eta, d))
+    np.testing.assert_allclose(eta * paper, per_step * d**2 * paper)
+    plain = -gradient(A / p**0.5, 1.0) * p**0.5  # seen in A = sqrt(p) A'
+    per_step = float(time_from_steps(1, eta, d, p / d))
+    np.testing.assert_allclose(eta * plain, per_step * d**2 * paper)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((-1.0, 0.1, 10), "steps must be >= 0, inf allowed, not -1.0"),
+        ((math.nan, 0.1, 10), "steps must be >= 0, inf allowed, not nan"),
+        (("x", 0.1, 10), "steps must be real numbers, not 'x'"),
+        ((1, 0.0, 10), "learning_rate is 0.0"),
+        ((1, math.inf, 10), "learning_rate is inf"),
+        ((1, 0.1, -3), "dimension is -3"),
+        ((1, 0.1, "y"), "dimension is 'y'"),
+        ((1, 0.1, 10, 0), "psi_p is 0"),
+    ],
+)
+def test_bad_units_are_named(arguments, name):
+    with pytest.raises(ModelError, match=name):
+        time_from_steps(*arguments)
+    with pytest.raises(ModelError, match=name.replace("steps", "tau")):
+        steps_from_time(*arguments)

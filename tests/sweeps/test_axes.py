@@ -1,0 +1,323 @@
+"""What sweeps, phase diagrams and scaling laws take: values in anything, and one line otherwise."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from dmft_rf import (
+    Covariance,
+    DataError,
+    GradientFlow,
+    ModelError,
+    ScoreModel,
+    phase_diagram,
+    scaling,
+    sweep,
+)
+from dmft_rf.sweeps.plan import Plan
+from dmft_rf.sweeps.quantities import Request
+
+pandas = pytest.importorskip("pandas")
+xarray = pytest.importorskip("xarray")
+
+MODEL = ScoreModel(0.1, 8.0, 4.0)
+VALUES = [1.0, 2.0, 4.0]
+REQUEST = Request(("edge_low",))
+
+HOLDERS = {
+    "tuple": tuple,
+    "range": lambda _: (2**k for k in range(3)),
+    "iterator": iter,
+    "dict keys": lambda v: dict.fromkeys(v).keys(),
+    "float32": lambda v: np.array(v, dtype=np.float32),
+    "float16": lambda v: np.array(v, dtype=np.float16),
+    "longdouble": lambda v: np.array(v, dtype=np.longdouble),
+    "int8": lambda v: np.array(v, dtype=np.int8),
+    "uint64": lambda v: np.array(v, dtype=np.uint64),
+    "object": lambda v: np.array(v, dtype=object),
+    "reversed view": lambda v: np.array(v[::-1])[::-1],
+    "Decimal": lambda v: [Decimal(x) for x in v],
+    "Fraction": lambda v: [Fraction(x) for x in v],
+    "0-d arrays": lambda v: [np.array(x) for x in v],
+    "Series": lambda v: pandas.Series(v, index=[7, 8, 9]),
+    "Int64": lambda v: pandas.Series(v, dtype="Int64"),
+    "Float64": lambda v: pandas.Series(v, dtype="Float64"),
+    "Index": pandas.Index,
+    "column": lambda v: pandas.DataFrame({"psi_n": v})["psi_n"],
+    "DataArray": lambda v: xarray.DataArray(v, dims="psi_n"),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_values_may_come_in_anything_one_dimensional(holder):
+    """The numbers, the identity and what is said of the axis are those of a list."""
+    make = HOLDERS[holder]
+    listed = Plan(MODEL, GradientFlow(), {"psi_n": VALUES}, REQUEST)
+    plan = Plan(MODEL, GradientFlow(), {"psi_n": make(VALUES)}, REQUEST)
+    assert plan.axes == {"psi_n": (1.0, 2.0, 4.0)}
+    assert {type(value) for value in plan.axes["psi_n"]} == {float}
+    assert plan.fingerprint == listed.fingerprint
+
+
+def test_every_function_takes_them():
+    series = pandas.Series(VALUES, dtype="Int64")
+    plain = sweep(MODEL, {"psi_n": VALUES}, "tau_gen")
+    found = sweep(MODEL, {"psi_n": series}, pandas.Index(["tau_gen"]), tau=pandas.Series([1.0]))
+    np.testing.assert_array_equal(found.quantities["tau_gen"], plain.quantities["tau_gen"])
+    np.testing.assert_array_equal(found.axes["psi_n"], VALUES)
+    one, other = (scaling(MODEL, "psi_n", values) for values in (series, iter(VALUES)))
+    np.testing.assert_array_equal(one.quantities["tau_mem"], other.quantities["tau_mem"])
+    np.testing.assert_array_equal(one.quantities["tau_gen"], plain.quantities["tau_gen"])
+    one, other = (
+        phase_diagram(MODEL, {"psi_n": values, "t": [0.1]}, tau=pandas.Series([1, 2]))
+        for values in (series, (v for v in VALUES))
+    )
+    np.testing.assert_array_equal(one.relative_gap, other.relative_gap)
+
+
+@pytest.mark.parametrize("value", [np.array(2), np.float32(2), Decimal(2), np.int8(2), 2])
+def test_a_single_value_is_the_same_at_every_point(value):
+    plan = Plan(MODEL, GradientFlow(), {"psi_n": [1.0, 3.0], "psi_p": value}, REQUEST)
+    assert plan.fixed == {"psi_p": 2.0}
+    assert plan.shape == (2,)
+    rows = [{"psi_n": value, "t": np.float64(0.1)}, {"psi_n": np.array(3.0), "t": 0.2}]
+    assert Plan(MODEL, GradientFlow(), iter(rows), REQUEST).axes["psi_n"] == (2.0, 3.0)
+
+
+def test_what_is_swept_is_a_copy():
+    values = np.array(VALUES)
+    plan = Plan(MODEL, GradientFlow(), {"psi_n": values}, REQUEST)
+    values *= 100.0
+    assert plan.axes["psi_n"] == (1.0, 2.0, 4.0)
+
+
+TABLE = pandas.DataFrame({"psi_n": VALUES, "t": [0.1, 0.2, 0.3]})
+WRONG_AXES = [
+    (np.ones((2, 2)), "shape"),
+    (np.ones((1, 3)), "one-dimensional"),
+    (TABLE, "shape"),
+    (xarray.DataArray(np.ones((2, 2))), "shape"),
+    ([[1.0, 2.0], [3.0, 4.0]], r"\[1\.0, 2\.0\]"),
+    (np.ma.masked_array([1.0, 2.0], [0, 1]), "masked"),
+    (pandas.Series([1.0, None]), "missing"),
+    (pandas.Series([1, None], dtype="Int64"), "missing"),
+    (pandas.Series([True, False, True]), "True"),
+    (np.array([True, False]), "True"),
+    (np.array(["1", "2"]), "'1'"),
+    (np.array([1 + 1j, 2]), "1\\+1j"),
+    (np.array(["2020-01-01"], dtype="datetime64[D]"), "datetime64"),
+    (np.array([3], dtype="timedelta64[s]"), "timedelta64"),
+    (pandas.Series(pandas.to_datetime(["2020-01-01"])), "2020"),
+    ({1.0, 2.0}, "order"),
+    ({"a": 1.0}, "'a'"),
+    ([1.0, None], "None"),
+    ([1.0, True], "True"),
+    (["1.0"], r"'1\.0'"),
+    ([10**400], "100000"),
+    ([math.nan], "nan"),
+    ("1", "'1'"),
+    (b"1", "b'1'"),
+    (None, "None"),
+    (True, "True"),
+    ([], "value"),
+    (np.array([]), "value"),
+    (pandas.Series([], dtype=float), "value"),
+    (np.tanh, "tanh"),
+    (object(), "object"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG_AXES)))
+def test_values_that_are_none_are_one_line(monkeypatch, number):
+    values, message = WRONG_AXES[number]
+    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
+    for call in (
+        lambda: sweep(MODEL, {"psi_n": values}, "edge_low"),
+        lambda: scaling(MODEL, "psi_n", values),
+        lambda: phase_diagram(MODEL, {"psi_n": values, "t": [0.1]}),
+        lambda: phase_diagram(MODEL, {"psi_n": [1.0], "tau": values}),
+    ):
+        with pytest.raises(ModelError) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+    with pytest.raises(ModelError, match=message):
+        sweep(MODEL, {"psi_n": values}, "edge_low")
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        (None, "over is None"),
+        ("psi_n", "over is 'psi_n'"),
+        (3, "over is 3"),
+        (TABLE, "to_dict"),
+        (np.ones((2, 2)), "over is an array of shape"),
+        ([1.0, 2.0], r"a point of the sweep is 1\.0"),
+        ([{"psi_n": [1.0, 2.0]}], "it must be one value"),
+        ([{"psi_n": np.ones(2)}], "it must be one value"),
+        ([{}], "at least one"),
+        ({}, "at least one"),
+        ({"psi_n": 1.0}, "at least one"),
+        ({"psi_n": [1.0], "t": []}, "t has none"),
+        ({3: [1.0]}, "names are strings"),
+        ({"psi_q": [1.0]}, "psi_q"),
+        ({"power_law.size": [1.0]}, "power_law.size"),
+    ],
+)
+def test_what_is_no_grid_and_no_list(over, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        sweep(MODEL, over, "edge_low")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_rows_of_a_table_are_points():
+    found = sweep(MODEL, TABLE.to_dict("records"), "tau_gen")
+    right = sweep(MODEL, [{"psi_n": n, "t": t} for n, t in TABLE.to_numpy()], "tau_gen")
+    np.testing.assert_array_equal(found.quantities["tau_gen"], right.quantities["tau_gen"])
+
+
+NO_NUMBERS = [None, "x", True, 1j, math.nan, [0.1], np.array([0.1, 0.2]), object(), {}]
+
+
+@pytest.mark.parametrize("name", ["rtol", "level", "multiple", "gap_level"])
+def test_settings_that_are_no_numbers(name):
+    for value in [*NO_NUMBERS, -1.0, 0.0, math.inf, 10**400]:
+        with pytest.raises(ModelError, match=f"{name} is") as caught:
+            sweep(MODEL, {"psi_n": [1.0]}, "edge_low", **{name: value})
+        assert "\n" not in str(caught.value)
+    for value in (np.float32(2**-7), Fraction(1, 128), Decimal("0.0078125"), np.array(2.0**-7)):
+        request = Request(("edge_low",), **{name: value})
+        assert getattr(request, name) == 2.0**-7
+        assert type(getattr(request, name)) is float
+
+
+@pytest.mark.parametrize("name", ["level", "multiple", "rtol"])
+def test_settings_of_a_phase_diagram_that_are_no_numbers(name):
+    for value in [*NO_NUMBERS, -1.0, 0.0, math.inf]:
+        with pytest.raises(ModelError, match=name):
+            phase_diagram(MODEL, {"psi_n": [1.0], "t": [0.1]}, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["level", "tolerance", "rtol"])
+def test_settings_of_a_scaling_law_that_are_no_numbers(name):
+    for value in [*NO_NUMBERS, -1.0, 0.0, 1.0, math.inf]:
+        with pytest.raises(ModelError, match=name):
+            scaling(MODEL, "psi_n", VALUES, **{name: value})
+
+
+@pytest.mark.parametrize(
+    "tau",
+    [None, "1", ["a"], [None], [True], True, [1j], [math.nan], [-1.0], [[1.0], [2.0, 3.0]],
+     np.array(["2020"], dtype="datetime64[Y]"), np.ma.masked_array([1.0], [1]), object(),
+     pandas.Series([1.0, None]), [10**400], {1.0: 2.0}],
+)  # fmt: skip
+def test_times_that_are_none(tau):
+    calls = [lambda: sweep(MODEL, {"psi_n": [1.0]}, "test", tau=tau)]
+    if tau is not None:
+        calls += [lambda: phase_diagram(MODEL, {"psi_n": [1.0], "t": [0.1]}, tau=tau)]
+    for call in calls:
+        with pytest.raises(ModelError, match="tau") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("quantities", "message"),
+    [
+        (None, "quantities is None"), (3, "quantities is 3"), (b"test", "quantities is b'test'"),
+        ([None], "None"), ([3], "3"), (["x"], "'x'"), ([b"test"], "test"),
+        ([["tau_gen"]], "tau_gen"),
+        ((), "no quantity"), (iter(()), "no quantity"), ("", "''"), (True, "True"),
+    ],
+)  # fmt: skip
+def test_quantities_that_are_none(quantities, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        sweep(MODEL, {"psi_n": [1.0]}, quantities)
+    assert "\n" not in str(caught.value)
+
+
+def test_quantities_in_anything():
+    for names in (np.array(["tau_gen", "atom"]), iter(["tau_gen", "atom"]), ["tau_gen", "atom"]):
+        assert Request.of(names, ()).quantities == ("tau_gen", "atom")
+
+
+@pytest.mark.parametrize("model", [None, "model", 3, ScoreModel, object()])
+def test_models_that_are_none(model):
+    for call in (
+        lambda: sweep(model, {"psi_n": [1.0]}, "edge_low"),
+        lambda: scaling(model, "psi_n", VALUES),
+        lambda: phase_diagram(model, {"psi_n": [1.0], "t": [0.1]}),
+        lambda: Plan(model, GradientFlow(), {"psi_n": [1.0]}, REQUEST),
+    ):
+        with pytest.raises(ModelError, match="model is"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"rule": "gradient-flow"}, "rule is"),
+        ({"rule": GradientFlow}, "rule is"),
+        ({"executor": "x"}, "executor is"),
+        ({"executor": 3}, "executor is"),
+        ({"progress": 3}, "progress is"),
+        ({"path": 3}, "path is 3"),
+        ({"path": b""}, "path is empty"),
+    ],
+)
+def test_other_arguments_that_are_none(more, message):
+    with pytest.raises((ModelError, DataError), match=message):
+        sweep(MODEL, {"psi_n": [1.0]}, "edge_low", **more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("psi_n", []), "psi_n"),
+        (("psi_n", np.array([])), "psi_n"),
+        (("psi_n", [1.0]), "at least 3"),
+        (("psi_n", 5.0), "at least 3"),
+        ((None, VALUES), "parameter is None"),
+        ((["psi_n"], VALUES), "parameter is"),
+        ((3, VALUES), "parameter is 3"),
+    ],
+)
+def test_scaling_laws_of_nothing(arguments, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        scaling(MODEL, *arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "over", [None, "psi_n", 3, [], [1.0], {"psi_n": [1.0], 3: [1.0]}, {}, TABLE]
+)
+def test_planes_of_nothing(over):
+    with pytest.raises(ModelError, match="the plane is") as caught:
+        phase_diagram(MODEL, over)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_that_is_none_is_one_line(tmp_path):
+    for path in ("", "\0.h5", tmp_path, tmp_path / "no" / "a.h5", "x" * 300 + ".h5"):
+        with pytest.raises(DataError):
+            sweep(MODEL, {"psi_n": [1.0]}, "edge_low", path=path)
+
+
+def test_a_covariance_given_twice_is_refused():
+    over = {"isotropic.scale": [2.0], "covariance": Covariance([1.0, 3.0])}
+    with pytest.raises(ModelError, match="exclude one another"):
+        sweep(MODEL, over, "edge_low")
+
+
+def test_a_sweep_larger_than_the_memory_is_refused_before_it_begins(tmp_path):
+    many = np.geomspace(1.0, 1e3, 4096)
+    over = {"psi_n": many, "psi_p": many, "t": np.geomspace(1e-3, 1.0, 4096)}
+    with pytest.raises(ModelError, match=r"68719476736 points.*split it"):
+        sweep(MODEL, over, "test", tau=np.arange(1000.0), path=tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,270 @@
+"""Sweeps: the numbers are those of the solver, wherever and in whatever order they are computed."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from dmft_rf import (
+    Covariance,
+    DataError,
+    GradientDescent,
+    GradientFlow,
+    Mixture,
+    ModelError,
+    ScoreModel,
+    WorkerError,
+    solve,
+    spectrum,
+    sweep,
+    timescales,
+)
+from dmft_rf.files.results import load
+from dmft_rf.sweeps.quantities import DESCRIPTIONS, TIMES
+from tests.helpers.sweeping import contents, deadly
+
+MODEL = ScoreModel(0.1, 8.0, 4.0)
+MIXTURE = Mixture([0.4, 0.6], [[0.5, 0.5], [1.0, 3.0]])
+TAU = (0.0, 1.0, 30.0, 1e3, math.inf)
+GRID = {"psi_n": [1.0, 4.0, 9.0], "t": [0.05, 0.3]}
+
+
+# -- numbers ------------------------------------------------------------------------------------
+
+
+def test_a_grid_holds_what_the_solver_gives():
+    """Every quantity, at every point, bit by bit."""
+    names = [name for name in DESCRIPTIONS if name not in ("n_star", "n_window")]
+    found = sweep(MODEL, GRID, names, tau=TAU)
+    assert found.complete
+    assert found.failures == {}
+    for i, psi_n in enumerate(GRID["psi_n"]):
+        for j, t in enumerate(GRID["t"]):
+            model = MODEL.replace(psi_n=psi_n, t=t)
+            solution, law = solve(model), spectrum(model)
+            times, curves = timescales(solution), solution.learning_curves(TAU)
+            here = {name: array[i, j] for name, array in found.quantities.items()}
+            for name in TIMES:
+                np.testing.assert_equal(here[name], getattr(times, name))
+            for name in ("train", "test", "generalization_gap", "score_error"):
+                np.testing.assert_array_equal(here[name], getattr(curves, name))
+            bulks = len(law.edges)
+            np.testing.assert_array_equal(here["edges"][:bulks], law.edges)
+            assert np.all(np.isnan(here["edges"][bulks:]))
+            assert here["bulks"] == bulks
+            assert (here["edge_low"], here["edge_high"]) == (law.edges[0, 0], law.edges[-1, 1])
+            assert here["atom"] + law.bulk_masses.sum() == pytest.approx(1.0, abs=1e-14)
+            assert here["final_train"] == solution.train_limit
+            # one time or many: sums of another order
+            assert here["final_test"] == pytest.approx(curves.test[-1], rel=1e-14)
+            learnable = 1.0 - model.floor
+            assert here["gap_final"] == pytest.approx(times.final_gap / learnable, rel=1e-12)
+            late = solution.learning_curves(3.0 * times.tau_gen).generalization_gap
+            assert here["gap_window"] == pytest.approx(float(late) / learnable, rel=1e-12)
+            at = solution.learning_curves(here["tau_overfit"]).generalization_gap
+            assert float(at) == pytest.approx(0.1 * learnable, rel=1e-9)
+
+
+def test_a_list_is_its_points_in_any_order():
+    grid = sweep(MODEL, GRID, ["tau_mem", "score_error"], tau=TAU)
+    points = [{"psi_n": n, "t": t} for n in GRID["psi_n"] for t in GRID["t"]]
+    backwards = sweep(MODEL, points[::-1], ["tau_mem", "score_error"], tau=TAU)
+    for name, array in grid.quantities.items():
+        flat = array.reshape(len(points), *array.shape[2:])
+        np.testing.assert_array_equal(flat, backwards.quantities[name][::-1])
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        ({"activation": ["relu", "erf"]}, [MODEL.replace(activation=a) for a in ("relu", "erf")]),
+        (
+            {"power_law.exponent": [0.5, 1.5], "power_law.atoms": 16},
+            [MODEL.replace(covariance=Covariance.power_law(a, 16)) for a in (0.5, 1.5)],
+        ),
+        (
+            {"covariance": [Covariance([1, 2]), Covariance([1, 9])]},
+            [MODEL.replace(covariance=Covariance(e)) for e in ([1, 2], [1, 9])],
+        ),
+        (
+            {"isotropic.scale": [0.5, 2.0], "psi_n": 7},
+            [MODEL.replace(covariance=Covariance.isotropic(s), psi_n=7) for s in (0.5, 2.0)],
+        ),
+        (
+            {"noise_draws": [1, 4.0, math.inf]},
+            [MODEL.replace(noise_draws=m) for m in (1, 4, math.inf)],
+        ),
+        (
+            {"covariance": [Covariance([1.0, 2.0]), MIXTURE]},
+            [MODEL.replace(covariance=c) for c in (Covariance([1.0, 2.0]), MIXTURE)],
+        ),
+    ],
+)
+def test_any_parameter_of_the_model_can_be_swept(over, expected):
+    found = sweep(MODEL, over, ["final_gap", "edges"])
+    values = [timescales(solve(model)).final_gap for model in expected]
+    np.testing.assert_array_equal(found.quantities["final_gap"], values)
+
+
+def test_parameters_of_the_rule_can_be_swept():
+    decays = [0.0, 1e-3, 0.1]
+    found = sweep(MODEL, {"weight_decay": decays}, "test", tau=TAU)
+    for row, decay in zip(found.quantities["test"], decays, strict=True):
+        curves = solve(MODEL).learning_curves(TAU, GradientFlow(weight_decay=decay))
+        np.testing.assert_array_equal(row, curves.test)
+
+
+# -- failures -----------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_computed_is_recorded_and_stops_nothing():
+    """A linear network with psi_p = 1 has a hard edge at 0; a long step diverges."""
+    found = sweep(MODEL, {"activation": ["linear"], "psi_p": [0.5, 1.0, 2.0]}, "test", tau=[1.0])
+    assert found.complete
+    assert list(found.failures) == [1]
+    assert found.failures[1].startswith("ConvergenceError: ")
+    np.testing.assert_array_equal(found.status, [[1, 2, 1]])
+    np.testing.assert_array_equal(
+        np.isnan(found.quantities["test"][..., 0]), [[False, True, False]]
+    )
+    rule = GradientDescent(step=0.5)
+    found = sweep(MODEL, {"step": [0.5, 1e6]}, "test", rule=rule, tau=[0.0])
+    assert list(found.failures) == [1]
+    assert "diverges" in found.failures[1]
+
+
+def test_a_failure_survives_the_file(tmp_path):
+    over = {"activation": ["linear"], "psi_p": [0.5, 1.0, 2.0]}
+    first = sweep(MODEL, over, "test", tau=[1.0], path=tmp_path / "a.h5")
+    again = sweep(MODEL, over, "test", tau=[1.0], path=tmp_path / "a.h5")
+    assert again.failures == first.failures
+    np.testing.assert_array_equal(again.status, first.status)
+    assert not (tmp_path / "a.h5.points").exists()
+
+
+@pytest.mark.parametrize(
+    ("over", "quantities", "message"),
+    [
+        ({"psi_q": [1.0]}, "tau_mem", "psi_q.*psi_n"),
+        ({"psi_n": [1.0, -1.0]}, "tau_mem", r"psi_n is -1\.0"),
+        ({"psi_n": []}, "tau_mem", "at least one"),
+        ([], "tau_mem", "at least one"),
+        ([{"t": 1.0}, {"psi_n": 1.0}], "tau_mem", "same parameters"),
+        ({"psi_n": [1.0]}, "tau_men", "tau_men.*tau_mem"),
+        ({"psi_n": [1.0]}, ["tau_mem", "tau_mem"], "twice"),
+        ({"psi_n": [1.0]}, [], "no quantity"),
+        ({"psi_n": [1.0]}, "test", "no tau"),
+        ({"power_law.atoms": [8, 16]}, "tau_mem", r"power_law\.exponent"),
+        ({"weight_decay": [0.0, 0.1]}, "tau_mem", "without weight decay"),
+    ],
+)
+def test_wrong_input_is_named(over, quantities, message):
+    with pytest.raises(ModelError, match=message):
+        sweep(MODEL, over, quantities)
+
+
+# -- executors ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    path = tmp_path_factory.mktemp("reference") / "a.h5"
+    sweep(MODEL, WIDE, WANTED, tau=TAU, path=path)
+    return contents(path)
+
+
+WIDE = {"psi_p": np.geomspace(1.5, 90.0, 7), "psi_n": np.geomspace(0.7, 30.0, 6)}
+WANTED = ["tau_opt", "score_error", "edges"]
+
+
+def test_threads_give_the_same_file(tmp_path, reference):
+    with ThreadPoolExecutor(3) as executor:
+        sweep(MODEL, WIDE, WANTED, tau=TAU, path=tmp_path / "b.h5", executor=executor)
+    assert contents(tmp_path / "b.h5") == reference
+
+
+def test_workers_that_are_killed_give_the_same_file(tmp_path, reference):
+    """Processes of the pool die while they work; their points are computed by others."""
+    killed = set()
+
+    def progress(done, total):
+        assert total == 42
+        if done > 9 * len(killed) and len(killed) < 2:
+            victim = multiprocessing.active_children()[0]
+            victim.kill()
+            killed.add(victim.pid)
+
+    path = tmp_path / "b.h5"
+    sweep(MODEL, WIDE, WANTED, tau=TAU, path=path, workers=2, progress=progress)
+    assert len(killed) == 2
+    assert contents(path) == reference
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_that_always_die_are_given_up_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "a.h5"
+    over = {"activation": ["tanh", "relu", deadly]}
+    seen = []
+    with pytest.raises(WorkerError, match="died"):
+        sweep(
+            MODEL, over, "tau_mem", path=path, workers=1,
+            progress=lambda done, total: seen.append(done),
+        )  # fmt: skip
+    assert (tmp_path / "a.h5.points").exists()
+    found = sweep(MODEL, over, "tau_mem", path=path, progress=lambda done, total: seen.append(done))
+    assert seen.count(2) == 2  # before it gave up, and at the start of the second call
+    assert found.complete
+
+
+def test_a_lambda_is_refused_by_name(tmp_path):
+    model = MODEL.replace(activation=lambda x: np.tanh(2.0 * x))
+    with pytest.raises(ModelError, match=r"top level of a module"):
+        sweep(model, {"psi_n": [1.0]}, "tau_mem", workers=1)
+    assert sweep(model, {"psi_n": [1.0]}, "tau_mem").complete
+
+
+def test_functions_of_one_name_are_told_apart(tmp_path):
+    path = tmp_path / "a.h5"
+    sweep(
+        MODEL.replace(activation=lambda x: np.tanh(2.0 * x)), {"psi_n": [1.0]}, "tau_mem", path=path
+    )
+    with pytest.raises(DataError, match="something else"):
+        sweep(
+            MODEL.replace(activation=lambda x: np.tanh(3.0 * x)), {"psi_n": [1.0]}, "tau_mem",
+            path=path,
+        )  # fmt: skip
+
+
+# -- what a file says ---------------------------------------------------------------------------
+
+
+def test_the_file_states_what_was_computed(tmp_path):
+    path = tmp_path / "a.h5"
+    found = sweep(MODEL, GRID, "score_error", tau=TAU, rtol=1e-8, path=path)
+    run = load(path)["sweep"]
+    assert run.kind == "sweep"
+    assert run.attributes["rtol"] == 1e-8
+    assert run.attributes["complete"]
+    assert run.attributes["axes"] == "psi_n, t"
+    assert run.model() == MODEL
+    for key in ("package_version", "git_commit", "wall_time_seconds", "fingerprint", "rule"):
+        assert run.attributes[key] is not None
+    np.testing.assert_array_equal(run.arrays["axis_t"], GRID["t"])
+    np.testing.assert_array_equal(run.arrays["tau"], TAU)
+    np.testing.assert_array_equal(run.arrays["score_error"], found.quantities["score_error"])
+
+
+def test_xarray(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    found = sweep(MODEL, GRID, ["score_error", "tau_mem", "edges"], tau=TAU).to_xarray()
+    assert isinstance(found, xarray.Dataset)
+    assert found["score_error"].dims == ("psi_n", "t", "tau")
+    late = found.sel(psi_n=4.0, t=0.05, tau=math.inf)
+    expected = solve(MODEL.replace(psi_n=4.0, t=0.05)).learning_curves(math.inf)
+    assert float(late["score_error"]) == pytest.approx(float(expected.score_error), rel=1e-13)
+    listed = sweep(MODEL, [{"psi_n": 1.0}, {"psi_n": 2.0}], "tau_mem").to_xarray()
+    assert listed["tau_mem"].dims == ("point",)
