@@ -1,13 +1,14 @@
 """Covariances from files of samples, read in blocks so that a file may exceed the memory.
 
-Formats: .npy, .npz, .csv (or .txt), .h5 (or .hdf5), and the bundled data sets by name. Every
-sample is a row; images of shape (n, height, width) become rows of length height * width.
+Formats: .npy, .npz, .csv (or .txt), .h5 (or .hdf5), folders of images, and the bundled data sets
+by name. Every sample is a row; images of shape (n, height, width) become rows of length height *
+width. A file of eigenvalues that ``dmft-rf covariance`` wrote is one too.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from dmft_rf._paths import input_file, path_of
 from dmft_rf._text import plain
 from dmft_rf.data import bundled as datasets
 from dmft_rf.data.columns import ColumnWatch
+from dmft_rf.data.eigenvalues import stored_covariance
 from dmft_rf.data.hdf5_reader import hdf5_blocks
+from dmft_rf.data.image_folder import ImageFolder
 from dmft_rf.data.readers import Blocks, kept_columns, npy_blocks, npz_blocks
 from dmft_rf.data.text_reader import csv_blocks
 from dmft_rf.errors import DataError, ModelError
+from dmft_rf.files.hdf5 import has_seal
 from dmft_rf.model.accumulator import CovarianceAccumulator
 from dmft_rf.model.covariance import Covariance
 
@@ -38,21 +42,27 @@ _ENDINGS = (".npy", ".npz", *_TEXT, *_HDF5)
 def read_covariance(
     source: str | os.PathLike[str],
     *,
-    center: bool = True,
+    center: bool | None = None,
     dataset: str | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     header: bool | None = None,
     leave_out: Sequence[int] | None = None,
+    resize: int | tuple[int, int] | None = None,
+    grey: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Covariance:
-    """Return the law of the eigenvalues of the covariance of the samples in a file.
+    """Return the law of the eigenvalues of the covariance of the samples in a file or folder.
 
     Parameters
     ----------
     source : path or str
         A file that ends in .npy, .npz, .csv, .txt, .h5 or .hdf5, of n >= 2 rows of d <= 4096
-        numbers, or the name of a bundled data set (see `dmft_rf.data.bundled.names`).
-    center : bool, default True
-        Take out the sample mean (and divide by n - 1); False: ``(1/n) sum x x^T``.
+        numbers; a folder of images (.png, .jpg, ..., see `dmft_rf.data.image_folder`); the name of
+        a bundled data set (see `dmft_rf.data.bundled.names`); or a file of eigenvalues that
+        ``dmft-rf covariance`` or ``save(path, covariance)`` has written.
+    center : bool, optional
+        Take out the sample mean (and divide by n - 1), the default; False: ``(1/n) sum x x^T``. Of
+        a file of eigenvalues it can only be what it was when they were computed.
     dataset : str, optional
         Which array of an .npz or HDF5 file; needed where there are several.
     chunk_bytes : int, default 64 MiB
@@ -65,12 +75,19 @@ def read_covariance(
         Columns that are no features, such as labels or row numbers, counted from 1, or from the
         end (-1 is the last). By default there are none, and a first or last column that looks like
         one is refused; an empty list keeps it.
+    resize : int or (height, width), optional
+        Size that the images of a folder are brought to: a new pixel is the mean of what it covers.
+        One number is both.
+    grey : bool, default False
+        Whether images in colour become grey, 0.299 red + 0.587 green + 0.114 blue.
+    progress : callable, optional
+        Called with images done and images in all while a folder is read.
 
     Returns
     -------
     Covariance
         Eigenvalues in the squared units of the file, with ``dimension = d`` and
-        ``samples = n``.
+        ``samples = n``; of a folder the label has the size of the images and their colour.
 
     Raises
     ------
@@ -91,22 +108,43 @@ def read_covariance(
     (64, 1797, 13.2)
     """
     path, name = _place(source)
-    label = name if name in datasets.names() else path.name
+    label = name if name in datasets.names() else path.name or str(path)
+    if center is not None:
+        center = flag(center, "center")
+    options: dict[str, Any] = {"dataset": dataset, "header": header, "leave_out": leave_out}
+    if has_seal(path):
+        given = [key for key, value in options.items() if value is not None]
+        given += ["resize"] * (resize is not None) + ["grey"] * bool(grey)
+        return stored_covariance(path, center, given)
     accumulator, watch = CovarianceAccumulator(), ColumnWatch()
-    options = {"dataset": dataset, "chunk_bytes": chunk_bytes, "header": header}
-    center = flag(center, "center")
-    for block in iter_chunks(source, leave_out=leave_out, **options):  # type: ignore[arg-type]
+    if path.is_dir():
+        _only(path, "a folder of images", options)
+        folder = ImageFolder.of(path, resize, grey)
+        blocks = folder.blocks(whole(chunk_bytes, "chunk_bytes"), progress)
+        label = f"{path.resolve().name}, {folder.description}"
+    else:
+        _only(name, "no folder of images", {"resize": resize, "grey": grey or None})
+        blocks = iter_chunks(source, chunk_bytes=chunk_bytes, **options)
+    for block in blocks:
         accumulator.update(block)
         watch.update(block)
-    if leave_out is None and name not in datasets.names() and (found := watch.verdict()):
+    is_table = not path.is_dir() and name not in datasets.names()
+    if leave_out is None and is_table and (found := watch.verdict()):
         raise DataError(f"{name}: {found}")
     if accumulator.n_samples < 2:
         raise DataError(f"{name}: has one row, a covariance needs at least 2 samples")
     label = plain(label if dataset is None else f"{label}:{dataset}")
     try:
-        return Covariance.from_accumulator(accumulator, center=center, label=label)
+        return Covariance.from_accumulator(accumulator, center=center is not False, label=label)
     except ModelError as error:
         raise DataError(f"{name}: {error}") from None
+
+
+def _only(name: object, what: str, options: dict[str, Any]) -> None:
+    """Refuse options that another kind of source has."""
+    for option, value in options.items():
+        if value is not None:
+            raise DataError(f"{name}: is {what}, which has no {option} ({shown(value)})")
 
 
 def iter_chunks(

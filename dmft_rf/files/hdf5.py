@@ -79,6 +79,15 @@ class Image(io.BytesIO):
         return image
 
 
+def has_seal(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as one of this package; False if it is none or cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(len(_TITLE)) == _TITLE
+    except OSError:
+        return False
+
+
 def check_seal(stream: IO[bytes], name: object) -> bool:
     """Read a file through and compare it with its seal.
 

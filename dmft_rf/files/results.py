@@ -50,7 +50,14 @@ if TYPE_CHECKING:
     from dmft_rf.sweeps.sweep import Sweep
 
     Result: TypeAlias = (
-        Spectrum | LearningCurves | Timescales | Scaling | Sweep | PhaseDiagram | PencilSpectrum
+        Spectrum
+        | LearningCurves
+        | Timescales
+        | Scaling
+        | Sweep
+        | PhaseDiagram
+        | PencilSpectrum
+        | Covariance
     )
 
 __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "save"]
@@ -82,7 +89,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """Which result: spectrum, curves, timescales, scaling, sweep, phase-diagram or pencil."""
+        """Which result: spectrum, curves, timescales, scaling, sweep, phase-diagram, ..."""
         if "kind" not in self.attributes:
             raise DataError("the run does not say its kind")
         return str(self.attributes["kind"])
@@ -286,6 +293,7 @@ def kind_of(result: Any) -> str:
         "Sweep": "sweep",
         "PhaseDiagram": "phase-diagram",
         "PencilSpectrum": "pencil",
+        "Covariance": "covariance",
     }
     kind = kinds.get(type(result).__name__)
     if kind is None:
@@ -321,7 +329,7 @@ def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None
     kind = kind_of(result)
     solution = getattr(result, "solution", None) or solution
     model = getattr(result, "model", None) or getattr(solution, "model", None)
-    if model is None and kind != "pencil":
+    if model is None and kind not in ("pencil", "covariance"):
         raise ModelError(
             "a Timescales is stored with the solution it came from: save(..., solution=)"
         )
@@ -344,7 +352,10 @@ def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None
     more = {key: _checked(key, value) for key, value in (extra or {}).items()}
     if taken := sorted(stated.keys() & more.keys()):
         raise DataError(f"extra: {taken[0]} is stored already; choose another name")
-    covariance = result.system.covariance if model is None else model.covariance
+    if kind == "covariance":
+        covariance = result
+    else:
+        covariance = result.system.covariance if model is None else model.covariance
     law = {"eigenvalues": covariance.eigenvalues, "weights": covariance.weights}
     if isinstance(covariance, Mixture):
         law["shares"] = covariance.shares
@@ -480,6 +491,7 @@ _COLLECT: dict[str, Callable[[Any], Collected]] = {
     "sweep": _collect_sweep,
     "phase-diagram": _collect_phases,
     "pencil": _collect_pencil,
+    "covariance": lambda law: law.stored(),
 }
 
 

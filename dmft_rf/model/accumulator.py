@@ -7,6 +7,9 @@ the standard deviation costs no digits, as it does in E[x x^T] - E[x] E[x]^T.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -180,6 +183,25 @@ class CovarianceAccumulator:
 
     def __repr__(self) -> str:
         return f"CovarianceAccumulator(n_samples={self._n}, dimension={self.dimension})"
+
+
+def flattened(samples: ArrayLike) -> NDArray[Any]:
+    """Return samples of any shape, (n, d) or (n, ...), as rows of their own type, shape (n, d).
+
+    Raises ModelError where they have fewer dimensions, no number in a row, or too many.
+    """
+    array = regular(samples, "samples", booleans=True)
+    if array.ndim < 2:
+        raise ModelError(
+            "samples must be at least two-dimensional, (n, d) or (n, height, width), not of shape "
+            f"{array.shape}"
+        )
+    d = math.prod(array.shape[1:])
+    if d == 0:
+        raise ModelError("samples must have at least one column")
+    if d > MAX_DIMENSION:
+        raise ModelError(f"samples: {too_wide(d)}")
+    return array.reshape(array.shape[0], d)
 
 
 def real_rows(values: ArrayLike, what: str = "samples") -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, flag, floats, frozen, instance, number, string, whole
 from dmft_rf._text import plain
 from dmft_rf.errors import ModelError
-from dmft_rf.model.accumulator import CovarianceAccumulator, real_rows
+from dmft_rf.model.accumulator import CovarianceAccumulator, flattened
 from dmft_rf.model.checks import (
     MAX_ATOMS,
     distinct_atoms,
@@ -209,8 +209,9 @@ class Covariance:
 
         Parameters
         ----------
-        samples : array_like, shape (n, d)
-            Real and finite, one sample per row, n >= 2, d <= 4096.
+        samples : array_like, shape (n, d) or (n, height, width) or (n, height, width, colours)
+            Real and finite, one sample per row or image, n >= 2, d <= 4096. An image is a row of
+            d = height * width * colours numbers; which axis holds the colours does not matter.
         center : bool, default True
             Take out the sample mean (and divide by n - 1); False: ``(1/n) sum x x^T``.
 
@@ -224,7 +225,7 @@ class Covariance:
         SampleSizeWarning
             If n < 10 d.
         """
-        rows = real_rows(samples)
+        rows = flattened(samples)
         center = flag(center, "center")
         accumulator = CovarianceAccumulator()
         step = max(1, _BLOCK_BYTES // (8 * rows.shape[1]))
@@ -409,6 +410,17 @@ class Covariance:
             dimension=self.dimension,
             samples=self.samples,
         )
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What a file holds of it: attributes, and the eigenvalues and their weights."""
+        attributes = {
+            "covariance_label": self.label,
+            "dimension": self.dimension,
+            "samples": self.samples,
+            "d_eff": self.effective_dimension,
+            "expected_finite_size_error": self.expected_finite_size_error,
+        }
+        return attributes, {"eigenvalues": self.eigenvalues, "weights": self.weights}
 
     @ieee
     def summary(self) -> dict[str, str | int | float | None]:

@@ -316,6 +316,17 @@ def test_samples_against_numpy(center):
     assert (law.dimension, law.samples) == (20, 500)
 
 
+def test_images_are_rows():
+    x = np.random.default_rng(8).integers(0, 256, (300, 2, 3, 3), dtype=np.uint8)
+    law = Covariance.from_samples(x)
+    assert law == Covariance.from_samples(x.reshape(300, 18).astype(float))
+    np.testing.assert_allclose(law.eigenvalues, np.linalg.eigvalsh(np.cov(x.reshape(300, 18).T)))
+    assert (law.dimension, law.samples) == (18, 300)
+    # colours first or last are the same numbers in another order
+    first = Covariance.from_samples(np.moveaxis(x, -1, 1))
+    np.testing.assert_allclose(first.eigenvalues, law.eigenvalues, rtol=1e-10)
+
+
 def test_samples_of_many_blocks(monkeypatch):
     monkeypatch.setattr("dmft_rf.model.covariance._BLOCK_BYTES", 8 * 4 * 7)
     x = np.random.default_rng(4).standard_normal((300, 4))
@@ -356,7 +367,8 @@ def test_dependent_and_constant_columns_give_exact_zeros():
         (np.ones((0, 3)), "at least 2"),
         (np.ones((3, 0)), "one column"),
         (np.ones(3), "two-dimensional"),
-        (np.ones((3, 2, 2)), "two-dimensional"),
+        (np.ones((3, 2, 2)), "zero covariance"),
+        (np.ones((2, 65, 64)), "4160, at most 4096"),
         (np.full((5, 2), 0.1), "zero covariance"),
         (np.array([[1.0, 2.0], [3.0, math.nan], [0.0, 1.0]]), "row 2, column 2"),
         (np.array([[1.0, 2.0], [3.0, 1.0], [-math.inf, 1.0]]), "row 3, column 1"),
