@@ -199,6 +199,11 @@ def calls() -> dict[str, Call]:
         psi_p=2.0)  # fmt: skip
     add("steps_from_time", units.steps_from_time, tau=[1.0], learning_rate=0.1, dimension=8,
         psi_p=2.0)  # fmt: skip
+    for name in ("alpha_bar", "sigma", "log_snr"):
+        add(f"t_from_{name}", getattr(units, f"t_from_{name}"), **{name: [0.5]})
+        add(f"{name}_from_t", getattr(units, f"{name}_from_t"), t=[0.5])
+    add("t_from_ddpm", units.t_from_ddpm, index=[1.0], schedule="cosine", steps=10)
+    add("ddpm_index_from_t", units.ddpm_index_from_t, t=[0.1], betas=[0.1, 0.2])
     thresholds = import_module("dmft_rf.curves.thresholds")
     add("unit_gap", thresholds.unit_gap, model=MODEL)
     add("relative_gap", thresholds.relative_gap, solution=one, tau=1.0)
