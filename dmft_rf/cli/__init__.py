@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from dmft_rf._version import __version__
+from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._options import (
     MapModelOptions,
@@ -67,6 +68,20 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command(
+    help="Eigenvalues of the covariance of samples or images, and with --out a small file of them "
+    "that every other command reads with --data.",
+    epilog="Example: dmft-rf covariance digits --out digits.h5, then dmft-rf timescales --data "
+    "digits.h5. " + _EPILOG,
+)
+@grouped
+def covariance(source: SourceOptions, output: OutputOptions) -> None:
+    with reporting(source.source):
+        from dmft_rf.cli import _covariance
+
+        _covariance.covariance(source, output)
 
 
 @app.command(

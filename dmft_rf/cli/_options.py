@@ -13,6 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from dmft_rf.cli._data_options import (
+    EIGENVALUE_FILES,
+    DataOptions,
+    NoiseLevelOptions,
+    SizeOptions,
+    scale_advice,
+)
+from dmft_rf.cli._frame import say
+from dmft_rf.cli._values import FLOAT as _FLOAT
+from dmft_rf.cli._values import INT as _INT
+from dmft_rf.cli._values import number as _number
 from dmft_rf.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -23,35 +34,9 @@ if TYPE_CHECKING:
 Option = typer.Option
 
 
-def _number(text: str | float) -> float:
-    """Parse a number; the message names what was given."""
-    return _parsed(float, text, "a number")
-
-
-def _integer(text: str | int) -> int:
-    return _parsed(int, text, "an integer")
-
-
-def _parsed(kind: Callable[[Any], Any], text: Any, what: str) -> Any:
-    """``kind(text)``, but for what Python allows besides: other scripts' digits, underscores.
-
-    A default comes here too, as the number that it is.
-    """
-    try:
-        if isinstance(text, str) and (not text.isascii() or "_" in text):
-            raise ValueError
-        return kind(text)
-    except ValueError:
-        from dmft_rf._convert import shown
-
-        raise typer.BadParameter(f"{shown(text)} is not {what}") from None
-
-
-# samples per dimension where no data say how many there are
+# samples per dimension where no data say how many there are, and features
 _PSI_N = 8.0
-# what reads a number, and its name in the help
-_FLOAT: dict[str, Any] = {"parser": _number, "metavar": "NUMBER"}
-_INT: dict[str, Any] = {"parser": _integer, "metavar": "INTEGER"}
+_PSI_P = 64.0
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,12 +83,15 @@ class Stated:
         "option", "data" (the n/d of the file) or "default".
     data : str or None
         What --data named.
+    origin : str
+        What the user stated instead of t, psi_p and psi_n, "" for nothing.
     """
 
     model: ScoreModel
     divisor: float | None
     psi_n_source: str
     data: str | None = None
+    origin: str = ""
 
     @property
     def psi_n_of_data(self) -> float | None:
@@ -115,17 +103,19 @@ class Stated:
 
 
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
     """The model and the accuracy."""
 
     t: Annotated[
-        float,
-        Option("--t", help="Diffusion time, > 0.", **_FLOAT),
-    ] = 0.01
+        float | None,
+        Option("--t", help="Diffusion time, > 0; by default 0.01.", **_FLOAT),
+    ] = None
     psi_p: Annotated[
-        float,
-        Option("--psi-p", help="Features per dimension p/d, > 0.", **_FLOAT),
-    ] = 64.0
+        float | None,
+        Option(
+            "--psi-p", help=f"Features per dimension p/d, > 0; by default {_PSI_P:g}.", **_FLOAT
+        ),
+    ] = None
     psi_n: Annotated[
         float | None,
         Option(
@@ -142,8 +132,9 @@ class ModelOptions:
         str | None,
         Option(
             "--eigenvalues",
-            metavar="NUMBERS",
-            help="Eigenvalues of the covariance, as 0.5,1.5; the identity by default.",
+            metavar="NUMBERS|FILE",
+            help="Eigenvalues of the covariance, as 0.5,1.5, or a file of them (.txt, .csv, .npy, "
+            ".h5), with weights in a second column; the identity by default.",
         ),
     ] = None
     weights: Annotated[
@@ -171,29 +162,17 @@ class ModelOptions:
         Option(
             "--data",
             metavar="FILE",
-            help="Samples instead, one per row: .npy, .npz, .csv, .txt, .h5, .hdf5, or the "
-            "bundled data set 'digits'.",
+            help="Samples instead, one per row: .npy, .npz, .csv, .txt, .h5, .hdf5; a folder of "
+            "images; what 'dmft-rf covariance' wrote; or the bundled data set 'digits'.",
         ),
     ] = None
-    dataset: Annotated[
-        str | None,
-        Option("--dataset", metavar="NAME", help="Which array of an .npz or .h5 file."),
-    ] = None
-    header: Annotated[
-        bool | None,
+    scale: Annotated[
+        float | None,
         Option(
-            "--header/--no-header",
-            help="Whether the first line of a .csv or .txt file is a header; found out by default.",
-            show_default=False,
-        ),
-    ] = None
-    leave_out: Annotated[
-        str | None,
-        Option(
-            "--leave-out",
-            metavar="COLUMNS",
-            help="Columns of --data that are no features, such as labels, counted from 1, or from "
-            "the end, as 1,-1; none if all are. By default what looks like one is refused.",
+            "--scale",
+            help="Multiply the samples of --data by this number, > 0, instead of dividing their "
+            "eigenvalues by the mean: 0.00784 where a network sees pixels 0 to 255 as -1 to 1.",
+            **_FLOAT,
         ),
     ] = None
     normalize: Annotated[
@@ -202,14 +181,6 @@ class ModelOptions:
             "--normalize/--no-normalize",
             help="Divide the eigenvalues of --data by their mean, so that pixels have variance 1 "
             "on average; done by default.",
-            show_default=False,
-        ),
-    ] = None
-    center: Annotated[
-        bool | None,
-        Option(
-            "--center/--no-center",
-            help="Take the mean of the samples out of --data; done by default.",
             show_default=False,
         ),
     ] = None
@@ -232,29 +203,41 @@ class ModelOptions:
         from dmft_rf._convert import number
         from dmft_rf.model.score_model import ScoreModel
 
+        self.check_sizes(self.psi_p, self.psi_n)
         psi_n = _PSI_N if self.psi_n is None else self.psi_n
+        psi_p = _PSI_P if self.psi_p is None else self.psi_p
         number(self.rtol, "rtol", least=1e-13, most=1e-2)
-        return ScoreModel(self.t, self.psi_p, psi_n, self.activation, noise_draws=self.noise_draws)
+        t, _ = self.time(self.t)
+        return ScoreModel(t, psi_p, psi_n, self.activation, noise_draws=self.noise_draws)
 
     def build(self) -> Stated:
         """Return the model, with the covariance and, unless told otherwise, the n/d of the data."""
         model = self.check()
         law, divisor = self._covariance()
-        if law is None:
-            return Stated(model, divisor, "default" if self.psi_n is None else "option")
-        model = model.replace(covariance=law)
-        if self.data is None or self.psi_n is not None:
-            return Stated(model, divisor, "default" if self.psi_n is None else "option", self.data)
-        assert law.samples is not None
-        assert law.dimension is not None
-        model = model.replace(psi_n=law.samples / law.dimension)
-        return Stated(model, divisor, "data", self.data)
+        if law is not None:
+            model = model.replace(covariance=law)
+        sizes, words = self.sizes(model.covariance.dimension)
+        level = self.time(self.t)[1]
+        source = "default" if self.psi_n is None and self.samples is None else "option"
+        if law is not None and self.data is not None:
+            if source == "default" and law.samples is not None and law.dimension is not None:
+                sizes["psi_n"], source = law.samples / law.dimension, "data"
+            mean = law.mean if divisor is None else law.mean * divisor
+            advice = scale_advice(mean, divisor is None, level) if self.scale is None else None
+            if advice is not None:
+                say("warning", advice)
+        if sizes:
+            model = model.replace(**sizes)
+        origin = ", ".join([*([] if level is None else [level]), *words])
+        return Stated(model, divisor, source, self.data, origin)
 
     def _covariance(self) -> tuple[Covariance | None, float | None]:
         from dmft_rf.model.covariance import Covariance
 
         if self.data is None:
-            for name in ("dataset", "header", "leave_out", "normalize", "center"):
+            for name in (
+                "dataset", "header", "leave_out", "normalize", "center", "resize", "grey", "scale",
+            ):  # fmt: skip
                 if getattr(self, name) is not None:
                     flag = f"--{name.replace('_', '-')}"
                     raise ModelError(f"{flag} is an option of --data, which is not given")
@@ -271,6 +254,8 @@ class ModelOptions:
                         f"--weights is {self.weights!r}, but --eigenvalues is not given"
                     )
                 return None, None
+            if self.eigenvalues.lower().endswith(EIGENVALUE_FILES):
+                return self._stored_eigenvalues(self.eigenvalues), None
             weights = None if self.weights is None else numbers("--weights", self.weights)
             return Covariance(numbers("--eigenvalues", self.eigenvalues), weights), None
         for name in ("eigenvalues", "weights", "power_law", "atoms"):
@@ -278,18 +263,27 @@ class ModelOptions:
                 raise ModelError(
                     f"--{name.replace('_', '-')} is {value!r}, but --data gives the eigenvalues"
                 )
-        from dmft_rf.data.read import read_covariance
+        if self.scale is not None:
+            from dmft_rf._convert import number
 
-        law = read_covariance(
-            self.data,
-            center=self.center is not False,
-            dataset=self.dataset,
-            header=self.header,
-            leave_out=None if self.leave_out is None else _columns(self.leave_out),
-        )
+            if self.normalize is not None:
+                raise ModelError("--scale and --normalize or --no-normalize exclude one another")
+            factor = number(self.scale, "--scale", above=0.0, least=1e-50, most=1e50) ** 2
+            return self.read(self.data).scaled(factor), 1.0 / factor
+        law = self.read(self.data)
         if self.normalize is False:
             return law, None
         return law.normalized(), law.mean
+
+    def _stored_eigenvalues(self, path: str) -> Covariance:
+        from dmft_rf.data.eigenvalues import read_eigenvalues
+
+        if self.weights is not None:
+            raise ModelError(
+                f"--weights is {self.weights!r}, but --eigenvalues is a file: weights are its "
+                "second column"
+            )
+        return read_eigenvalues(path)
 
 
 @dataclass(frozen=True)
@@ -574,16 +568,6 @@ class SweepOptions:
             **_INT,
         ),
     ] = 11
-
-
-def _columns(text: str) -> list[int]:
-    """Return the column numbers of --leave-out."""
-    try:
-        return [] if text.strip() == "none" else [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ModelError(
-            f"--leave-out is {text!r}; it must be column numbers separated by commas, or none"
-        ) from None
 
 
 def numbers(name: str, text: str) -> list[float]:

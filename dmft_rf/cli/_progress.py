@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmft_rf._convert import whole
-from dmft_rf.cli._options import RunOptions
 from dmft_rf.errors import ModelError
+
+if TYPE_CHECKING:
+    from dmft_rf.cli._options import RunOptions
 
 _MOST_WORKERS = 1024
 

@@ -159,6 +159,7 @@ def begin(command: str, stated: Stated, *, swept: Sequence[str] = ()) -> Report:
             "model": {k: v for k, v in describe_model(model).items() if k not in swept},
             "psi_n_source": "swept" if "psi_n" in swept else stated.psi_n_source,
             "psi_n_of_data": stated.psi_n_of_data,
+            "stated_as": stated.origin,
             "covariance": {
                 **c.summary(),
                 "divided_by": stated.divisor,
@@ -169,6 +170,8 @@ def begin(command: str, stated: Stated, *, swept: Sequence[str] = ()) -> Report:
         }
     )
     report.header.append(("model", text))
+    if stated.origin:
+        report.header.append(("stated as", stated.origin))
     report.header.append(("covariance", _covariance_text(model, stated.divisor)))
     if stated.psi_n_of_data is not None and ("psi_n" in swept or stated.psi_n_source != "data"):
         report.header.append(("samples", _samples_text(stated, "psi_n" in swept)))
@@ -221,7 +224,9 @@ def _covariance_text(model: ScoreModel, divisor: float | None) -> str:
     upto = f"up to {c.eigenvalues[-1]:.4g}{zero}"
     if c.samples is None:  # a law with a formula, whose label has the dimension
         return f"{c.label}; eigenvalues {upto}"
-    scale = "as in the file," if divisor is None else f"divided by their mean {divisor:.6g}, now"
+    is_mean = abs(c.mean - 1.0) < 1e-9  # else by a scale that was asked for
+    by = "" if divisor is None else f"{'their mean ' * is_mean}{divisor:.6g}"
+    scale = "as in the file," if divisor is None else f"divided by {by}, now"
     return f"{c.label}: {c.samples} samples, d = {c.dimension}; eigenvalues {scale} {upto}"
 
 

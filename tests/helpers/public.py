@@ -257,6 +257,8 @@ def calls() -> dict[str, Call]:
     add("plot_pencil", plotting.plot_pencil, spectrum=pencil_law, title="x")
     add("plot_timescales", plotting.plot_timescales, solution=one, timescales=r["Timescales"])
     add("plot_scaling", plotting.plot_scaling, scaling=r["Scaling"])
+    covariances = import_module("dmft_rf.plotting.covariance")
+    add("plot_covariance", covariances.plot_covariance, covariance=COVARIANCE)
     phaseplot = import_module("dmft_rf.plotting.phases")
     add("plot_phase_diagram", phaseplot.plot_phase_diagram, diagram=r["PhaseDiagram"], tau=1.0)
     return found
@@ -265,6 +267,7 @@ def calls() -> dict[str, Call]:
 # modules whose functions and classes are public, and the classes that other calls return
 _MODULES = (
     "units", "curves.thresholds", "data.bundled", "plotting.curves", "plotting.phases",
+    "plotting.covariance",
     "model.coefficients", "pencil.zoo", "pencil.readings",
 )  # fmt: skip
 
