@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dmft_rf import _above
 from dmft_rf._version import __version__
 from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError, missing
 
@@ -108,6 +109,15 @@ __all__ = [
     "sweep",
     "timescales",
 ]
+
+
+def _read_covariance(source: Any) -> Covariance:
+    from dmft_rf.data.read import read_covariance
+
+    return read_covariance(source)
+
+
+_above.read_covariance = _read_covariance
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,10 @@ class DataError(_Refusal):
     """A file of samples or results cannot be used; the message names it and says why."""
 
 
+class DataScaleWarning(UserWarning):
+    """Data look like pixels whose variance is far from 1, that of a model's noise."""
+
+
 class ConvergenceError(RuntimeError):
     """A solver could not reach its tolerance.
 

@@ -117,7 +117,8 @@ def read_covariance(
         given += ["resize"] * (resize is not None) + ["grey"] * bool(grey)
         return stored_covariance(path, center, given)
     accumulator, watch = CovarianceAccumulator(), ColumnWatch()
-    if path.is_dir():
+    is_folder = os.path.isdir(path)
+    if is_folder:
         _only(path, "a folder of images", options)
         folder = ImageFolder.of(path, resize, grey)
         blocks = folder.blocks(whole(chunk_bytes, "chunk_bytes"), progress)
@@ -128,7 +129,7 @@ def read_covariance(
     for block in blocks:
         accumulator.update(block)
         watch.update(block)
-    is_table = not path.is_dir() and name not in datasets.names()
+    is_table = not is_folder and name not in datasets.names()
     if leave_out is None and is_table and (found := watch.verdict()):
         raise DataError(f"{name}: {found}")
     if accumulator.n_samples < 2:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 from dmft_rf._convert import number, whole
-from dmft_rf.errors import ModelError
-from dmft_rf.model.covariance import Covariance
+from dmft_rf.errors import DataScaleWarning, ModelError
 
-__all__ = ["FAR", "DataScaleWarning", "check_scale", "psi_n_of", "psi_p_of", "scale_of"]
+if TYPE_CHECKING:
+    from dmft_rf.model.covariance import Covariance
+    from dmft_rf.model.mixture import Mixture
 
-FAR = 3.0
-"""Factor from 1 beyond which a mean eigenvalue counts as of another scale than the noise."""
+__all__ = ["check_scale", "psi_n_of", "psi_p_of", "scale_of"]
 
-_BYTES = 100.0  # pixels from -1 to 1 have at most 1, those from 0 to 255 mostly thousands
-
-
-class DataScaleWarning(UserWarning):
-    """The eigenvalues of data are far from those of the noise, which are 1."""
+# mean eigenvalues of pixels: thousands from 0 to 255, mostly .05 to .3 from -1 to 1
+_BYTES, _UNIT = 100.0, 1.0 / 3.0
 
 
 def psi_n_of(n: int, dimension: int | None, name: str = "n") -> float:
@@ -38,19 +36,15 @@ def _known(dimension: int | None, what: str) -> int:
 
 
 def scale_of(mean: float) -> str | None:
-    """A mean eigenvalue in words, where it is far from 1; None where it is not."""
-    if 1.0 / FAR <= mean <= FAR:
+    """A mean eigenvalue in words, where it is that of pixels and far from 1; None where not."""
+    if _UNIT <= mean <= _BYTES:
         return None
-    pixels = ""
-    if mean > _BYTES:
-        pixels = ", as that of pixels from 0 to 255"
-    elif mean < 1.0:
-        pixels = ", as that of pixels from -1 to 1 or 0 to 1"
-    return f"the mean eigenvalue of the data is {mean:.4g}{pixels}"
+    pixels = "from 0 to 255" if mean > _BYTES else "from -1 to 1 or 0 to 1"
+    return f"the mean eigenvalue of the data is {mean:.4g}, as that of pixels {pixels}"
 
 
-def check_scale(law: Covariance, *, stacklevel: int) -> None:
-    """Warn where samples are at another scale than the noise."""
+def check_scale(law: Covariance | Mixture, *, stacklevel: int) -> None:
+    """Warn where samples look like pixels at another scale than the noise."""
     if law.samples is None or (words := scale_of(law.mean)) is None:
         return
     warnings.warn(

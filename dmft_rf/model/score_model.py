@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from dmft_rf import _above
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._frozen import Frozen
@@ -19,6 +21,7 @@ from dmft_rf.model.coefficients import Coefficients, of_stated
 from dmft_rf.model.columns import SampleClass, SampleGroups, sample_groups
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.mixture import Mixture
+from dmft_rf.model.practice import check_scale, psi_n_of, psi_p_of
 
 Array = NDArray[np.float64]
 
@@ -164,6 +167,83 @@ class ScoreModel(Frozen):
             for one in self.classes
         )
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        t: float,
+        data: Covariance | Mixture | ArrayLike | str | os.PathLike[str],
+        n: int | None = None,
+        parameters: float | None = None,
+        psi_n: float | None = None,
+        psi_p: float | None = None,
+        activation: Activation | str | Callable[..., Any] = "tanh",
+        noise_draws: float = math.inf,
+    ) -> Self:
+        """The model in the numbers that a real run has.
+
+        Parameters
+        ----------
+        t : float
+            Diffusion time, > 0; `dmft_rf.units` has it from noise levels of schedules.
+        data : Covariance, Mixture, array_like of shape (n, d) or (n, height, width, ...), or path
+            The samples, at the scale at which the network sees them; what `Covariance.from_samples`
+            or `read_covariance` takes, or what they return.
+        n : int, optional
+            Number of samples, by default that of the data. psi_n = n/d.
+        parameters : float, optional
+            Number P of trained parameters. The trained layer A of the theory has d x p of them, so
+            that psi_p = p/d = P/d^2.
+        psi_n, psi_p : float, optional
+            Instead of n and of parameters.
+        activation, noise_draws
+            As of the class.
+
+        Raises
+        ------
+        ModelError
+            If a parameter is outside its domain, is given twice or is missing.
+        DataError
+            If the file of the data cannot be used.
+
+        Warns
+        -----
+        DataScaleWarning
+            If the mean eigenvalue of samples is above 100 or below 1/3, as that of pixels from 0 to
+            255 or from -1 to 1: that of the noise is 1.
+        SampleSizeWarning
+            If there are fewer than 10 d samples.
+
+        Examples
+        --------
+        >>> images = Covariance([0.5, 1.5], dimension=64, samples=512)
+        >>> model = ScoreModel.of(t=0.1, data=images, parameters=64**2 * 8)
+        >>> model.psi_n, model.psi_p
+        (8.0, 8.0)
+        """
+        for name, value, other, same in (
+            ("n", n, "psi_n", psi_n),
+            ("parameters", parameters, "psi_p", psi_p),
+        ):
+            if value is not None and same is not None:
+                raise ModelError(f"{name} is {shown(value)} and {other} {shown(same)}; give one")
+        if parameters is None and psi_p is None:
+            raise ModelError("parameters or psi_p must be given, the size of the network")
+        law = _law_of(data)
+        if n is None and psi_n is None:
+            if law.samples is None:
+                raise ModelError("n or psi_n must be given: the data do not say how many they are")
+            n = law.samples
+        if n is not None:
+            psi_n = psi_n_of(n, law.dimension)
+        if parameters is not None:
+            psi_p = psi_p_of(parameters, law.dimension)
+        assert psi_n is not None
+        assert psi_p is not None
+        model = cls(t, psi_p, psi_n, activation, law, noise_draws)
+        check_scale(law, stacklevel=3)  # one of them is that of `ieee`
+        return model
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some parameters changed, validated again."""
         from dataclasses import replace
@@ -171,6 +251,16 @@ class ScoreModel(Frozen):
         for name in changes:
             one_of(name, [f.name for f in fields(self)], "a parameter")
         return replace(self, **changes)
+
+
+def _law_of(data: Any) -> Covariance | Mixture:
+    """The covariance of what a caller has: it, an array of samples or a path."""
+    if isinstance(data, Covariance | Mixture):
+        return data
+    if isinstance(data, str | os.PathLike):
+        found: Covariance = _above.read_covariance(data)
+        return found
+    return Covariance.from_samples(data)
 
 
 def checked_draws(value: Any) -> float:

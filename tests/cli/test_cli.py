@@ -628,7 +628,7 @@ def test_an_error_of_the_program_is_one_line_and_shown_when_asked_for(tmp_path, 
 
 
 def test_an_error_while_options_are_read_is_one_line(tmp_path, monkeypatch):
-    import dmft_rf.cli._options as options
+    import dmft_rf.cli._values as options
 
     def broken(*_: Any) -> None:
         raise TypeError("no parser")

@@ -133,6 +133,7 @@ def calls() -> dict[str, Call]:
 
     add("ScoreModel", ScoreModel, t=0.1, psi_p=4.0, psi_n=2.0, activation="tanh",
         covariance=COVARIANCE, noise_draws=2.0)  # fmt: skip
+    add("ScoreModel.of", ScoreModel.of, t=0.1, data=COVARIANCE, n=10, parameters=1e4)
     add("ScoreModel.replace", MODEL.replace, t=0.1, psi_p=4.0, covariance=MIXTURE)
     add("Covariance", Covariance, eigenvalues=[1.0, 2.0], weights=[0.5, 0.5], label="x",
         dimension=3, samples=4)  # fmt: skip
