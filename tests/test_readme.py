@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from dmft_rf import Covariance, ScoreModel, scaling, solve, timescales
 from dmft_rf.cli import app
+from dmft_rf.data import bundled
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -44,8 +46,12 @@ def commands(page: Path) -> list[list[str]]:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, but for the examples, as the working directory."""
+    """An empty folder, but for the examples and images in `faces`, as the working directory."""
     shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
+    (tmp_path / "faces").mkdir()
+    with np.load(bundled.path("digits")) as digits:
+        for number, image in enumerate(15 * digits["images"][:200].reshape(-1, 8, 8)):
+            Image.fromarray(image).save(tmp_path / "faces" / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -79,6 +85,9 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
         assert names["solution"].error_estimate < 1e-10
         assert names["curves"].train.shape == names["tau"].shape
         assert names["laws"].quantities["tau_mem"].shape == (20,)
+    elif page.name == "data.md":
+        assert (names["images"].dimension, names["images"].samples) == (16, 200)
+        assert (names["model"].psi_n, names["model"].psi_p) == (25.0, 8.0)
     elif page.name == "sweeps.md":
         assert not names["found"].failures
         assert names["diagram"].ratio.shape == (4, 4, 201)
@@ -86,10 +95,10 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 
 def test_there_are_pages_with_python_and_commands() -> None:
     assert {page.name for page in PAGES if blocks(page)} >= {
-        "README.md", "groups.md", "pencils.md", "sweeps.md",
+        "README.md", "data.md", "groups.md", "pencils.md", "sweeps.md",
     }  # fmt: skip
     assert {page.name for page in PAGES if commands(page)} >= {
-        "README.md", "pencils.md", "sweeps.md",
+        "README.md", "data.md", "pencils.md", "sweeps.md",
     }  # fmt: skip
 
 

@@ -81,6 +81,8 @@ class Image(io.BytesIO):
 
 def has_seal(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins as one of this package; False if it is none or cannot be read."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
         with open(path, "rb") as stream:
             return stream.read(len(_TITLE)) == _TITLE

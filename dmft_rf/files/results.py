@@ -293,9 +293,8 @@ def kind_of(result: Any) -> str:
         "Sweep": "sweep",
         "PhaseDiagram": "phase-diagram",
         "PencilSpectrum": "pencil",
-        "Covariance": "covariance",
     }
-    kind = kinds.get(type(result).__name__)
+    kind = kinds.get(type(result).__name__) or getattr(type(result), "kind", None)
     if kind is None:
         raise ModelError(f"only {', '.join(kinds)} can be stored, not {shown(result)}")
     return kind

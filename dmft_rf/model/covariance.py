@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,6 +85,7 @@ class Covariance:
 
     __slots__ = ("_hash", "dimension", "eigenvalues", "label", "samples", "weights")
 
+    kind: ClassVar[str] = "covariance"  # in files
     eigenvalues: NDArray[np.float64]
     weights: NDArray[np.float64]
     label: str

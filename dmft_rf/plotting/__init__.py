@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dmft_rf.errors import missing
 
 if TYPE_CHECKING:
+    from dmft_rf.plotting.covariance import plot_covariance
     from dmft_rf.plotting.curves import (
         ENDINGS,
         plot_curves,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENDINGS",
+    "plot_covariance",
     "plot_curves",
     "plot_pencil",
     "plot_phase_diagram",
@@ -37,8 +39,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(missing("dmft_rf.plotting", name, __dir__()), name=name)
-    module = "phases" if name == "plot_phase_diagram" else "curves"
-    return getattr(import_module(f"dmft_rf.plotting.{module}"), name)
+    elsewhere = {"plot_covariance": "covariance", "plot_phase_diagram": "phases"}
+    return getattr(import_module(f"dmft_rf.plotting.{elsewhere.get(name, 'curves')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -48,5 +48,6 @@ def plot_covariance(covariance: Covariance) -> Figure:
     ax.legend(loc="upper right")
     known = "" if d is None else rf", $d = {d}$, $d_{{\rm eff}} = "
     known += "" if d is None else f"{covariance.effective_dimension:.1f}$"
-    ax.set_title(f"Eigenvalues of the covariance: {unformatted(covariance.label)}{known}")
+    title = f"Eigenvalues of the covariance\n{unformatted(covariance.label)}{known}"
+    ax.set_title(title, fontsize=9.5, loc="left")
     return figure

@@ -302,7 +302,6 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         {"leave_out": [0]},
         {"leave_out": [1.0]},
         {"leave_out": [None]},
-        {"center": None},
         {"center": 1},
         {"dataset": 3},
         {"chunk_bytes": 1e6},
