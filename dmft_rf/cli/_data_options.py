@@ -143,18 +143,18 @@ class SizeOptions:
                 raise ModelError("--parameters and --psi-p exclude one another")
             psi_p_of(self.parameters, 1, "--parameters")
 
-    def sizes(self, dimension: int | None) -> tuple[dict[str, float], list[str]]:
+    def sizes(self, dimension: int | None) -> tuple[dict[str, float], dict[str, str]]:
         """psi_n and psi_p, as far as they are stated in numbers, and how."""
         from dmft_rf.model.practice import psi_n_of, psi_p_of
 
         found: dict[str, float] = {}
-        words = []
+        words: dict[str, str] = {}
         if self.samples is not None:
             found["psi_n"] = psi_n_of(self.samples, dimension, "--samples")
-            words.append(f"n = {self.samples} samples")
+            words["psi_n"] = f"n = {self.samples} samples"
         if self.parameters is not None:
             found["psi_p"] = psi_p_of(self.parameters, dimension, "--parameters")
-            words.append(f"P = {self.parameters:g} trained parameters, psi_p = P/d^2")
+            words["psi_p"] = f"P = {self.parameters:g} trained parameters, psi_p = P/d^2"
         return found, words
 
 

@@ -93,10 +93,12 @@ def one_blas_thread(data: str | None) -> None:
     does nothing.
     """
     from dmft_rf.data import bundled as datasets
+    from dmft_rf.files.hdf5 import has_seal
 
     names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     chosen = any(name in os.environ for name in (*names, "OMP_NUM_THREADS"))
-    if "numpy" not in sys.modules and not chosen and data in (None, *datasets.names()):
+    small = data is None or data in datasets.names() or has_seal(data)
+    if "numpy" not in sys.modules and not chosen and small:
         os.environ.update(dict.fromkeys(names, "1"))
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -83,15 +83,15 @@ class Stated:
         "option", "data" (the n/d of the file) or "default".
     data : str or None
         What --data named.
-    origin : str
-        What the user stated instead of t, psi_p and psi_n, "" for nothing.
+    origin : dict
+        What the user stated instead of t, psi_p or psi_n, by their names.
     """
 
     model: ScoreModel
     divisor: float | None
     psi_n_source: str
     data: str | None = None
-    origin: str = ""
+    origin: dict[str, str] = field(default_factory=dict)
 
     @property
     def psi_n_of_data(self) -> float | None:
@@ -228,8 +228,9 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
                 say("warning", advice)
         if sizes:
             model = model.replace(**sizes)
-        origin = ", ".join([*([] if level is None else [level]), *words])
-        return Stated(model, divisor, source, self.data, origin)
+        if level is not None:
+            words["t"] = level
+        return Stated(model, divisor, source, self.data, words)
 
     def _covariance(self) -> tuple[Covariance | None, float | None]:
         from dmft_rf.model.covariance import Covariance

@@ -152,6 +152,7 @@ def begin(command: str, stated: Stated, *, swept: Sequence[str] = ()) -> Report:
     if stated.psi_n_source == "data" and "psi_n" not in swept:
         parameters[-1] += " (n/d of the data)"
     text = ", ".join([*parameters, model.activation.name, _noise(model)])  # type: ignore[union-attr]
+    origin = {name: words for name, words in stated.origin.items() if name not in swept}
     report = Report(
         {
             "command": command,
@@ -159,7 +160,7 @@ def begin(command: str, stated: Stated, *, swept: Sequence[str] = ()) -> Report:
             "model": {k: v for k, v in describe_model(model).items() if k not in swept},
             "psi_n_source": "swept" if "psi_n" in swept else stated.psi_n_source,
             "psi_n_of_data": stated.psi_n_of_data,
-            "stated_as": stated.origin,
+            "stated_as": origin,
             "covariance": {
                 **c.summary(),
                 "divided_by": stated.divisor,
@@ -170,8 +171,8 @@ def begin(command: str, stated: Stated, *, swept: Sequence[str] = ()) -> Report:
         }
     )
     report.header.append(("model", text))
-    if stated.origin:
-        report.header.append(("stated as", stated.origin))
+    if origin:
+        report.header.append(("stated as", ", ".join(origin.values())))
     report.header.append(("covariance", _covariance_text(model, stated.divisor)))
     if stated.psi_n_of_data is not None and ("psi_n" in swept or stated.psi_n_source != "data"):
         report.header.append(("samples", _samples_text(stated, "psi_n" in swept)))

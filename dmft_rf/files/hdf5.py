@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from dmft_rf._paths import input_file
 from dmft_rf.errors import DataError
 
 BLOCK = 512
@@ -68,6 +67,8 @@ class Image(io.BytesIO):
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> Image:
         """Return the image of a file, which is checked."""
+        from dmft_rf._paths import input_file
+
         place, _ = input_file(path)
         with place.open("rb") as stream:
             free = b"" if check_seal(stream, place) else bytes(BLOCK)
@@ -80,7 +81,10 @@ class Image(io.BytesIO):
 
 
 def has_seal(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as one of this package; False if it is none or cannot be read."""
+    """Whether a file begins as one of this package; False if it is none or cannot be read.
+
+    Nothing heavy is imported for it, not even numpy.
+    """
     if not os.path.isfile(path):  # a pipe would be waited for
         return False
     try:
@@ -137,6 +141,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, bool]]:
         If it cannot be read or does not fit its seal.
     """
     import h5py
+
+    from dmft_rf._paths import input_file
 
     while True:
         place, _ = input_file(path)

@@ -29,7 +29,7 @@ from dmft_rf.cli import app
 from dmft_rf.cli._commands import automatic_times
 from dmft_rf.cli._frame import one_blas_thread
 from dmft_rf.cli._report import plain
-from dmft_rf.files.results import load
+from dmft_rf.files.results import load, save
 
 COMMANDS = ("spectrum", "curves", "timescales", "scaling")
 SMALL = ("--t", "0.1", "--psi-p", "8", "--psi-n", "2")
@@ -672,7 +672,9 @@ def test_help_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_small_matrices_get_one_thread(monkeypatch):
+def test_small_matrices_get_one_thread(monkeypatch, tmp_path):
+    kept = tmp_path / "law.h5"
+    save(kept, Covariance([0.5, 1.5]))
     names = {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
     for name in (*names, "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
@@ -691,6 +693,7 @@ def test_small_matrices_get_one_thread(monkeypatch):
     monkeypatch.delitem(sys.modules, "numpy")
     assert chosen(None) == chosen("digits") == dict.fromkeys(names, "1")
     assert chosen("samples.npy") == {}
+    assert chosen(str(kept)) == chosen(None)
     assert chosen(None, OMP_NUM_THREADS="4") == {}
 
 

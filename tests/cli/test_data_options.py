@@ -100,7 +100,10 @@ def test_sizes_in_numbers(faces: Path) -> None:
     found = result("timescales", *data, "--samples", "120", "--parameters", "288")
     assert (found["model"]["psi_n"], found["model"]["psi_p"]) == (20.0, 8.0)
     assert (found["psi_n_source"], found["psi_n_of_data"]) == ("option", 10.0)
-    assert found["stated_as"] == "n = 120 samples, P = 288 trained parameters, psi_p = P/d^2"
+    assert found["stated_as"] == {
+        "psi_n": "n = 120 samples",
+        "psi_p": "P = 288 trained parameters, psi_p = P/d^2",
+    }
     law = result("spectrum", "--power-law", "1", "--atoms", "10", "--samples", "30")
     assert law["model"]["psi_n"] == 3.0
     for options, words in (
@@ -131,8 +134,14 @@ def test_the_time_of_a_noise_level(options: tuple[str, ...], t: float) -> None:
     assert found["model"]["t"] == pytest.approx(t, rel=1e-14)
     text = " ".join(run("spectrum", *QUICK, *options).stdout.split())
     assert f"model t = {t:.6g}, " in text
-    assert f"stated as {found['stated_as']}" in text
-    assert options[1] in found["stated_as"]
+    assert f"stated as {found['stated_as']['t']}" in text
+    assert options[1] in found["stated_as"]["t"]
+
+
+def test_what_is_swept_is_stated_by_nothing_else() -> None:
+    ends = ("--over", "t", "--from", "0.1", "--to", "0.3", "--points", "3")
+    found = result("scaling", *QUICK, *ends, "--sigma", "0.5")
+    assert found["stated_as"] == {}
 
 
 @pytest.mark.parametrize(

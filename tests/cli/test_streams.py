@@ -29,7 +29,9 @@ from dmft_rf.files.results import load
 
 COMMAND = typer.main.get_command(app)
 SMALL = ("--t", "0.1", "--psi-p", "8", "--rtol", "1e-3")
-COMMANDS = ("spectrum", "curves", "timescales", "scaling", "phase-diagram", "pencil")
+COMMANDS = (
+    "spectrum", "curves", "timescales", "scaling", "phase-diagram", "pencil", "covariance",
+)  # fmt: skip
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "anticommutator.toml"
 
 
@@ -38,6 +40,8 @@ def quick(command: str) -> tuple[str, ...]:
     few = {"scaling": ("--points", "3"), "phase-diagram": ("--points", "2", "--n-points", "2")}
     if command == "pencil":
         return (command, str(EXAMPLE))
+    if command == "covariance":
+        return (command, "digits")
     return (command, *SMALL, *few.get(command, ()))
 
 
