@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +76,8 @@ class DataOptions:
         from dmft_rf.cli._progress import progress
         from dmft_rf.data.read import read_covariance
 
-        with progress("images") as advance:
+        # a file of samples does not say how much of it has been read
+        with progress("images") if os.path.isdir(source) else nullcontext() as advance:
             return read_covariance(
                 source,
                 center=self.center,
