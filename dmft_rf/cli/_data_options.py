@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 Option = typer.Option
 
-EIGENVALUE_FILES = (".txt", ".csv", ".npy", ".h5", ".hdf5")
-"""By these endings --eigenvalues is told to be a file."""
-
 # diffusion time where none is stated
 _T = 0.01
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from dmft_rf.cli._data_options import (
-    EIGENVALUE_FILES,
     DataOptions,
     NoiseLevelOptions,
     SizeOptions,
@@ -255,8 +254,15 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
                         f"--weights is {self.weights!r}, but --eigenvalues is not given"
                     )
                 return None, None
-            if self.eigenvalues.lower().endswith(EIGENVALUE_FILES):
-                return self._stored_eigenvalues(self.eigenvalues), None
+            from dmft_rf.data.eigenvalues import ENDINGS, read_eigenvalues
+
+            if self.eigenvalues.lower().endswith(ENDINGS):
+                if self.weights is not None:
+                    raise ModelError(
+                        f"--weights is {self.weights!r}, but --eigenvalues is a file: weights are "
+                        "its second column"
+                    )
+                return read_eigenvalues(self.eigenvalues), None
             weights = None if self.weights is None else numbers("--weights", self.weights)
             return Covariance(numbers("--eigenvalues", self.eigenvalues), weights), None
         for name in ("eigenvalues", "weights", "power_law", "atoms"):
@@ -275,16 +281,6 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
         if self.normalize is False:
             return law, None
         return law.normalized(), law.mean
-
-    def _stored_eigenvalues(self, path: str) -> Covariance:
-        from dmft_rf.data.eigenvalues import read_eigenvalues
-
-        if self.weights is not None:
-            raise ModelError(
-                f"--weights is {self.weights!r}, but --eigenvalues is a file: weights are its "
-                "second column"
-            )
-        return read_eigenvalues(path)
 
 
 @dataclass(frozen=True)
