@@ -17,10 +17,10 @@ if TYPE_CHECKING:
         plot_pencil,
         plot_scaling,
         plot_spectrum,
-        plot_timescales,
         save_figure,
     )
     from dmft_rf.plotting.phases import plot_phase_diagram
+    from dmft_rf.plotting.timescales import plot_timescales
 
 __all__ = [
     "ENDINGS",
@@ -33,12 +33,13 @@ __all__ = [
     "save_figure",
 ]
 
+_HOME = {"plot_phase_diagram": "phases", "plot_timescales": "timescales"}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(missing("dmft_rf.plotting", name, __dir__()), name=name)
-    module = "phases" if name == "plot_phase_diagram" else "curves"
-    return getattr(import_module(f"dmft_rf.plotting.{module}"), name)
+    return getattr(import_module(f"dmft_rf.plotting.{_HOME.get(name, 'curves')}"), name)
 
 
 def __dir__() -> list[str]:

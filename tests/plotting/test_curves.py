@@ -19,7 +19,6 @@ from dmft_rf.plotting.curves import (
     plot_pencil,
     plot_scaling,
     plot_spectrum,
-    plot_timescales,
     save_figure,
 )
 from dmft_rf.plotting.style import bulk_groups, positive, tex, unformatted
@@ -90,29 +89,6 @@ def test_one_time_and_the_limit_alone_are_drawn(tmp_path):
     rule = GradientDescent(0.5)
     figure = plot_curves(solution.learning_curves(rule.times([0, 1, 10, 100]), rule))
     assert "gradient descent (step 0.5)" in _texts(figure)
-
-
-def test_timescales_are_marked_on_the_curves(solution):
-    times = dmft_rf.timescales(solution)
-    figure = plot_timescales(solution, times)
-    ax, below = figure.axes
-    for name in ("gen", "opt", "mem"):
-        line = _line(below, rf"\tau_{{\rm {name}}}")
-        assert set(line.get_xdata()) == {getattr(times, f"tau_{name}")}
-    assert ax.get_xscale() == below.get_xscale() == "log"
-    tau, score = below.lines[0].get_data()
-    assert np.array_equal(score, solution.learning_curves(tau).score_error)
-    assert tau[0] < times.tau_gen < times.tau_mem < tau[-1]
-
-
-def test_times_that_do_not_exist_are_left_out():
-    solution = dmft_rf.solve(ISOTROPIC)
-    times = dmft_rf.timescales(solution)
-    from dataclasses import replace
-
-    figure = plot_timescales(solution, replace(times, tau_opt=np.inf, tau_gen=np.nan))
-    labels = [str(line.get_label()) for line in figure.axes[1].lines]
-    assert not any("opt" in label or "gen" in label for label in labels)
 
 
 @pytest.mark.parametrize(
