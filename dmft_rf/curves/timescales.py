@@ -362,7 +362,7 @@ class Timescales(Frozen):
             start = self._events.root(
                 excess, float(tau[i]), high, "the start of the usable interval"
             )
-        elif self.model.initial_score_error > most:
+        elif self.model.initial_score_error > most + off:
             raise self._events.not_bracketed("the start of the usable interval")
         if after.size > 0:
             i = int(after[0])
