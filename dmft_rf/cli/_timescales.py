@@ -38,7 +38,7 @@ def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions
     report = begin("timescales", stated)
     accuracy(report, solution.error_estimate, options.rtol)
     report.header.append(("when to stop", when_to_stop(times)))
-    values, reasons = times.values, times.reasons
+    values, reasons = dict(times.values), dict(times.reasons)
     if not times.memorizes:
         nothing = nothing_to_memorize(times)
         report.notes.append(nothing)

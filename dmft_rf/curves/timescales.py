@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number, one_of
-from dmft_rf._frozen import Frozen
+from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf.curves.events import Event, Events, gap_above, unit_gap
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solved
@@ -164,12 +164,12 @@ class Timescales(Frozen):
         return self.solution.model
 
     @property
-    def definitions(self) -> dict[str, str]:
+    def definitions(self) -> FrozenDict[str, str]:
         """What each number is, in one sentence, by name."""
-        return definitions(self.level, self.gap_level)
+        return FrozenDict(definitions(self.level, self.gap_level))
 
     @lazy
-    def _found(self) -> dict[str, tuple[float, float, str]]:
+    def _found(self) -> FrozenDict[str, tuple[float, float, str]]:
         """Value, error, and why there is no value ("" if there is one) by name."""
         found = {}
         for name in DEFINITIONS:
@@ -177,25 +177,25 @@ class Timescales(Frozen):
                 found[name] = (self.value(name), self._error_of(name), "")
             except ConvergenceError as error:
                 found[name] = (math.nan, math.nan, str(error))
-        return found
+        return FrozenDict(found)
 
     @property
     @ieee
-    def values(self) -> dict[str, float]:
+    def values(self) -> FrozenDict[str, float]:
         """Every number by name; nan where it could not be told (see `reasons`)."""
-        return {name: value for name, (value, _, _) in self._found.items()}
+        return FrozenDict({name: value for name, (value, _, _) in self._found.items()})
 
     @property
     @ieee
-    def error(self) -> dict[str, float]:
+    def error(self) -> FrozenDict[str, float]:
         """Estimated absolute error of every number by name; nan where there is none."""
-        return {name: error for name, (_, error, _) in self._found.items()}
+        return FrozenDict({name: error for name, (_, error, _) in self._found.items()})
 
     @property
     @ieee
-    def reasons(self) -> dict[str, str]:
+    def reasons(self) -> FrozenDict[str, str]:
         """Why a number could not be told, by name; empty if all could."""
-        return {name: reason for name, (_, _, reason) in self._found.items() if reason}
+        return FrozenDict({name: why for name, (_, _, why) in self._found.items() if why})
 
     def value(self, name: str) -> float:
         """The number of that name of `definitions`, computed alone.

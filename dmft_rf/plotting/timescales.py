@@ -110,7 +110,7 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
 
 def _marks(times: Timescales) -> dict[str, float]:
     """The times that exist and date something."""
-    values = times.values
+    values = dict(times.values)
     if not times.memorizes:
         values["tau_mem"] = math.nan
     return {

@@ -128,12 +128,12 @@ def test_the_scaling_shows_values_fits_and_exponents(sweep):
     ax, below = figure.axes
     points = {line.get_marker(): line for line in ax.lines if line.get_linestyle() == "None"}
     slopes = {line.get_marker(): line for line in below.lines if line.get_marker() != "None"}
-    for name, marker in (("tau_gen", "o"), ("tau_opt", "s"), ("tau_mem", "^")):
+    for name, marker in (("tau_gen", "o"), ("tau_opt", "s"), ("usable_end", "D"), ("tau_mem", "^")):
         assert np.array_equal(points[marker].get_xdata(), sweep.values)
         assert np.array_equal(points[marker].get_ydata(), sweep.quantities[name])
         assert np.array_equal(slopes[marker].get_ydata(), sweep.local_exponents[name])
     lines = [line for line in ax.lines if line.get_linestyle() != "None"]
-    assert len(lines) == len({"tau_gen", "tau_opt", "tau_mem"} & sweep.fits.keys())
+    assert len(lines) == len({"tau_gen", "tau_opt", "usable_end", "tau_mem"} & sweep.fits.keys())
     text = _texts(figure)
     assert "samples $n" in text
     assert r"\psi_n = n/d" in below.get_xlabel()
