@@ -17,7 +17,7 @@ from dmft_rf.cli._frame import say
 from dmft_rf.cli._options import ModelOptions, OutputOptions, RunOptions, SweepOptions
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
-from dmft_rf.curves.timescales import NOTHING, definitions
+from dmft_rf.curves.definitions import NOTHING, definitions
 from dmft_rf.errors import ModelError
 from dmft_rf.model.covariance import Covariance
 

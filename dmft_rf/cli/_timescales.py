@@ -11,7 +11,7 @@ import dmft_rf
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, finish
 from dmft_rf.cli._options import ModelOptions, OutputOptions, RealRunOptions
 from dmft_rf.cli._report import Table, accuracy, begin, number
-from dmft_rf.curves.timescales import FACTOR
+from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:

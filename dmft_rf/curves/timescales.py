@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number, one_of
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf.curves.definitions import DEFINITIONS, FACTOR, NOTHING, RATIO, definitions
 from dmft_rf.curves.events import Event, Events, gap_above, unit_gap
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solved
@@ -38,42 +39,10 @@ from dmft_rf.numerics.estimate import Estimate
 
 Array = NDArray[np.float64]
 
-#: the factor of the usable interval and the ratio of tau_ratio where none is given
-FACTOR, RATIO = 1.1, 2.0
-#: a final gap below this part of what there is to learn is nothing to memorize
-NOTHING = 0.1
-
-DEFINITIONS = {
-    "usable_start": "from here on the score error is within {factor:g} times its least value",
-    "usable_end": "until here it is; inf: for ever",
-    "tau_gen": "the score error has made (1 - level) of its way to its minimum over time "
-    "(level = {level:g})",
-    "tau_opt": "the test loss is least (early stopping); inf: it never rises again",
-    "tau_overfit": "the generalization gap, test minus train loss, reaches {gap_level:g} of what "
-    "there is to learn, 1 - L_floor; inf: never",
-    "tau_ratio": "test loss over train loss reaches {ratio:g}; inf: never",
-    "tau_mem": "the generalization gap reaches half its final value; inf: it diverges",
-    "window": "tau_mem/tau_gen",
-    "tau_gen_spectrum": "psi_p/(2 Delta_t lambda), lambda the lower edge of the bulks of the data "
-    "directions; nan while they are merged with the others",
-    "tau_mem_spectrum": "psi_p/(2 Delta_t lambda), lambda the lowest edge of the spectrum of U "
-    "(the atom at s_t^2 is not trained)",
-    "test_min": "test loss at tau_opt",
-    "score_error_min": "score error at tau_opt",
-    "final_gap": "generalization gap at tau = inf",
-    "relative_gap": "generalization gap at tau = inf in units of what there is to learn",
-}
-
 # half the final gap must be known to this part of it
 _GAP_KNOWN = 1e-3
 # relative error of an edge of the spectrum, found as a root of a real equation
 _EDGE_KNOWN = 1e-13
-
-
-def definitions(level: float = 0.1, gap_level: float = NOTHING) -> dict[str, str]:
-    """What each number of `DEFINITIONS` is, in one sentence, by name."""
-    used = {"level": level, "gap_level": gap_level, "factor": FACTOR, "ratio": RATIO}
-    return {name: text.format(**used) for name, text in DEFINITIONS.items()}
 
 
 class Interval(NamedTuple):
@@ -112,7 +81,7 @@ def timescales(solution: Solution, level: float = 0.1, gap_level: float = NOTHIN
     >>> times = timescales(solve(ScoreModel(t=0.01, psi_p=64, psi_n=8)))
     >>> start, end = times.usable()  # score error within 10 % of its best
     >>> print(f"{start:.1f} to {end:.1f}, best at {times.tau_opt:.1f}")
-    112.7 to 157.8, best at 132.8
+    112.5 to 158.0, best at 132.8
     """
     return Timescales(solution, level, gap_level)
 

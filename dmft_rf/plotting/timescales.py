@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance
-from dmft_rf.curves.timescales import FACTOR
+from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.plotting.style import (
     BLUE,
     GREEN,

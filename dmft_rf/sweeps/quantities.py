@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, number, shown
+from dmft_rf.curves.definitions import DEFINITIONS
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solve
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
-from dmft_rf.curves.timescales import DEFINITIONS, Timescales
+from dmft_rf.curves.timescales import Timescales
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow, Rule

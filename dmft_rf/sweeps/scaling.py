@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._frozen import Frozen, FrozenDict
-from dmft_rf.curves.timescales import NOTHING
+from dmft_rf.curves.definitions import NOTHING
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from dmft_rf import ConvergenceError, Covariance, ModelError, ScoreModel, solve, timescales
+from dmft_rf.curves.definitions import DEFINITIONS
 from dmft_rf.curves.events import unit_gap
 from dmft_rf.curves.losses import score_error_slope
-from dmft_rf.curves.timescales import DEFINITIONS, Timescales
+from dmft_rf.curves.timescales import Timescales
 from dmft_rf.rules.flow import GradientFlow
 
 # converged values at t = 0.01, Sigma = I, tanh, printed to these digits
