@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dmft_rf import ScoreModel, phase_diagram, solve
+from dmft_rf import ScoreModel, phase_diagram, solve, timescales
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
-from dmft_rf.curves.timescales import Course
 from figures import style
 from figures.catalogue import Figure
 from figures.numbers import Numbers
@@ -48,7 +47,7 @@ def smallest_width(psi_n: float) -> float:
 
     def excess(u: float) -> float:
         solution = solve(ScoreModel(T, math.exp(u), psi_n), _RTOL)
-        best = Course(solution, 0.1).score_error_min
+        best = timescales(solution).score_error_min
         return math.log(best / (LEARNED * solution.model.initial_score_error))
 
     low, high = math.log(LOW), math.log(HIGH)

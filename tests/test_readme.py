@@ -133,7 +133,9 @@ def test_the_numbers_of_its_pictures() -> None:
     text = " ".join(text_of(README).split())
     solution = solve(ScoreModel(0.01, 64.0, 8.0))
     found = timescales(solution)
-    assert f"takes {round(found.window, -2):,.0f} times longer" in text
+    start, end = found.usable()
+    assert f"stop between tau = {start:.0f} and {end:.0f}" in text
+    assert f"memorization time tau_mem = {found.tau_mem:,.0f}" in text
     (quoted,) = re.findall(r"untrained network's from tau = ([\d,]+) on, tau_mem/(\d+)", text)
     time = float(quoted[0].replace(",", ""))
     before, after = solution.learning_curves([time - 1.0, time + 1.0]).score_error
@@ -148,6 +150,28 @@ def test_the_numbers_of_its_pictures() -> None:
     gen = law.local_exponents["tau_gen"][-1]
     assert f"(local exponent {gen:.2f} at n = {64 * 32})" in text
     assert f"like n^{law.fits['tau_mem'].exponent:.2f}" in text
+
+
+def test_the_table_of_all_times() -> None:
+    """docs/times.md: every number of its table and text, for n and 2n samples."""
+    text = text_of(ROOT / "docs" / "times.md")
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    table = {row[1]: row[2:4] for row in rows if len(row) == 7}
+    for column, psi_n in enumerate((8, 16)):
+        times = timescales(solve(ScoreModel(0.01, 64, psi_n)))
+        start, end = times.usable()
+        assert table["`usable()`"][column] == f"{start:.1f} to {end:.1f}"
+        for name in ("tau_gen", "tau_overfit", "tau_opt"):
+            assert table[f"`{name}`"][column] == f"{times.value(name):.1f}"
+        ratio = float(table["`tau_ratio(2)`"][column].replace(",", ""))
+        assert ratio == pytest.approx(times.tau_ratio(2), rel=5e-4)
+        assert table["`tau_mem`"][column] == f"{times.tau_mem:,.0f}"
+        untrained = times.usable(times.model.initial_score_error / times.score_error_min).end
+        assert table["score as bad as untrained"][column] == f"{untrained:,.0f}"
+        if psi_n == 8:
+            assert f"tau = {untrained:,.0f} on, tau_mem/{times.tau_mem / untrained:.0f}" in (
+                " ".join(text.split())
+            )
 
 
 def test_the_errors_it_quotes_are_those_of_the_validation() -> None:

@@ -110,15 +110,15 @@ def curves(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> Non
 
 
 @app.command(
-    help="Times of generalization, early stopping and memorization. " + _MODEL,
+    help="When to stop: the usable interval, and every other time of training beside it. " + _MODEL,
     epilog="Example: dmft-rf timescales --data digits --learning-rate 0.1. " + _EPILOG,
 )
 @grouped
 def timescales(model: ModelOptions, run: RealRunOptions, output: OutputOptions) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _commands
+        from dmft_rf.cli import _timescales
 
-        _commands.timescales(model, run, output)
+        _timescales.timescales(model, run, output)
 
 
 @app.command(

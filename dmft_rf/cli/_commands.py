@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
-from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, finish
+from dmft_rf.cli._finish import TAU, about_data, finish
 from dmft_rf.cli._options import (
     ModelOptions,
     OutputOptions,
-    RealRunOptions,
     RuleOptions,
     numbers,
 )
 from dmft_rf.cli._report import Table, accuracy, begin, number
-from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.errors import ConvergenceError
 from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
@@ -187,72 +184,3 @@ def _round_times(tau: NDArray[np.float64]) -> NDArray[np.intp]:
     """Indices of 0, inf and two times per decade."""
     inner = np.arange(1, tau.size - 1, _PER_DECADE // 2)
     return np.unique(np.concatenate([[0], inner, [tau.size - 1]]))
-
-
-def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions) -> None:
-    """Times of generalization, early stopping and memorization."""
-    output.check(options.data)
-    start = time.perf_counter()
-    if run.dimension is not None and run.learning_rate is None:
-        raise ModelError(f"--dimension is {run.dimension!r}, but --learning-rate is not given")
-    stated = options.build()
-    model = stated.model
-    steps = _steps(run, model)
-    solution = dmft_rf.solve(model, options.rtol)
-    times = dmft_rf.timescales(solution)
-    report = begin("timescales", stated)
-    accuracy(report, solution.error_estimate, options.rtol)
-    values = {
-        f.name: float(getattr(times, f.name)) for f in fields(times) if f.name != "definitions"
-    }
-    columns, rows = ["", "value", "definition"], []
-    if steps is not None:
-        columns[2:2] = ["steps", "steps, no 1/sqrt(p)"]
-    for name, value in values.items():
-        row = [name, number(value), times.definitions.get(name, "")]
-        if steps is not None:
-            row[2:2] = [number(x, 4) for x in steps(value)] if name.startswith("tau_") else ["", ""]
-        rows.append(row)
-    report.tables.append(Table(columns, rows, text_columns=frozenset({0, len(columns) - 1})))
-    report.notes.append(f"{TAU} {OVERFITTING}")
-    if steps is not None:
-        report.notes.append(
-            f"Steps of gradient descent with learning rate {run.learning_rate:g} on the loss "
-            "averaged over samples and dimensions: tau d^2/eta for the network "
-            "A sigma(W x/sqrt(d))/sqrt(p), tau d/(eta psi_p) for one without 1/sqrt(p)."
-        )
-        report.document["steps"] = {
-            name: dict(zip(("paper", "no_sqrt_p"), steps(value), strict=True))
-            for name, value in values.items()
-            if name.startswith("tau_")
-        }
-    report.notes += about_data(stated.data)
-    report.document["results"] = values
-    report.document["definitions"] = times.definitions
-    from dmft_rf.plotting.curves import plot_timescales
-
-    stored = {"timescales": times}
-    finish(report, output, start, lambda: plot_timescales(solution, times), stored, solution)
-
-
-def _steps(run: RealRunOptions, model: ScoreModel) -> Callable[[float], tuple[float, float]] | None:
-    """Return the conversion of a time into steps, with and without 1/sqrt(p)."""
-    if run.learning_rate is None:
-        return None
-    d = run.dimension if run.dimension is not None else model.covariance.dimension
-    if d is None:
-        raise ModelError(
-            f"--learning-rate is {run.learning_rate!r}; steps also need --dimension, the d of the "
-            "data, where --data does not give it"
-        )
-    from dmft_rf.units import steps_from_time
-
-    eta = run.learning_rate
-    steps_from_time(1.0, eta, d)  # refuses what is wrong before the work
-
-    def steps(tau: float) -> tuple[float, float]:
-        if math.isnan(tau):
-            return math.nan, math.nan
-        return float(steps_from_time(tau, eta, d)), float(steps_from_time(tau, eta, d, model.psi_p))
-
-    return steps

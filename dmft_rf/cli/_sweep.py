@@ -17,7 +17,7 @@ from dmft_rf.cli._frame import say
 from dmft_rf.cli._options import ModelOptions, OutputOptions, RunOptions, SweepOptions
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
-from dmft_rf.curves.timescales import DEFINITIONS
+from dmft_rf.curves.definitions import NOTHING, definitions
 from dmft_rf.errors import ModelError
 from dmft_rf.model.covariance import Covariance
 
@@ -71,16 +71,15 @@ def scaling(
     }
     subject = subjects.get(sweep.over, sweep.over)
     report.notes.append(_summary(result))
-    if (beyond := _beyond(result)) is not None:
-        report.notes.append(beyond)
+    report.notes += [text for text in (_nothing(result), _beyond(result)) if text is not None]
     report.notes.append(
         f"In brackets and in the second table: exponents d ln Q/d ln P with P = {subject}. The "
         "local exponent is that of exact solutions beside each point; a power law is fitted over "
         f"the widest range in which it changes by less than {2 * result.tolerance:g}, and is "
         "claimed there only. Its error is the scatter of the exact values about a pure power."
     )
-    definitions = {name: DEFINITIONS[name].format(level=_LEVEL) for name in result.quantities}
-    report.notes.append("\n".join(f"{name}: {text}." for name, text in definitions.items()))
+    texts = {name: definitions(_LEVEL)[name] for name in result.quantities}
+    report.notes.append("\n".join(f"{name}: {text}." for name, text in texts.items()))
     report.notes.append(f"{TAU} {OVERFITTING}")
     report.notes += about_data(stated.data)
     report.document["results"] = {
@@ -89,13 +88,14 @@ def scaling(
         "abscissa": result.abscissa,
         "samples": _samples(result),
         "quantities": result.quantities,
+        "memorizes": result.memorizes,
         "local_exponents": result.local_exponents,
         "fits": {name: asdict(fit) for name, fit in result.fits.items()},
         "global_fits": {name: asdict(fit) for name, fit in result.global_fits.items()},
         "tolerance": result.tolerance,
         "failures": result.failures,
     }
-    report.document["definitions"] = definitions
+    report.document["definitions"] = texts
     from dmft_rf.plotting.curves import plot_scaling
 
     show(report, output, start, lambda: plot_scaling(result))
@@ -171,6 +171,19 @@ def _samples(result: Scaling) -> NDArray[np.float64] | None:
     return result.values * d if d is not None and result.parameter == "psi_n" else None
 
 
+def _nothing(result: Scaling) -> str | None:
+    """Where tau_mem is not printed, and why."""
+    where = result.values[result.quantities["relative_gap"] < NOTHING]
+    if where.size == 0:
+        return None
+    places = f"{where[0]:.4g}" + (f" to {where[-1]:.4g}" if where.size > 1 else "")
+    return (
+        f"none: nothing to memorize at {result.parameter} = {places}, where the generalization gap "
+        f"stays below {100 * NOTHING:g} % of what there is to learn. Exponents and fits of tau_mem "
+        "there describe a rise that does no harm."
+    )
+
+
 def _beyond(result: Scaling) -> str | None:
     """What the mark of rows with more samples than the data have means."""
     n, c = _samples(result), result.model.covariance
@@ -189,7 +202,8 @@ def _summary(result: Scaling) -> str:
     if (n := _samples(result)) is not None:
         text += f" (n = {n[0]:.0f} to {n[-1]:.0f} samples)"
     parts = []
-    for name in ("tau_gen", "tau_opt", "tau_mem", "window"):
+    names = ["usable_start", "usable_end", "tau_gen", "tau_opt"]
+    for name in [*names, *(("tau_mem", "window") if np.all(result.memorizes) else ())]:
         a, b = result.quantities[name][[0, -1]]
         if math.isfinite(a) and math.isfinite(b):
             parts.append(f"{name} goes from {a:.4g} to {b:.4g} (x {b / a:.3g})")
@@ -198,7 +212,7 @@ def _summary(result: Scaling) -> str:
 
 def _sweep_table(result: Scaling) -> Table:
     """The times along the sweep, each with its local exponent."""
-    quantities = ("tau_gen", "tau_opt", "tau_mem", "score_error_min")
+    quantities = ("usable_end", "tau_gen", "tau_opt", "tau_mem", "score_error_min")
     samples = _samples(result)
     known = result.model.covariance.samples or math.inf
     columns = [result.parameter, *([] if samples is None else ["n"]), *quantities]
@@ -208,13 +222,17 @@ def _sweep_table(result: Scaling) -> Table:
         if samples is not None:
             mark = "*" if samples[i] > known else ""
             row.append(f"{samples[i]:.0f}{mark}")
-        row += [
-            f"{number(float(result.quantities[name][i]), 5)} ({_slope(result, name, i)})"
-            for name in quantities
-        ]
+        row += [_cell(result, name, i) for name in quantities]
         rows.append(row)
     title = f"At each {result.parameter}, with local exponents"
     return Table(columns, rows, title)
+
+
+def _cell(result: Scaling, name: str, i: int) -> str:
+    """A value with its local exponent; none for tau_mem where there is nothing to memorize."""
+    if name == "tau_mem" and result.quantities["relative_gap"][i] < NOTHING:
+        return "none"
+    return f"{number(float(result.quantities[name][i]), 5)} ({_slope(result, name, i)})"
 
 
 def _slope(result: Scaling, name: str, i: int) -> str:

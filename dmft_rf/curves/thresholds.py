@@ -22,21 +22,15 @@ from collections.abc import Callable
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
+from dmft_rf.curves.events import unit_gap
 from dmft_rf.curves.solve import Solution, checked_rtol, solve, solved
-from dmft_rf.curves.timescales import Course
+from dmft_rf.curves.timescales import Timescales
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.score_model import ScoreModel
 
 # psi_n is searched between these bounds, in steps of log(psi_n) between these
 _LOWEST, _HIGHEST = 1e-4, 1e9
 _SHORTEST, _LONGEST = 0.1, 3.0
-
-
-@ieee
-def unit_gap(model: ScoreModel) -> float:
-    """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
-    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-    return model.Delta_t * model.initial_score_error
 
 
 @ieee
@@ -106,7 +100,7 @@ def n_window(
 
     def gap(psi_n: float) -> float:
         solution = solve(model.replace(psi_n=psi_n), rtol)
-        return relative_gap(solution, multiple * Course(solution, level).tau_gen)
+        return relative_gap(solution, multiple * Timescales(solution, level).tau_gen)
 
     return _largest_root(gap, gap_level, 16.0, rtol, "n_window")
 

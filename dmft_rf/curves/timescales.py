@@ -1,105 +1,60 @@
-r"""Timescales of training: when the score is learned, when to stop, when the sample is fitted.
+r"""Times of training: from when and until when the score is good, and when it is learned and lost.
 
-Two routes to each. From the curves: what a user would read off a learning curve, found by root
-finding on the exact curve. From the spectrum: an eigenvalue lambda of U relaxes on the time
-psi_p/(2 Delta_t lambda), so the slowest mode of the upper bulk ends generalization and the
-slowest mode of all ends memorization (Bonnaire et al., arXiv:2505.17638, section 4, who leave out
-the factor 2). tau_mem is an overfitting time: the score starts to fit the sample. Whether samples
-are then copies of the data is another question, that needs samples.
+The first thing to read is the *usable interval*: the times at which the score error is within a
+factor of its least value. Everything else dates one event on the way:
+
+    tau_gen         the score error has made most of its way to its minimum
+    tau_opt         the test loss is least
+    tau_overfit     the generalization gap reaches a level of what there is to learn
+    tau_ratio(r)    test loss over train loss reaches r: what a training run can measure
+    tau_mem         the gap reaches half its final value: a property of the very end of training
+
+Each is the root of an exact curve. Two more come from the spectrum: an eigenvalue lambda of U
+relaxes on the time psi_p/(2 Delta_t lambda), so the slowest mode of the upper bulk ends
+generalization and the slowest mode of all ends memorization (Bonnaire et al., arXiv:2505.17638,
+section 4, who leave out the factor 2).
+
+The score is damaged long before tau_mem. Whether generated samples are then copies of the data is
+another question, that needs samples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
-from dmft_rf._convert import number
-from dmft_rf._frozen import Frozen
-from dmft_rf.curves.losses import LearningCurves, score_error_slope
+from dmft_rf._convert import number, one_of
+from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf.curves.definitions import DEFINITIONS, FACTOR, NOTHING, RATIO, definitions
+from dmft_rf.curves.events import Event, Events, gap_above, unit_gap
+from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.numerics.estimate import ROUNDING, Estimate
-from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.estimate import Estimate
 
 Array = NDArray[np.float64]
 
-DEFINITIONS = {
-    "tau_gen": "first time at which the score error has made (1 - level) of its way from its "
-    "initial value to its minimum over time (level = {level:g})",
-    "tau_opt": "time of the global minimum of the test loss (early stopping); inf if the loss "
-    "never rises again",
-    "tau_mem": "first time at which the generalization gap, test minus train loss, reaches half "
-    "its final value; inf if the gap diverges (spectrum down to 0)",
-    "window": "tau_mem/tau_gen",
-    "tau_gen_spectrum": "psi_p/(2 Delta_t lambda), lambda the lower edge of the bulks of the data "
-    "directions; nan while they are merged with the others",
-    "tau_mem_spectrum": "psi_p/(2 Delta_t lambda), lambda the lowest edge of the spectrum of U "
-    "(the atom at s_t^2 is not trained)",
-    "test_min": "test loss at tau_opt",
-    "score_error_min": "score error at tau_opt",
-    "final_gap": "generalization gap at tau = inf",
-}
-
-# Points per decade on which sign changes are looked for; roots are then refined. Curves are sums
-# of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns
-# between neighbouring points would be smaller than 1e-11 of the curve, or 1e-7 with the fewer
-# points that are enough where curves are only known to _ROUGH.
-_PER_DECADE, _FEW_PER_DECADE = 12, 8
-_ROUGH = 1e-7
-# From and to these multiples of the shortest and the longest relaxation time of U. With exactly
-# averaged noise no minimum of the test loss was found before 3.7 of the shortest. The noise of few
-# draws is learned much sooner (at t = 1e-7 the slope turns at 1e-5 of it), so both searches begin
-# earlier where the slope of the score error has left its initial value by these parts of it.
-_EARLY, _LATE = 1e-6, 60.0
-_FIRST_TURN, _LAST_TURN = 0.03, 30.0
-_STEADY, _TURNED = 1e-5, 0.1
-# half the final gap is told if it is known to this part of it
+# half the final gap must be known to this part of it
 _GAP_KNOWN = 1e-3
-# for a root: places in the interval of the search, and half the width of the last one in log tau
-_PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))
-_CLOSE = 1e-5
+# relative error of an edge of the spectrum, found as a root of a real equation
+_EDGE_KNOWN = 1e-13
 
 
-@dataclass(frozen=True, eq=False)
-class Timescales(Frozen):
-    """Times of training in units of tau (gradient flow from A = 0, without weight decay).
+class Interval(NamedTuple):
+    """Times from ``start`` to ``end``, in units of tau; ``end`` may be inf."""
 
-    Attributes
-    ----------
-    tau_gen, tau_opt, tau_mem : float
-        Generalization, early-stopping and memorization (overfitting) times, from the curves.
-    window : float
-        tau_mem/tau_gen.
-    tau_gen_spectrum, tau_mem_spectrum : float
-        The same from the edges of the spectrum of U.
-    test_min, score_error_min : float
-        Test loss and score error at tau_opt.
-    final_gap : float
-        Generalization gap at tau = inf.
-    definitions : dict
-        What each number is, in one sentence, by name.
-    """
-
-    tau_gen: float
-    tau_opt: float
-    tau_mem: float
-    window: float
-    tau_gen_spectrum: float
-    tau_mem_spectrum: float
-    test_min: float
-    score_error_min: float
-    final_gap: float
-    definitions: dict[str, str]
+    start: float
+    end: float
 
 
 @ieee
-def timescales(solution: Solution, level: float = 0.1) -> Timescales:
-    """Timescales of a solved model.
+def timescales(solution: Solution, level: float = 0.1, gap_level: float = NOTHING) -> Timescales:
+    """Timescales of a solved model under gradient flow from A = 0, without weight decay.
 
     Parameters
     ----------
@@ -107,31 +62,41 @@ def timescales(solution: Solution, level: float = 0.1) -> Timescales:
         From ``solve(model)``.
     level : float
         What of the score error's fall may be missing at tau_gen, in (0, 1).
+    gap_level : float
+        The generalization gap at tau_overfit in units of 1 - L_floor, > 0.
+
+    Returns
+    -------
+    Timescales
+        Each number is computed when it is first read.
 
     Raises
     ------
     ModelError
-        If ``level`` is outside (0, 1).
-    ConvergenceError
-        If a root cannot be bracketed, the curves are not accurate to the solution's rtol, or half
-        the final gap, which dates tau_mem, is not known to a thousandth (t or n far too large for
-        a gap that rounding leaves).
+        If an argument is outside its domain.
+
+    Examples
+    --------
+    >>> from dmft_rf import ScoreModel, solve, timescales
+    >>> times = timescales(solve(ScoreModel(t=0.01, psi_p=64, psi_n=8)))
+    >>> start, end = times.usable()  # score error within 10 % of its best
+    >>> print(f"{start:.1f} to {end:.1f}, best at {times.tau_opt:.1f}")
+    112.5 to 158.0, best at 132.8
     """
-    course = Course(solved(solution, "timescales"), level)
-    return Timescales(
-        **{name: getattr(course, name) for name in DEFINITIONS},
-        definitions={name: text.format(level=course.level) for name, text in DEFINITIONS.items()},
-    )
+    return Timescales(solution, level, gap_level)
 
 
 @ieee
-class Course:
-    """The course of gradient flow on one solution; every number is computed when it is asked for.
+class Timescales(Frozen):
+    """Times of training in units of tau (gradient flow from A = 0, without weight decay).
+
+    A number is computed when it is first read and raises ConvergenceError where it cannot be told;
+    the others are there all the same (`reasons` lists what is not).
 
     Parameters
     ----------
     solution : Solution
-    level : float
+    level, gap_level : float
         As in ``timescales``.
     known : LearningCurves, optional
         Curves of gradient flow on this solution; where their times are many and wide enough the
@@ -140,109 +105,138 @@ class Course:
     Raises
     ------
     ModelError
-        If ``level`` is outside (0, 1).
-    ConvergenceError
-        By every number, as ``timescales``.
+        If a level is outside its domain.
     """
 
-    def __init__(self, solution: Solution, level: float = 0.1, known: LearningCurves | None = None):
-        self.solution = solved(solution, "Course")
+    _content = ("solution", "level", "gap_level")
+
+    def __init__(
+        self,
+        solution: Solution,
+        level: float = 0.1,
+        gap_level: float = NOTHING,
+        known: LearningCurves | None = None,
+    ):
+        self.solution = solved(solution, "timescales")
         self.level = number(level, "level", above=0.0, below=1.0)
+        self.gap_level = number(gap_level, "gap_level", above=0.0)
         self._known = known
-
-    @property
-    def tau_opt(self) -> float:
-        """Time of the global minimum of the test loss; inf if it never rises again."""
-        return self._minimum[0]
-
-    @property
-    def score_error_min(self) -> float:
-        """Score error at tau_opt."""
-        return self._minimum[1]
-
-    @property
-    def test_min(self) -> float:
-        """Test loss at tau_opt."""
-        return self._minimum[2]
+        self.seal()
 
     @lazy
-    def _minimum(self) -> tuple[float, float, float]:
-        """tau_opt, score error and test loss there: roots of the slope, and the limit tau = inf."""
-        brackets = self._turns_of_known()
-        if brackets is None:
-            brackets = self._turns()
-        roots = [
-            self._refined(lambda tau: self._slope(tau).value, low, high) for low, high in brackets
-        ]
-        candidates = np.array([*roots, math.inf])
-        curves = self.solution.learning_curves(candidates)
-        best = int(np.argmin(curves.score_error))
-        return float(candidates[best]), float(curves.score_error[best]), float(curves.test[best])
+    def _events(self) -> Events:
+        return Events(self.solution, self._known)
 
-    def _turns(self) -> list[tuple[float, float]]:
-        """Intervals in which the slope of the test loss changes from negative to positive."""
-        tau = self._tau[self._tau >= self._before_turns]
-        slope = self._slope(tau)
-        # where the slope is lost in rounding its sign means nothing
-        known = np.flatnonzero(np.abs(slope.value) > 2.0 * slope.error)
-        tau, rising = tau[known], slope.value[known] > 0.0
-        turns = np.flatnonzero(~rising[:-1] & rising[1:])
-        return [(float(tau[i]), float(tau[i + 1])) for i in turns]
+    @property
+    def model(self) -> ScoreModel:
+        """What was trained."""
+        return self.solution.model
 
-    def _turns_of_known(self) -> list[tuple[float, float]] | None:
-        """The same from the known curves; None if they have too few times."""
-        if self._known is None:
-            return None
-        used = np.isfinite(self._known.tau) & (self._known.tau > 0.0)
-        tau, score = self._known.tau[used], self._known.score_error[used]
-        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
-        if tau.size < 3 or tau[0] > self._before_turns or tau[-1] * rate * m < _LAST_TURN:
-            return None
-        steps = np.diff(tau)
-        if np.any(steps <= 0.0) or np.any(tau[1:] > tau[:-1] * 10.0 ** (1.0 / self._density)):
-            return None
-        low = np.minimum(score[:-2], score[2:]) - score[1:-1] > ROUNDING * score[1:-1]
-        turns = np.flatnonzero(low)
-        brackets = [(float(tau[i]), float(tau[i + 2])) for i in turns]
-        slope = self._slope(np.array(brackets).ravel())
-        beyond = np.abs(slope.value) > 2.0 * slope.error
-        signs = np.where(beyond, np.sign(slope.value), 0.0).reshape(-1, 2)
-        real = np.any(signs != 0.0, axis=1)  # others lie where the slope is lost in rounding
-        if np.any(signs[real, 0] >= 0.0) or np.any(signs[real, 1] <= 0.0):
-            return None  # the interval does not enclose the root
-        return [bracket for bracket, there in zip(brackets, real, strict=True) if there]
+    @property
+    def definitions(self) -> FrozenDict[str, str]:
+        """What each number is, in one sentence, by name."""
+        return FrozenDict(definitions(self.level, self.gap_level))
 
     @lazy
+    def _found(self) -> FrozenDict[str, tuple[float, float, str]]:
+        """Value, error, and why there is no value ("" if there is one) by name."""
+        found = {}
+        for name in DEFINITIONS:
+            try:
+                found[name] = (self.value(name), self._error_of(name), "")
+            except ConvergenceError as error:
+                found[name] = (math.nan, math.nan, str(error))
+        return FrozenDict(found)
+
+    @property
+    @ieee
+    def values(self) -> FrozenDict[str, float]:
+        """Every number by name; nan where it could not be told (see `reasons`)."""
+        return FrozenDict({name: value for name, (value, _, _) in self._found.items()})
+
+    @property
+    @ieee
+    def error(self) -> FrozenDict[str, float]:
+        """Estimated absolute error of every number by name; nan where there is none."""
+        return FrozenDict({name: error for name, (_, error, _) in self._found.items()})
+
+    @property
+    @ieee
+    def reasons(self) -> FrozenDict[str, str]:
+        """Why a number could not be told, by name; empty if all could."""
+        return FrozenDict({name: why for name, (_, _, why) in self._found.items() if why})
+
+    def value(self, name: str) -> float:
+        """The number of that name of `definitions`, computed alone.
+
+        Raises ModelError if there is none of that name, ConvergenceError if it cannot be told.
+        """
+        one_of(name, DEFINITIONS, "name")
+        if name.startswith("usable_"):
+            return float(getattr(self.usable(), name.removeprefix("usable_")))
+        if name == "tau_ratio":
+            return self.tau_ratio()
+        value: float = getattr(self, name)
+        return value
+
+    def usable(self, factor: float = FACTOR) -> Interval:
+        """Times around tau_opt at which the score error is within ``factor`` of its least value.
+
+        The number to stop by. Its start is 0 where there is nothing to learn, its end inf where
+        training may go on for ever.
+
+        Raises
+        ------
+        ModelError
+            Unless ``factor`` > 1.
+        ConvergenceError
+            If an end cannot be told.
+        """
+        start, end = self._usable(number(factor, "factor", above=1.0))
+        return Interval(start.at, end.at)
+
+    def tau_ratio(self, ratio: float = RATIO) -> float:
+        """First time at which test loss over train loss reaches ``ratio`` > 1; inf if never.
+
+        What a training run shows by its two losses.
+        """
+        return self._ratio(number(ratio, "ratio", above=1.0)).at
+
+    @property
+    @ieee
     def tau_gen(self) -> float:
         """First time at which all but ``level`` of the score error's fall has been made."""
-        start = self.solution.model.initial_score_error
-        target = self.score_error_min + self.level * (start - self.score_error_min)
-        # it is reached before the minimum
-        until = max(2, int(np.searchsorted(self._tau, self.tau_opt)) + 1)
-        tau = self._tau[:until]
-        curves = self._curves if until >= self._tau.size else self.solution.learning_curves(tau)
-        return self._first_crossing(lambda at: target - at.score_error, "tau_gen", curves)
-
-    @lazy
-    def tau_mem(self) -> float:
-        """First time at which the generalization gap reaches half its final value."""
-        half = 0.5 * self.final_gap
-        if math.isinf(half):
-            return math.inf
-        known = float(self._end.error["generalization_gap"])
-        if not known <= _GAP_KNOWN * half:
-            raise ConvergenceError(
-                f"tau_mem: half the final generalization gap, {half:.3g}, is known to {known:.1g} "
-                f"only with rtol = {self.solution.rtol:g} ({self._parameters})"
-            )
-        return self._first_crossing(lambda curves: curves.generalization_gap - half, "tau_mem")
+        return self._gen.at
 
     @property
+    @ieee
+    def tau_opt(self) -> float:
+        """Time of the global minimum of the test loss; inf if it never rises again."""
+        return self._events.minimum.at
+
+    @property
+    @ieee
+    def tau_overfit(self) -> float:
+        """First time at which the gap reaches ``gap_level`` of what there is to learn; or inf."""
+        return self._overfit.at
+
+    @property
+    @ieee
+    def tau_mem(self) -> float:
+        """First time at which the generalization gap reaches half its final value.
+
+        It dates the end of memorizing, however little there is to memorize: see `memorizes`.
+        """
+        return self._mem.at
+
+    @property
+    @ieee
     def window(self) -> float:
         """tau_mem/tau_gen."""
         return self.tau_mem / self.tau_gen
 
     @property
+    @ieee
     def tau_gen_spectrum(self) -> float:
         """Relaxation time of the slowest data direction; nan while the bulks are merged."""
         law = self.solution.spectrum
@@ -251,144 +245,148 @@ class Course:
         return self._relaxation(float(law.edges[law.learning_bulks][0, 0]))
 
     @property
+    @ieee
     def tau_mem_spectrum(self) -> float:
         """Relaxation time of the slowest mode that is trained."""
         return self._relaxation(float(self.solution.spectrum.edges[0, 0]))
 
-    def _relaxation(self, eigenvalue: float) -> float:
-        rate = self.solution.model.rate
-        return 1.0 / (rate * eigenvalue) if eigenvalue > 0.0 else math.inf
-
-    def first_gap(self, gap: float) -> float:
-        """First time at which the generalization gap reaches the value ``gap``; inf if never."""
-        if max(float(np.max(self._curves.generalization_gap)), self.final_gap) < gap:
-            return math.inf
-        return self._first_crossing(lambda curves: curves.generalization_gap - gap, "tau_overfit")
+    @property
+    @ieee
+    def test_min(self) -> float:
+        """Test loss at tau_opt."""
+        return float(self._best.test)
 
     @property
+    @ieee
+    def score_error_min(self) -> float:
+        """Score error at tau_opt."""
+        return float(self._best.score_error)
+
+    @property
+    @ieee
     def final_gap(self) -> float:
         """Generalization gap at tau = inf."""
-        return float(self._end.generalization_gap)
+        return float(self.end.generalization_gap)
 
     @property
-    def final_train(self) -> float:
-        """Training loss at tau = inf, of minimum-norm least squares."""
-        return self.solution.train_limit
+    @ieee
+    def relative_gap(self) -> float:
+        """Generalization gap at tau = inf in units of what there is to learn, 1 - L_floor."""
+        return self.final_gap / unit_gap(self.model)
 
     @property
-    def final_test(self) -> float:
-        """Test loss at tau = inf."""
-        return float(self._end.test)
+    @ieee
+    def memorizes(self) -> bool:
+        """Whether there is something to memorize: the gap reaches ``gap_level`` at some time."""
+        return math.isfinite(self.tau_overfit)
 
     @property
-    def final_score_error(self) -> float:
-        """Score error at tau = inf."""
-        return float(self._end.score_error)
+    @ieee
+    def end(self) -> LearningCurves:
+        """The curves at tau = inf."""
+        return self._events.end
 
-    @lazy
-    def _end(self) -> LearningCurves:
-        return self.solution.learning_curves(math.inf)
+    def _error_of(self, name: str) -> float:
+        """Absolute error of a number."""
+        dated = {
+            "usable_start": lambda: self._usable(FACTOR)[0],
+            "usable_end": lambda: self._usable(FACTOR)[1],
+            "tau_gen": lambda: self._gen,
+            "tau_opt": lambda: self._events.minimum,
+            "tau_overfit": lambda: self._overfit,
+            "tau_ratio": lambda: self._ratio(RATIO),
+            "tau_mem": lambda: self._mem,
+        }
+        if name in dated:
+            return dated[name]().error
+        if name == "window":
+            relative = self._mem.error / self.tau_mem + self._gen.error / self.tau_gen
+            return self.window * relative if math.isfinite(self.window) else 0.0
+        if name.endswith("_spectrum"):
+            return _EDGE_KNOWN * self.value(name)
+        gap = float(self.end.error["generalization_gap"])
+        return {
+            "test_min": float(self._best.error["test"]),
+            "score_error_min": float(self._best.error["score_error"]),
+            "final_gap": gap,
+            "relative_gap": gap / unit_gap(self.model),
+        }[name]
 
-    @lazy
-    def _tau(self) -> Array:
-        """Times from before the fastest mode moves to after the slowest has stopped."""
-        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
-        first = self._steady(_EARLY, _STEADY)
-        last = min(self.solution.horizon, _LATE / (rate * m) if m > 0.0 else math.inf)
-        a, b = math.log(first), math.log(last)
-        return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
+    def _usable(self, factor: float) -> tuple[Event, Event]:
+        most = factor * self.score_error_min
+        off = factor * float(self._best.error["score_error"])
 
-    @lazy
-    def _before_turns(self) -> float:
-        """A time before every minimum of the test loss."""
-        return self._steady(_FIRST_TURN, _TURNED)
+        def excess(tau: Array) -> Estimate:
+            curves = self.solution.learning_curves(tau)
+            return Estimate(curves.score_error - most, curves.error["score_error"] + off)
 
-    def _steady(self, start: float, part: float) -> float:
-        """``start`` times the shortest relaxation time, or earlier.
-
-        A time until which the slope of the score error has not left its value at tau = 0 by
-        ``part`` of that: it is a smooth function, looked at decade by decade back to where it does
-        not move.
-        """
-        M = self.solution.diagnostics["support"][1]
-        tau = start / (self.solution.model.rate * M) * 10.0 ** -np.arange(0.0, 31.0)
-        slope = self._slope(np.append(tau, 0.0)).value
-        moved = np.flatnonzero(np.abs(slope[:-1] - slope[-1]) > part * abs(slope[-1]))
-        at = 0 if moved.size == 0 else int(moved[-1]) + 1
-        if at == tau.size:
-            raise ConvergenceError(
-                f"the score error turns before tau = {tau[-1]:.3g} ({self._parameters})"
+        tau, best = self._events.tau, self.tau_opt
+        outside = self._events.curves.score_error > most
+        before = np.flatnonzero(outside & (tau < best))
+        after = np.flatnonzero(outside & (tau > best))
+        start, end = Event(0.0), Event(math.inf)
+        if before.size > 0:
+            i = int(before[-1])
+            high = min(float(tau[min(i + 1, tau.size - 1)]), best)
+            start = self._events.root(
+                excess, float(tau[i]), high, "the start of the usable interval"
             )
-        return float(tau[at])
+        elif self.model.initial_score_error > most + off:
+            raise self._events.not_bracketed("the start of the usable interval")
+        if after.size > 0:
+            i = int(after[0])
+            low = max(float(tau[i - 1]), best)
+            end = self._events.root(excess, low, float(tau[i]), "the end of the usable interval")
+        elif float(self.end.score_error) > most:
+            raise self._events.not_bracketed("the end of the usable interval")
+        return start, end
 
-    @property
-    def _parameters(self) -> str:
-        model = self.solution.model
-        return f"t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n}"
+    def _ratio(self, ratio: float) -> Event:
+        def excess(curves: LearningCurves) -> Estimate:
+            value = curves.test - ratio * curves.train
+            return Estimate(value, curves.error["test"] + ratio * curves.error["train"])
 
-    @property
-    def _density(self) -> int:
-        return _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
+        return self._events.first_crossing(excess, f"tau_ratio({ratio:g})", may_miss=True)
 
     @lazy
-    def _curves(self) -> LearningCurves:
-        return self.solution.learning_curves(self._tau)
+    def _overfit(self) -> Event:
+        gap = self.gap_level * unit_gap(self.model)
+        return self._events.first_crossing(gap_above(gap, 0.0), "tau_overfit", may_miss=True)
 
-    def _slope(self, tau: Array) -> Estimate:
-        return score_error_slope(self.solution.nodes, tau, GradientFlow())
+    @lazy
+    def _gen(self) -> Event:
+        start, least = self.model.initial_score_error, self.score_error_min
+        target = least + self.level * (start - least)
+        off = (1.0 - self.level) * float(self._best.error["score_error"])
 
-    def _first_crossing(
-        self,
-        f: Callable[[LearningCurves], Array],
-        name: str,
-        curves: LearningCurves | None = None,
-    ) -> float:
-        """Smallest root of ``f``, which is negative at tau = 0, between the times of ``curves``."""
-        curves = self._curves if curves is None else curves
-        tau = curves.tau
-        above = np.flatnonzero(f(curves) >= 0.0)
-        if above.size == 0 or above[0] == 0:
+        def fallen(curves: LearningCurves) -> Estimate:
+            return Estimate(target - curves.score_error, curves.error["score_error"] + off)
+
+        # it is reached before the minimum
+        until = max(2, int(np.searchsorted(self._events.tau, self.tau_opt)) + 1)
+        curves = None
+        if until < self._events.tau.size and "curves" not in vars(self._events):
+            curves = self.solution.learning_curves(self._events.tau[:until])
+        return self._events.first_crossing(fallen, "tau_gen", curves=curves)
+
+    @lazy
+    def _mem(self) -> Event:
+        half = 0.5 * self.final_gap
+        if math.isinf(half):
+            return Event(math.inf)
+        known = float(self.end.error["generalization_gap"])
+        if not known <= _GAP_KNOWN * half:
             raise ConvergenceError(
-                f"{name} was not bracketed between tau = {tau[0]:.3g} and {tau[-1]:.3g} "
-                f"({self._parameters})"
+                f"tau_mem: half the final generalization gap, {half:.3g}, is known to {known:.1g} "
+                f"only with rtol = {self.solution.rtol:g} ({self._events.parameters})"
             )
-        i = int(above[0])
-        return self._refined(lambda u: f(self.solution.learning_curves(u)), tau[i - 1], tau[i])
+        return self._events.first_crossing(gap_above(half, 0.5 * known), "tau_mem")
 
-    def _refined(self, f: Callable[[Array], Array], low: float, high: float) -> float:
-        """First root of ``f`` between two times of the search, in log tau, to rounding.
+    @lazy
+    def _best(self) -> LearningCurves:
+        """The curves at tau_opt."""
+        return self.solution.learning_curves(self.tau_opt)
 
-        A call with many times costs little more than one with a single time: the root is
-        interpolated between values in the whole interval, and once more between values that
-        enclose it closely. Where that fails, Brent's method takes over.
-        """
-        a, b = math.log(low), math.log(high)
-        u = a + (b - a) * _PLACES
-        v = f(np.exp(u))
-        changes = np.flatnonzero((v[:-1] < 0.0) != (v[1:] < 0.0))
-        if changes.size == 0:  # the root is at an end, up to rounding
-            return low if abs(v[0]) < abs(v[-1]) else high
-        i = int(changes[0])
-        steps = np.diff(v)
-        if np.all(steps > 0.0) or np.all(steps < 0.0):
-            near = min(max(_inverse(u, v), a), b) + _CLOSE * np.array([-1.0, 0.0, 1.0])
-            w = f(np.exp(near))
-            if w[0] * w[2] < 0.0 and (w[0] < w[1] < w[2] or w[0] > w[1] > w[2]):
-                return math.exp(_inverse(near, w))
-        from scipy.optimize import brentq
-
-        def one(at: float) -> float:
-            return float(f(np.array([math.exp(at)]))[0])
-
-        if one(u[i]) * one(u[i + 1]) > 0.0:
-            raise ConvergenceError(
-                f"a root near tau = {math.exp(u[i]):.3g} is lost in rounding ({self._parameters})"
-            )
-        return math.exp(brentq(one, u[i], u[i + 1], xtol=1e-13, rtol=1e-13))
-
-
-def _inverse(u: Array, v: Array) -> float:
-    """Where the polynomial u(v) through all points has v = 0."""
-    n = v.size
-    factors = np.where(np.eye(n, dtype=bool), 1.0, -v / (v[:, None] - v + np.eye(n)))
-    return float(u @ factors.prod(axis=1))
+    def _relaxation(self, eigenvalue: float) -> float:
+        rate = self.model.rate
+        return 1.0 / (rate * eigenvalue) if eigenvalue > 0.0 else math.inf

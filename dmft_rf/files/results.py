@@ -426,12 +426,11 @@ def _collect_curves(curves: LearningCurves) -> Collected:
 
 
 def _collect_timescales(times: Timescales) -> Collected:
-    values = {
-        f.name: float(value)
-        for f in fields(times)
-        if isinstance(value := getattr(times, f.name), float | np.floating)
-    }
-    return {**values, **{f"definition_{k}": v for k, v in times.definitions.items()}}, {}
+    attributes: dict[str, Any] = dict(times.values)
+    attributes |= {f"{name}_error": error for name, error in times.error.items()}
+    attributes |= {f"{name}_reason": reason for name, reason in times.reasons.items()}
+    attributes |= {f"definition_{name}": text for name, text in times.definitions.items()}
+    return attributes | {"memorizes": times.memorizes}, {}
 
 
 def _collect_scaling(scaling: Scaling) -> Collected:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
         plot_pencil,
         plot_scaling,
         plot_spectrum,
-        plot_timescales,
         save_figure,
     )
     from dmft_rf.plotting.phases import plot_phase_diagram
+    from dmft_rf.plotting.timescales import plot_timescales
 
 __all__ = [
     "ENDINGS",
@@ -35,12 +35,17 @@ __all__ = [
     "save_figure",
 ]
 
+_HOME = {
+    "plot_covariance": "covariance",
+    "plot_phase_diagram": "phases",
+    "plot_timescales": "timescales",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(missing("dmft_rf.plotting", name, __dir__()), name=name)
-    elsewhere = {"plot_covariance": "covariance", "plot_phase_diagram": "phases"}
-    return getattr(import_module(f"dmft_rf.plotting.{elsewhere.get(name, 'curves')}"), name)
+    return getattr(import_module(f"dmft_rf.plotting.{_HOME.get(name, 'curves')}"), name)
 
 
 def __dir__() -> list[str]:

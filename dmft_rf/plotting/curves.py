@@ -38,14 +38,13 @@ from dmft_rf.plotting.style import (
     titles,
     unformatted,
 )
-from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.plotting.timescales import TAU, TIMES
+from dmft_rf.rules.flow import Rule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dmft_rf.curves.losses import LearningCurves
-    from dmft_rf.curves.solve import Solution
-    from dmft_rf.curves.timescales import Timescales
     from dmft_rf.pencil.spectrum import PencilSpectrum
     from dmft_rf.spectra.spectrum import Spectrum
     from dmft_rf.sweeps.scaling import Scaling
@@ -56,14 +55,12 @@ __all__ = [
     "plot_pencil",
     "plot_scaling",
     "plot_spectrum",
-    "plot_timescales",
     "save_figure",
 ]
 
 ENDINGS = (".png", ".pdf")
 """Formats of `save_figure`."""
 
-_TAU = r"training time $\tau$ (gradient flow, $dA/d\tau = -d^2\,\nabla_{\!A} L_{\rm train}$)"
 _SYMBOLS = {
     "psi_n": r"\psi_n",
     "psi_p": r"\psi_p",
@@ -76,12 +73,8 @@ _PARAMETERS = {
     "psi_p": r"features per dimension $\psi_p = p/d$",
     "t": r"variance of the noise $\Delta_t = 1 - e^{-2t}$",
 }
-# name -> label, colour, line style, marker
-_TIMES = {
-    "tau_gen": (r"$\tau_{\rm gen}$", BLUE, "-", "o"),
-    "tau_opt": (r"$\tau_{\rm opt}$", GREEN, "--", "s"),
-    "tau_mem": (r"$\tau_{\rm mem}$", VERMILION, "-.", "^"),
-}
+# the times of a scaling law
+_SCALED = ("tau_gen", "tau_opt", "usable_end", "tau_mem")
 
 
 @styled
@@ -301,7 +294,7 @@ def plot_curves(curves: LearningCurves) -> Figure:
     ax.axhline(model.floor, color=GREY, linestyle=":", linewidth=1.2, label="exact score")
     ax.set_ylabel("loss per dimension")
     below.set_ylabel(r"score error $E_{\rm score}$")
-    below.set_xlabel(_TAU)
+    below.set_xlabel(TAU)
     below.set_xscale("log")
     log_if_wide(ax, np.concatenate(losses), floor=True)
     log_if_wide(below, np.ravel(curves.score_error))
@@ -312,64 +305,6 @@ def plot_curves(curves: LearningCurves) -> Figure:
         legend_above(below)
     legend_above(ax)
     titles(figure, "Learning curves", model, _rule_text(curves.rule))
-    return figure
-
-
-@styled
-def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
-    """Draw the learning curves of gradient flow with tau_gen, tau_opt and tau_mem marked.
-
-    Parameters
-    ----------
-    solution : Solution
-    timescales : Timescales
-        Of the same solution.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The window from tau_gen to tau_mem is shaded.
-    """
-    instance(solution, dmft_rf.Solution, "solution", "solve(model)")
-    instance(timescales, dmft_rf.Timescales, "timescales", "dmft_rf.timescales(solution)")
-    low, high = solution.diagnostics["support"]
-    rate = solution.model.rate
-    marks = {name: getattr(timescales, name) for name in _TIMES}
-    known = [value for value in marks.values() if math.isfinite(value) and value > 0.0]
-    first = min([0.03 / (rate * high), *(0.3 * v for v in known)])
-    slowest = max(low, 1e-6 * high) if solution.hard_edge else low
-    last = min(30.0 / (rate * slowest), solution.horizon)
-    last = max([last, *(3.0 * v for v in known)])
-    curves = solution.learning_curves(np.geomspace(first, last, 301))
-    figure, (ax, below) = figure_of(2)
-    for name, label, colour, line in (
-        ("test", r"test $L_{\rm test}$", VERMILION, "-"),
-        ("train", r"training $L_{\rm train}$", BLUE, "--"),
-        ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
-    ):
-        ax.plot(curves.tau, getattr(curves, name), label=label, color=colour, linestyle=line)
-    below.plot(curves.tau, curves.score_error, color=GREEN)
-    ax.axhline(solution.model.floor, color=GREY, linestyle=":", linewidth=1.2, label="exact score")
-    gen, mem = marks["tau_gen"], marks["tau_mem"]
-    for axes in (ax, below):
-        if gen < mem < math.inf:
-            axes.axvspan(gen, mem, color="#F0E442", alpha=0.18, linewidth=0, zorder=0)
-        for name, value in marks.items():
-            if math.isfinite(value) and value > 0.0:
-                text, colour, line, _ = _TIMES[name]
-                axes.axvline(
-                    value, color=colour, linewidth=1.3, linestyle=line,
-                    label=rf"{text} $= {tex(value)}$" if axes is below else None,
-                )  # fmt: skip
-    ax.set_ylabel("loss per dimension")
-    below.set_ylabel(r"score error $E_{\rm score}$")
-    below.set_xlabel(_TAU)
-    below.set_xscale("log")
-    log_if_wide(ax, np.concatenate([curves.test, curves.train]), floor=True)
-    log_if_wide(below, curves.score_error)
-    for axes in (ax, below):
-        legend_above(axes)
-    titles(figure, "Timescales of learning", solution.model, _rule_text(GradientFlow()))
     return figure
 
 
@@ -391,9 +326,8 @@ def plot_scaling(scaling: Scaling) -> Figure:
     steep = scaling.parameter == "power_law.exponent"
     x = np.asarray(scaling.values if steep else scaling.abscissa, dtype=float)
     symbol = _SYMBOLS[scaling.parameter]
-    for name, (label, colour, line, marker) in _TIMES.items():
-        if name not in scaling.quantities:
-            continue
+    for name in _SCALED:
+        label, colour, line, marker = TIMES[name]
         fit = scaling.fits.get(name)
         text = label
         if fit is not None:
@@ -439,7 +373,7 @@ def plot_scaling(scaling: Scaling) -> Figure:
             for axes in (ax, below):
                 mark = f"$n = {n}$ of the data" if axes is below else None
                 axes.axvline(n / d, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), label=mark)
-    legend_above(below)
+    legend_above(below, columns=2)
     what = _PARAMETERS[scaling.parameter]
     title = f"Training times against {what}"
     titles(figure, title, scaling.model, without=scaling.parameter, pad=6.0)

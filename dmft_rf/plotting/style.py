@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+YELLOW = "#F0E442"
 GREY = "#595959"
 
 _STYLE = {
@@ -186,10 +187,10 @@ def label_decades(axis: XAxis, values: NDArray[np.float64]) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def legend_above(axes: Axes) -> None:
+def legend_above(axes: Axes, columns: int = 5) -> None:
     """Put the legend over the axes, where it hides nothing."""
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=5, borderaxespad=0.2,
+        loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.2,
         columnspacing=1.4, handlelength=2.4,
     )  # fmt: skip
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, number, shown
+from dmft_rf.curves.definitions import DEFINITIONS
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solve
-from dmft_rf.curves.thresholds import n_star, n_window, relative_gap, unit_gap
-from dmft_rf.curves.timescales import DEFINITIONS, Course
+from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
+from dmft_rf.curves.timescales import Timescales
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow, Rule
@@ -52,7 +53,6 @@ LIMITS = {
 PHASES = {
     "gap_final": "generalization gap at tau = inf in units of what there is to learn, 1 - L_floor",
     "gap_window": "generalization gap at tau = c tau_gen in the same units",
-    "tau_overfit": "first time at which the gap in these units reaches gap_level; inf if never",
     "n_star": "n*/d: beyond this psi_n the gap in these units stays below gap_level for ever",
     "n_window": "beyond this psi_n it is below gap_level at tau = c tau_gen",
 }
@@ -185,27 +185,25 @@ class _Point:
             return _SPECTRUM[name](self._law)
         if name in self._phases:
             return self._phases[name]()
-        value: float = getattr(self._course, name)
-        return value
+        if name == "final_train":
+            return self._solution.train_limit
+        if name in LIMITS:
+            return float(getattr(self._times.end, name.removeprefix("final_")))
+        return self._times.value(name)
 
     @lazy
     def _phases(self) -> dict[str, Callable[[], float]]:
         request, model = self.request, self.model
         return {
-            "gap_final": lambda: self._course.final_gap / unit_gap(model),
+            "gap_final": lambda: self._times.relative_gap,
             "gap_window": lambda: relative_gap(
-                self._solution, request.multiple * self._course.tau_gen
+                self._solution, request.multiple * self._times.tau_gen
             ),
-            "tau_overfit": self._tau_overfit,
             "n_star": lambda: n_star(model, request.gap_level, rtol=request.rtol),
             "n_window": lambda: n_window(
                 model, request.gap_level, request.multiple, level=request.level, rtol=request.rtol
             ),
         }
-
-    def _tau_overfit(self) -> float:
-        gap = self.request.gap_level * unit_gap(self.model)
-        return self._course.first_gap(gap)
 
     @lazy
     def _law(self) -> Spectrum:
@@ -217,9 +215,10 @@ class _Point:
         return solve(self.model, self.request.rtol)
 
     @lazy
-    def _course(self) -> Course:
+    def _times(self) -> Timescales:
         plain = self.rule == GradientFlow() and not _CURVE_NAMES.isdisjoint(self.request.quantities)
-        return Course(self._solution, self.request.level, self._curves if plain else None)
+        known = self._curves if plain else None
+        return Timescales(self._solution, self.request.level, self.request.gap_level, known)
 
     @lazy
     def _curves(self) -> LearningCurves:

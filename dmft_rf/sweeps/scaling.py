@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf.curves.definitions import NOTHING
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow
@@ -39,6 +40,8 @@ Array = NDArray[np.float64]
 
 #: what is followed along the sweep; fields of Timescales
 QUANTITIES = (
+    "usable_start",
+    "usable_end",
     "tau_gen",
     "tau_opt",
     "tau_mem",
@@ -47,6 +50,7 @@ QUANTITIES = (
     "tau_mem_spectrum",
     "score_error_min",
     "final_gap",
+    "relative_gap",
 )
 PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
 
@@ -135,6 +139,11 @@ class Scaling(Frozen):
     tolerance: float
     failures: dict[float, str]
     rtol: float
+
+    @property
+    def memorizes(self) -> NDArray[np.bool_]:
+        """Where there is something to memorize: the final gap is a tenth of 1 - L_floor or more."""
+        return self.quantities["relative_gap"] >= NOTHING
 
     def to_xarray(self) -> xarray.Dataset:
         """Return an xarray.Dataset over the swept parameter: quantities and local exponents.

@@ -116,9 +116,29 @@ def test_timescales_agree_with_the_library():
     model = MODEL.replace(covariance=Covariance([0.5, 1.5], [0.25, 0.75]), activation="relu")
     times = dmft_rf.timescales(dmft_rf.solve(model, 1e-8))
     for name, value in found["results"].items():
-        np.testing.assert_equal(floats(value), getattr(times, name))
+        np.testing.assert_equal(floats(value), times.values[name])
+        np.testing.assert_equal(floats(found["errors"][name]), times.error[name])
+    start, end = times.usable()
+    assert found["usable"] == {"factor": 1.1, "start": start, "end": end}
     assert found["definitions"] == times.definitions
     assert found["covariance"]["weights"] == [0.25, 0.75]
+
+
+def test_nothing_to_memorize_is_said_and_not_dated():
+    found = result("timescales", "--psi-n", "1e6", "--rtol", "1e-8")
+    assert found["memorizes"] is False
+    assert found["results"]["tau_mem"] is found["results"]["window"] is None
+    assert "nothing to memorize" in found["reasons"]["tau_mem"].lower()
+    text = " ".join(run("timescales", "--psi-n", "1e6", "--rtol", "1e-8").stdout.split())
+    assert "Nothing to memorize" in text
+    assert "tau_mem none" in text
+    assert "when to stop any time from tau = 332.3 on" in text
+
+
+def test_when_to_stop_comes_first():
+    text = " ".join(run("timescales").stdout.split())
+    assert "when to stop between tau = 112.5 and 158, best at 132.8" in text
+    assert text.index("when to stop") < text.index("tau_gen")
 
 
 def test_steps_follow_the_learning_rate():

@@ -9,7 +9,7 @@ import pytest
 
 from dmft_rf import ConvergenceError, Covariance, Ridge, ScoreModel, solve, timescales
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap, unit_gap
-from dmft_rf.curves.timescales import Course
+from dmft_rf.curves.timescales import Timescales
 
 MODELS = {
     "isotropic": ScoreModel(0.1, 16.0, 1.0),
@@ -110,13 +110,6 @@ def test_levels_that_are_never_or_always_passed():
         n_star(model, 1e-11)
 
 
-def test_first_gap():
-    course = Course(solve(ScoreModel(0.1, 8.0, 4.0)))
-    tau = course.first_gap(0.5 * course.final_gap)
-    assert tau == course.tau_mem
-    assert course.first_gap(1e9) == math.inf
-
-
 @pytest.mark.parametrize("psi_n", [0.3, 3.0, 30.0, 500.0])
 @pytest.mark.parametrize("t", [0.003, 0.1, 1.5])
 def test_the_minimum_between_known_curves_is_the_minimum(t, psi_n):
@@ -127,13 +120,13 @@ def test_the_minimum_between_known_curves_is_the_minimum(t, psi_n):
     first, last = 0.02 / (rate * M), 40.0 / (rate * m)
     count = int(14 * math.log10(last / first))
     tau = np.append(np.geomspace(first, last, count), math.inf)
-    plain = Course(solution)
-    known = Course(solution, 0.1, solution.learning_curves(tau))
-    assert known._turns_of_known() is not None
+    plain = Timescales(solution)
+    known = Timescales(solution, known=solution.learning_curves(tau))
+    assert known._events._turns_of_known() is not None
     assert known.score_error_min == pytest.approx(plain.score_error_min, rel=1e-12)
     assert known.tau_opt == pytest.approx(plain.tau_opt, rel=1e-7)
     assert known.tau_gen == pytest.approx(plain.tau_gen, rel=1e-9)
-    few = Course(solution, 0.1, solution.learning_curves(tau[::3]))
-    assert few._turns_of_known() is None
+    few = Timescales(solution, known=solution.learning_curves(tau[::3]))
+    assert few._events._turns_of_known() is None
     assert few.tau_opt == plain.tau_opt
     assert plain.tau_opt * rate * M > 3.0  # far later than the search begins

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from dmft_rf import ConvergenceError, Covariance, ModelError, ScoreModel, solve, timescales
+from dmft_rf.curves.definitions import DEFINITIONS
+from dmft_rf.curves.events import unit_gap
 from dmft_rf.curves.losses import score_error_slope
-from dmft_rf.curves.timescales import DEFINITIONS, Course
+from dmft_rf.curves.timescales import Timescales
 from dmft_rf.rules.flow import GradientFlow
 
 # converged values at t = 0.01, Sigma = I, tanh, printed to these digits
@@ -157,13 +159,15 @@ def test_early_stopping_with_few_noise_draws(model: ScoreModel) -> None:
 )
 def test_a_gap_that_is_lost_in_rounding_dates_nothing(model: ScoreModel, rtol: float) -> None:
     """Where it is known, its half is reached at the same time for all large t and all large n."""
-    course = Course(solve(model, rtol=rtol))
+    times = Timescales(solve(model, rtol=rtol))
     with pytest.raises(ConvergenceError, match=r"tau_mem.*is known to"):
-        _ = course.tau_mem
-    assert 0.0 < course.tau_gen < math.inf
+        _ = times.tau_mem
+    assert 0.0 < times.tau_gen < math.inf
     known = ScoreModel(5.0, 8.0, 4.0) if model.t > 1.0 else ScoreModel(0.1, 8.0, 1e7)
     nearby = ScoreModel(4.0, 8.0, 4.0) if model.t > 1.0 else ScoreModel(0.1, 8.0, 1e8)
-    assert Course(solve(known)).tau_mem == pytest.approx(Course(solve(nearby)).tau_mem, rel=1e-3)
+    assert Timescales(solve(known)).tau_mem == pytest.approx(
+        Timescales(solve(nearby)).tau_mem, rel=1e-3
+    )
 
 
 def test_generalization_time_of_the_population() -> None:
@@ -185,7 +189,7 @@ def test_merged_bulks_have_no_generalization_edge() -> None:
 def test_every_number_has_its_definition() -> None:
     found = timescales(solve(ScoreModel(0.1, 8, 4)), level=0.25)
     assert set(found.definitions) == set(DEFINITIONS)
-    assert all(hasattr(found, name) for name in DEFINITIONS)
+    assert set(found.values) == set(found.error) == set(DEFINITIONS)
     assert "0.25" in found.definitions["tau_gen"]
 
 
@@ -197,3 +201,119 @@ def test_level_outside_its_range(level: float) -> None:
 
 def test_convergence_error_is_a_runtime_error() -> None:
     assert issubclass(ConvergenceError, RuntimeError)
+
+
+class TestUsableInterval:
+    """When to stop: the times at which the score error is within a factor of its least value."""
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            ScoreModel(0.01, 64, 8),
+            ScoreModel(0.1, 8, 4, "erf", Covariance([0.2, 1.8])),
+            ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+            ScoreModel(0.3, 64.0, 0.1),
+        ],
+    )
+    @pytest.mark.parametrize("factor", [1.001, 1.1, 1.5])
+    def test_the_score_is_good_inside_and_not_outside(self, model, factor) -> None:
+        solution = solve(model)
+        times = timescales(solution)
+        start, end = times.usable(factor)
+        assert 0.0 < start < times.tau_opt < end
+        inside = solution.learning_curves(np.geomspace(start * (1 + 1e-9), end * (1 - 1e-9), 300))
+        most = factor * times.score_error_min
+        assert np.all(inside.score_error <= most)
+        outside = [start * (1 - 1e-6), end * (1 + 1e-6)]
+        assert np.all(solution.learning_curves(outside).score_error > most)
+
+    def test_a_wider_factor_gives_a_wider_interval(self) -> None:
+        times = timescales(solve(ScoreModel(0.01, 64, 8)))
+        ends = [times.usable(factor) for factor in (1.01, 1.1, 1.5, 2.0, 10.0)]
+        starts = [start for start, _ in ends]
+        assert starts == sorted(starts, reverse=True)
+        assert [end for _, end in ends] == sorted(end for _, end in ends)
+
+    def test_published_example(self) -> None:
+        """t = 0.01, psi_p = 64, psi_n = 8: within 10 % of the best from 113 to 158."""
+        start, end = timescales(solve(ScoreModel(0.01, 64, 8))).usable()
+        assert (round(start), round(end)) == (113, 158)
+
+    def test_training_may_go_on_for_ever(self) -> None:
+        times = timescales(solve(ScoreModel(1.0, 0.5, 1e4)))
+        assert times.tau_opt == math.inf
+        start, end = times.usable()
+        assert end == math.inf
+        assert 0.0 < start < math.inf
+
+    def test_nothing_to_learn(self) -> None:
+        """A factor that the untrained network is within: usable from the start."""
+        times = timescales(solve(ScoreModel(0.1, 8, 4)))
+        start, _ = times.usable(1.01 * times.model.initial_score_error / times.score_error_min)
+        assert start == 0.0
+
+    @pytest.mark.parametrize("factor", [1.0, 0.5, math.nan, "much", None])
+    def test_wrong_factors(self, factor) -> None:
+        times = timescales(solve(ScoreModel(0.1, 8, 4)))
+        with pytest.raises(ModelError, match="factor"):
+            times.usable(factor)
+        with pytest.raises(ModelError, match="ratio"):
+            times.tau_ratio(factor)
+
+
+@pytest.mark.parametrize("ratio", [1.01, 2.0, 3.0])
+def test_ratio_of_the_losses(ratio) -> None:
+    solution = solve(ScoreModel(0.1, 8, 2))
+    tau = timescales(solution).tau_ratio(ratio)
+    at = solution.learning_curves(tau)
+    assert at.test / at.train == pytest.approx(ratio, rel=1e-9)
+    before = solution.learning_curves(tau * np.linspace(0.0, 0.999, 300))
+    assert np.all(before.test < ratio * before.train)
+
+
+def test_ratio_that_is_never_reached() -> None:
+    solution = solve(ScoreModel(0.1, 8, 2))
+    end = solution.learning_curves(math.inf)
+    assert timescales(solution).tau_ratio(1.001 * float(end.test / end.train)) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("model", "memorizes"),
+    [
+        (ScoreModel(0.01, 64, 8), True),
+        (ScoreModel(0.01, 64, 1e6), False),
+        (ScoreModel(5.0, 64, 8), False),
+    ],
+)
+def test_whether_there_is_something_to_memorize(model, memorizes) -> None:
+    times = timescales(solve(model))
+    assert times.memorizes is memorizes
+    assert (times.relative_gap > 0.1) is memorizes
+    assert times.relative_gap == pytest.approx(times.final_gap / unit_gap(model))
+
+
+def test_overfitting_begins_where_the_gap_is_a_tenth_of_what_there_is_to_learn() -> None:
+    for level in (0.1, 0.5):
+        times = timescales(solve(ScoreModel(0.01, 64, 8)), gap_level=level)
+        gap = times.solution.learning_curves(times.tau_overfit).generalization_gap
+        assert gap == pytest.approx(level * unit_gap(times.model), rel=1e-9)
+
+
+def test_one_time_that_cannot_be_told_leaves_the_others() -> None:
+    times = timescales(solve(ScoreModel(7.0, 8.0, 4.0), rtol=1e-8))
+    assert set(times.reasons) == {"tau_mem", "window"}
+    assert "is known to" in times.reasons["tau_mem"]
+    assert math.isnan(times.values["tau_mem"])
+    assert times.values["tau_gen"] == times.tau_gen < math.inf
+
+
+@pytest.mark.parametrize(
+    "model", [ScoreModel(0.01, 64, 8), ScoreModel(0.1, 8, 4, "relu", Covariance([0.2, 1.8]))]
+)
+def test_errors_cover_the_difference_of_two_accuracies(model) -> None:
+    """A solution at 1e-6 is off by what it claims, seen from one at 1e-12."""
+    rough, fine = timescales(solve(model, 1e-6)), timescales(solve(model, 1e-12))
+    for name, value in fine.values.items():
+        off, claimed = abs(rough.values[name] - value), rough.error[name]
+        assert off <= 2.0 * (claimed + fine.error[name]), name
+        assert claimed <= 1e-3 * value, name  # and says something

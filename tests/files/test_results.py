@@ -160,8 +160,6 @@ def test_a_single_time_and_no_time_are_stored(tmp_path, solution):
 def test_only_results_are_stored(tmp_path, results):
     with pytest.raises(ModelError, match="ScoreModel"):
         save(tmp_path / "a.h5", MODEL)
-    with pytest.raises(ModelError, match="solution="):
-        save(tmp_path / "a.h5", results["timescales"])
     with pytest.raises(DataError, match="no result"):
         save(tmp_path / "a.h5", {})
     with pytest.raises(DataError, match="cannot name a run"):

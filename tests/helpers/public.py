@@ -185,7 +185,10 @@ def calls() -> dict[str, Call]:
         add(f"{name}.grid", either.grid, points=8)
         add(f"{name}.integrate", either.integrate, f=_moment)
         add(f"{name}.moment", either.moment, k=1)
-    add("timescales", timescales, solution=one, level=0.1)
+    add("timescales", timescales, solution=one, level=0.1, gap_level=0.1)
+    add("Timescales.usable", r["Timescales"].usable, factor=1.1)
+    add("Timescales.tau_ratio", r["Timescales"].tau_ratio, ratio=1.05)
+    add("Timescales.value", r["Timescales"].value, name="tau_opt")
     add("bulk_split", bulk_split, solution=one, tau=[1.0], rule=GradientFlow())
     add("resolvent", resolvent, model=MODEL, z=[1.0 + 1.0j])
     add("Resolvent.S", r["Resolvent"].S, Q=[1.0, 2.0])
@@ -256,7 +259,12 @@ def calls() -> dict[str, Call]:
     add("plot_curves", plotting.plot_curves, curves=curves)
     add("plot_spectrum", plotting.plot_spectrum, spectrum=law)
     add("plot_pencil", plotting.plot_pencil, spectrum=pencil_law, title="x")
-    add("plot_timescales", plotting.plot_timescales, solution=one, timescales=r["Timescales"])
+    add(
+        "plot_timescales",
+        import_module("dmft_rf.plotting").plot_timescales,
+        solution=one,
+        timescales=r["Timescales"],
+    )
     add("plot_scaling", plotting.plot_scaling, scaling=r["Scaling"])
     covariances = import_module("dmft_rf.plotting.covariance")
     add("plot_covariance", covariances.plot_covariance, covariance=COVARIANCE)

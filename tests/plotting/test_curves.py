@@ -19,7 +19,6 @@ from dmft_rf.plotting.curves import (
     plot_pencil,
     plot_scaling,
     plot_spectrum,
-    plot_timescales,
     save_figure,
 )
 from dmft_rf.plotting.style import bulk_groups, positive, tex, unformatted
@@ -92,29 +91,6 @@ def test_one_time_and_the_limit_alone_are_drawn(tmp_path):
     assert "gradient descent (step 0.5)" in _texts(figure)
 
 
-def test_timescales_are_marked_on_the_curves(solution):
-    times = dmft_rf.timescales(solution)
-    figure = plot_timescales(solution, times)
-    ax, below = figure.axes
-    for name in ("gen", "opt", "mem"):
-        line = _line(below, rf"\tau_{{\rm {name}}}")
-        assert set(line.get_xdata()) == {getattr(times, f"tau_{name}")}
-    assert ax.get_xscale() == below.get_xscale() == "log"
-    tau, score = below.lines[0].get_data()
-    assert np.array_equal(score, solution.learning_curves(tau).score_error)
-    assert tau[0] < times.tau_gen < times.tau_mem < tau[-1]
-
-
-def test_times_that_do_not_exist_are_left_out():
-    solution = dmft_rf.solve(ISOTROPIC)
-    times = dmft_rf.timescales(solution)
-    from dataclasses import replace
-
-    figure = plot_timescales(solution, replace(times, tau_opt=np.inf, tau_gen=np.nan))
-    labels = [str(line.get_label()) for line in figure.axes[1].lines]
-    assert not any("opt" in label or "gen" in label for label in labels)
-
-
 @pytest.mark.parametrize(
     "model",
     [
@@ -152,12 +128,12 @@ def test_the_scaling_shows_values_fits_and_exponents(sweep):
     ax, below = figure.axes
     points = {line.get_marker(): line for line in ax.lines if line.get_linestyle() == "None"}
     slopes = {line.get_marker(): line for line in below.lines if line.get_marker() != "None"}
-    for name, marker in (("tau_gen", "o"), ("tau_opt", "s"), ("tau_mem", "^")):
+    for name, marker in (("tau_gen", "o"), ("tau_opt", "s"), ("usable_end", "D"), ("tau_mem", "^")):
         assert np.array_equal(points[marker].get_xdata(), sweep.values)
         assert np.array_equal(points[marker].get_ydata(), sweep.quantities[name])
         assert np.array_equal(slopes[marker].get_ydata(), sweep.local_exponents[name])
     lines = [line for line in ax.lines if line.get_linestyle() != "None"]
-    assert len(lines) == len({"tau_gen", "tau_opt", "tau_mem"} & sweep.fits.keys())
+    assert len(lines) == len({"tau_gen", "tau_opt", "usable_end", "tau_mem"} & sweep.fits.keys())
     text = _texts(figure)
     assert "samples $n" in text
     assert r"\psi_n = n/d" in below.get_xlabel()

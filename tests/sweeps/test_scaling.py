@@ -17,7 +17,7 @@ def test_quantities_are_those_of_single_solutions() -> None:
     for i, psi_n in enumerate(found.values):
         single = timescales(solve(MODEL.replace(psi_n=float(psi_n))))
         for name in QUANTITIES:
-            assert found.quantities[name][i] == getattr(single, name)
+            assert found.quantities[name][i] == single.value(name)
 
 
 def test_local_exponents_are_derivatives() -> None:

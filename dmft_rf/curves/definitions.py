@@ -1,0 +1,35 @@
+"""What each time of training means, in one sentence, and the levels that define it."""
+
+from __future__ import annotations
+
+#: the factor of the usable interval and the ratio of tau_ratio where none is given
+FACTOR, RATIO = 1.1, 2.0
+#: a final gap below this part of what there is to learn is nothing to memorize
+NOTHING = 0.1
+
+DEFINITIONS = {
+    "usable_start": "from here on the score error is within {factor:g} times its least value",
+    "usable_end": "until here it is; inf: for ever",
+    "tau_gen": "the score error has made (1 - level) of its way to its minimum over time "
+    "(level = {level:g})",
+    "tau_opt": "the test loss is least (early stopping); inf: it never rises again",
+    "tau_overfit": "the generalization gap, test minus train loss, reaches {gap_level:g} of what "
+    "there is to learn, 1 - L_floor; inf: never",
+    "tau_ratio": "test loss over train loss reaches {ratio:g}; inf: never",
+    "tau_mem": "the generalization gap reaches half its final value; inf: it diverges",
+    "window": "tau_mem/tau_gen",
+    "tau_gen_spectrum": "psi_p/(2 Delta_t lambda), lambda the lower edge of the bulks of the data "
+    "directions; nan while they are merged with the others",
+    "tau_mem_spectrum": "psi_p/(2 Delta_t lambda), lambda the lowest edge of the spectrum of U "
+    "(the atom at s_t^2 is not trained)",
+    "test_min": "test loss at tau_opt",
+    "score_error_min": "score error at tau_opt",
+    "final_gap": "generalization gap at tau = inf",
+    "relative_gap": "generalization gap at tau = inf in units of what there is to learn",
+}
+
+
+def definitions(level: float = 0.1, gap_level: float = NOTHING) -> dict[str, str]:
+    """What each number of `DEFINITIONS` is, in one sentence, by name."""
+    used = {"level": level, "gap_level": gap_level, "factor": FACTOR, "ratio": RATIO}
+    return {name: text.format(**used) for name, text in DEFINITIONS.items()}

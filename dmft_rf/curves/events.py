@@ -1,0 +1,218 @@
+"""Events on the curves of gradient flow: where they turn, and where they first cross a level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import instance
+from dmft_rf.curves.losses import LearningCurves, score_error_slope
+from dmft_rf.curves.solve import Solution
+from dmft_rf.errors import ConvergenceError
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.estimate import ROUNDING, Estimate
+from dmft_rf.numerics.roots import first_root, root_error
+from dmft_rf.rules.flow import GradientFlow
+
+Array = NDArray[np.float64]
+
+# Points per decade on which sign changes are looked for; roots are then refined. Curves are sums
+# of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns
+# between neighbouring points would be smaller than 1e-11 of the curve, or 1e-7 with the fewer
+# points that are enough where curves are only known to _ROUGH.
+_PER_DECADE, _FEW_PER_DECADE = 12, 8
+_ROUGH = 1e-7
+# From and to these multiples of the shortest and the longest relaxation time of U. With exactly
+# averaged noise no minimum of the test loss was found before 3.7 of the shortest. The noise of few
+# draws is learned much sooner (at t = 1e-7 the slope turns at 1e-5 of it), so both searches begin
+# earlier where the slope of the score error has left its initial value by these parts of it.
+_EARLY, _LATE = 1e-6, 60.0
+_FIRST_TURN, _LAST_TURN = 0.03, 30.0
+_STEADY, _TURNED = 1e-5, 0.1
+
+
+class Event(NamedTuple):
+    """A time, and the function of which it is a root (None: a limit, which is exact)."""
+
+    at: float
+    f: Callable[[Array], Estimate] | None = None
+
+    @property
+    def error(self) -> float:
+        """Estimated absolute error of the time."""
+        return 0.0 if self.f is None else root_error(self.f, self.at)
+
+
+class Events:
+    """Finds events of gradient flow, from A = 0 without weight decay, on one solution.
+
+    Parameters
+    ----------
+    solution : Solution
+    known : LearningCurves, optional
+        Curves of gradient flow on it; where their times are many and wide enough the minimum is
+        looked for between them.
+    """
+
+    def __init__(self, solution: Solution, known: LearningCurves | None = None):
+        self.solution = solution
+        self._known = known
+
+    @lazy
+    def end(self) -> LearningCurves:
+        """The curves at tau = inf."""
+        return self.solution.learning_curves(math.inf)
+
+    @lazy
+    def minimum(self) -> Event:
+        """Where the test loss is least: the best of the roots of its slope and of tau = inf."""
+        brackets = self._turns_of_known()
+        if brackets is None:
+            brackets = self._turns()
+        roots = [self.root(self._slope, low, high, "tau_opt") for low, high in brackets]
+        candidates = [*roots, Event(math.inf)]
+        curves = self.solution.learning_curves(np.array([one.at for one in candidates]))
+        return candidates[int(np.argmin(curves.score_error))]
+
+    def _turns(self) -> list[tuple[float, float]]:
+        """Intervals in which the slope of the test loss changes from negative to positive."""
+        tau = self.tau[self.tau >= self._before_turns]
+        slope = self._slope(tau)
+        # where the slope is lost in rounding its sign means nothing
+        known = np.flatnonzero(np.abs(slope.value) > 2.0 * slope.error)
+        tau, rising = tau[known], slope.value[known] > 0.0
+        turns = np.flatnonzero(~rising[:-1] & rising[1:])
+        return [(float(tau[i]), float(tau[i + 1])) for i in turns]
+
+    def _turns_of_known(self) -> list[tuple[float, float]] | None:
+        """The same from the known curves; None if they have too few times."""
+        if self._known is None:
+            return None
+        used = np.isfinite(self._known.tau) & (self._known.tau > 0.0)
+        tau, score = self._known.tau[used], self._known.score_error[used]
+        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
+        if tau.size < 3 or tau[0] > self._before_turns or tau[-1] * rate * m < _LAST_TURN:
+            return None
+        steps = np.diff(tau)
+        if np.any(steps <= 0.0) or np.any(tau[1:] > tau[:-1] * 10.0 ** (1.0 / self._density)):
+            return None
+        low = np.minimum(score[:-2], score[2:]) - score[1:-1] > ROUNDING * score[1:-1]
+        turns = np.flatnonzero(low)
+        brackets = [(float(tau[i]), float(tau[i + 2])) for i in turns]
+        slope = self._slope(np.array(brackets).ravel())
+        beyond = np.abs(slope.value) > 2.0 * slope.error
+        signs = np.where(beyond, np.sign(slope.value), 0.0).reshape(-1, 2)
+        real = np.any(signs != 0.0, axis=1)  # others lie where the slope is lost in rounding
+        if np.any(signs[real, 0] >= 0.0) or np.any(signs[real, 1] <= 0.0):
+            return None  # the interval does not enclose the root
+        return [bracket for bracket, there in zip(brackets, real, strict=True) if there]
+
+    @lazy
+    def tau(self) -> Array:
+        """Times from before the fastest mode moves to after the slowest has stopped."""
+        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
+        first = self._steady(_EARLY, _STEADY)
+        last = min(self.solution.horizon, _LATE / (rate * m) if m > 0.0 else math.inf)
+        a, b = math.log(first), math.log(last)
+        return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
+
+    @lazy
+    def _before_turns(self) -> float:
+        """A time before every minimum of the test loss."""
+        return self._steady(_FIRST_TURN, _TURNED)
+
+    def _steady(self, start: float, part: float) -> float:
+        """``start`` times the shortest relaxation time, or earlier.
+
+        A time until which the slope of the score error has not left its value at tau = 0 by
+        ``part`` of that: it is a smooth function, looked at decade by decade back to where it does
+        not move.
+        """
+        M = self.solution.diagnostics["support"][1]
+        tau = start / (self.solution.model.rate * M) * 10.0 ** -np.arange(0.0, 31.0)
+        slope = self._slope(np.append(tau, 0.0)).value
+        moved = np.flatnonzero(np.abs(slope[:-1] - slope[-1]) > part * abs(slope[-1]))
+        at = 0 if moved.size == 0 else int(moved[-1]) + 1
+        if at == tau.size:
+            raise ConvergenceError(
+                f"the score error turns before tau = {tau[-1]:.3g} ({self.parameters})"
+            )
+        return float(tau[at])
+
+    @property
+    def parameters(self) -> str:
+        """The parameters of the model, for messages."""
+        model = self.solution.model
+        return f"t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n}"
+
+    @property
+    def _density(self) -> int:
+        return _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
+
+    @lazy
+    def curves(self) -> LearningCurves:
+        """The curves at the times `tau`."""
+        return self.solution.learning_curves(self.tau)
+
+    def _slope(self, tau: Array) -> Estimate:
+        return score_error_slope(self.solution.nodes, tau, GradientFlow())
+
+    def first_crossing(
+        self,
+        f: Callable[[LearningCurves], Estimate],
+        name: str,
+        *,
+        may_miss: bool = False,
+        curves: LearningCurves | None = None,
+    ) -> Event:
+        """Smallest root of ``f``, which is negative at tau = 0, between the times of ``curves``.
+
+        With ``may_miss`` it is inf if ``f`` is negative up to and at tau = inf.
+        """
+        curves = self.curves if curves is None else curves
+        above = np.flatnonzero(f(curves).value >= 0.0)
+        if above.size == 0 and may_miss and float(f(self.end).value) < 0.0:
+            return Event(math.inf)
+        if above.size == 0 or above[0] == 0:
+            raise self.not_bracketed(name)
+        i = int(above[0])
+        return self.root(
+            lambda tau: f(self.solution.learning_curves(tau)),
+            float(curves.tau[i - 1]),
+            float(curves.tau[i]),
+            name,
+        )
+
+    def root(self, f: Callable[[Array], Estimate], low: float, high: float, name: str) -> Event:
+        """The first root of ``f`` between two times; ConvergenceError if rounding hides it."""
+        text = f"{name} ({self.parameters})"
+        return Event(first_root(lambda tau: f(tau).value, low, high, text), f)
+
+    def not_bracketed(self, name: str) -> ConvergenceError:
+        """The error of an event that lies outside the times of the search."""
+        return ConvergenceError(
+            f"{name} was not bracketed between tau = {self.tau[0]:.3g} and {self.tau[-1]:.3g} "
+            f"({self.parameters})"
+        )
+
+
+def gap_above(gap: float, error: float) -> Callable[[LearningCurves], Estimate]:
+    """The generalization gap beyond ``gap``, which is known to ``error``."""
+
+    def excess(curves: LearningCurves) -> Estimate:
+        value = curves.generalization_gap - gap
+        return Estimate(value, curves.error["generalization_gap"] + error)
+
+    return excess
+
+
+@ieee
+def unit_gap(model: ScoreModel) -> float:
+    """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    return model.Delta_t * model.initial_score_error
