@@ -26,11 +26,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.closed_form_nodes import ContourNodes
-from dmft_rf.curves.grouped_nodes import GroupedNodes
+from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.losses import LearningCurves, curves_on
-from dmft_rf.curves.majorants import majorants
-from dmft_rf.curves.nodes import Exact, Nodes
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.solve import Solution, checked_rule, probe_times, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
@@ -85,14 +83,16 @@ class BulkSplit(Frozen):
     model: ScoreModel
 
 
-class _OneBulk(Nodes):
+class OneBulk(Nodes):
     """One- and two-point functions on a contour around one bulk.
 
     Everything that `curves_on` takes from it then belongs to the network that has learned
     this bulk only.
     """
 
-    bulk: int
+    def __init__(self, law: Spectrum, contour: Contour, bulk: int):
+        self.bulk = bulk
+        super().__init__(law, contour)
 
     @lazy
     def removable(self) -> Estimate:
@@ -115,20 +115,6 @@ class _OneBulk(Nodes):
     def _around(self) -> tuple[float, float]:
         low, high = self.law.edges[self.bulk]
         return float(low), float(high)
-
-
-class _ClosedFormBulk(_OneBulk, ContourNodes):
-    """Of the closed form."""
-
-
-class _GroupedBulk(_OneBulk, GroupedNodes):
-    """Of samples in groups."""
-
-
-def _on_one_bulk(law: Spectrum, bulk: int, contour: Contour) -> _OneBulk:
-    nodes = (_ClosedFormBulk if law.model.closed_form else _GroupedBulk)(law, contour)
-    nodes.bulk = bulk
-    return nodes
 
 
 @ieee
@@ -174,7 +160,7 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
         h = rule.filter(nodes.points, flat, model.rate)
         left = rule.residual(nodes.points, flat, model.rate)
         # (1 - (1 - x h)^2)/x = h (1 + (1 - x h)): no difference of large numbers
-        turns = majorants(rule, nodes.contour, flat, model.rate)
+        turns = nodes.turning(rule, flat)
         turning = turns.filter * (1.0 + turns.held)
         carried = nodes.integral(h * (1.0 + left), nodes.S_VV, turning)
         shape = curves.tau.shape
@@ -211,7 +197,7 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     )
 
 
-def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> _OneBulk:
+def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> OneBulk:
     """Nodes around one bulk, inside ``region``, that carry gradient flow to ``rtol``/2.
 
     The contour of the lowest bulk may enclose the atom at s^2, which carries nothing.
@@ -230,8 +216,8 @@ def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> _One
             f"the bulk [{low}, {high}] is too close to its neighbours for a contour of its own"
         )
 
-    def attempt(count: int) -> tuple[_OneBulk, float]:
-        nodes = _on_one_bulk(law, bulk, contour_in(disc, low, high, count))
+    def attempt(count: int) -> tuple[OneBulk, float]:
+        nodes = OneBulk(law, contour_in(disc, low, high, count), bulk)
         return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
 
     count = int(n)

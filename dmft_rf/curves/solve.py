@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import flag, instance, number, shown
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.closed_form_nodes import ContourNodes
 from dmft_rf.curves.contour_cache import Kept
-from dmft_rf.curves.grouped_nodes import GroupedNodes
 from dmft_rf.curves.losses import LearningCurves, checked_times, curves_on, diverged, merged
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import contour_in, flattened, nodes_for
@@ -247,7 +246,7 @@ class Solution(Frozen):
 
     def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from the spectral measures, on panels halved until they resolve the filter."""
-        if not isinstance(self.nodes, ContourNodes):
+        if not self.model.groups.closed_form:
             raise ConvergenceError(
                 "a momentum this close to 1 is solved for one class of data and noise that is "
                 "averaged exactly only: its filter grows too fast for a contour",
@@ -275,7 +274,6 @@ class Solution(Frozen):
             panels, nodes = self.nodes.law.panels, self.nodes
             for _ in range(level):
                 panels = panels.halved()
-            assert isinstance(nodes, ContourNodes)
             return SpectralNodes(nodes.law, panels, nodes, self._probes)
 
         return self._kept_spectral.get(level, made)
@@ -316,8 +314,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
     start = time.perf_counter()
     law = spectrum(model)
     m, M = law.ends
-    closed_form = model.closed_form
-    if not m > 0.0 and closed_form:
+    if not m > 0.0 and model.groups.closed_form:
         raise ConvergenceError(
             f"the support of U begins at {m!r}: at psi_p = {model.psi_p} this activation has a "
             "hard edge at 0 and no contour separates them; move psi_p off this value",
@@ -401,9 +398,10 @@ def _carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     """
     m, M = law.ends
     found: list[tuple[Nodes, float, int]] = []
-    if m > _HARD_EDGE * M or law.model.closed_form:
+    closed_form = law.model.groups.closed_form
+    if m > _HARD_EDGE * M or closed_form:
         found.append(_accurate_nodes(law, Region(), rtol))
-    if not law.model.closed_form and m <= _NEAR_EDGE * M:
+    if not closed_form and m <= _NEAR_EDGE * M:
         for nearest in _NEAREST:
             if found and found[-1][1] <= rtol:
                 break
@@ -436,9 +434,9 @@ def _accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, 
 
 @ieee
 def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
-    """One- and two-point functions on a contour: the closed form where there is one."""
+    """One- and two-point functions on a contour in ``region``."""
     contour = contour_in(region, *enclosed(law, region), size)
-    return (ContourNodes if law.model.closed_form else GroupedNodes)(law, contour)
+    return Nodes(law, contour)
 
 
 def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:
@@ -452,7 +450,7 @@ def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:
     return (0.0 if pole else m), M
 
 
-def probe_times(model: ScoreModel, m: float, M: float) -> Array:
+def probe_times(model: FeatureModel, m: float, M: float) -> Array:
     """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
     early, late = 0.03 / (model.rate * M), 30.0 / (model.rate * max(m, _HARD_EDGE * M))
     steps = np.arange(_PROBES) / (_PROBES - 1.0)

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._convert import LARGEST, floats, regular
 from dmft_rf.errors import ModelError
-from dmft_rf.model.accumulator import real_rows
 
 MAX_ATOMS = 4096
 """Largest number of distinct eigenvalues: each costs time in every solver step."""
@@ -64,10 +63,11 @@ def distinct_atoms(
     return lam, w
 
 
-def matrix_spectrum(matrix: ArrayLike) -> NDArray[np.float64]:
-    """Return the eigenvalues >= 0, shape (d,), of a covariance matrix, shape (d, d)."""
-    a = real_rows(matrix, "a covariance matrix")
-    coarse = entry_rounding(matrix)
+def matrix_spectrum(a: NDArray[np.float64], coarse: float) -> NDArray[np.float64]:
+    """Return the eigenvalues >= 0, shape (d,), of a covariance matrix, shape (d, d).
+
+    ``coarse`` is the rounding of its entries (`entry_rounding`).
+    """
     if a.shape[0] != a.shape[1]:
         raise ModelError(f"a covariance matrix must be square, not of shape {a.shape}")
     if not np.isfinite(a).all():

@@ -24,6 +24,7 @@ from dmft_rf.model.accumulator import CovarianceAccumulator, real_rows
 from dmft_rf.model.checks import (
     MAX_ATOMS,
     distinct_atoms,
+    entry_rounding,
     matrix_spectrum,
     without_rounding,
 )
@@ -200,7 +201,8 @@ class Covariance:
         Covariance
             With ``dimension = d``.
         """
-        lam = matrix_spectrum(matrix)
+        rows = real_rows(matrix, "a covariance matrix")
+        lam = matrix_spectrum(rows, entry_rounding(matrix))
         return cls(lam, label=f"matrix, d = {lam.size}", dimension=lam.size)
 
     @classmethod

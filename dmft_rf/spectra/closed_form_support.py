@@ -30,6 +30,7 @@ from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.closed_form import family, outside, outside_on
 from dmft_rf.kernels.sample_covariance import effective_ridge, ridge, second_order, support_end
+from dmft_rf.spectra.support import Support, ZeroPoint
 
 Array = NDArray[np.float64]
 Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
@@ -42,29 +43,6 @@ _ROUNDING = 1e-13
 _MOST_STEPS = 200
 # an interval whose ends differ by more than this factor is searched on a logarithmic scale
 _WIDE = 8.0
-
-
-@dataclass(frozen=True, eq=False)
-class Support(Frozen):
-    """Support of the limiting spectral law of U.
-
-    Attributes
-    ----------
-    offsets
-        Edges of the bulks measured from s^2, ascending, shape (n_bulks, 2).
-    masses
-        Exact mass of each bulk, shape (n_bulks,).
-    atom
-        Mass of the atom at s^2 (0 if there is none).
-    learning_bulks
-        Whether each bulk belongs to the d directions of the data (the family k_+, the paper's
-        rho_2) rather than to the samples (k_-, rho_1); None while the two are merged.
-    """
-
-    offsets: Array
-    masses: Array
-    atom: float
-    learning_bulks: NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
@@ -209,6 +187,11 @@ class SupportFinder(Frozen):
 
     def _between_data(self, gap: _DataGap, sign: int, above: float) -> list[_Gap]:
         return self._concave(lambda kappa: self._at_kappa(kappa, sign), gap.low, gap.high, above)
+
+    def at_zero(self) -> ZeroPoint:
+        """The solution at z = 0."""
+        k, E = self.below(-float(self.par[4]))
+        return ZeroPoint(k, np.array([E]), np.array([-k * E]))
 
     def below(self, offset: float) -> tuple[float, float]:
         """k and E at the real point z = s^2 + ``offset``, offset <= 0, below the support of U.

@@ -29,7 +29,7 @@ from dmft_rf.kernels import grouped
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS
-from dmft_rf.spectra.closed_form_support import Support
+from dmft_rf.spectra.support import Support, ZeroPoint
 
 Array = NDArray[np.float64]
 
@@ -71,15 +71,13 @@ class GroupedSupportFinder(Frozen):
 
     def __init__(self, groups: SampleGroups):
         self.groups = groups
-        self.par = groups.par.copy()
-        self.par[3] = 0.0  # eigenvalues are measured from s_0^2
-        self.arguments = (self.par, *groups.one_point[1:])
+        self.arguments = groups.from_floor.one_point  # eigenvalues are measured from s_0^2
         self.psi_p = float(groups.par[0])
         mean = groups.covariances @ groups.weights
         self.upper = (groups.noise + mean) / float(groups.par[1])  # bound of e_j + k
         self.rank = groups.columns + (1.0 if groups.par[2] > 0.0 else 0.0)
         self.seal()
-        self.bound = float(grouped.spectral_bound(self.par, *groups.one_point[1:4]))
+        self.bound = float(grouped.spectral_bound(*self.arguments[:4]))
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -216,7 +214,7 @@ class GroupedSupportFinder(Frozen):
         g = self.groups
         positive = float(g.par[1] * (g.count * (g.noise > 0.0)) @ (e > 0.0))
         S = 1.0 + (g.count / e) @ g.covariances
-        negative = k * S < self.par[2] if self.par[2] > 0.0 else S < 0.0  # k >= 0
+        negative = k * S < g.par[2] if g.par[2] > 0.0 else S < 0.0  # k >= 0
         return positive + float(g.weights @ negative)
 
     def _vanishing(self, low: float, high: float) -> RealPoint | None:
@@ -268,12 +266,15 @@ class GroupedSupportFinder(Frozen):
 
     # -- below the support -------------------------------------------------------------------
 
-    def at_zero(self) -> RealPoint:
+    def at_zero(self) -> ZeroPoint:
         """The solution at z = 0, on or below the support."""
+        k, e = self._at_zero()
+        return ZeroPoint(k, -e / k if k else np.full(e.size, math.inf), e)
+
+    def _at_zero(self) -> tuple[float, Array]:
         target = -float(self.groups.par[3])
         if target == 0.0 and self.psi_p >= self.rank * (1.0 - 4e-15):
-            _, _, e = self.below(0.0)
-            return RealPoint(0.0, 0.0, e)
+            return 0.0, self.below(0.0)[2]
         from scipy.optimize import brentq
 
         if self.psi_p < self.rank:
@@ -294,4 +295,4 @@ class GroupedSupportFinder(Frozen):
         for _ in range(2):  # the logarithm has lost digits
             k -= (z - target) / slope
             z, slope, e = self.below(k)
-        return RealPoint(target, k, e)
+        return k, e

@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
-from dmft_rf._convert import floats, frozen, instance, values_of, whole
+from dmft_rf._convert import floats, instance, values_of, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.kernels import closed_form as fixed_point
-from dmft_rf.kernels import grouped
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.kernels.closed_form import CONVERGED
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS, ROUNDING
-from dmft_rf.spectra.closed_form_support import Support, SupportFinder
-from dmft_rf.spectra.grouped_support import GroupedSupportFinder, RealPoint
+from dmft_rf.spectra.closed_form_support import SupportFinder
+from dmft_rf.spectra.grouped_support import GroupedSupportFinder
+from dmft_rf.spectra.resolvent import on_path
+from dmft_rf.spectra.support import Finder, Support, ZeroPoint
 
 Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 # Gauss-Legendre nodes of a panel
 _NODES = 16
@@ -74,10 +74,10 @@ class Spectrum(Frozen):
     masses after Bai and Silverstein (1999).
     """
 
-    model: ScoreModel
+    model: FeatureModel
 
     def __post_init__(self) -> None:
-        instance(self.model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+        instance(self.model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
 
     @lazy
     def support(self) -> Support:
@@ -85,12 +85,11 @@ class Spectrum(Frozen):
         return self._finder.support()
 
     @lazy
-    def _finder(self) -> SupportFinder | GroupedSupportFinder:
-        model = self.model
-        if model.closed_form:
-            cov = model.covariance
-            return SupportFinder(model.parameters, cov.eigenvalues, cov.weights)
-        return GroupedSupportFinder(model.groups)
+    def _finder(self) -> Finder:
+        groups = self.model.groups
+        if groups.closed_form:
+            return SupportFinder(*groups.two_unknowns)
+        return GroupedSupportFinder(groups)
 
     @lazy
     def ends(self) -> tuple[float, float]:
@@ -150,10 +149,12 @@ class Spectrum(Frozen):
             inside |= (flat > low) & (flat < high)
         where = np.flatnonzero(inside)
         where = where[np.argsort(flat[where], kind="stable")]
-        k, residual, status = _on_axis(self.model, flat[where])
+        k, _, _, residual, status, _ = on_path(
+            self.model.groups.from_floor, flat[where].astype(np.complex128)
+        )
         rho = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
         # within rounding of a soft edge the solution is real and the density is zero
-        failed = np.flatnonzero(status != fixed_point.CONVERGED)
+        failed = np.flatnonzero(status != CONVERGED)
         for i in failed:
             gap = np.min(np.abs(self.support.offsets - flat[where[i]]))
             if gap > 1e-10 * abs(flat[where[i]]):
@@ -237,24 +238,8 @@ class Spectrum(Frozen):
         return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
 
     @lazy
-    def at_zero(self) -> tuple[float, Array]:
-        """k and the E_j at z = 0, on or below the support, where least squares has its resolvent.
-
-        E is infinite where every column is interpolated (k = 0).
-        """
-        model = self.model
-        if model.closed_form:
-            assert isinstance(self._finder, SupportFinder)
-            k, E = self._finder.below(-self.floor)
-            return k, np.array([E])
-        point = self.zero_point
-        with np.errstate(divide="ignore"):
-            return point.k, -point.e / point.k if point.k else np.full(point.e.size, math.inf)
-
-    @lazy
-    def zero_point(self) -> RealPoint:
-        """The solution at z = 0 for samples in groups."""
-        assert isinstance(self._finder, GroupedSupportFinder)
+    def at_zero(self) -> ZeroPoint:
+        """The solution at z = 0, on or below the support, where least squares has its resolvent."""
         return self._finder.at_zero()
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
@@ -293,7 +278,7 @@ def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -
     return value
 
 
-def spectrum(model: ScoreModel) -> Spectrum:
+def spectrum(model: FeatureModel) -> Spectrum:
     """Spectral law of U for ``model``: exact edges, bulks, masses, atom and density, on demand.
 
     Raises
@@ -302,18 +287,3 @@ def spectrum(model: ScoreModel) -> Spectrum:
         (from its properties) if an edge is not found or the density cannot be resolved.
     """
     return Spectrum(model)
-
-
-def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[np.int64]]:
-    """k at real lambda - floor (ascending), the last Newton steps and the status."""
-    if model.closed_form:
-        par = model.parameters.copy()
-        par[4] = 0.0
-        cov = model.covariance
-        out = fixed_point.solve_path(offset + 0j, frozen(par), cov.eigenvalues, cov.weights)
-        return out[0], out[4], out[5]
-    par, *rest = model.groups.one_point
-    par = par.copy()
-    par[3] = 0.0
-    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, frozen(par), *rest)
-    return k, residual, status
