@@ -48,8 +48,7 @@ from dmft_rf import (
     solve,
 )
 from dmft_rf.curves.losses import curves_on
-from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.solve import nodes_on_contour
+from dmft_rf.curves.nodes import Nodes, nodes_on_contour
 from dmft_rf.numerics.contour import contour_in
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule

@@ -22,25 +22,22 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.losses import LearningCurves, curves_on
+from dmft_rf.curves.losses import LearningCurves, curves_on, probe_times
 from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.solve import Solution, checked_rule, probe_times, solved
+from dmft_rf.curves.solve import MOST_NODES, Solution, checked_rule, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, nodes_for
-from dmft_rf.numerics.estimate import ROUNDING, Estimate
+from dmft_rf.numerics.estimate import ROUNDING, Estimate, with_more_nodes
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.spectra.spectrum import Spectrum
-
-Array = NDArray[np.float64]
-
-_MOST_NODES = 1500
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +208,7 @@ def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> OneB
     disc = Region(min(right, region.end), start=left)
     probes = probe_times(law.model, float(edges[0, 0]), float(edges[-1, 1]))
     n = nodes_for(*flattened(disc, low, high), rtol)
-    if not n <= _MOST_NODES:
+    if not n <= MOST_NODES:
         raise ConvergenceError(
             f"the bulk [{low}, {high}] is too close to its neighbours for a contour of its own"
         )
@@ -220,12 +217,4 @@ def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> OneB
         nodes = OneBulk(law, contour_in(disc, low, high, count), bulk)
         return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
 
-    count = int(n)
-    nodes, error = attempt(count)
-    while error > 0.5 * rtol and 1.25 * count <= _MOST_NODES:
-        count = math.ceil(1.25 * count)
-        more, better = attempt(count)
-        if better > 0.7 * error:
-            break  # what is left is rounding
-        nodes, error = more, better
-    return nodes
+    return with_more_nodes(attempt, int(n), MOST_NODES, 0.5 * rtol)[0]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.estimate import ROUNDING
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

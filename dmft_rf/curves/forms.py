@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
+from dmft_rf._typing import Array, Complex
 
 
 def parts(rows: NDArray[Any]) -> Array:

@@ -27,7 +27,7 @@ every time and for any covariance is derived in docs/theory.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,14 +36,13 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, number
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Mask
 from dmft_rf.curves.forms import Majorants
 from dmft_rf.curves.measures import ContourMeasures, Measures
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
-
-Array = NDArray[np.float64]
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
 _SMALL = 1e-3
@@ -52,6 +51,11 @@ _NAMES = ("train", "score_error", "test", "empirical_error", "weight_norm")
 _JUDGED = ("train", "test", "score_error")
 # times handled at once, times nodes or atoms: bounds the memory of a call
 _BLOCK = 2_000_000
+
+# finite times at which a solution is judged
+_PROBES = 25
+# lower over upper end of the spectrum below which contours lead around 0
+HARD_EDGE = 1e-10
 
 
 @ieee
@@ -149,6 +153,31 @@ class LearningCurves(Frozen):
         return self
 
 
+@dataclass(frozen=True)
+class Compression:
+    """A covariance that was replaced by a Gauss quadrature of its law.
+
+    Attributes
+    ----------
+    atoms : int
+        Atoms that are left.
+    error : float
+        Largest relative difference of train loss, test loss and score error under gradient flow,
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
+    """
+
+    atoms: int
+    error: float
+
+    def applied(self, curves: LearningCurves, model: FeatureModel) -> LearningCurves:
+        """The curves as those of ``model``, with this error added to their own."""
+        error = {
+            name: values + self.error * np.abs(getattr(curves, name))
+            for name, values in curves.error.items()
+        }
+        return replace(curves, model=model, error=error)
+
+
 @ieee
 def curves_on(nodes: Measures, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
@@ -176,7 +205,7 @@ def diverged(nodes: Measures, tau: Array, rule: Rule) -> LearningCurves:
     return _curves(tau, [known, unknown, unknown, unknown, unknown], rule, nodes.model)
 
 
-def merged(parts: list[tuple[NDArray[np.bool_], LearningCurves]], tau: Array) -> LearningCurves:
+def merged(parts: list[tuple[Mask, LearningCurves]], tau: Array) -> LearningCurves:
     """Curves at the times ``tau`` from those at tau[where], for masks that cover it."""
     found = []
     for name in _NAMES:
@@ -331,3 +360,10 @@ def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
 def checked_times(tau: ArrayLike) -> Array:
     """``tau`` as a read-only copy of times >= 0, inf included; ModelError otherwise."""
     return floats(tau, "tau", least=0.0, infinite=True)
+
+
+def probe_times(model: FeatureModel, m: float, M: float) -> Array:
+    """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
+    early, late = 0.03 / (model.rate * M), 30.0 / (model.rate * max(m, HARD_EDGE * M))
+    steps = np.arange(_PROBES) / (_PROBES - 1.0)
+    return np.append(early * np.power(late / early, steps), np.inf)

@@ -18,13 +18,11 @@ place of L and 1/(y + a) in place of the quotient, times a pole at that end.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.curves.forms import Majorants
 from dmft_rf.numerics.contour import Contour
 from dmft_rf.rules.flow import Rule
-
-Array = NDArray[np.float64]
 
 
 def majorants(rule: Rule, contour: Contour, tau: Array, rate: float) -> Majorants:

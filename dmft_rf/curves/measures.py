@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.forms import Majorants
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.rules.flow import Rule
 
-Array = NDArray[np.float64]
 Values = NDArray[Any]  # complex on a contour, float on the spectrum
 
 

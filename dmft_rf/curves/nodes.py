@@ -15,21 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact, exact_integrals, untouched
 from dmft_rf.curves.forms import Form, Majorants, parts, real_of_product
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.two_point import GroupedPairs, OneGroupPairs
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.numerics.contour import Contour
+from dmft_rf.numerics.contour import Contour, contour_in
 from dmft_rf.numerics.estimate import EPS, Estimate
+from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
 from dmft_rf.spectra.resolvent import solved_at
 from dmft_rf.spectra.spectrum import Spectrum
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 
 class Nodes(Frozen):
@@ -262,11 +261,11 @@ class Nodes(Frozen):
 
     @lazy
     def untouched(self) -> float:
-        """S_test's weight on an atom at 0."""
-        atoms = self.law.atoms
-        if atoms.size == 0 or atoms[0, 0] > 0.0:
+        """S_test's weight on an atom at 0; nothing where U holds b_0^2 M M^T itself."""
+        atoms, groups = self.law.atoms, self.model.groups
+        if atoms.size == 0 or atoms[0, 0] > 0.0 or groups.par[2] > 0.0:
             return 0.0
-        return untouched(self.model.groups, float(atoms[0, 1]), self.law.at_zero.e)
+        return untouched(groups, float(atoms[0, 1]), self.law.at_zero.e)
 
     def _sums(self, terms: Complex) -> tuple[Array, Array]:
         """2 Re of the sums of the rows, and the error of the trapezoidal rule in them.
@@ -331,3 +330,21 @@ class Nodes(Frozen):
     def _around(self) -> tuple[float, float]:
         """The ends of what the contour leads around."""
         return self.law.ends
+
+
+@ieee
+def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
+    """One- and two-point functions on a contour in ``region``."""
+    contour = contour_in(region, *enclosed(law, region), size)
+    return Nodes(law, contour)
+
+
+def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:
+    """The ends of what a contour in ``region`` leads around.
+
+    The support and, where the region holds it, an atom at 0: it is a pole that a contour between
+    it and the support would come too close to.
+    """
+    m, M = law.ends
+    pole = region.start < 0.0 and any(place == 0.0 for place, _ in law.atoms)
+    return (0.0 if pole else m), M

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact, exact_integrals
 from dmft_rf.curves.measures import Measures
 from dmft_rf.curves.two_point import loss_covariance
@@ -37,9 +38,6 @@ from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.spectra.resolvent import Resolvent, on_path
 from dmft_rf.spectra.spectrum import Panels, Spectrum
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 _FINE, _COARSE = 16, 15
 

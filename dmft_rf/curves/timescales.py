@@ -15,18 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
 from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow
-
-Array = NDArray[np.float64]
 
 DEFINITIONS = {
     "tau_gen": "first time at which the score error has made (1 - level) of its way from its "

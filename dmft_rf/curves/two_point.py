@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import lazy
 from dmft_rf._convert import frozen
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.forms import lost
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import closed_form_pairs, grouped_pairs
 from dmft_rf.kernels.closed_form_pairs import MIRRORED, SYMMETRIC
 from dmft_rf.model.columns import SampleClass
 from dmft_rf.spectra.resolvent import Resolvent
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 # atoms beyond which pairs are formed by partial fractions
 _MANY_ATOMS = 48

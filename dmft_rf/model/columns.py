@@ -25,13 +25,11 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.model.equivalent import Coefficients
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

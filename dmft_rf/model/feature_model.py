@@ -7,13 +7,11 @@ from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.model.columns import SampleClass, SampleGroups
-
-Array = NDArray[np.float64]
 
 
 class FeatureModel(Frozen, ABC):

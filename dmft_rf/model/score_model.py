@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import Coefficients, of_stated
@@ -19,8 +17,6 @@ from dmft_rf.model.columns import SampleClass, SampleGroups, sample_groups
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
-
-Array = NDArray[np.float64]
 
 
 @ieee

@@ -20,18 +20,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import grouped
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS
+from dmft_rf.numerics.panels import ByHalves, resolved
 from dmft_rf.spectra.support import Support, ZeroPoint
-
-Array = NDArray[np.float64]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _FIRST_PANELS = 4
@@ -219,37 +218,28 @@ class GroupedSupportFinder(Frozen):
 
     def _vanishing(self, low: float, high: float) -> RealPoint | None:
         """A point of (low, high) outside the support, or None if the density has none."""
-        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
-        left, right = ends[:-1], ends[1:]
-        masses = np.full(left.size, math.nan)
-        count, total = 0, 0.0
         tolerance = _TOLERANCE + _ROUNDING * high / (high - low)
-        while left.size:
+        point: RealPoint | None = None
+
+        def masses(left: Array, right: Array) -> Array:
+            nonlocal point
             half, middle = 0.5 * (right - left), 0.5 * (right + left)
-            theta = middle[:, None] + half[:, None] * _NODES
-            x, slope = edge_map(low, high, theta)
-            density, found = self._density(x.ravel(), low, high)
-            if found is not None:
-                return found
-            parts = (density.reshape(x.shape) * slope) @ _WEIGHTS * half
-            count += left.size
-            if count > _MOST_PANELS:
-                raise ConvergenceError(
-                    f"the density between {low} and {high} above s_0^2 is not resolved by "
-                    f"{count} panels"
-                )
-            if np.all(np.isnan(masses)):
-                done = np.zeros(left.size, dtype=np.bool_)
-            else:
-                pairs = parts.reshape(-1, 2).sum(axis=1)
-                scale = max(total + float(parts.sum()), 1e-300)
-                done = np.repeat(np.abs(pairs - masses) <= tolerance * scale, 2)
-            total += float(parts[done].sum())
-            left, right, masses = left[~done], right[~done], parts[~done]
-            middle = 0.5 * (left + right)
-            left = np.stack([left, middle], axis=1).ravel()
-            right = np.stack([middle, right], axis=1).ravel()
-        return None
+            x, slope = edge_map(low, high, middle[:, None] + half[:, None] * _NODES)
+            density, point = self._density(x.ravel(), low, high)
+            return (density.reshape(x.shape) * slope) @ _WEIGHTS * half
+
+        halves = ByHalves(masses, lambda total: tolerance * max(total, 1e-300))
+
+        def unresolved(left: Array, right: Array) -> Mask:
+            return halves(left, right) & (point is None)
+
+        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
+        if not resolved(unresolved, ends, _MOST_PANELS)[1]:
+            raise ConvergenceError(
+                f"the density between {low} and {high} above s_0^2 is not resolved by "
+                f"{_MOST_PANELS} panels"
+            )
+        return point
 
     def _density(self, x: Array, low: float, high: float) -> tuple[Array, RealPoint | None]:
         """Density at points of (low, high), or a physical real solution at one inside it."""
@@ -259,7 +249,7 @@ class GroupedSupportFinder(Frozen):
         for i in np.flatnonzero(real & inside):
             z, slope, _, found = self.settle(float(k[i].real), np.ascontiguousarray(e[i].real))
             if found is not None and slope > 0.0 and abs(z - x[i]) <= 1e-6 * abs(x[i]):
-                return np.empty(0), RealPoint(z, float(k[i].real), found)
+                return np.zeros(x.size), RealPoint(z, float(k[i].real), found)
         good = (status == grouped.CONVERGED) & ~real
         rho = np.where(good, (-1.0 / k).imag / (math.pi * self.psi_p), 0.0)
         return np.maximum(rho, 0.0), None

@@ -19,13 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import complexes, floats, instance
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import closed_form, grouped
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.model.feature_model import FeatureModel
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 
 @ieee
@@ -177,7 +175,7 @@ def solved_at(model: FeatureModel, z: Complex, *, general: bool = False) -> Reso
         E = np.where(lower[:, None], E.conj(), E)
     shape = z.shape
     found = Resolvent(
-        groups, z, k.reshape(shape), dk.reshape(shape), E.reshape(*shape, -1),
+        groups, z, k.reshape(shape), dk.reshape(shape), E.reshape(*shape, E.shape[1]),
         residual.reshape(shape), iterations,
     )  # fmt: skip
     bad = np.flatnonzero(status != closed_form.CONVERGED)

@@ -7,22 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, values_of, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels.closed_form import CONVERGED
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS, ROUNDING
+from dmft_rf.numerics.panels import ByHalves, halve, resolved
 from dmft_rf.spectra.closed_form_support import SupportFinder
 from dmft_rf.spectra.grouped_support import GroupedSupportFinder
 from dmft_rf.spectra.resolvent import on_path
 from dmft_rf.spectra.support import Finder, Support, ZeroPoint
-
-Array = NDArray[np.float64]
 
 # Gauss-Legendre nodes of a panel
 _NODES = 16
@@ -53,11 +53,9 @@ class Panels(Frozen):
 
     def halved(self) -> Panels:
         """Twice as many panels."""
-        middle = 0.5 * (self.left + self.right)
-        low, high = np.repeat(self.low, 2), np.repeat(self.high, 2)
-        left = np.stack([self.left, middle], axis=1).ravel()
-        right = np.stack([middle, self.right], axis=1).ravel()
-        return Panels(low, high, left, right)
+        return Panels(
+            np.repeat(self.low, 2), np.repeat(self.high, 2), *halve(self.left, self.right)
+        )
 
 
 @ieee
@@ -120,7 +118,7 @@ class Spectrum(Frozen):
         return np.array([[self.floor, mass]]) if mass > 0.0 else np.empty((0, 2))
 
     @property
-    def learning_bulks(self) -> NDArray[np.bool_] | None:
+    def learning_bulks(self) -> Mask | None:
         """Which bulks belong to the directions of the data (rho_2); None while merged."""
         return self.support.learning_bulks
 
@@ -199,38 +197,26 @@ class Spectrum(Frozen):
 
         The halves are what is kept, and together they must carry the exact mass.
         """
-        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
-        left, right = ends[:-1], ends[1:]
-        masses = self._panel_masses(low, high, left, right)
-        kept: list[tuple[Array, Array]] = []
-        total, count = 0.0, 0
         # the density of a narrow bulk carries the rounding of its place
         if not high > low:
             raise ConvergenceError(f"a bulk at lambda - s^2 = {high:g} is narrower than rounding")
         rounding = 5.0 * EPS * high / (high - low)
-        while left.size and count < _MOST_PANELS:
-            middle = 0.5 * (left + right)
-            left = np.stack([left, middle], axis=1).ravel()
-            right = np.stack([middle, right], axis=1).ravel()
-            whole = masses
-            masses = self._panel_masses(low, high, left, right)
-            miss = np.abs(masses.reshape(-1, 2).sum(axis=1) - whole)
-            done = np.repeat(miss <= (_MASS_TOLERANCE + rounding) * mass, 2)
-            kept.append((left[done], right[done]))
-            total += float(masses[done].sum())
-            count += left.size
-            left, right, masses = left[~done], right[~done], masses[~done]
-        if left.size or abs(total - mass) > (_MASS_ERROR + 20.0 * rounding) * max(mass, 1e-3):
+        halves = ByHalves(
+            lambda left, right: self._panel_masses(low, high, left, right),
+            lambda _: (_MASS_TOLERANCE + rounding) * mass,
+        )
+        first = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
+        ends, complete = resolved(halves, first, _MOST_PANELS)
+        missing = abs(halves.total - mass)
+        if not complete or missing > (_MASS_ERROR + 20.0 * rounding) * max(mass, 1e-3):
             raise ConvergenceError(
-                f"the density between {low} and {high} above s^2 integrates to {total!r}; its "
-                f"exact mass is {mass!r}",
-                partial=kept,
-                residual=abs(total - mass),
+                f"the density between {low} and {high} above s^2 integrates to {halves.total!r}; "
+                f"its exact mass is {mass!r}",
+                partial=ends,
+                residual=missing,
             )
-        left, right = (np.concatenate([pair[i] for pair in kept]) for i in (0, 1))
-        order = np.argsort(left)
-        size = np.ones(left.size)
-        return low * size, high * size, left[order], right[order]
+        size = np.ones(ends.size - 1)
+        return low * size, high * size, ends[:-1], ends[1:]
 
     def _panel_masses(self, low: float, high: float, left: Array, right: Array) -> Array:
         size = np.ones(left.size)

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dmft_rf._frozen import Frozen
-
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array, Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +29,7 @@ class Support(Frozen):
     offsets: Array
     masses: Array
     atom: float
-    learning_bulks: NDArray[np.bool_] | None
+    learning_bulks: Mask | None
 
 
 class ZeroPoint(NamedTuple):

@@ -172,7 +172,7 @@ def test_what_is_refused() -> None:
 
 
 def test_a_bulk_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dmft_rf.curves.bulk_split._MOST_NODES", 10)
+    monkeypatch.setattr("dmft_rf.curves.bulk_split.MOST_NODES", 10)
     with pytest.raises(ConvergenceError, match="close to its neighbours"):
         nodes_on_bulk(solve(MODELS["paper"]).spectrum, 0, Region(), 1e-10)
 

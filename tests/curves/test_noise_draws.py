@@ -25,9 +25,9 @@ from dmft_rf import (
 )
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
-from dmft_rf.pencil.readings import NoiseDraws
 from dmft_rf.spectra.grouped_support import GroupedSupportFinder
 from tests.helpers.finite import draw
+from tests.helpers.pencils import NoiseDraws
 from tests.helpers.plain import REFERENCE, reference_model
 
 INF = math.inf

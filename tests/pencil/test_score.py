@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from dmft_rf import Covariance, ScoreModel, resolvent, spectrum
 from dmft_rf.pencil import zoo
-from dmft_rf.pencil.readings import NoiseDraws, score_values
+from tests.helpers.pencils import NoiseDraws, score_values
 from tests.helpers.plain import REFERENCE, reference_model, two_point
 
 MODELS = {
