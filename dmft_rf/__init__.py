@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
     from dmft_rf.model.score_model import ScoreModel
-    from dmft_rf.rules.flow import GradientFlow, Ridge, WeightAverage
+    from dmft_rf.rules.average import WeightAverage
+    from dmft_rf.rules.flow import GradientFlow, Ridge
     from dmft_rf.rules.steps import GradientDescent, HeavyBall
     from dmft_rf.spectra.resolvent import resolvent
     from dmft_rf.spectra.spectrum import Spectrum, spectrum
@@ -48,7 +49,7 @@ _HOME = {
     "Spectrum": "spectra.spectrum",
     "Sweep": "sweeps.sweep",
     "Timescales": "curves.timescales",
-    "WeightAverage": "rules.flow",
+    "WeightAverage": "rules.average",
     "bulk_split": "curves.bulk_split",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 
 # annotations, which are strings here
-_PLAIN = ("float", "int", "bool", "str", "float | None", "int | None", "ScoreModel")
+_PLAIN = ("float", "int", "bool", "str", "float | None", "int | None", "FeatureModel")
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -51,8 +51,8 @@ ELSEWHERE = {
 # results, which the package makes itself, and what stands behind the readings of pencils
 MADE = {
     "BulkSplit", "LearningCurves", "Solution", "Timescales", "Coefficients", "PencilNodes",
-    "PencilNodes.integral", "PencilNodes.quadratic", "NoiseDraws.S_VV", "NoiseDraws.S_VW",
-    "NoiseDraws.T", "converged", "of_stated", "deviation", "Activation.values_for",
+    "PencilNodes.integral", "PencilNodes.quadratic",
+    "converged", "of_stated", "deviation", "Activation.values_for",
 }  # fmt: skip
 
 

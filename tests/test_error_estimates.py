@@ -23,7 +23,7 @@ from dmft_rf import (
     spectrum,
 )
 from dmft_rf.curves.losses import curves_on, score_error_slope
-from dmft_rf.curves.solve import enclosed, nodes_on_contour
+from dmft_rf.curves.nodes import enclosed, nodes_on_contour
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule

@@ -33,8 +33,8 @@ from dmft_rf import (
 from dmft_rf.curves.thresholds import n_star, n_window
 from dmft_rf.model.coefficients import coefficients
 from dmft_rf.pencil import Gaussian, Pencil, z
-from dmft_rf.pencil.readings import NoiseDraws
 from dmft_rf.units import steps_from_time, time_from_steps
+from tests.helpers.pencils import NoiseDraws
 
 TAU = np.array([0.0, 1e-300, 1.0, 1e4, 1e300, math.inf])
 MODELS = {

@@ -47,9 +47,8 @@ from dmft_rf import (
     bulk_split,
     solve,
 )
-from dmft_rf.curves.grouped_nodes import GroupedNodes
 from dmft_rf.curves.losses import curves_on
-from dmft_rf.curves.solve import nodes_on_contour
+from dmft_rf.curves.nodes import Nodes, nodes_on_contour
 from dmft_rf.numerics.contour import contour_in
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
@@ -267,7 +266,7 @@ def one_group(solution: Solution, rng: np.random.Generator) -> Iterator[Finding]
     nodes = solution.nodes
     m, M = solution.diagnostics["support"]
     contour = contour_in(Region(), m, M, nodes.points.size)
-    grouped = GroupedNodes(nodes.law, contour)
+    grouped = Nodes(nodes.law, contour, general=True)
     one = rule(rng, "flow", M, solution.model.rate)
     tau = times(rng, one, m, M, solution.model.rate)
     assert isinstance(one, GradientFlow)

@@ -23,7 +23,7 @@ and for cases whose samples come in groups (finite noise draws, mixtures; docs/g
 A mutation is judged by the cases in which the formula occurs. Coefficients are replaced in the
 model or in its groups; the two-point function by a kernel that stands in for
 `dmft_rf.kernels.closed_form_pairs.assemble` (or `grouped_pairs.assemble`) while the prediction is
-made, and the label term in properties of `GroupedNodes`. Rules without a contour in the half-plane
+made, and the label term in properties of `Nodes`. Rules without a contour in the half-plane
 (discrete steps) are left out of the comparison of a mutation.
 """
 
@@ -40,10 +40,9 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-import dmft_rf.curves.closed_form_nodes
 from dmft_rf import Mixture, ScoreModel
-from dmft_rf.curves.grouped_nodes import GroupedNodes
-from dmft_rf.curves.nodes import Exact
+from dmft_rf.curves.exact import Exact
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.kernels import closed_form_pairs as two_point
 from dmft_rf.kernels import grouped_pairs
 from dmft_rf.model.coefficients import Coefficients
@@ -71,7 +70,7 @@ class _Mistimed(ScoreModel):
 
 
 def _closed(case: Case) -> bool:
-    return case.model.closed_form
+    return case.model.groups.closed_form
 
 
 def _drawn(case: Case) -> bool:
@@ -120,7 +119,7 @@ def _replaced(kernel: Assemble | None) -> Iterator[None]:
     if kernel is None:
         yield
         return
-    with mock.patch.object(dmft_rf.curves.closed_form_nodes, "assemble", kernel):
+    with mock.patch.object(two_point, "assemble", kernel):
         yield
 
 
@@ -134,7 +133,7 @@ def _coefficient(name: str) -> Callable[[ScoreModel, float], ScoreModel]:
         value = getattr(model.coefficients, name) * power
         wrong = dataclasses.replace(model.coefficients, **{name: value})
         mutant.__dict__["coefficients"] = wrong  # the cached property, and what is made of it
-        for derived in ("parameters", "classes", "groups"):
+        for derived in ("classes", "groups"):
             mutant.__dict__.pop(derived, None)
         return mutant
 
@@ -149,10 +148,9 @@ def _rate(model: ScoreModel, factor: float) -> ScoreModel:
 
 def _one_point(model: ScoreModel, factor: float) -> ScoreModel:
     mutant = model.replace()
-    wrong = model.parameters.copy()
+    wrong = model.groups.par.copy()
     wrong[1] *= factor
-    wrong.setflags(write=False)
-    mutant.__dict__["parameters"] = wrong
+    mutant.__dict__["groups"] = dataclasses.replace(model.groups, par=wrong)
     return mutant
 
 
@@ -236,39 +234,39 @@ def _exact(mass: float, train_limit: float) -> Exact:
 @contextmanager
 def _label_term(factor: float) -> Iterator[None]:
     """c tau (1 - 1/E) off by the factor at the nodes, and in the exact values they are held to."""
-    right_S, right_exact = GroupedNodes.S_VV, GroupedNodes.exact
+    right_S, right_exact = Nodes.S_VV, Nodes.exact
 
-    def S_VV(nodes: GroupedNodes) -> Any:
-        g, s = nodes.groups, nodes.resolvent
+    def S_VV(nodes: Nodes) -> Any:
+        g, s = nodes.model.groups, nodes.resolvent
         own = (s.excess / s.E) @ (g.count * g.sizes)
-        return right_S.func(nodes) + (factor - 1.0) * own
+        return right_S.fget(nodes) + (factor - 1.0) * own
 
-    def exact(nodes: GroupedNodes) -> Exact:
-        g, found = nodes.groups, right_exact.func(nodes)
+    def exact(nodes: Nodes) -> Exact:
+        g, found = nodes.model.groups, right_exact.func(nodes)
         weight = g.count * g.sizes
         scatter = float(weight @ (g.covariances @ g.weights + g.noise)) / g.par[1]
-        own = (factor - 1.0) * float(weight @ (1.0 - 1.0 / nodes.law.at_zero[1]))
+        own = (factor - 1.0) * float(weight @ (1.0 - 1.0 / nodes.law.at_zero.E))
         mass = found.mass + (factor - 1.0) * float(g.par[0]) * scatter
         return _exact(mass, found.train_limit - own)
 
     with (
-        mock.patch.object(GroupedNodes, "S_VV", property(S_VV)),
-        mock.patch.object(GroupedNodes, "exact", property(exact)),
+        mock.patch.object(Nodes, "S_VV", property(S_VV)),
+        mock.patch.object(Nodes, "exact", property(exact)),
     ):
         yield
 
 
 @contextmanager
 def _label_sizes(_: float) -> Iterator[None]:
-    """1 - S_VV(0) where sum c tau is not 1, as `GroupedNodes.exact` takes for granted."""
-    right = GroupedNodes.exact
+    """1 - S_VV(0) where sum c tau is not 1, as `Nodes.exact` takes for granted."""
+    right = Nodes.exact
 
-    def exact(nodes: GroupedNodes) -> Exact:
+    def exact(nodes: Nodes) -> Exact:
         found = right.func(nodes)
-        more = float(nodes.groups.count @ nodes.groups.sizes) - 1.0
+        more = float(nodes.model.groups.count @ nodes.model.groups.sizes) - 1.0
         return _exact(found.mass, found.train_limit - more)
 
-    with mock.patch.object(GroupedNodes, "exact", property(exact)):
+    with mock.patch.object(Nodes, "exact", property(exact)):
         yield
 
 

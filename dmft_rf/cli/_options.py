@@ -412,6 +412,7 @@ class RuleOptions:
 
     def build(self) -> Rule:
         """Return the rule; ModelError for an option that it does not have."""
+        from dmft_rf.rules import average
         from dmft_rf.rules import flow as rules
         from dmft_rf.rules import steps as descent
 
@@ -424,7 +425,7 @@ class RuleOptions:
                 descent.HeavyBall,
                 {"step": "step", "momentum": "momentum", **shared},
             ),
-            "weight-average": (rules.WeightAverage, {"decay_time": "decay_time", **shared}),
+            "weight-average": (average.WeightAverage, {"decay_time": "decay_time", **shared}),
         }
         if self.rule not in known:
             raise ModelError(f"--rule is {self.rule!r}; it must be one of {', '.join(known)}")

@@ -22,27 +22,22 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.closed_form_nodes import ContourNodes
-from dmft_rf.curves.grouped_nodes import GroupedNodes
-from dmft_rf.curves.losses import LearningCurves, curves_on
-from dmft_rf.curves.majorants import majorants
-from dmft_rf.curves.nodes import Exact, Nodes
-from dmft_rf.curves.solve import Solution, checked_rule, probe_times, solved
+from dmft_rf._typing import Array
+from dmft_rf.curves.exact import Exact
+from dmft_rf.curves.losses import LearningCurves, curves_on, probe_times
+from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.solve import MOST_NODES, Solution, checked_rule, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, nodes_for
-from dmft_rf.numerics.estimate import ROUNDING, Estimate
+from dmft_rf.numerics.estimate import ROUNDING, Estimate, with_more_nodes
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.spectra.spectrum import Spectrum
-
-Array = NDArray[np.float64]
-
-_MOST_NODES = 1500
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +80,16 @@ class BulkSplit(Frozen):
     model: ScoreModel
 
 
-class _OneBulk(Nodes):
+class OneBulk(Nodes):
     """One- and two-point functions on a contour around one bulk.
 
     Everything that `curves_on` takes from it then belongs to the network that has learned
     this bulk only.
     """
 
-    bulk: int
+    def __init__(self, law: Spectrum, contour: Contour, bulk: int):
+        self.bulk = bulk
+        super().__init__(law, contour)
 
     @lazy
     def removable(self) -> Estimate:
@@ -115,20 +112,6 @@ class _OneBulk(Nodes):
     def _around(self) -> tuple[float, float]:
         low, high = self.law.edges[self.bulk]
         return float(low), float(high)
-
-
-class _ClosedFormBulk(_OneBulk, ContourNodes):
-    """Of the closed form."""
-
-
-class _GroupedBulk(_OneBulk, GroupedNodes):
-    """Of samples in groups."""
-
-
-def _on_one_bulk(law: Spectrum, bulk: int, contour: Contour) -> _OneBulk:
-    nodes = (_ClosedFormBulk if law.model.closed_form else _GroupedBulk)(law, contour)
-    nodes.bulk = bulk
-    return nodes
 
 
 @ieee
@@ -174,7 +157,7 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
         h = rule.filter(nodes.points, flat, model.rate)
         left = rule.residual(nodes.points, flat, model.rate)
         # (1 - (1 - x h)^2)/x = h (1 + (1 - x h)): no difference of large numbers
-        turns = majorants(rule, nodes.contour, flat, model.rate)
+        turns = nodes.turning(rule, flat)
         turning = turns.filter * (1.0 + turns.held)
         carried = nodes.integral(h * (1.0 + left), nodes.S_VV, turning)
         shape = curves.tau.shape
@@ -211,7 +194,7 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     )
 
 
-def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> _OneBulk:
+def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> OneBulk:
     """Nodes around one bulk, inside ``region``, that carry gradient flow to ``rtol``/2.
 
     The contour of the lowest bulk may enclose the atom at s^2, which carries nothing.
@@ -225,21 +208,13 @@ def nodes_on_bulk(law: Spectrum, bulk: int, region: Region, rtol: float) -> _One
     disc = Region(min(right, region.end), start=left)
     probes = probe_times(law.model, float(edges[0, 0]), float(edges[-1, 1]))
     n = nodes_for(*flattened(disc, low, high), rtol)
-    if not n <= _MOST_NODES:
+    if not n <= MOST_NODES:
         raise ConvergenceError(
             f"the bulk [{low}, {high}] is too close to its neighbours for a contour of its own"
         )
 
-    def attempt(count: int) -> tuple[_OneBulk, float]:
-        nodes = _on_one_bulk(law, bulk, contour_in(disc, low, high, count))
+    def attempt(count: int) -> tuple[OneBulk, float]:
+        nodes = OneBulk(law, contour_in(disc, low, high, count), bulk)
         return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
 
-    count = int(n)
-    nodes, error = attempt(count)
-    while error > 0.5 * rtol and 1.25 * count <= _MOST_NODES:
-        count = math.ceil(1.25 * count)
-        more, better = attempt(count)
-        if better > 0.7 * error:
-            break  # what is left is rounding
-        nodes, error = more, better
-    return nodes
+    return with_more_nodes(attempt, int(n), MOST_NODES, 0.5 * rtol)[0]

@@ -1,4 +1,4 @@
-"""Sums over nodes and pairs of nodes as real matrix products, and what rounding makes of them."""
+"""Arrays at nodes: two-point functions as real matrix products, bounds of what nodes miss."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
+from dmft_rf._typing import Array, Complex
 
 
 def parts(rows: NDArray[Any]) -> Array:
@@ -60,3 +58,32 @@ def lost(x: Complex, y: Complex) -> Array:
     gap = np.abs(np.subtract.outer(x, y))
     whole = np.add.outer(np.abs(x), np.abs(y))
     return whole / np.where(gap == 0.0, whole, gap)
+
+
+@dataclass(frozen=True, eq=False)
+class Majorants(Frozen):
+    """Functions at the nodes, (n_tau, N), that bound what turns too often for nodes to see.
+
+    How they are made is said in dmft_rf.curves.majorants.
+
+    Attributes
+    ----------
+    filter, square
+        Of h and h^2.
+    memory, residual
+        Of g^2 and of (1 - x h)^2.
+    velocity
+        Of dh/dtau = alpha g, for gradient flow.
+    whole
+        Of h, with the part that does not turn.
+    held : (n_tau, 1) array
+        Bound of |1 - x h|.
+    """
+
+    filter: Complex
+    square: Complex
+    memory: Complex
+    residual: Complex
+    velocity: Complex
+    whole: Complex
+    held: Array

@@ -27,7 +27,7 @@ every time and for any covariance is derived in docs/theory.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,16 +36,13 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, number
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.majorants import Majorants, majorants
-from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.spectral_nodes import SpectralNodes
+from dmft_rf._typing import Array, Mask
+from dmft_rf.curves.forms import Majorants
+from dmft_rf.curves.measures import ContourMeasures, Measures
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
-
-Array = NDArray[np.float64]
-AnyNodes = Nodes | SpectralNodes
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
 _SMALL = 1e-3
@@ -54,6 +51,11 @@ _NAMES = ("train", "score_error", "test", "empirical_error", "weight_norm")
 _JUDGED = ("train", "test", "score_error")
 # times handled at once, times nodes or atoms: bounds the memory of a call
 _BLOCK = 2_000_000
+
+# finite times at which a solution is judged
+_PROBES = 25
+# lower over upper end of the spectrum below which contours lead around 0
+HARD_EDGE = 1e-10
 
 
 @ieee
@@ -93,7 +95,7 @@ class LearningCurves(Frozen):
     weight_norm: Array
     error: dict[str, Array]
     rule: Rule
-    model: ScoreModel
+    model: FeatureModel
 
     @property
     @ieee
@@ -151,8 +153,33 @@ class LearningCurves(Frozen):
         return self
 
 
+@dataclass(frozen=True)
+class Compression:
+    """A covariance that was replaced by a Gauss quadrature of its law.
+
+    Attributes
+    ----------
+    atoms : int
+        Atoms that are left.
+    error : float
+        Largest relative difference of train loss, test loss and score error under gradient flow,
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
+    """
+
+    atoms: int
+    error: float
+
+    def applied(self, curves: LearningCurves, model: FeatureModel) -> LearningCurves:
+        """The curves as those of ``model``, with this error added to their own."""
+        error = {
+            name: values + self.error * np.abs(getattr(curves, name))
+            for name, values in curves.error.items()
+        }
+        return replace(curves, model=model, error=error)
+
+
 @ieee
-def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
+def curves_on(nodes: Measures, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """Learning curves of ``rule`` from the one- and two-point functions at ``nodes``.
 
     Raises ModelError if a time is negative or NaN, not one of the rule's, or the rule diverges on
@@ -160,7 +187,7 @@ def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
     """
     times = checked_times(tau)
     flat = times.ravel()
-    rule.check(nodes.law.ends[1], nodes.model.rate)
+    rule.check(nodes.top, nodes.model.rate)
     rule.check_times(flat)
     size = max(16, _BLOCK // max(nodes.points.size, nodes.model.weights.size))
     blocks = [flat[i : i + size] for i in range(0, max(flat.size, 1), size)]
@@ -169,16 +196,16 @@ def curves_on(nodes: AnyNodes, tau: ArrayLike, rule: Rule) -> LearningCurves:
     return _curves(times, found, rule, nodes.model)
 
 
-def diverged(nodes: Nodes, tau: Array, rule: Rule) -> LearningCurves:
+def diverged(nodes: Measures, tau: Array, rule: Rule) -> LearningCurves:
     """Curves at tau = inf where the spectrum touches 0: the test loss has no limit."""
     never = np.full(tau.shape, math.inf)
-    train = np.full(tau.shape, nodes.train_limit)
+    train = np.full(tau.shape, nodes.exact.train_limit)
     known = Estimate(train, np.full(tau.shape, nodes.exact.limit_error))
     unknown = Estimate(never, 0.0 * train)
     return _curves(tau, [known, unknown, unknown, unknown, unknown], rule, nodes.model)
 
 
-def merged(parts: list[tuple[NDArray[np.bool_], LearningCurves]], tau: Array) -> LearningCurves:
+def merged(parts: list[tuple[Mask, LearningCurves]], tau: Array) -> LearningCurves:
     """Curves at the times ``tau`` from those at tau[where], for masks that cover it."""
     found = []
     for name in _NAMES:
@@ -189,7 +216,7 @@ def merged(parts: list[tuple[NDArray[np.bool_], LearningCurves]], tau: Array) ->
     return _curves(tau, found, parts[0][1].rule, parts[0][1].model)
 
 
-def _curves(tau: Array, found: list[Estimate], rule: Rule, model: ScoreModel) -> LearningCurves:
+def _curves(tau: Array, found: list[Estimate], rule: Rule, model: FeatureModel) -> LearningCurves:
     train, score, test, empirical, norm = found
     return LearningCurves(
         tau=tau,
@@ -211,12 +238,12 @@ def _curves(tau: Array, found: list[Estimate], rule: Rule, model: ScoreModel) ->
     )
 
 
-def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Estimate:
+def score_error_slope(nodes: ContourMeasures, tau: Array, rule: GradientFlow) -> Estimate:
     """d E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
     model = nodes.model
     h = rule.filter(nodes.points, tau, model.rate)
     v = rule.velocity(nodes.points, tau, model.rate)
-    turns = majorants(rule, nodes.contour, tau, model.rate)
+    turns = nodes.turning(rule, tau)
     learned, gained = nodes.mean(h), nodes.mean(v)
     # both are off by as much as their averages over Sigma
     of_h = nodes.integral(h, nodes.S_VW, turns.filter)
@@ -237,12 +264,12 @@ def score_error_slope(nodes: Nodes, tau: Array, rule: GradientFlow) -> Estimate:
     return Estimate(2.0 * slope.value, 2.0 * slope.error).over(model.Delta_t)
 
 
-def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
+def _losses(nodes: Measures, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
     """What ``_NAMES`` lists, at the times ``tau``, each of shape (n_tau,)."""
     model = nodes.model
     x = nodes.points
     h, left = rule.filter_and_residual(x, tau, model.rate)
-    turns = majorants(rule, nodes.contour, tau, model.rate) if isinstance(nodes, Nodes) else None
+    turns = nodes.turning(rule, tau)
     turning = None if turns is None else turns.filter
     train = _train(nodes, h, left, turns)
     norm = nodes.integral(h * h, nodes.S_VV, None if turns is None else turns.square)
@@ -268,7 +295,7 @@ def _losses(nodes: AnyNodes, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
 
 
 def _train(
-    nodes: AnyNodes, h: NDArray[Any], left: NDArray[Any], turns: Majorants | None
+    nodes: Measures, h: NDArray[Any], left: NDArray[Any], turns: Majorants | None
 ) -> Estimate:
     """L_train for the filter h with left = 1 - x h."""
     if nodes.around_zero:  # the filter must have no pole there
@@ -281,7 +308,7 @@ def _train(
     return start.plus((1.0, nodes.integral(left * left, nodes.S_VV / nodes.points, turning)))
 
 
-def _bias(nodes: AnyNodes, h: NDArray[Any], turning: NDArray[Any] | None) -> Estimate:
+def _bias(nodes: Measures, h: NDArray[Any], turning: NDArray[Any] | None) -> Estimate:
     """Sum over the classes of share <Sigma_t (a F[h] - sqrt(Delta_t) Sigma_t^{-1})^2>."""
     model = nodes.model
     learned = nodes.mean(h)
@@ -297,7 +324,7 @@ def _bias(nodes: AnyNodes, h: NDArray[Any], turning: NDArray[Any] | None) -> Est
 
 
 def _remembered(
-    nodes: AnyNodes, tau: Array, rule: Rule, turning: NDArray[Any] | None
+    nodes: Measures, tau: Array, rule: Rule, turning: NDArray[Any] | None
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Integrals of x g^2 and g^2 against rho, and S_test[g^2]: what the initial weights add.
 
@@ -333,3 +360,10 @@ def _joined(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
 def checked_times(tau: ArrayLike) -> Array:
     """``tau`` as a read-only copy of times >= 0, inf included; ModelError otherwise."""
     return floats(tau, "tau", least=0.0, infinite=True)
+
+
+def probe_times(model: FeatureModel, m: float, M: float) -> Array:
+    """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
+    early, late = 0.03 / (model.rate * M), 30.0 / (model.rate * max(m, HARD_EDGE * M))
+    steps = np.arange(_PROBES) / (_PROBES - 1.0)
+    return np.append(early * np.power(late / early, steps), np.inf)

@@ -17,44 +17,12 @@ place of L and 1/(y + a) in place of the quotient, times a pole at that end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
+from dmft_rf.curves.forms import Majorants
 from dmft_rf.numerics.contour import Contour
 from dmft_rf.rules.flow import Rule
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
-
-
-@dataclass(frozen=True, eq=False)
-class Majorants(Frozen):
-    """Functions at the nodes, (n_tau, N), that bound the part that turns.
-
-    Attributes
-    ----------
-    filter, square
-        Of h and h^2.
-    memory, residual
-        Of g^2 and of (1 - x h)^2.
-    velocity
-        Of dh/dtau = alpha g, for gradient flow.
-    whole
-        Of h, with the part that does not turn.
-    held : (n_tau, 1) array
-        Bound of |1 - x h|.
-    """
-
-    filter: Complex
-    square: Complex
-    memory: Complex
-    residual: Complex
-    velocity: Complex
-    whole: Complex
-    held: Array
 
 
 def majorants(rule: Rule, contour: Contour, tau: Array, rate: float) -> Majorants:

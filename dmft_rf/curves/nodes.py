@@ -10,66 +10,61 @@ resolve, and the rounding of the sum is added.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._arithmetic import lazy
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.forms import Form, parts, real_of_product
-from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.numerics.contour import Contour
+from dmft_rf._typing import Array, Complex
+from dmft_rf.curves.exact import Exact, exact_integrals, untouched
+from dmft_rf.curves.forms import Form, Majorants, parts, real_of_product
+from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.two_point import GroupedPairs, OneGroupPairs
+from dmft_rf.model.feature_model import FeatureModel
+from dmft_rf.numerics.contour import Contour, contour_in
 from dmft_rf.numerics.estimate import EPS, Estimate
-from dmft_rf.spectra.resolvent import (
-    GroupedResolvent,
-    Resolvent,
-)
+from dmft_rf.numerics.region import Region
+from dmft_rf.rules.flow import Rule
+from dmft_rf.spectra.resolvent import solved_at
 from dmft_rf.spectra.spectrum import Spectrum
 
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
-
-@dataclass(frozen=True)
-class Exact:
-    """Integrals against the measure of S_VV that need no contour.
-
-    Attributes
-    ----------
-    mass, inverse : float
-        Integrals of 1 and 1/x.
-    train_limit, limit_error : float
-        1 - inverse, as a sum without cancellation, and its rounding.
-    """
-
-    mass: float
-    inverse: float
-    train_limit: float
-    limit_error: float
-
-
-class Nodes(Frozen, ABC):
+class Nodes(Frozen):
     """Integrals against the spectral measures of U and V, from values on a contour.
 
     The functions of U to be integrated are given by their values at ``points``, one row per
-    time, and must be real on the real axis and analytic inside the contour. A subclass supplies
-    the transforms, with M = W/sqrt(d) and Q the covariance of the test loss, sum over the classes
-    of share a^2 Sigma_t; ``variance`` is that of V^T (U - z_1)^{-1} M Q M^T (U - z_2)^{-1} V.
+    time, and must be real on the real axis and analytic inside the contour.
+
+    All of it is made of one object, the `Resolvent` at the nodes, and of the two-point functions
+    that `two_point` makes of it. A further model plugs in below: its spectrum gives the ends and
+    atoms of the support and the solution at z = 0, its ``groups`` the equations, and its
+    ``classes`` what the losses weigh.
 
     An atom of U above 0 is left out of ``q_bulk`` and ``x_bulk``, wherever the contour runs, and
     one at 0 is in them if the contour encloses it: `outside` lists what has to be added.
+
+    Parameters
+    ----------
+    law : Spectrum
+    contour : Contour
+    general : bool
+        Solve the equations of any number of groups where there is a closed form too.
     """
 
     _content = ("law", "contour", "resolvent")
-    law: Spectrum
-    contour: Contour
-    resolvent: Resolvent | GroupedResolvent
+
+    def __init__(self, law: Spectrum, contour: Contour, *, general: bool = False):
+        self.law = law
+        self.contour = contour
+        self.resolvent = solved_at(law.model, contour.z, general=general)
+        fast = law.model.groups.closed_form and not general
+        self.pairs = (OneGroupPairs if fast else GroupedPairs)(self.resolvent)
+        self.seal()
 
     @property
-    def model(self) -> ScoreModel:
+    def model(self) -> FeatureModel:
         """The model that was solved."""
         return self.law.model
 
@@ -77,6 +72,11 @@ class Nodes(Frozen, ABC):
     def points(self) -> Complex:
         """Nodes in the upper half-plane, shape (N,)."""
         return self.contour.z
+
+    @property
+    def top(self) -> float:
+        """Upper end of the spectrum."""
+        return self.law.ends[1]
 
     @property
     def around_zero(self) -> bool:
@@ -93,19 +93,24 @@ class Nodes(Frozen, ABC):
         return atoms[[place > 0.0 or not self.contour.encloses(0.0) for place in atoms[:, 0]]]
 
     @property
-    @abstractmethod
     def S_VV(self) -> Complex:
         """(1/d) Tr V^T (U - z)^{-1} V."""
+        return self.resolvent.S_VV
 
     @property
-    @abstractmethod
     def S_VW(self) -> Complex:
         """(1/d) Tr V^T (U - z)^{-1} M."""
+        return self.resolvent.S_VW
 
     @property
-    @abstractmethod
     def S_test(self) -> Complex:
         """(1/d) Tr Q M^T (U - z)^{-1} M."""
+        return self.resolvent.S_test
+
+    @property
+    def variance(self) -> tuple[Complex, Complex]:
+        """At (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
+        return self.pairs.variance
 
     @property
     def q_bulk(self) -> Complex:
@@ -122,25 +127,10 @@ class Nodes(Frozen, ABC):
         """The sizes of what q_bulk and x_bulk are sums of, each (N,)."""
         return self._bulks[2], self._bulks[3]
 
-    @property
-    @abstractmethod
-    def signal(self) -> Complex:
-        """V^T (U - z)^{-1} M at the eigenvalues of Sigma, shape (N, n_atoms)."""
-
-    @property
-    @abstractmethod
-    def variance(self) -> tuple[Complex, Complex]:
-        """At (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
-
-    @property
-    @abstractmethod
-    def variance_size(self) -> Array:
-        """The sizes of what both are made of, added, with what r and differences lose, (N, N)."""
-
-    @property
-    @abstractmethod
+    @lazy
     def exact(self) -> Exact:
         """Integrals that are known without a contour."""
+        return exact_integrals(self.model.groups, *self.law.at_zero[:2])
 
     @lazy
     def _bulks(self) -> tuple[Complex, Complex, Array, Array]:
@@ -155,18 +145,19 @@ class Nodes(Frozen, ABC):
 
         Where the noise is drawn (b_0 = s_0 = 0) an atom at 0 is a pole of q = -1/(psi_p k).
         """
-        g, z, k, r = self.model.groups, self.points, self.resolvent.k, self._r
+        g, z, s = self.model.groups, self.points, self.resolvent
+        k, r = s.k, s.r
         psi_p, psi_n, b2, floor, _ = g.par
-        share, size = g.count / self._E, np.abs(r)
+        share, size = g.count / s.E, np.abs(r)
         weighted = (g.covariances * g.weights).T
         signal, signal_size = r @ weighted, size @ weighted
-        S, S_size = r @ g.weights, size @ g.weights
+        S, S_size = s.mean, size @ g.weights
         own = g.noise > 0.0
         x = b2 * S + (share * (signal - g.noise / k[:, None])).sum(axis=1)
         x_size = b2 * S_size + (np.abs(share) * (signal_size + g.noise / np.abs(k)[:, None])).sum(
             axis=1
         )
-        q, q_size = self.resolvent.q, np.abs(self.resolvent.q)
+        q, q_size = s.q, np.abs(s.q)
         if b2 > 0.0 and self.law.atoms.size:
             gap, gap_size = psi_p * (z - floor), psi_p * np.abs(z - floor)
             rest = (psi_n + signal)[:, own] * share[:, own]
@@ -176,15 +167,9 @@ class Nodes(Frozen, ABC):
             q_size *= 1.0 + psi_p * np.abs(z) / gap_size
         return q, x / psi_p + floor * q, q_size, x_size / psi_p + floor * q_size
 
-    @property
-    @abstractmethod
-    def _r(self) -> Complex:
-        """1/(beta - k), shape (N, n_atoms)."""
-
-    @property
-    @abstractmethod
-    def _E(self) -> Complex:
-        """E_j at the nodes, shape (N, J)."""
+    def turning(self, rule: Rule, tau: Array) -> Majorants:
+        """Bounds of what the nodes cannot see of the rule's filter at the times ``tau``."""
+        return majorants(rule, self.contour, tau, self.model.rate)
 
     def mean(self, f: NDArray[Any]) -> Array:
         """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
@@ -192,7 +177,7 @@ class Nodes(Frozen, ABC):
 
     @lazy
     def _signal_parts(self) -> Array:
-        return real_of_product(self.signal)
+        return real_of_product(self.resolvent.signal)
 
     def integral(
         self,
@@ -217,7 +202,7 @@ class Nodes(Frozen, ABC):
         if turning is not None:
             truncation = np.maximum(truncation, self._sums(turning * weighted)[1])
         size = np.abs(transform) if size is None else size
-        sizes = np.abs(self.contour.weights) * size * self._cancelled
+        sizes = np.abs(self.contour.weights) * size * self.resolvent.cancelled
         rounding = self._rounding(2.0 * np.abs(f) * sizes)
         return Estimate(value, truncation + rounding + 2.0 * self.defect * np.abs(value))
 
@@ -227,7 +212,7 @@ class Nodes(Frozen, ABC):
 
     @lazy
     def _variance_form(self) -> Form:
-        return Form.of(*self.variance, self.variance_size)
+        return Form.of(*self.pairs.variance, self.pairs.size)
 
     def form(self, f: NDArray[Any], form: Form, turning: NDArray[Any] | None = None) -> Estimate:
         """Double integral of f(x) f(y) against a two-point function; ``turning`` as in integral."""
@@ -255,13 +240,32 @@ class Nodes(Frozen, ABC):
         return Estimate(value, 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value))
 
     def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate | None:
-        """Loss of the filter h on the training samples under fresh noise; None: L_train itself."""
-        return None
+        """Loss of the filter h on the training samples under fresh noise.
 
-    @property
+        1 - 2 <b> S_VW[h] + (1/d) Tr V^T h(U) U' h(U) V. None where the noise is averaged exactly:
+        it is the training loss itself.
+        """
+        if math.isinf(self.model.noise_draws):
+            return None
+        b = sum(one.share * one.coefficients.b for one in self.model.classes)
+        start = Estimate.exact(np.ones(h.shape[0]))
+        return start.plus(
+            (-2.0 * b, self.integral(h, self.S_VW, turning)),
+            (1.0, self.form(h, self._fresh_form, turning)),
+        )
+
+    @lazy
+    def _fresh_form(self) -> Form:
+        assert isinstance(self.pairs, GroupedPairs)
+        return Form.of(*self.pairs.fresh(self.model.classes))
+
+    @lazy
     def untouched(self) -> float:
-        """S_test's weight on an atom at 0."""
-        return 0.0
+        """S_test's weight on an atom at 0; nothing where U holds b_0^2 M M^T itself."""
+        atoms, groups = self.law.atoms, self.model.groups
+        if atoms.size == 0 or atoms[0, 0] > 0.0 or groups.par[2] > 0.0:
+            return 0.0
+        return untouched(groups, float(atoms[0, 1]), self.law.at_zero.e)
 
     def _sums(self, terms: Complex) -> tuple[Array, Array]:
         """2 Re of the sums of the rows, and the error of the trapezoidal rule in them.
@@ -327,11 +331,20 @@ class Nodes(Frozen, ABC):
         """The ends of what the contour leads around."""
         return self.law.ends
 
-    @lazy
-    def _cancelled(self) -> Array:
-        """What r = 1/(beta - k) makes of it at most: |r| times the sizes of its terms, (N,)."""
-        g = self.model.groups
-        sizes = np.abs(g.count / self._E) @ g.covariances
-        sizes += (g.par[2] + np.abs(self.resolvent.k))[:, None]
-        cancelled: Array = (np.abs(self._r) * sizes).max(axis=1)
-        return cancelled
+
+@ieee
+def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
+    """One- and two-point functions on a contour in ``region``."""
+    contour = contour_in(region, *enclosed(law, region), size)
+    return Nodes(law, contour)
+
+
+def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:
+    """The ends of what a contour in ``region`` leads around.
+
+    The support and, where the region holds it, an atom at 0: it is a pole that a contour between
+    it and the support would come too close to.
+    """
+    m, M = law.ends
+    pole = region.start < 0.0 and any(place == 0.0 for place, _ in law.atoms)
+    return (0.0 if pole else m), M

@@ -8,34 +8,38 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import flag, instance, number, shown
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf._typing import Array
 from dmft_rf.curves.contour_cache import Kept
-from dmft_rf.curves.grouped_nodes import GroupedNodes
-from dmft_rf.curves.losses import LearningCurves, checked_times, curves_on, diverged, merged
-from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.losses import (
+    HARD_EDGE,
+    Compression,
+    LearningCurves,
+    checked_times,
+    curves_on,
+    diverged,
+    merged,
+    probe_times,
+)
+from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.numerics.contour import contour_in, flattened, nodes_for
-from dmft_rf.numerics.estimate import EPS
+from dmft_rf.numerics.contour import flattened, nodes_for
+from dmft_rf.numerics.estimate import EPS, with_more_nodes
 from dmft_rf.numerics.jacobi import JacobiMatrix
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
 from dmft_rf.spectra.spectrum import Spectrum, spectrum
 
-Array = NDArray[np.float64]
-
 # sets of nodes and levels of panels that a solution keeps beside its own nodes
 _NODES_KEPT, _LEVELS_KEPT = 6, 3
-# lower over upper end of the spectrum below which contours lead around 0
-_HARD_EDGE = 1e-10
-# and below which they may have to, for rounding
+# lower over upper end of the spectrum below which contours may have to lead around 0, for rounding
 _NEAR_EDGE = 1e-5
 # the nodes of such a solution itself carry times up to the inverse of the first of these at which
 # rounding, which grows like the root of that time, stays below rtol
@@ -44,40 +48,13 @@ _NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 # spectrum
 _NEGLIGIBLE = 0.1
 # beyond these a solution would not fit a laptop's memory
-_MOST_NODES = 1500
+MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
 # what rounding of the atoms of a compression may add to a curve, relative to it
 _OF_ATOMS = 300.0 * EPS
 # atoms that a compression begins with
 _FEWEST_ATOMS = 32
 _MOST_SPECTRAL_NODES = 2500
-# finite times at which a solution is judged
-_PROBES = 25
-
-
-@dataclass(frozen=True)
-class Compression:
-    """A covariance that was replaced by a Gauss quadrature of its law.
-
-    Attributes
-    ----------
-    atoms : int
-        Atoms that are left.
-    error : float
-        Largest relative difference of train loss, test loss and score error under gradient flow,
-        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
-    """
-
-    atoms: int
-    error: float
-
-    def applied(self, curves: LearningCurves, model: ScoreModel) -> LearningCurves:
-        """The curves as those of ``model``, with this error added to their own."""
-        error = {
-            name: values + self.error * np.abs(getattr(curves, name))
-            for name, values in curves.error.items()
-        }
-        return replace(curves, model=model, error=error)
 
 
 @ieee
@@ -170,7 +147,7 @@ class Solution(Frozen):
 
     def _fits(self, region: Region) -> bool:
         m, M = enclosed(self.nodes.law, region)
-        return region.start < m and nodes_for(*flattened(region, m, M), self.rtol) <= _MOST_NODES
+        return region.start < m and nodes_for(*flattened(region, m, M), self.rtol) <= MOST_NODES
 
     def _at_hard_edge(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from contours around 0, as far to the left as the latest finite time allows."""
@@ -211,18 +188,15 @@ class Solution(Frozen):
 
     def _on_contour(self, tau: ArrayLike, rule: Rule, region: Region) -> LearningCurves:
         """Curves from a contour inside ``region``, with as many nodes as the rule needs."""
-        nodes = self._first_nodes(region)
-        curves = curves_on(nodes, tau, rule)
-        while not curves.relative_error <= self.rtol:
-            size = math.ceil(1.25 * nodes.points.size)
-            if size > _MOST_NODES:
-                break
-            more = self._nodes_of(region, size)
-            better = curves_on(more, tau, rule)
-            if better.relative_error > 0.7 * curves.relative_error:
-                break  # what is left is rounding
-            nodes, curves = more, better
-        return curves
+        first = self._first_nodes(region)
+        size = first.points.size
+
+        def attempt(count: int) -> tuple[LearningCurves, float]:
+            nodes = first if count == size else self._nodes_of(region, count)
+            curves = curves_on(nodes, tau, rule)
+            return curves, curves.relative_error
+
+        return with_more_nodes(attempt, size, MOST_NODES, self.rtol)[0]
 
     def _first_nodes(self, region: Region) -> Nodes:
         if region == Region(start=self.nodes.contour.start):
@@ -247,7 +221,7 @@ class Solution(Frozen):
 
     def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from the spectral measures, on panels halved until they resolve the filter."""
-        if not isinstance(self.nodes, ContourNodes):
+        if not self.model.groups.closed_form:
             raise ConvergenceError(
                 "a momentum this close to 1 is solved for one class of data and noise that is "
                 "averaged exactly only: its filter grows too fast for a contour",
@@ -275,14 +249,10 @@ class Solution(Frozen):
             panels, nodes = self.nodes.law.panels, self.nodes
             for _ in range(level):
                 panels = panels.halved()
-            assert isinstance(nodes, ContourNodes)
-            return SpectralNodes(nodes.law, panels, nodes, self._probes)
+            times = probe_times(self.model, *self.diagnostics["support"])
+            return SpectralNodes(nodes.law, panels, nodes, times)
 
         return self._kept_spectral.get(level, made)
-
-    @lazy
-    def _probes(self) -> Array:
-        return probe_times(self.model, *self.diagnostics["support"])
 
 
 @ieee
@@ -316,8 +286,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
     start = time.perf_counter()
     law = spectrum(model)
     m, M = law.ends
-    closed_form = model.closed_form
-    if not m > 0.0 and closed_form:
+    if not m > 0.0 and model.groups.closed_form:
         raise ConvergenceError(
             f"the support of U begins at {m!r}: at psi_p = {model.psi_p} this activation has a "
             "hard edge at 0 and no contour separates them; move psi_p off this value",
@@ -401,9 +370,10 @@ def _carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     """
     m, M = law.ends
     found: list[tuple[Nodes, float, int]] = []
-    if m > _HARD_EDGE * M or law.model.closed_form:
+    closed_form = law.model.groups.closed_form
+    if m > HARD_EDGE * M or closed_form:
         found.append(_accurate_nodes(law, Region(), rtol))
-    if not law.model.closed_form and m <= _NEAR_EDGE * M:
+    if not closed_form and m <= _NEAR_EDGE * M:
         for nearest in _NEAREST:
             if found and found[-1][1] <= rtol:
                 break
@@ -418,42 +388,11 @@ def _accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, 
     """
     probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
-        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), _PROBES)
-    n = int(nodes_for(*flattened(region, *enclosed(law, region)), rtol))
-    nodes = nodes_on_contour(law, region, n)
-    error = curves_on(nodes, probes, GradientFlow()).relative_error
-    tries = 1
-    while error > 0.5 * rtol and 1.25 * n <= _MOST_NODES:
-        n = math.ceil(1.25 * n)
-        more = nodes_on_contour(law, region, n)
-        better = curves_on(more, probes, GradientFlow()).relative_error
-        tries += 1
-        if better > 0.7 * error:
-            break  # what is left is rounding
-        nodes, error = more, better
-    return nodes, error, tries
+        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
+    first = int(nodes_for(*flattened(region, *enclosed(law, region)), rtol))
 
+    def attempt(count: int) -> tuple[Nodes, float]:
+        nodes = nodes_on_contour(law, region, count)
+        return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
 
-@ieee
-def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
-    """One- and two-point functions on a contour: the closed form where there is one."""
-    contour = contour_in(region, *enclosed(law, region), size)
-    return (ContourNodes if law.model.closed_form else GroupedNodes)(law, contour)
-
-
-def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:
-    """The ends of what a contour in ``region`` leads around.
-
-    The support and, where the region holds it, an atom at 0: it is a pole that a contour between
-    it and the support would come too close to.
-    """
-    m, M = law.ends
-    pole = region.start < 0.0 and any(place == 0.0 for place, _ in law.atoms)
-    return (0.0 if pole else m), M
-
-
-def probe_times(model: ScoreModel, m: float, M: float) -> Array:
-    """Times from before the fastest mode of a spectrum in [m, M] to after the slowest, and inf."""
-    early, late = 0.03 / (model.rate * M), 30.0 / (model.rate * max(m, _HARD_EDGE * M))
-    steps = np.arange(_PROBES) / (_PROBES - 1.0)
-    return np.append(early * np.power(late / early, steps), np.inf)
+    return with_more_nodes(attempt, first, MOST_NODES, 0.5 * rtol)

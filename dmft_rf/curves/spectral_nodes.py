@@ -24,20 +24,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
-from dmft_rf._convert import frozen
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.closed_form_nodes import ContourNodes, closed_form_exact
-from dmft_rf.curves.nodes import Exact
+from dmft_rf._typing import Array, Complex
+from dmft_rf.curves.exact import Exact, exact_integrals
+from dmft_rf.curves.measures import Measures
+from dmft_rf.curves.two_point import loss_covariance
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.kernels import closed_form as fixed_point
-from dmft_rf.kernels.closed_form_pairs import ANY, assemble, diagonal
+from dmft_rf.kernels import closed_form_pairs
+from dmft_rf.kernels.closed_form import CONVERGED
+from dmft_rf.kernels.closed_form_pairs import ANY
+from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
-from dmft_rf.rules.flow import GradientFlow
-from dmft_rf.spectra.resolvent import fixed_point_weights
+from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.spectra.resolvent import Resolvent, on_path
 from dmft_rf.spectra.spectrum import Panels, Spectrum
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 _FINE, _COARSE = 16, 15
 
@@ -48,7 +48,7 @@ def nodes_on(panels: Panels) -> int:
 
 
 class SpectralNodes(Frozen):
-    """The measures nu, rho and V_Q (Q = Sigma_t) on Gauss-Legendre panels of the bulks.
+    """The measures behind the transforms of a `Resolvent`, on Gauss-Legendre panels of the bulks.
 
     Functions of U are given by their values at ``points`` (fine nodes, then coarse ones), one row
     per time.
@@ -56,8 +56,8 @@ class SpectralNodes(Frozen):
 
     _content = ("law", "panels")
 
-    def __init__(self, law: Spectrum, panels: Panels, contour: ContourNodes, times: Array):
-        if not law.model.closed_form:
+    def __init__(self, law: Spectrum, panels: Panels, contour: Measures, times: Array):
+        if not law.model.groups.closed_form:
             raise ValueError(f"there is no closed form for {law.model}")
         self.model = law.model
         self.law = law
@@ -67,30 +67,12 @@ class SpectralNodes(Frozen):
         self.size = x.size
         self._offsets = np.concatenate([x, y])
         self._weights = np.concatenate([wx, wy])
-        cov = self.model.covariance
-        self._b = self.model.coefficients.b
-        self._par = self.model.parameters.copy()
-        self._par[4] = 0.0  # eigenvalues are measured from s^2
-        frozen(self._par)
-        order = np.argsort(self._offsets)
-        k, E, _, _, residual, status, _ = fixed_point.solve_path(
-            self._offsets[order] + 0j, self._par, cov.eigenvalues, cov.weights
-        )
-        if np.any(status != fixed_point.CONVERGED):
-            bad = float(self._offsets[order][status != fixed_point.CONVERGED][0])
-            raise ConvergenceError(
-                f"no solution of the one-point equations at lambda - s^2 = {bad!r}",
-                residual=float(residual.max()),
-            )
-        self._k = np.empty_like(k)
-        self._E = np.empty_like(E)
-        self._k[order], self._E[order] = k, E
-        self._r = fixed_point_weights(self._k, self._E, self._par, cov.eigenvalues)
+        self._one = _on_axis(law.model.groups.from_floor, self._offsets)
         self._kernel_error = 0.0
         self.seal()
         self._kernel_error = self._against(contour, times)
 
-    def _against(self, contour: ContourNodes, times: Array) -> float:
+    def _against(self, contour: Measures, times: Array) -> float:
         """Largest difference of V_Q[h, h] from the contour, relative to T_Q[h, h].
 
         h is gradient flow at ``times``.
@@ -102,13 +84,19 @@ class SpectralNodes(Frozen):
         return float(np.max(np.abs(here - there) / (self._mean_square(h) + np.abs(there))))
 
     def _mean_square(self, f: NDArray[Any]) -> Array:
-        """a^2 b^2 <Sigma_t M[f]^2>, the part of the two-point function that is not variance."""
-        return self.mean(f) ** 2 @ (self.model.covariance.weights * self._test)
+        """<Q F[f]^2>, the part of the two-point function that is not variance."""
+        g = self.model.groups
+        return self.mean(f) ** 2 @ (g.weights * (g.test @ g.basis))
 
     @property
     def points(self) -> Array:
         """Eigenvalues of U: fine nodes, then coarse ones; shape (n_points,)."""
-        return self._offsets + self.model.coefficients.s2
+        return self._offsets + self.law.floor
+
+    @property
+    def top(self) -> float:
+        """Upper end of the spectrum."""
+        return self.law.ends[1]
 
     @property
     def around_zero(self) -> bool:
@@ -131,42 +119,31 @@ class SpectralNodes(Frozen):
     @lazy
     def exact(self) -> Exact:
         """Integrals that are known without nodes."""
-        return closed_form_exact(self.law)
+        return exact_integrals(self.model.groups, *self.law.at_zero[:2])
 
     @lazy
-    def _test(self) -> Array:
-        """a^2 Sigma_t at the atoms."""
-        (one,) = self.model.classes
-        return one.linear**2 * one.diffused
-
-    @lazy
-    def S(self) -> Array:
-        """Density of nu at the points."""
-        return (self._r @ self.model.covariance.weights).imag / math.pi
-
-    @property
     def S_VV(self) -> Array:
-        """Density of b^2 nu."""
-        return self._b**2 * self.S
+        """Density of the measure of S_VV at the points."""
+        return self._one.S_VV.imag / math.pi
 
-    @property
+    @lazy
     def S_VW(self) -> Array:
-        """Density of b nu."""
-        return self._b * self.S
+        """Density of the measure of S_VW."""
+        return self._one.S_VW.imag / math.pi
 
     @lazy
     def S_test(self) -> Array:
-        """Density of the measure of (1/d) Tr a^2 Sigma_t W^T (U - z)^{-1} W/d at the points."""
-        return (self._r @ (self.model.covariance.weights * self._test)).imag / math.pi
+        """Density of the measure of S_test."""
+        return self._one.S_test.imag / math.pi
 
     @lazy
     def q_bulk(self) -> Array:
-        """Density of rho at the points."""
-        return (-1.0 / self._k).imag / (math.pi * self.model.psi_p)
+        """Density of rho."""
+        return self._one.q.imag / math.pi
 
     @lazy
     def x_bulk(self) -> Array:
-        """Density of x rho at the points."""
+        """Density of x rho."""
         return self.points * self.q_bulk
 
     @property
@@ -177,32 +154,37 @@ class SpectralNodes(Frozen):
     @lazy
     def _variance(self) -> tuple[Array, Array]:
         """Weighted K on (fine, coarse) nodes and weighted D on the fine ones."""
-        cov, n = self.model.covariance, self.size
-        lam, w = cov.eigenvalues, cov.weights
-        (one,) = self.model.classes
-        scale = (self._b * one.linear) ** 2
-        q0, q1 = scale * one.coefficients.Delta_t, scale * math.exp(-2.0 * self.model.t)
-        rx, ry = self._r[:n], self._r[n:]
-        kx, ky, Ex, Ey = self._k[:n], self._k[n:], self._E[:n], self._E[n:]
-        x, y = self._offsets[:n], self._offsets[n:]
+        n, s = self.size, self._one
+        par, lam, w = s.groups.two_unknowns
+        q0, q1 = loss_covariance(s)
+        E, z = s.E[:, 0].copy(), self._offsets
+        rx, kx, Ex = s.r[:n], s.k[:n], E[:n]
+        ry, ky, Ey = s.r[n:], s.k[n:], E[n:]
         left = np.concatenate([rx * w, rx * (w * lam), rx * (w * lam**2)])
 
         def between(r: Complex, k: Complex, E: Complex) -> Array:
-            m = (left @ r.T).reshape(3, n, y.size)
-            out = assemble(x, kx, Ex, y, k, E, kx, ANY, m[0], m[1], m[2], q0, q1, self._par)
+            m = (left @ r.T).reshape(3, n, r.shape[0])
+            out = closed_form_pairs.assemble(
+                z[:n], kx, Ex, z[n:], k, E, kx, ANY, m[0], m[1], m[2], q0, q1, par
+            )
             return out.real
 
         across = between(ry.conj(), ky.conj(), Ey.conj())
         K = (across - between(ry, ky, Ey)) / (2.0 * math.pi**2)
         size = np.abs(rx) ** 2
-        D = diagonal(kx, Ex, size @ w, size @ (w * lam), size @ (w * lam**2), q0, q1, self._par)
+        D = closed_form_pairs.diagonal(
+            kx, Ex, size @ w, size @ (w * lam), size @ (w * lam**2), q0, q1, par
+        )
         wx, wy = self._weights[:n], self._weights[n:]
         return wx[:, None] * K * wy, wx * D
 
+    def turning(self, rule: Rule, tau: Array) -> None:
+        """Nothing: the two rules of Gauss and Legendre see all of a filter."""
+
     def mean(self, f: NDArray[Any]) -> Array:
-        """Equivalent of b W^T f(U) W/d, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
+        """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
         n = self.size
-        return (f[:, :n] * self._weights[:n]) @ (self._b * self._r[:n].imag / math.pi)
+        return (f[:, :n] * self._weights[:n]) @ (self._one.signal[:n].imag / math.pi)
 
     def integral(
         self,
@@ -221,7 +203,7 @@ class SpectralNodes(Frozen):
         return Estimate(fine, np.abs(fine - coarse) + rounding)
 
     def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
-        """a^2 b^2 V_Q[f, f] for Q = Sigma_t."""
+        """The variance [f, f]."""
         K, D = self._variance
         fx, fy = f[:, : self.size], f[:, self.size :]
         regular = np.einsum("ti,ti->t", fx @ K, fy)
@@ -233,3 +215,18 @@ class SpectralNodes(Frozen):
         error += 2.0 * np.abs(value) * resolution.error / scale
         rounding = ROUNDING * (np.einsum("ti,ti->t", np.abs(fx) @ np.abs(K), np.abs(fy)) + local)
         return Estimate(value, error + rounding)
+
+
+def _on_axis(groups: SampleGroups, offsets: Array) -> Resolvent:
+    """The one-point object at real points inside the bulks, in any order."""
+    order = np.argsort(offsets)
+    z = offsets.astype(np.complex128)
+    k, E, dk, residual, status, iterations = on_path(groups, z[order])
+    if np.any(status != CONVERGED):
+        bad = float(offsets[order][status != CONVERGED][0])
+        raise ConvergenceError(
+            f"no solution of the one-point equations at lambda - s^2 = {bad!r}",
+            residual=float(residual.max()),
+        )
+    back = np.argsort(order)
+    return Resolvent(groups, z, k[back], dk[back], E[back], residual[back], iterations)

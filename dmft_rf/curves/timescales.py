@@ -24,11 +24,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number, one_of
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._typing import Array
 from dmft_rf.curves.definitions import DEFINITIONS, FACTOR, NOTHING, RATIO, definitions
 from dmft_rf.curves.events import Event, Events, gap_above, unit_gap
 from dmft_rf.curves.losses import LearningCurves
@@ -36,8 +36,6 @@ from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.estimate import Estimate
-
-Array = NDArray[np.float64]
 
 # half the final gap must be known to this part of it
 _GAP_KNOWN = 1e-3

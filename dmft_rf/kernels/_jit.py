@@ -11,8 +11,8 @@ A file of the cache is believed only if a digest says that it is whole and made 
 these types, this processor and this numba: whatever else is found in its place is compiled anew
 and, where that is possible, written over. Nothing that happens to the cache is an error.
 
-A cached kernel is recompiled when its own file changes, not when a kernel it calls from
-another file does: kernels that call one another therefore live in one module.
+A cached kernel is recompiled when any file of its folder changes, so that kernels may call those
+of other modules beside them.
 """
 
 from __future__ import annotations
@@ -60,11 +60,17 @@ class _Cache(FunctionCache):
         super().__init__(function)
         locator = self._impl.locator
         folder, base = Path(locator.get_cache_path()), self._impl.filename_base
-        self._cache_file: Any = _Files(folder, base, locator.get_source_stamp())
+        self._cache_file: Any = _Files(folder, base, _stamp(Path(function.__code__.co_filename)))
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(OSError):  # no permission, no space, no folder
             super().save_overload(sig, data)
+
+
+def _stamp(file: Path) -> list[tuple[str, int, int]]:
+    """Name, time and size of all modules beside a kernel's: it may call kernels of theirs."""
+    found = [(path.name, path.stat()) for path in sorted(file.parent.glob("*.py"))]
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in found]
 
 
 class _Files:
@@ -79,7 +85,7 @@ class _Files:
     base : str
         How the files' names begin: module, function, line, version of Python.
     stamp : object
-        Changes with the source of the kernel.
+        Changes with the source of the kernel and of those that it calls.
     """
 
     def __init__(self, folder: Path, base: str, stamp: Any):

@@ -89,13 +89,6 @@ def system(k, E, par, lam, w):
 
 
 @njit
-def inverse_slope(k, E, par, lam, w):
-    """dz/dk of equation (3) on the curve G = 0."""
-    _, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
-    return z_k - z_E * G_k / G_E
-
-
-@njit
 def outside(k, kappa, c, par, lam, w):
     """z - s^2 and dz/dk at a real point (k, kappa) outside the support, with c = c(k).
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import flag, regular
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 
 __all__ = ["MAX_DIMENSION", "CovarianceAccumulator"]
@@ -66,9 +67,9 @@ class CovarianceAccumulator:
 
     def __init__(self) -> None:
         self._n = 0
-        self._shift: NDArray[np.float64] = np.zeros(0)
-        self._mean: NDArray[np.float64] = np.zeros(0)
-        self._scatter: NDArray[np.float64] = np.zeros((0, 0))
+        self._shift: Array = np.zeros(0)
+        self._mean: Array = np.zeros(0)
+        self._scatter: Array = np.zeros((0, 0))
 
     @property
     def n_samples(self) -> int:
@@ -116,7 +117,7 @@ class CovarianceAccumulator:
         with np.errstate(over="ignore", invalid="ignore"):
             self._merge(rows - self._shift)
 
-    def _merge(self, rows: NDArray[np.float64]) -> None:
+    def _merge(self, rows: Array) -> None:
         """Merge shifted rows, shape (n_b, d), which are overwritten."""
         block_mean = rows.mean(axis=0)
         rows -= block_mean
@@ -128,7 +129,7 @@ class CovarianceAccumulator:
         self._mean += (n_b / (n_a + n_b)) * delta
         self._n = n_a + n_b
 
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Array:
         """Return the mean of the samples.
 
         Returns
@@ -144,7 +145,7 @@ class CovarianceAccumulator:
         self._need(1)
         return self._shift + self._mean
 
-    def covariance(self, center: bool = True) -> NDArray[np.float64]:
+    def covariance(self, center: bool = True) -> Array:
         """Return the covariance matrix of the samples.
 
         Parameters
@@ -204,7 +205,7 @@ def flattened(samples: ArrayLike) -> NDArray[Any]:
     return array.reshape(array.shape[0], d)
 
 
-def real_rows(values: ArrayLike, what: str = "samples") -> NDArray[np.float64]:
+def real_rows(values: ArrayLike, what: str = "samples") -> Array:
     """Check that values are a real matrix of an allowed width.
 
     Parameters

@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dmft_rf._convert import floats, number, shown
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.probes import digest, scale_of
 
-FloatArray = npt.NDArray[np.float64]
 ActivationLike = Any
 """What :meth:`Activation.of` accepts: an ``Activation``, a name, or a callable on float arrays."""
 
@@ -63,7 +63,7 @@ class Activation:
     """
 
     name: str
-    function: Callable[[FloatArray], FloatArray]
+    function: Callable[[Array], Array]
     kinks: tuple[float, ...] = ()
     values: str = field(init=False, repr=False, default="")
 
@@ -153,7 +153,7 @@ class Activation:
             return ""
         return digest(self._raw, self.kinks, self.name, scale)
 
-    def __call__(self, x: npt.ArrayLike) -> FloatArray:
+    def __call__(self, x: npt.ArrayLike) -> Array:
         """Apply the function to an array of any shape.
 
         The function itself only ever sees a non-empty, read-only array of shape (m,).
@@ -187,7 +187,7 @@ class Activation:
             )
         return result.reshape(argument.shape)
 
-    def _raw(self, flat: FloatArray) -> FloatArray:
+    def _raw(self, flat: Array) -> Array:
         """Values on a read-only array of shape (m,), finite or not; or ModelError."""
         try:
             with np.errstate(all="ignore"):  # overflow is reported by who minds, as a value
@@ -206,7 +206,7 @@ class Activation:
             raise ModelError(
                 f"activation {self.name!r} must return real numbers, but returns {values.dtype}"
             )
-        result: FloatArray = values.astype(np.float64, copy=values is flat or values.base is flat)
+        result: Array = values.astype(np.float64, copy=values is flat or values.base is flat)
         return result
 
     @property
@@ -231,39 +231,39 @@ def _one_line(error: Exception) -> str:
 # scipy.special is imported at first use, so that importing the package stays quick.
 
 
-def _relu(x: FloatArray) -> FloatArray:
+def _relu(x: Array) -> Array:
     return np.maximum(x, 0.0)
 
 
-def _linear(x: FloatArray) -> FloatArray:
+def _linear(x: Array) -> Array:
     return np.array(x, dtype=np.float64)
 
 
-def _softplus(x: FloatArray) -> FloatArray:
+def _softplus(x: Array) -> Array:
     """Return log(1 + e^x) without overflow, and without loss for very negative x."""
     return np.asarray(np.logaddexp(0.0, x))
 
 
-def _erf(x: FloatArray) -> FloatArray:
+def _erf(x: Array) -> Array:
     from scipy.special import erf
 
     return np.asarray(erf(x))
 
 
-def _sigmoid(x: FloatArray) -> FloatArray:
+def _sigmoid(x: Array) -> Array:
     from scipy.special import expit
 
     return np.asarray(expit(x))
 
 
-def _gelu(x: FloatArray) -> FloatArray:
+def _gelu(x: Array) -> Array:
     """Return x Phi(x) with the exact normal distribution function Phi."""
     from scipy.special import ndtr
 
     return np.asarray(x * ndtr(x))
 
 
-_FUNCTIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
+_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
     "relu": _relu,
     "erf": _erf,

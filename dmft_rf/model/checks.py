@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._convert import LARGEST, floats, regular
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
-from dmft_rf.model.accumulator import real_rows
 
 MAX_ATOMS = 4096
 """Largest number of distinct eigenvalues: each costs time in every solver step."""
@@ -24,9 +24,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _HALF = 1e-4  # above this the rounding of a matrix spoils its small eigenvalues
 
 
-def distinct_atoms(
-    eigenvalues: ArrayLike, weights: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def distinct_atoms(eigenvalues: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array]:
     """Return distinct ascending eigenvalues of positive weight, and weights summing to 1."""
     lam = vector(eigenvalues, "eigenvalues")
     if weights is None:
@@ -64,10 +62,11 @@ def distinct_atoms(
     return lam, w
 
 
-def matrix_spectrum(matrix: ArrayLike) -> NDArray[np.float64]:
-    """Return the eigenvalues >= 0, shape (d,), of a covariance matrix, shape (d, d)."""
-    a = real_rows(matrix, "a covariance matrix")
-    coarse = entry_rounding(matrix)
+def matrix_spectrum(a: Array, coarse: float) -> Array:
+    """Return the eigenvalues >= 0, shape (d,), of a covariance matrix, shape (d, d).
+
+    ``coarse`` is the rounding of its entries (`entry_rounding`).
+    """
     if a.shape[0] != a.shape[1]:
         raise ModelError(f"a covariance matrix must be square, not of shape {a.shape}")
     if not np.isfinite(a).all():
@@ -97,7 +96,7 @@ def entry_rounding(matrix: ArrayLike) -> float:
     return float(np.finfo(dtype).eps) if dtype.kind == "f" and dtype.itemsize < 8 else 0.0
 
 
-def without_rounding(lam: NDArray[np.floating], coarse: float = 0.0) -> NDArray[np.float64]:
+def without_rounding(lam: NDArray[np.floating], coarse: float = 0.0) -> Array:
     """Set to 0 the eigenvalues, shape (d,), that rounding explains.
 
     That of a d x d eigensolver, and ``coarse`` of the matrix itself (`entry_rounding`). ModelError
@@ -112,7 +111,7 @@ def without_rounding(lam: NDArray[np.floating], coarse: float = 0.0) -> NDArray[
     return np.where(lam > rounding, lam, 0.0)
 
 
-def vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def vector(values: ArrayLike, name: str) -> Array:
     """Return a non-empty list of finite numbers >= 0 as a float array, shape (K,)."""
     array = floats(values, name, least=0.0, empty=False)
     if array.ndim != 1:

@@ -30,12 +30,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import number
+from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.activation import Activation, ActivationLike
+from dmft_rf.model.equivalent import Coefficients
 from dmft_rf.model.gaussian_averages import (
     COARSE,
     FINE,
@@ -45,8 +46,7 @@ from dmft_rf.model.gaussian_averages import (
     resolve,
 )
 from dmft_rf.numerics.estimate import EPS, ROUNDING
-
-FloatArray = npt.NDArray[np.float64]
+from dmft_rf.numerics.panels import resolved
 
 _SERIES_UP_TO = 0.75
 _SERIES_IF_NEEDED_UP_TO = 0.9
@@ -54,54 +54,6 @@ _TOLERANCE = 1e-11
 _CHUNK = 1 << 16
 _MAX_HALVINGS = 14
 _MAX_OUTER_PANELS = 40
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """What the theory needs to know about an activation at a diffusion time.
-
-    Attributes
-    ----------
-    mu0, mu1 : float
-        c_0 and c_1, the mean and the linear part.
-    a, b : float
-        a_t = mu_1/Gamma_t and b_t = sqrt(Delta_t) mu_1/Gamma_t; they have the sign of mu_1.
-    v2, s2 : float
-        v_t^2 and s_t^2; v2 + s2 = residual_variance.
-    gamma2 : float
-        gamma^2 = e^{-2t} a_t^2.
-    second_moment : float
-        ||sigma||^2 = E[sigma(Gamma_t z)^2] = mu_0^2 + mu_1^2 + residual_variance.
-    residual_variance : float
-        N = sum_{k>=2} c_k^2, computed as a square and not as that difference.
-    Delta_t : float
-        1 - e^{-2t}.
-    Gamma_t : float
-        The standard deviation of a pre-activation (not its square).
-    rho, one_minus_rho : float
-        varrho and 1 - varrho = Delta_t/Gamma_t^2, each to full relative precision.
-    error_estimate : float
-        The largest relative difference, over mu1, v2, s2, second_moment and residual_variance,
-        between the values and those of a second quadrature rule with 12 in place of 16 nodes per
-        panel and dimension, and the rounding that both share (12 eps, times N/v_t^2 where v_t^2 is
-        a difference from N). It measures discretisation and the rounding noise of the activation,
-        usually from above. mu0 may vanish; its error is relative to sqrt(second_moment).
-    """
-
-    mu0: float
-    mu1: float
-    a: float
-    b: float
-    v2: float
-    s2: float
-    gamma2: float
-    second_moment: float
-    residual_variance: float
-    Delta_t: float
-    Gamma_t: float
-    rho: float
-    one_minus_rho: float
-    error_estimate: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +64,13 @@ class _Profile:
     and stop where the residual g no longer matters.
     """
 
-    mu0: FloatArray
-    mu1: FloatArray
-    second_moment: FloatArray
-    residual: FloatArray
-    points: tuple[FloatArray, FloatArray]
-    weighted_g: tuple[FloatArray, FloatArray]
-    edges: FloatArray
+    mu0: Array
+    mu1: Array
+    second_moment: Array
+    residual: Array
+    points: tuple[Array, Array]
+    weighted_g: tuple[Array, Array]
+    edges: Array
     kinks: tuple[float, ...]
 
 
@@ -231,7 +183,7 @@ def _coefficients(
     return result
 
 
-def _relative_difference(pair: FloatArray) -> float:
+def _relative_difference(pair: Array) -> float:
     """Return |fine - coarse|/|fine|, zero if both are zero, infinity if one is not a number."""
     fine, coarse = float(pair[0]), float(pair[1])
     if not (math.isfinite(fine) and math.isfinite(coarse)):
@@ -248,7 +200,7 @@ def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profi
     ``values`` is what the activation is known by for this deviation besides its own.
     """
 
-    def scaled(z: FloatArray) -> FloatArray:
+    def scaled(z: Array) -> Array:
         return activation(gamma_t * z)
 
     radius = choose_radius(scaled, activation.name)
@@ -256,8 +208,8 @@ def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profi
     mesh = resolve(scaled, kinks, radius, activation.name)
 
     moments = np.empty((4, 2))
-    points: list[FloatArray] = []
-    weighted: list[FloatArray] = []
+    points: list[Array] = []
+    weighted: list[Array] = []
     shares = np.empty(0)
     for column, n in enumerate((FINE, COARSE)):
         nodes, weights = panel_points(mesh.edges, n)
@@ -304,7 +256,7 @@ def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profi
     )
 
 
-def _series(profile: _Profile, rho: float) -> FloatArray:
+def _series(profile: _Profile, rho: float) -> Array:
     """Return v_t^2 = sum_{k>=2} c_k^2 rho^k by both rules, shape (2,).
 
     c_k below 2 eps ||sigma|| is the rounding of a coefficient that vanishes (c_2, c_4, ... of an
@@ -323,7 +275,7 @@ def _series(profile: _Profile, rho: float) -> FloatArray:
 
 def _half_mean_square_increment(
     activation: Activation, profile: _Profile, gamma_t: float, rho: float, one_minus_rho: float
-) -> FloatArray:
+) -> Array:
     """Return s_t^2 = E[(g(M + D) - g(M - D))^2]/2 by both rules, shape (2,).
 
     M ~ N(0, Gamma_t^2 (1 + rho)/2) and D ~ N(0, Gamma_t^2 (1 - rho)/2) are independent, so that
@@ -334,7 +286,7 @@ def _half_mean_square_increment(
     std_m = gamma_t * math.sqrt(0.5 * (1.0 + rho))
     std_d = gamma_t * math.sqrt(0.5 * one_minus_rho)
 
-    def panels(left: FloatArray, right: FloatArray) -> FloatArray:
+    def panels(left: Array, right: Array) -> Array:
         """Contributions of the panels [left, right] in y, shape (2, n_panels)."""
         out = np.empty((2, left.size))
         for row, n in enumerate((FINE, COARSE)):
@@ -352,18 +304,20 @@ def _half_mean_square_increment(
     if meetings.size > _MAX_OUTER_PANELS:
         meetings = meetings[:0]
     edges = np.unique(np.concatenate(([0.0, 2.6, 5.6, end], meetings)))
-    left, right = edges[:-1], edges[1:]
-    settled = np.zeros(2)
-    for _ in range(_MAX_HALVINGS):
+    total, rounds = np.zeros(2), 0
+
+    def unresolved(left: Array, right: Array) -> Mask:
+        nonlocal rounds
+        rounds += 1
         values = panels(left, right)
-        total = settled + values.sum(axis=1)
-        bad = np.abs(values[0] - values[1]) > 1e-13 * total[0]
-        if not bad.any() or int(bad.sum()) > _MAX_OUTER_PANELS:
-            break
-        settled = settled + values[:, ~bad].sum(axis=1)
-        middle = 0.5 * (left[bad] + right[bad])
-        left, right = np.concatenate((left[bad], middle)), np.concatenate((middle, right[bad]))
-    return np.asarray(total)
+        bad = np.abs(values[0] - values[1]) > 1e-13 * (total + values.sum(axis=1))[0]
+        if rounds == _MAX_HALVINGS or int(bad.sum()) > _MAX_OUTER_PANELS:
+            bad[:] = False  # the error estimate says what is left
+        total[:] += values[:, ~bad].sum(axis=1)
+        return bad
+
+    resolved(unresolved, edges)
+    return total
 
 
 def _increments(
@@ -371,9 +325,9 @@ def _increments(
     profile: _Profile,
     gamma_t: float,
     std_m: float,
-    shift: FloatArray,
+    shift: Array,
     row: int,
-) -> FloatArray:
+) -> Array:
     """Return E_M[(g(M + D) - g(M - D))^2]/2 for each D in `shift`, shape (m,).
 
     The panels of the activation shifted by +D and by -D are superposed, so that both g(M + D)

@@ -22,16 +22,14 @@ independent Gaussian columns). A mixture has such groups for every class.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
-from dmft_rf.model.coefficients import Coefficients
-
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
+from dmft_rf.model.equivalent import Coefficients
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +106,25 @@ class SampleGroups(Frozen):
     def covariances(self) -> Array:
         """C_j at the atoms, shape (J, n_atoms)."""
         return np.ascontiguousarray(self.signal @ self.basis)
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the closed form applies: one group, and nothing of its labels in its columns."""
+        return self.count.size == 1 and not self.sizes.any()
+
+    @lazy
+    def two_unknowns(self) -> tuple[Array, Array, Array]:
+        """Arguments of kernels.closed_form after the point: par, lam, w."""
+        v2, gamma2 = self.noise[0], self.signal[0, 1]
+        par = np.array([*self.par[:3], v2, self.par[3], gamma2])
+        return par, self.basis[1], self.weights
+
+    @lazy
+    def from_floor(self) -> SampleGroups:
+        """The same with s_0^2 = 0: eigenvalues are measured from the floor of the spectrum."""
+        par = self.par.copy()
+        par[3] = 0.0
+        return replace(self, par=par)
 
     @property
     def one_point(self) -> tuple[Array, ...]:

@@ -11,22 +11,27 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, ClassVar, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
-from dmft_rf._convert import LARGEST, flag, floats, frozen, instance, number, string, whole
+from dmft_rf._convert import LARGEST, flag, floats, instance, number, string, whole
+from dmft_rf._frozen import Frozen
 from dmft_rf._text import plain
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
-from dmft_rf.model.accumulator import CovarianceAccumulator, flattened
+from dmft_rf.model.accumulator import CovarianceAccumulator, flattened, real_rows
 from dmft_rf.model.checks import (
     MAX_ATOMS,
     distinct_atoms,
+    entry_rounding,
     matrix_spectrum,
     without_rounding,
 )
+from dmft_rf.model.eigenvalue_law import EigenvalueLaw
 from dmft_rf.numerics.jacobi import JacobiMatrix
 
 __all__ = ["MAX_ATOMS", "Covariance", "SampleSizeWarning"]
@@ -38,7 +43,8 @@ class SampleSizeWarning(UserWarning):
     """Too few samples for their sample eigenvalues to be close to the true ones."""
 
 
-class Covariance:
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Covariance(Frozen, EigenvalueLaw):
     """Spectral law of a data covariance, rho = sum_k w_k delta(lambda - lambda_k).
 
     Frozen, hashable and comparable by content: two are equal when their eigenvalues, weights
@@ -83,15 +89,12 @@ class Covariance:
     1.75
     """
 
-    __slots__ = ("_hash", "dimension", "eigenvalues", "label", "samples", "weights")
-
     kind: ClassVar[str] = "covariance"  # in files
-    eigenvalues: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    label: str
+    eigenvalues: Array
+    weights: Array
+    label: str = field(compare=False)
     dimension: int | None
-    samples: int | None
-    _hash: int
+    samples: int | None = field(compare=False)
 
     def __init__(
         self,
@@ -105,30 +108,13 @@ class Covariance:
         lam, w = distinct_atoms(eigenvalues, weights)
         if label is None:
             label = "isotropic" if lam.size == 1 else f"{lam.size} eigenvalues"
-        self._fill(
-            lam,
-            w,
-            plain(string(label, "label")),  # it stands in tables, files and pictures
-            None if dimension is None else whole(dimension, "dimension"),
-            None if samples is None else whole(samples, "samples"),
-        )
-
-    def _fill(
-        self,
-        eigenvalues: NDArray[np.float64],
-        weights: NDArray[np.float64],
-        label: str,
-        dimension: int | None,
-        samples: int | None,
-    ) -> None:
-        """Set the attributes, the only time that they are set."""
         put = object.__setattr__
-        put(self, "eigenvalues", frozen(eigenvalues))
-        put(self, "weights", frozen(weights))
-        put(self, "label", label)
-        put(self, "dimension", dimension)
-        put(self, "samples", samples)
-        put(self, "_hash", hash((eigenvalues.tobytes(), weights.tobytes(), dimension)))
+        put(self, "eigenvalues", lam)
+        put(self, "weights", w)
+        put(self, "label", plain(string(label, "label")))  # it stands in tables, files, pictures
+        put(self, "dimension", None if dimension is None else whole(dimension, "dimension"))
+        put(self, "samples", None if samples is None else whole(samples, "samples"))
+        self.seal()
 
     # Constructors ------------------------------------------------------------------------
 
@@ -201,7 +187,8 @@ class Covariance:
         Covariance
             With ``dimension = d``.
         """
-        lam = matrix_spectrum(matrix)
+        rows = real_rows(matrix, "a covariance matrix")
+        lam = matrix_spectrum(rows, entry_rounding(matrix))
         return cls(lam, label=f"matrix, d = {lam.size}", dimension=lam.size)
 
     @classmethod
@@ -288,11 +275,6 @@ class Covariance:
     # Properties --------------------------------------------------------------------------
 
     @property
-    def n_atoms(self) -> int:
-        """Number of distinct eigenvalues."""
-        return self.eigenvalues.size
-
-    @property
     def is_isotropic(self) -> bool:
         """Whether there is only one eigenvalue."""
         return self.n_atoms == 1
@@ -316,25 +298,6 @@ class Covariance:
         scaled = self.eigenvalues / self.eigenvalues[-1]
         return min(1.0, float((self.weights @ scaled) ** 2 / (self.weights @ scaled**2)))
 
-    @property
-    def effective_dimension(self) -> float | None:
-        """d_eff = (Tr Sigma)^2 / Tr Sigma^2, or None where d is unknown."""
-        return None if self.dimension is None else self.dimension * self.effective_dimension_ratio
-
-    @property
-    def expected_finite_size_error(self) -> float | None:
-        """Relative error of the theory for data of this d, 1/d_eff, or None where d is unknown.
-
-        An order of magnitude, for the latest times, which are worst. The limit is approached
-        like 1/d_eff and not like 1/d, because |x|^2/d fluctuates by a relative
-        sqrt(2/d_eff). Measured with the covariance of the digits (d = 64, d_eff = 13.2;
-        Gaussian data, t = 0.1, psi_p = 4, psi_n = 2): the late test loss of the finite network
-        lies 6.4 % below the theory, and 3.6, 2.0, 1.03 % below for 2, 4, 8 copies of the
-        spectrum; early times agree within 1 %. Data that are not Gaussian differ by more.
-        """
-        d_eff = self.effective_dimension
-        return None if d_eff is None else 1.0 / d_eff
-
     # Methods -----------------------------------------------------------------------------
 
     @ieee
@@ -353,24 +316,12 @@ class Covariance:
         """
         with np.errstate(over="ignore"):  # the constructor refuses what overflows
             eigenvalues = self.eigenvalues * number(factor, "factor", above=0.0)
-        return Covariance(
-            eigenvalues,
-            self.weights,
-            label=self.label,
-            dimension=self.dimension,
-            samples=self.samples,
-        )
+        return self._with(eigenvalues, self.weights)
 
     @ieee
     def normalized(self) -> Covariance:
         """Return Sigma divided by its mean eigenvalue, so that ``mean`` is 1."""
-        return Covariance(
-            self.eigenvalues / self.mean,
-            self.weights,
-            label=self.label,
-            dimension=self.dimension,
-            samples=self.samples,
-        )
+        return self._with(self.eigenvalues / self.mean, self.weights)
 
     @ieee
     def gauss(self, nodes: int) -> Covariance:
@@ -404,15 +355,20 @@ class Covariance:
         shares = floats(weights, "weights", ndim=1)
         if atoms.shape != shares.shape or not float(shares @ atoms) > 0.0:
             return Covariance(atoms, shares)  # which says what is wrong with them
+        scale = self.mean * float(shares.sum()) / float(shares @ atoms)
+        return self._with(atoms * scale, weights)
+
+    def _with(self, eigenvalues: ArrayLike, weights: ArrayLike) -> Covariance:
+        """The law with these atoms, of the same label, dimension and sample count."""
         return Covariance(
-            atoms * (self.mean * float(shares.sum()) / float(shares @ atoms)),
+            eigenvalues,
             weights,
             label=self.label,
             dimension=self.dimension,
             samples=self.samples,
         )
 
-    def stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def stored(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a file holds of it: attributes, and the eigenvalues and their weights."""
         attributes = {
             "covariance_label": self.label,
@@ -423,68 +379,6 @@ class Covariance:
         }
         return attributes, {"eigenvalues": self.eigenvalues, "weights": self.weights}
 
-    @ieee
-    def summary(self) -> dict[str, str | int | float | None]:
-        """Return what to print about it.
-
-        Returns
-        -------
-        dict
-            ``label``, ``atoms``, ``mean``, ``min``, ``max``, ``zero_weight`` (fraction of zero
-            eigenvalues), ``d``, ``samples``, ``d_eff``, ``expected_error`` (relative); the last
-            four None where unknown.
-        """
-        return {
-            "label": self.label,
-            "atoms": self.n_atoms,
-            "mean": self.mean,
-            "min": float(self.eigenvalues[0]),
-            "max": float(self.eigenvalues[-1]),
-            "zero_weight": float(self.weights[0]) if self.eigenvalues[0] == 0 else 0.0,
-            "d": self.dimension,
-            "samples": self.samples,
-            "d_eff": self.effective_dimension,
-            "expected_error": self.expected_finite_size_error,
-        }
-
-    # Object protocol ---------------------------------------------------------------------
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"Covariance is frozen: cannot set {name!r}")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"Covariance is frozen: cannot delete {name!r}")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Covariance):
-            return NotImplemented
-        return (
-            self._hash == other._hash
-            and self.dimension == other.dimension
-            and np.array_equal(self.eigenvalues, other.eigenvalues)
-            and np.array_equal(self.weights, other.weights)
-        )
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        state = (self.eigenvalues, self.weights, self.label, self.dimension, self.samples)
-        return _restore, state
-
     def __repr__(self) -> str:
         d = "" if self.dimension is None else f", d={self.dimension}"
         return f"<Covariance {self.label!r}: atoms={self.n_atoms}, mean={self.mean:.4g}{d}>"
-
-
-def _restore(
-    eigenvalues: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    label: str,
-    dimension: int | None,
-    samples: int | None,
-) -> Covariance:
-    """Rebuild a pickled or copied `Covariance` bit by bit."""
-    law = Covariance.__new__(Covariance)
-    law._fill(eigenvalues.copy(), weights.copy(), label, dimension, samples)
-    return law

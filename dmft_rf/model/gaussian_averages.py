@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ModelError
-
-FloatArray = npt.NDArray[np.float64]
+from dmft_rf.numerics.panels import resolved
 
 FINE = 16
 """Gauss-Legendre nodes per panel for the values that are returned."""
@@ -49,12 +48,12 @@ class Mesh:
         Declared and detected jumps and kinks in z.
     """
 
-    edges: FloatArray
+    edges: Array
     kinks: tuple[float, ...]
 
 
 @lru_cache(maxsize=8)
-def legendre_rule(n: int) -> tuple[FloatArray, FloatArray]:
+def legendre_rule(n: int) -> tuple[Array, Array]:
     """Return the nodes and weights, each of shape (n,), of Gauss-Legendre on [-1, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(n)
     nodes.flags.writeable = weights.flags.writeable = False
@@ -62,15 +61,15 @@ def legendre_rule(n: int) -> tuple[FloatArray, FloatArray]:
 
 
 @lru_cache(maxsize=1)
-def _analysis() -> FloatArray:
+def _analysis() -> Array:
     """Return the matrix, shape (n, n), from values at n = FINE nodes to Legendre coefficients."""
     nodes, weights = legendre_rule(FINE)
     vandermonde = np.polynomial.legendre.legvander(nodes, FINE - 1)
-    result: FloatArray = (weights[:, None] * vandermonde) * (np.arange(FINE) + 0.5)
+    result: Array = (weights[:, None] * vandermonde) * (np.arange(FINE) + 0.5)
     return result
 
 
-def panel_points(edges: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:
+def panel_points(edges: Array, n: int) -> tuple[Array, Array]:
     """Composite Gauss-Legendre rule with `n` nodes on each panel.
 
     Parameters
@@ -90,7 +89,7 @@ def panel_points(edges: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:
     return points, half[..., None] * weights
 
 
-def choose_radius(function: Callable[[FloatArray], FloatArray], name: str) -> float:
+def choose_radius(function: Callable[[Array], Array], name: str) -> float:
     """Find R such that f(z)^2 phi(z) is negligible beyond |z| = R.
 
     Parameters
@@ -119,7 +118,7 @@ def choose_radius(function: Callable[[FloatArray], FloatArray], name: str) -> fl
 
 
 def resolve(
-    function: Callable[[FloatArray], FloatArray],
+    function: Callable[[Array], Array],
     kinks: tuple[float, ...],
     radius: float,
     name: str,
@@ -158,7 +157,7 @@ def resolve(
     return Mesh(second if second.size < edges.size else edges, tuple(sorted(found)))
 
 
-def _narrowest(edges: FloatArray) -> list[float]:
+def _narrowest(edges: Array) -> list[float]:
     """Return the centres of the runs of panels that are very narrow and narrower than others."""
     widths = np.concatenate(([np.inf], np.diff(edges), [np.inf]))
     centres: list[float] = []
@@ -174,11 +173,11 @@ def _narrowest(edges: FloatArray) -> list[float]:
 
 
 def _refine(
-    function: Callable[[FloatArray], FloatArray],
+    function: Callable[[Array], Array],
     breakpoints: tuple[float, ...],
     radius: float,
     name: str,
-) -> FloatArray:
+) -> Array:
     """Bisect adaptively from panels between the breakpoints; return the edges."""
     outer = (-radius, *breakpoints, radius)
     edges = np.concatenate(
@@ -188,13 +187,13 @@ def _refine(
         ]
         + [np.array([radius])]
     )
-    left, right = edges[:-1], edges[1:]
     nodes, _ = legendre_rule(FINE)
     ends = np.array([-1.0, 1.0, 2.0 * _INWARD - 1.0, 1.0 - 2.0 * _INWARD])
     at_ends = np.polynomial.legendre.legvander(ends, FINE - 1).T
-    done: list[FloatArray] = []
     scale = 0.0
-    while left.size:
+
+    def unresolved(left: Array, right: Array) -> Mask:
+        nonlocal scale
         width = right - left
         # At a known kink f may take either one-sided value, or neither: look just inside.
         known_low, known_high = np.isin(left, breakpoints), np.isin(right, breakpoints)
@@ -219,20 +218,18 @@ def _refine(
         # The rounding of the argument alone moves f by this much (a jump, an infinite slope).
         steepness = (sampled.max(axis=1) - sampled.min(axis=1)) / width
         blur = 4.0 * np.finfo(np.float64).eps * np.maximum(-left, right) * steepness
-        split = (tail > allowed) & (tail > blur) & (width > _NARROWEST)
-        done.append(left[~split])
-        middle = 0.5 * (left[split] + right[split])
-        left = np.concatenate((left[split], middle))
-        right = np.concatenate((middle, right[split]))
-        if left.size + sum(part.size for part in done) > _MAX_PANELS:
-            raise ModelError(
-                f"activation {name!r} cannot be resolved to double precision: it is noisy, "
-                f"computed in single precision, or varies on too many scales"
-            )
-    return np.concatenate((np.sort(np.concatenate(done)), [radius]))
+        return np.asarray((tail > allowed) & (tail > blur) & (width > _NARROWEST))
+
+    found, complete = resolved(unresolved, edges, _MAX_PANELS)
+    if not complete:
+        raise ModelError(
+            f"activation {name!r} cannot be resolved to double precision: it is noisy, "
+            f"computed in single precision, or varies on too many scales"
+        )
+    return found
 
 
-def hermite_averages(z: FloatArray, values: FloatArray, count: int) -> FloatArray:
+def hermite_averages(z: Array, values: Array, count: int) -> Array:
     """Average a function against the normalised Hermite polynomials He_k/sqrt(k!).
 
     Parameters

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, floats, string, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.checks import MAX_ATOMS, SMALLEST, entry_rounding, vector, without_rounding
-
-Array = NDArray[np.float64]
+from dmft_rf.model.eigenvalue_law import EigenvalueLaw
 
 # relative size of what may be left off the diagonal in a common eigenbasis
 _COMMUTE = 1e-8
@@ -24,7 +24,7 @@ _SUM_TOLERANCE = 1e-9
 
 @ieee
 @dataclass(frozen=True, eq=False)
-class Mixture(Frozen):
+class Mixture(Frozen, EigenvalueLaw):
     r"""Covariances of a Gaussian mixture, by their eigenvalues in a common eigenbasis.
 
     A sample belongs to class g with probability ``shares[g]`` and is then Gaussian with mean zero
@@ -143,11 +143,6 @@ class Mixture(Frozen):
         return cls(shares, lam, label=label, dimension=stack.shape[1])  # type: ignore[arg-type]
 
     @property
-    def n_atoms(self) -> int:
-        """Number of common atoms."""
-        return self.weights.size
-
-    @property
     @ieee
     def mean(self) -> float:
         """Tr Sigma/d, averaged over the classes."""
@@ -164,33 +159,6 @@ class Mixture(Frozen):
         """The smallest d_eff/d = (Tr Sigma)^2/(d Tr Sigma^2) of a class."""
         scaled = self.eigenvalues / self.eigenvalues.max(axis=1, keepdims=True)
         return float(np.min((scaled @ self.weights) ** 2 / (scaled**2 @ self.weights)))
-
-    @property
-    def effective_dimension(self) -> float | None:
-        """The smallest d_eff of a class, or None where d is unknown."""
-        return None if self.dimension is None else self.dimension * self.effective_dimension_ratio
-
-    @property
-    def expected_finite_size_error(self) -> float | None:
-        """1/d_eff, as for a Covariance, or None where d is unknown."""
-        d_eff = self.effective_dimension
-        return None if d_eff is None else 1.0 / d_eff
-
-    def summary(self) -> dict[str, str | int | float | None]:
-        """What to print about it, by the names of Covariance.summary."""
-        none = self.eigenvalues.max(axis=0) == 0.0
-        return {
-            "label": self.label,
-            "atoms": self.n_atoms,
-            "mean": self.mean,
-            "min": float(self.eigenvalues.min()),
-            "max": float(self.eigenvalues.max()),
-            "zero_weight": float(self.weights[none].sum()),
-            "d": self.dimension,
-            "samples": self.samples,
-            "d_eff": self.effective_dimension,
-            "expected_error": self.expected_finite_size_error,
-        }
 
     def __repr__(self) -> str:
         return f"<Mixture {self.label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"

@@ -18,11 +18,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 
-Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 # standard deviations for which the arguments are close and many enough

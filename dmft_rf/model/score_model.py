@@ -8,27 +8,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf import _above
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
-from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import Coefficients, of_stated
 from dmft_rf.model.columns import SampleClass, SampleGroups, sample_groups
 from dmft_rf.model.covariance import Covariance
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.practice import check_scale, psi_n_of, psi_p_of
-
-Array = NDArray[np.float64]
 
 
 @ieee
 @dataclass(frozen=True)
-class ScoreModel(Frozen):
+class ScoreModel(FeatureModel):
     r"""Random-features score network at one diffusion time, in the proportional limit.
 
     Data x in R^d with covariance Sigma, diffused to x_t = e^{-t} x + sqrt(Delta_t) xi with
@@ -76,7 +74,7 @@ class ScoreModel(Frozen):
         put(self, "noise_draws", checked_draws(self.noise_draws))
         if not min(one.coefficients.gamma2 for one in self.classes) > 1e-280:
             raise ModelError(f"t is {self.t!r}; at this time no trace of the data is left")
-        if not self.closed_form and not any(
+        if not self.groups.closed_form and not any(
             one.coefficients.v2 + one.coefficients.s2 > 0.0 for one in self.classes
         ):
             assert isinstance(self.activation, Activation)
@@ -95,12 +93,6 @@ class ScoreModel(Frozen):
             raise ModelError("a mixture has coefficients for every class: see model.classes")
         assert isinstance(self.activation, Activation)
         return of_stated(self.activation, self.t, self.covariance.mean)
-
-    @lazy
-    def parameters(self) -> Array:
-        """psi_p, psi_n, b^2, v^2, s^2, gamma^2: what the kernels need, shape (6,)."""
-        c = self.coefficients
-        return np.array([self.psi_p, self.psi_n, c.b**2, c.v2, c.s2, c.gamma2])
 
     @lazy
     def classes(self) -> tuple[SampleClass, ...]:
@@ -126,46 +118,10 @@ class ScoreModel(Frozen):
         """Eigenvalues of Sigma_t = e^{-2t} Sigma + Delta_t, shaped like those of Sigma."""
         return math.exp(-2.0 * self.t) * self.covariance.eigenvalues + self.Delta_t
 
-    @property
-    def closed_form(self) -> bool:
-        """Whether the two-unknown closed form applies: one class, noise averaged exactly."""
-        return len(self.classes) == 1 and math.isinf(self.noise_draws)
-
     @lazy
     def groups(self) -> SampleGroups:
         """The groups of columns that U and V are made of."""
         return sample_groups(self.psi_p, self.psi_n, self.noise_draws, self.classes, self.weights)
-
-    @property
-    def Delta_t(self) -> float:
-        """1 - e^{-2t}."""
-        return self.classes[0].coefficients.Delta_t
-
-    @property
-    def rate(self) -> float:
-        """alpha = 2 Delta_t/psi_p: an eigenvalue lambda of U relaxes at the rate alpha lambda."""
-        return 2.0 * self.Delta_t / self.psi_p
-
-    @property
-    def residual_variance(self) -> float:
-        """N = E sigma^2 - mu_0^2 - mu_1^2, averaged over the classes."""
-        return sum(one.share * one.coefficients.residual_variance for one in self.classes)
-
-    @property
-    @ieee
-    def initial_score_error(self) -> float:
-        """Score error of the zero network, E|s*|^2/d = Tr Sigma_t^{-1}/d."""
-        return sum(one.share * float(np.sum(self.weights / one.diffused)) for one in self.classes)
-
-    @property
-    @ieee
-    def floor(self) -> float:
-        """Test loss of the exact score, 1 - Delta_t Tr Sigma_t^{-1}/d, without cancellation."""
-        signal = math.exp(-2.0 * self.t)
-        return sum(
-            one.share * float(np.sum(self.weights * signal * one.eigenvalues / one.diffused))
-            for one in self.classes
-        )
 
     @classmethod
     def of(

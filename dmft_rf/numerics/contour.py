@@ -25,15 +25,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ellipj, ellipk, ellipkm1, elliprf
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.elliptic import half_plane, sn_cn_dn
 from dmft_rf.numerics.region import Region
-
-Complex = NDArray[np.complex128]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ class Contour(Frozen):
 
     z: Complex
     weights: Complex
-    readings: NDArray[np.float64]
+    readings: Array
     left: float
     start: float = 0.0
     end: float = math.inf

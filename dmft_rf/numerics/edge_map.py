@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
 
 # a bulk whose ends, measured from the floor of the spectrum, differ by more than this factor is
 # mapped in log(lambda - floor)

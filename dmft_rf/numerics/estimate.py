@@ -1,13 +1,17 @@
-"""A value with the error it carries."""
+"""A value with the error it carries, and more nodes until that is small enough."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
+
+T = TypeVar("T")
 
 EPS = float(np.finfo(float).eps)
 #: Rounding of a sum of products, relative to the sum of the sizes of its terms. An operation is off
@@ -41,3 +45,35 @@ class Estimate:
         """The quotient by a positive number."""
         value = self.value / divisor
         return Estimate(value, self.error / divisor + ROUNDING * np.abs(value))
+
+
+def with_more_nodes(
+    attempt: Callable[[int], tuple[T, float]], nodes: int, most: int, rtol: float
+) -> tuple[T, float, int]:
+    """The result of ``attempt`` with as many nodes as ``rtol`` needs, at most ``most``.
+
+    Parameters
+    ----------
+    attempt : callable
+        From a number of nodes to a result and its relative error.
+    nodes : int
+        The first number; each further attempt has 1.25 times as many as the one before.
+
+    Returns
+    -------
+    result, error, attempts
+        The best result, which misses ``rtol`` where more nodes are of no use: an error that falls
+        by less than 30 % is rounding.
+    """
+    result, error = attempt(nodes)
+    attempts = 1
+    while not error <= rtol:
+        nodes = math.ceil(1.25 * nodes)
+        if nodes > most:
+            break
+        more, better = attempt(nodes)
+        attempts += 1
+        if not (better <= 0.7 * error or math.isnan(error)):
+            break
+        result, error = more, better
+    return result, error, attempts

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._convert import floats, frozen, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
-
-Array = NDArray[np.float64]
 
 
 class JacobiMatrix(Frozen):

@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.numerics.estimate import Estimate
-
-Array = NDArray[np.float64]
 
 # places in the interval of the search, and half the width of the last one in the logarithm
 _PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))

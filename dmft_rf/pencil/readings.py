@@ -20,12 +20,11 @@ from dmft_rf._convert import LARGEST, complexes, floats, instance, number, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.covariance import Covariance
-from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import Contour, half_plane_contour, nodes_for
-from dmft_rf.pencil.points import Elements, Points, Weight
+from dmft_rf.pencil.points import Elements, Points
 from dmft_rf.pencil.support import find_support
 from dmft_rf.pencil.system import System
-from dmft_rf.pencil.zoo import noise_draws, regression
+from dmft_rf.pencil.zoo import regression
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -142,20 +141,6 @@ def gradient_flow(z: Complex, tau: Array, ridge: float) -> Complex:
     return out
 
 
-def score_values(model: ScoreModel) -> dict[str, float]:
-    """Parameters of `score_model` for a model; gamma = e^{-t} a_t, with the sign of mu_1."""
-    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-    c = model.coefficients
-    return {
-        "psi_p": model.psi_p,
-        "psi_n": model.psi_n,
-        "b2": c.b**2,
-        "v": math.sqrt(c.v2),
-        "s2": c.s2,
-        "gamma": math.copysign(math.sqrt(c.gamma2), c.mu1),
-    }
-
-
 def _bound(system: object, names: set[str], example: str) -> None:
     """Raise ModelError unless ``system`` is a pencil with one value for each of these names."""
     found = instance(system, System, "system", example)
@@ -164,98 +149,6 @@ def _bound(system: object, names: set[str], example: str) -> None:
             f"the system has the parameters {', '.join(found.values) or 'none'} of shape "
             f"{found.shape}; it needs one value each for {', '.join(sorted(names))}: see {example}"
         )
-
-
-@ieee
-@dataclass(frozen=True)
-class NoiseDraws:
-    """One- and two-point functions of the losses with m noise draws, from the pencil.
-
-    Attributes
-    ----------
-    system : System
-        `noise_draws` with values.
-    """
-
-    system: System
-
-    def __post_init__(self) -> None:
-        _bound(self.system, {"psi_p", "psi_n", "b", "v", "s", "gamma"}, "NoiseDraws.of(model, 2)")
-
-    @classmethod
-    def of(cls, model: ScoreModel, draws: int) -> NoiseDraws:
-        """Return the pencil with the coefficients of ``model`` and ``draws`` noise draws."""
-        instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-        c = model.coefficients
-        assert isinstance(model.covariance, Covariance)  # a mixture has no coefficients
-        values = {
-            "psi_p": model.psi_p,
-            "psi_n": model.psi_n,
-            "b": c.b,
-            "v": math.sqrt(c.v2),
-            "s": math.sqrt(c.s2),
-            "gamma": math.copysign(math.sqrt(c.gamma2), c.mu1),
-        }
-        return cls(noise_draws(draws).bind(model.covariance, **values))
-
-    def losses(
-        self, model: ScoreModel, tau: ArrayLike, ridge: float = 0.0, rtol: float = 1e-10
-    ) -> tuple[Array, Array]:
-        """Train and test loss of gradient flow with weight decay (theory.md, section 10).
-
-        Parameters
-        ----------
-        model : ScoreModel
-            The one the pencil was made of.
-        tau : array_like
-            Training times, >= 0, inf included.
-        ridge : float
-            Weight decay in units of U, >= 0; it is not part of the training loss.
-        rtol : float
-            Asked of the largest loss.
-
-        Returns
-        -------
-        train, test : arrays shaped like tau
-
-        Raises
-        ------
-        ModelError
-            If the spectrum of U has a hard edge at 0 (p = n m) and there is no ridge.
-        ConvergenceError
-            If the losses do not reach ``rtol``.
-        """
-        times = floats(tau, "tau", least=0.0, infinite=True)
-        ridge = number(ridge, "ridge", least=0.0, most=_LARGEST_RIDGE)
-        rtol = number(rtol, "rtol", least=1e-13, most=1e-2)
-        instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-        c = model.coefficients
-        noise = c.second_moment - c.mu0**2 - c.mu1**2
-
-        def both(nodes: PencilNodes) -> Array:
-            z = nodes.contour.z
-            h = gradient_flow(z, model.rate * times.ravel(), ridge)
-            S_VV = self.S_VV(nodes.points)
-            train = 1.0 - nodes.integral(2.0 * h - z * h * h, S_VV)
-            test = 1.0 - 2.0 * c.b * nodes.integral(h, self.S_VW(nodes.points))
-            test += noise * nodes.integral(h * h, S_VV)
-            T = nodes.quadratic(h, {("g", "f"): model.diffused}, {("y", "x"): 1.0})
-            return np.stack([train, test + (c.mu1 / c.Gamma_t) ** 2 * T])
-
-        values, _ = converged(both, self.system, ridge, rtol)
-        return values[0].reshape(times.shape), values[1].reshape(times.shape)
-
-    def S_VV(self, points: Points) -> Complex:
-        """(1/d) Tr V^T (U - z)^{-1} V at points solved by ``system.solve``."""
-        return 1.0 - points.trace("y", "x")
-
-    def S_VW(self, points: Points) -> Complex:
-        """(1/d) Tr V^T (U - z)^{-1} W/sqrt(d)."""
-        return -points.trace("y", "g")
-
-    def T(self, first: Points, second: Points, Q: Weight = 1.0) -> Complex:
-        """(1/d) Tr V^T (U - z_1)^{-1} W Q W^T (U - z_2)^{-1} V/d for all pairs of points."""
-        return first.two_point(second, {("g", "f"): Q}, {("y", "x"): 1.0})
 
 
 @ieee

@@ -15,7 +15,7 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, shown, values_of, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.kernels import dyson
+from dmft_rf.kernels import dyson, dyson_path
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.pencil.support import Place, Search, Support, find_support
 from dmft_rf.spectra.spectrum import Panels, power_mean
@@ -140,7 +140,7 @@ class PencilSpectrum(Frozen):
         a = self.arrays.shifted(piece.origin)
         order = np.argsort(offset, kind="stable")
         x = piece.sign * offset[order] + 0j
-        g, residual, status, _ = dyson.solve_path(x, *a.all)
+        g, residual, status, _ = dyson_path.solve_path(x, *a.all)
         values = dyson.charges(x, g, a.A0, a.A1, a.cells, a.terms, a.h, a.mass)
         # in a gap rounding leaves an imaginary part of either sign
         height = np.where(values.imag > _REAL * np.abs(values), values.imag, 0.0)

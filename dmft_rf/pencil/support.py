@@ -31,7 +31,7 @@ from scipy.linalg import eigvals
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.kernels import dyson
+from dmft_rf.kernels import dyson, dyson_path
 from dmft_rf.pencil.edges import find_edge
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Search:
             return self._known[x]
         if len(self._known) > _MOST_PROBES:
             raise ConvergenceError(f"the support was not resolved with {_MOST_PROBES} points")
-        g, turned, top, step, _, status = dyson.continued(complex(x, 0.0), *self.arrays.all)
+        g, turned, top, step, _, status = dyson_path.continued(complex(x, 0.0), *self.arrays.all)
         if status != dyson.CONVERGED or step > _PRECISE:
             raise ConvergenceError(
                 "no solution of the Dyson equation on the physical branch at z = "

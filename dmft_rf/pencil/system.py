@@ -197,7 +197,7 @@ class System(Frozen):
         ConvergenceError
             If no solution on the physical branch was found at some point; ``partial`` has what was.
         """
-        from dmft_rf.kernels import dyson
+        from dmft_rf.kernels import dyson, dyson_path
 
         points = complexes(z, "z")
         flat = points.ravel()
@@ -207,7 +207,7 @@ class System(Frozen):
         residual = np.empty((len(self.sets), flat.size))
         status = np.empty((len(self.sets), flat.size), np.int64)
         for k, arrays in enumerate(self.sets):
-            g[k], residual[k], status[k], _ = dyson.solve_path(upper, *arrays.all)
+            g[k], residual[k], status[k], _ = dyson_path.solve_path(upper, *arrays.all)
         result = Points(self, points, g, residual)
         missed = (status != dyson.CONVERGED) | (residual > _TOLERANCE)
         if np.any(missed):

@@ -75,7 +75,7 @@ def wishart_product() -> Pencil:
 def score_model() -> Pencil:
     r"""Feature matrix U of the random-features score model (theory.md, sections 3 and 9).
 
-    Parameters ``psi_p, psi_n, b2, v, s2, gamma`` (`readings.score_values`). q is that of U, and
+    Parameters ``psi_p, psi_n, b2, v, s2, gamma``. q is that of U, and
 
         S(z) = -(1/d) Tr (L^{-1})_fe/gamma,
         T_Q = (1/d) Tr[L^{-1} P L^{-1}]_fe/gamma^2 with P = Q at (e, f).
@@ -102,7 +102,7 @@ def noise_draws(m: int) -> Pencil:
     r"""Feature matrix with m fixed noise draws per sample (theory.md, section 10).
 
     Parameters ``psi_p, psi_n, b, v, s, gamma``. Blocks u (p), a (n), c (n (m - 1), none for
-    m = 1), f, g, y, x (d); `readings.NoiseDraws` reads off it what the losses need.
+    m = 1), f, g, y, x (d).
 
     Raises
     ------

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import _text
 from dmft_rf.errors import DataError
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def figure_of(panels: int, heights: Sequence[float] | None = None) -> tuple[Figu
 def titles(
     figure: Figure,
     title: str,
-    model: ScoreModel,
+    model: FeatureModel,
     more: str = "",
     without: str | Sequence[str] = "",
     pad: float = 21.0,
@@ -134,6 +135,7 @@ def titles(
 
     ``pad`` leaves room, in points, for a legend between them and the axes.
     """
+    assert isinstance(model, ScoreModel)
     c = model.covariance
     hidden = (without,) if isinstance(without, str) else without
     parts = [

@@ -23,48 +23,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.closed_form import family, outside, outside_on
 from dmft_rf.kernels.sample_covariance import effective_ridge, ridge, second_order, support_end
+from dmft_rf.numerics.search import (
+    FAR,
+    above_zero,
+    first_where,
+    from_logit,
+    on_logit,
+    root_or_end,
+)
+from dmft_rf.spectra.support import Support, ZeroPoint
 
-Array = NDArray[np.float64]
 Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
 
-# the logit of a place in an interval is followed this far; beyond it rounding meets the end
-_FAR = 36.0
 # of z(k), relative to its terms
 _ROUNDING = 1e-13
-# steps of a search; near an edge every Newton step halves the error
+# near an edge every Newton step halves the error
 _MOST_STEPS = 200
-# an interval whose ends differ by more than this factor is searched on a logarithmic scale
-_WIDE = 8.0
-
-
-@dataclass(frozen=True, eq=False)
-class Support(Frozen):
-    """Support of the limiting spectral law of U.
-
-    Attributes
-    ----------
-    offsets
-        Edges of the bulks measured from s^2, ascending, shape (n_bulks, 2).
-    masses
-        Exact mass of each bulk, shape (n_bulks,).
-    atom
-        Mass of the atom at s^2 (0 if there is none).
-    learning_bulks
-        Whether each bulk belongs to the d directions of the data (the family k_+, the paper's
-        rho_2) rather than to the samples (k_-, rho_1); None while the two are merged.
-    """
-
-    offsets: Array
-    masses: Array
-    atom: float
-    learning_bulks: NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
@@ -210,6 +191,11 @@ class SupportFinder(Frozen):
     def _between_data(self, gap: _DataGap, sign: int, above: float) -> list[_Gap]:
         return self._concave(lambda kappa: self._at_kappa(kappa, sign), gap.low, gap.high, above)
 
+    def at_zero(self) -> ZeroPoint:
+        """The solution at z = 0."""
+        k, E = self.below(-float(self.par[4]))
+        return ZeroPoint(k, np.array([E]), np.array([-k * E]))
+
     def below(self, offset: float) -> tuple[float, float]:
         """k and E at the real point z = s^2 + ``offset``, offset <= 0, below the support of U.
 
@@ -292,8 +278,8 @@ class SupportFinder(Frozen):
         def slope(u: float) -> float:
             return self._at_k(-math.exp(u), False)[1]
 
-        low = _first(lambda u: not slope(u) > 0.0, start, -2.0)
-        return low, _first(lambda u: not slope(u) < 0.0, start, 1.0)
+        low = first_where(lambda u: not slope(u) > 0.0, start, -2.0)
+        return low, first_where(lambda u: not slope(u) < 0.0, start, 1.0)
 
     def _outer_edge(self, sign: int) -> float:
         """The edge in the piece beyond the largest eigenvalue of C: top (+) or bottom (-)."""
@@ -303,26 +289,26 @@ class SupportFinder(Frozen):
             return self._at_kappa(start - math.exp(u), sign)
 
         scale = math.log(abs(start))
-        low = _first(lambda u: not slope(u)[1] > 0.0, scale, -2.0)
-        high = _first(lambda u: not slope(u)[1] <= 0.0, scale, 2.0)
+        low = first_where(lambda u: not slope(u)[1] > 0.0, scale, -2.0)
+        high = first_where(lambda u: not slope(u)[1] <= 0.0, scale, 2.0)
         return self._edge(slope, low, high)
 
     def _one_sided(self, at: Slope, a: float, b: float) -> float:
         """Edge in (a, b) when the slope falls from a positive value at a to -infinity at b."""
-        slope = _logit(at, a, b)
-        low = _first(lambda u: not slope(u)[1] <= 0.0, 0.0, -1.0)
-        high = _first(lambda u: not slope(u)[1] > 0.0, 0.0, 1.0)
+        slope = on_logit(at, a, b)
+        low = first_where(lambda u: not slope(u)[1] <= 0.0, 0.0, -1.0)
+        high = first_where(lambda u: not slope(u)[1] > 0.0, 0.0, 1.0)
         return self._edge(slope, low, high)
 
     def _concave(
         self, at: Slope, a: float, b: float, above: float, central: bool = False
     ) -> list[_Gap]:
         """The open gap inside (a, b), if the concave slope becomes positive there."""
-        slope = _logit(at, a, b)
-        top = _maximum(lambda u: slope(u)[1])
+        slope = on_logit(at, a, b)
+        top = above_zero(lambda u: slope(u)[1])
         if top is None:
             return []
-        low, high = sorted((self._edge(slope, -_FAR, top), self._edge(slope, top, _FAR)))
+        low, high = sorted((self._edge(slope, -FAR, top), self._edge(slope, top, FAR)))
         return [_Gap(low, high, above, central)]
 
     # -- gaps of the sample covariance ------------------------------------------------------------
@@ -355,74 +341,11 @@ class SupportFinder(Frozen):
         """The gap of C whose kappa lies between two neighbouring poles, if there is one."""
 
         def excess(u: float) -> float:
-            kappa = _from_logit(u, a, b)
+            kappa = from_logit(u, a, b)
             return self.psi_n - float(second_order(kappa, self.data_lam, self.data_w))
 
-        top = _maximum(excess)
+        top = above_zero(excess)
         if top is None:
             return None
-        ends = (_root(excess, -_FAR, top), _root(excess, top, _FAR))
-        return _DataGap(_from_logit(ends[0], a, b), _from_logit(ends[1], a, b), above)
-
-
-def _from_logit(u: float, a: float, b: float) -> float:
-    """The place in (a, b), of either sign, whose logit is u; on a logarithmic scale if wide."""
-    if a * b > 0.0 and max(a / b, b / a) > _WIDE:
-        ratio = math.log(b / a)
-        if u < 0.0:
-            return a * math.exp(ratio * math.exp(u) / (1.0 + math.exp(u)))
-        return b * math.exp(-ratio * math.exp(-u) / (1.0 + math.exp(-u)))
-    if u < 0.0:
-        return a + (b - a) * math.exp(u) / (1.0 + math.exp(u))
-    return b - (b - a) * math.exp(-u) / (1.0 + math.exp(-u))
-
-
-def _logit(at: Slope, a: float, b: float) -> Slope:
-    """``at`` as a function of the logit of its argument's place in (a, b)."""
-    return lambda u: at(_from_logit(u, a, b))
-
-
-def _first(holds: Callable[[float], bool], u: float, step: float) -> float:
-    """The first of u, u + step, u + 2 step, ... where ``holds``; ConvergenceError if none does."""
-    for _ in range(_MOST_STEPS):
-        if holds(u):
-            return u
-        u += step
-    raise ConvergenceError("an edge of the spectrum of U cannot be enclosed")
-
-
-def _root(f: Callable[[float], float], a: float, b: float) -> float:
-    """Root of f in [a, b]; an end at which f vanishes up to rounding is the root."""
-    from scipy.optimize import brentq
-
-    def clipped(u: float) -> float:
-        return max(min(f(u), 1e300), -1e300)
-
-    fa, fb = clipped(a), clipped(b)
-    if fa * fb > 0.0:
-        return a if abs(fa) < abs(fb) else b
-    return float(brentq(clipped, a, b, xtol=1e-15, rtol=1e-14))
-
-
-class _Found(Exception):
-    """Carries a point out of a search that it ends."""
-
-    def __init__(self, u: float):
-        self.u = u
-
-
-def _maximum(f: Callable[[float], float]) -> float | None:
-    """A point with f > 0 of a function with a single maximum, or None if the maximum is <= 0."""
-    from scipy.optimize import minimize_scalar
-
-    def objective(u: float) -> float:
-        value = max(f(u), -1e300)
-        if value > 0.0:
-            raise _Found(u)
-        return -value
-
-    try:
-        minimize_scalar(objective, bounds=(-_FAR, _FAR), method="bounded", options={"xatol": 1e-9})
-    except _Found as found:
-        return found.u
-    return None
+        ends = (root_or_end(excess, -FAR, top), root_or_end(excess, top, FAR))
+        return _DataGap(from_logit(ends[0], a, b), from_logit(ends[1], a, b), above)

@@ -20,18 +20,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import grouped
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS
-from dmft_rf.spectra.closed_form_support import Support
-
-Array = NDArray[np.float64]
+from dmft_rf.numerics.panels import ByHalves, resolved
+from dmft_rf.spectra.support import Support, ZeroPoint
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _FIRST_PANELS = 4
@@ -71,15 +70,13 @@ class GroupedSupportFinder(Frozen):
 
     def __init__(self, groups: SampleGroups):
         self.groups = groups
-        self.par = groups.par.copy()
-        self.par[3] = 0.0  # eigenvalues are measured from s_0^2
-        self.arguments = (self.par, *groups.one_point[1:])
+        self.arguments = groups.from_floor.one_point  # eigenvalues are measured from s_0^2
         self.psi_p = float(groups.par[0])
         mean = groups.covariances @ groups.weights
         self.upper = (groups.noise + mean) / float(groups.par[1])  # bound of e_j + k
         self.rank = groups.columns + (1.0 if groups.par[2] > 0.0 else 0.0)
         self.seal()
-        self.bound = float(grouped.spectral_bound(self.par, *groups.one_point[1:4]))
+        self.bound = float(grouped.spectral_bound(*self.arguments[:4]))
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -216,42 +213,33 @@ class GroupedSupportFinder(Frozen):
         g = self.groups
         positive = float(g.par[1] * (g.count * (g.noise > 0.0)) @ (e > 0.0))
         S = 1.0 + (g.count / e) @ g.covariances
-        negative = k * S < self.par[2] if self.par[2] > 0.0 else S < 0.0  # k >= 0
+        negative = k * S < g.par[2] if g.par[2] > 0.0 else S < 0.0  # k >= 0
         return positive + float(g.weights @ negative)
 
     def _vanishing(self, low: float, high: float) -> RealPoint | None:
         """A point of (low, high) outside the support, or None if the density has none."""
-        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
-        left, right = ends[:-1], ends[1:]
-        masses = np.full(left.size, math.nan)
-        count, total = 0, 0.0
         tolerance = _TOLERANCE + _ROUNDING * high / (high - low)
-        while left.size:
+        point: RealPoint | None = None
+
+        def masses(left: Array, right: Array) -> Array:
+            nonlocal point
             half, middle = 0.5 * (right - left), 0.5 * (right + left)
-            theta = middle[:, None] + half[:, None] * _NODES
-            x, slope = edge_map(low, high, theta)
-            density, found = self._density(x.ravel(), low, high)
-            if found is not None:
-                return found
-            parts = (density.reshape(x.shape) * slope) @ _WEIGHTS * half
-            count += left.size
-            if count > _MOST_PANELS:
-                raise ConvergenceError(
-                    f"the density between {low} and {high} above s_0^2 is not resolved by "
-                    f"{count} panels"
-                )
-            if np.all(np.isnan(masses)):
-                done = np.zeros(left.size, dtype=np.bool_)
-            else:
-                pairs = parts.reshape(-1, 2).sum(axis=1)
-                scale = max(total + float(parts.sum()), 1e-300)
-                done = np.repeat(np.abs(pairs - masses) <= tolerance * scale, 2)
-            total += float(parts[done].sum())
-            left, right, masses = left[~done], right[~done], parts[~done]
-            middle = 0.5 * (left + right)
-            left = np.stack([left, middle], axis=1).ravel()
-            right = np.stack([middle, right], axis=1).ravel()
-        return None
+            x, slope = edge_map(low, high, middle[:, None] + half[:, None] * _NODES)
+            density, point = self._density(x.ravel(), low, high)
+            return (density.reshape(x.shape) * slope) @ _WEIGHTS * half
+
+        halves = ByHalves(masses, lambda total: tolerance * max(total, 1e-300))
+
+        def unresolved(left: Array, right: Array) -> Mask:
+            return halves(left, right) & (point is None)
+
+        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
+        if not resolved(unresolved, ends, _MOST_PANELS)[1]:
+            raise ConvergenceError(
+                f"the density between {low} and {high} above s_0^2 is not resolved by "
+                f"{_MOST_PANELS} panels"
+            )
+        return point
 
     def _density(self, x: Array, low: float, high: float) -> tuple[Array, RealPoint | None]:
         """Density at points of (low, high), or a physical real solution at one inside it."""
@@ -261,19 +249,22 @@ class GroupedSupportFinder(Frozen):
         for i in np.flatnonzero(real & inside):
             z, slope, _, found = self.settle(float(k[i].real), np.ascontiguousarray(e[i].real))
             if found is not None and slope > 0.0 and abs(z - x[i]) <= 1e-6 * abs(x[i]):
-                return np.empty(0), RealPoint(z, float(k[i].real), found)
+                return np.zeros(x.size), RealPoint(z, float(k[i].real), found)
         good = (status == grouped.CONVERGED) & ~real
         rho = np.where(good, (-1.0 / k).imag / (math.pi * self.psi_p), 0.0)
         return np.maximum(rho, 0.0), None
 
     # -- below the support -------------------------------------------------------------------
 
-    def at_zero(self) -> RealPoint:
+    def at_zero(self) -> ZeroPoint:
         """The solution at z = 0, on or below the support."""
+        k, e = self._at_zero()
+        return ZeroPoint(k, -e / k if k else np.full(e.size, math.inf), e)
+
+    def _at_zero(self) -> tuple[float, Array]:
         target = -float(self.groups.par[3])
         if target == 0.0 and self.psi_p >= self.rank * (1.0 - 4e-15):
-            _, _, e = self.below(0.0)
-            return RealPoint(0.0, 0.0, e)
+            return 0.0, self.below(0.0)[2]
         from scipy.optimize import brentq
 
         if self.psi_p < self.rank:
@@ -294,4 +285,4 @@ class GroupedSupportFinder(Frozen):
         for _ in range(2):  # the logarithm has lost digits
             k -= (z - target) / slope
             z, slope, e = self.below(k)
-        return RealPoint(target, k, e)
+        return k, e

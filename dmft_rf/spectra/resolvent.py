@@ -1,4 +1,13 @@
-r"""Stieltjes transforms of the feature matrix U, anywhere off its support and on the real axis."""
+r"""The one-point equations, solved: Stieltjes transforms of U, V and M anywhere off the support.
+
+With r = 1/(beta - k) at the atoms of Sigma, M = W/sqrt(d) and b_V = eta_0 + sum_j c_j eta_j/E_j,
+
+    V^T (U - z)^{-1} M  ~  b_V r(Sigma),
+    S_VV = sum_j c_j tau_j (1 - 1/E_j) + b_V^2 <r>:
+
+a column that is left out of U leaves its own label behind (docs/theory.md). Where the noise is
+averaged exactly V is equivalent to b M, and S_VV is b^2 <r>.
+"""
 
 from __future__ import annotations
 
@@ -7,105 +16,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf._arithmetic import ieee
+from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import complexes, floats, instance
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.kernels import closed_form as fixed_point
-from dmft_rf.kernels import grouped
+from dmft_rf.kernels import closed_form, grouped
 from dmft_rf.model.columns import SampleGroups
-from dmft_rf.model.score_model import ScoreModel
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
+from dmft_rf.model.feature_model import FeatureModel
 
 
 @ieee
 @dataclass(frozen=True, eq=False)
 class Resolvent(Frozen):
-    r"""Solution of the one-point equations at an array of points z.
+    r"""The one-point object: the solution at an array of points, and the transforms made of it.
 
-    Attributes (complex arrays shaped like z)
-    -----------------------------------------
-    z
-        The points; real ones are taken as the limit from above.
-    k, E
-        The two unknowns: k = -1/(psi_p q), and E, which carries what the finite training set
-        changes (E = 1 for psi_n -> infinity).
-    dk, dE
-        Their derivatives with respect to z.
-    residual
-        Relative size of Newton's last step (float).
-    iterations
-        Newton steps in total (int).
-    """
-
-    model: ScoreModel
-    z: Complex
-    k: Complex
-    E: Complex
-    dk: Complex
-    dE: Complex
-    residual: NDArray[np.float64]
-    iterations: int
-
-    @property
-    @ieee
-    def q(self) -> Complex:
-        """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
-        return -1.0 / (self.model.psi_p * self.k)
-
-    @property
-    @ieee
-    def dq(self) -> Complex:
-        """dq/dz = (1/p) Tr (U - z)^{-2}."""
-        return self.dk / (self.model.psi_p * self.k**2)
-
-    def S(self, Q: ArrayLike = 1.0) -> Complex:
-        """(1/d) Tr[Q W^T (U - z)^{-1} W]/d for a function Q of Sigma, given at its eigenvalues.
-
-        sum_k w_k Q(lambda_k)/(x + y~ lambda_k), x = b^2 - k, y~ = gamma^2/E.
-        """
-        cov = self.model.covariance
-        par = self.model.parameters
-        flat = fixed_point_weights(self.k.ravel(), self.E.ravel(), par, cov.eigenvalues)
-        return (flat @ (cov.weights * _at_atoms(Q, cov.n_atoms))).reshape(self.z.shape)
-
-
-def fixed_point_weights(
-    k: Complex, E: Complex, par: NDArray[np.float64], lam: NDArray[np.float64]
-) -> Complex:
-    """1/(b^2 - k + gamma^2 lambda/E), shape (n_points, n_atoms)."""
-    return 1.0 / ((par[2] - k)[:, None] + np.multiply.outer(par[5] / E, lam))
-
-
-@ieee
-@dataclass(frozen=True, eq=False)
-class GroupedResolvent(Frozen):
-    r"""Solution of the one-point equations for samples in groups at an array of points z.
+    Everything after it (two-point functions, losses, densities) reads this object alone, whichever
+    equations filled it. A model takes part by its ``groups`` (`SampleGroups`: the columns that U
+    and V are sums of); a solver of its own has to fill z, k, dk and E.
 
     Attributes
     ----------
-    z, k, dk : complex arrays shaped like z
-        The points, k = -1/(psi_p q) and dk/dz.
-    E, excess : (..., J) complex arrays
-        E_j = 1 + f^T (U_{-f} - z)^{-1} f/n for a column f of each group; E_j - 1 with its digits.
-    weights : (..., n_atoms) complex array
-        r = 1/(beta - k) at the atoms of Sigma.
+    groups : SampleGroups
+        J groups of columns.
+    z, k, dk : complex arrays of one shape
+        The points (real ones are taken as the limit from above), k = -1/(psi_p q) and dk/dz.
+    E : (..., J) complex array
+        E_j = 1 + f^T (U_{-f} - z)^{-1} f/n for a column f of each group: what the finite training
+        set changes (E = 1 for psi_n -> infinity).
     residual : float array
         Relative size of Newton's last step.
     iterations : int
         Newton steps in total.
     """
 
-    model: ScoreModel
     groups: SampleGroups
     z: Complex
     k: Complex
     dk: Complex
     E: Complex
-    excess: Complex
-    weights: Complex
     residual: Array
     iterations: int
 
@@ -113,32 +62,88 @@ class GroupedResolvent(Frozen):
     @ieee
     def q(self) -> Complex:
         """Stieltjes transform (1/p) Tr (U - z)^{-1} of the law of U."""
-        return -1.0 / (self.model.psi_p * self.k)
+        return -1.0 / (self.groups.par[0] * self.k)
 
     @property
     @ieee
     def dq(self) -> Complex:
         """dq/dz = (1/p) Tr (U - z)^{-2}."""
-        return self.dk / (self.model.psi_p * self.k**2)
+        return self.dk / (self.groups.par[0] * self.k**2)
+
+    @lazy
+    def r(self) -> Complex:
+        """1/(beta - k) at the atoms of Sigma, shape (..., n_atoms)."""
+        g = self.groups
+        if g.closed_form:  # with the rounding of gamma^2/E, which partial fractions share
+            par, lam, _ = g.two_unknowns
+            beta = np.multiply.outer(par[5] / self.E[..., 0], lam)
+        else:
+            beta = (g.count / self.E) @ g.covariances
+        return 1.0 / ((g.par[2] - self.k)[..., None] + beta)
 
     def S(self, Q: ArrayLike = 1.0) -> Complex:
-        """(1/d) Tr[Q W^T (U - z)^{-1} W]/d for a function Q of Sigma, given at its atoms."""
-        return self.weights @ (self.groups.weights * _at_atoms(Q, self.groups.weights.size))
+        """(1/d) Tr[Q W^T (U - z)^{-1} W]/d for a function Q of Sigma, given at its eigenvalues."""
+        weights = self.groups.weights
+        values = floats(Q, "Q")
+        if values.shape not in ((), weights.shape):
+            raise ModelError(
+                f"Q has the shape {values.shape}; it must be one number, or one for each of the "
+                f"{weights.size} eigenvalues"
+            )
+        return self.r @ (weights * values)
 
+    @lazy
+    def excess(self) -> Complex:
+        """E_j - 1 = (<C_j r> - o_j^2/k)/psi_n with its digits, shape (..., J)."""
+        g = self.groups
+        return (self.r @ (g.covariances * g.weights).T - g.noise / self.k[..., None]) / g.par[1]
 
-def _at_atoms(Q: ArrayLike, n_atoms: int) -> Array:
-    """A function of Sigma: one number, or one for each eigenvalue."""
-    values = floats(Q, "Q")
-    if values.shape not in ((), (n_atoms,)):
-        raise ModelError(
-            f"Q has the shape {values.shape}; it must be one number, or one for each of the "
-            f"{n_atoms} eigenvalues"
-        )
-    return values
+    @lazy
+    def label(self) -> Complex:
+        """b_V at the points."""
+        g = self.groups
+        return g.label + (1.0 / self.E) @ (g.count * g.labels)
+
+    @lazy
+    def mean(self) -> Complex:
+        """<r>, which is (1/d) Tr M^T (U - z)^{-1} M."""
+        return self.r @ self.groups.weights
+
+    @lazy
+    def signal(self) -> Complex:
+        """V^T (U - z)^{-1} M at the eigenvalues of Sigma, b_V r, shape (..., n_atoms)."""
+        return self.label[..., None] * self.r
+
+    @lazy
+    def S_VV(self) -> Complex:
+        """(1/d) Tr V^T (U - z)^{-1} V."""
+        g = self.groups
+        shared = self.label**2 * self.mean
+        return shared + (self.excess / self.E) @ (g.count * g.sizes) if g.sizes.any() else shared
+
+    @lazy
+    def S_VW(self) -> Complex:
+        """(1/d) Tr V^T (U - z)^{-1} M."""
+        return self.label * self.mean
+
+    @lazy
+    def S_test(self) -> Complex:
+        """(1/d) Tr Q M^T (U - z)^{-1} M with the covariance Q of the test loss."""
+        g = self.groups
+        return self.r @ (g.weights * (g.test @ g.basis))
+
+    @lazy
+    def cancelled(self) -> Array:
+        """What r = 1/(beta - k) makes of rounding at most: |r| times the sizes of its terms."""
+        g = self.groups
+        sizes = np.abs(g.count / self.E) @ g.covariances
+        sizes += (g.par[2] + np.abs(self.k))[..., None]
+        cancelled: Array = (np.abs(self.r) * sizes).max(axis=-1)
+        return cancelled
 
 
 @ieee
-def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent | GroupedResolvent:
+def resolvent(model: FeatureModel, z: ArrayLike) -> Resolvent:
     """Solve the one-point equations at the points ``z``.
 
     Parameters
@@ -155,92 +160,46 @@ def resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent | GroupedResolvent:
         If no solution on the physical branch was found at some point; ``partial`` holds what was
         found.
     """
-    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-    if model.closed_form:
-        return closed_form_resolvent(model, z)
-    return grouped_resolvent(model, z)
+    instance(model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
+    return solved_at(model, complexes(z, "z"))
 
 
-def closed_form_resolvent(model: ScoreModel, z: ArrayLike) -> Resolvent:
-    """``resolvent`` for one class of data and noise that is averaged exactly."""
-    points, upper, lower = _upper(z)
-    cov, par = model.covariance, model.parameters
-    k, E, dk, dE, residual, status, total = fixed_point.solve_path(
-        upper, par, cov.eigenvalues, cov.weights
-    )
-
-    def shaped(values: Complex) -> Complex:
-        values = np.where(lower, values.conj(), values) if any_lower else values
-        return values.reshape(points.shape)
-
-    any_lower = lower.any()
-    result = Resolvent(
-        model,
-        points,
-        shaped(k),
-        shaped(E),
-        shaped(dk),
-        shaped(dE),
-        residual.reshape(points.shape),
-        int(total),
-    )
-    _require(status, residual, points, result)
-    return result
-
-
-def grouped_resolvent(model: ScoreModel, z: ArrayLike) -> GroupedResolvent:
-    """``resolvent`` for samples in groups."""
-    points, upper, lower = _upper(z)
-    groups = model.groups
-    k, e, dk, _, residual, status, total = grouped.solve_path(upper, *groups.one_point)
-
-    def shaped(values: Complex) -> Complex:
-        flip = lower.reshape(lower.shape + (1,) * (values.ndim - 1))
-        return np.where(flip, values.conj(), values).reshape(points.shape + values.shape[1:])
-
-    inverse = groups.count / (-e / k[:, None])
-    weights = 1.0 / ((groups.par[2] - k)[:, None] + inverse @ groups.covariances)
-    # E - 1 = (<C r> - o^2/k)/psi_n
-    excess = (weights @ (groups.covariances * groups.weights).T - groups.noise / k[:, None]) / (
-        groups.par[1]
-    )
-    result = GroupedResolvent(
-        model,
-        groups,
-        points,
-        shaped(k),
-        shaped(dk),
-        shaped(-e / k[:, None]),
-        shaped(excess),
-        shaped(weights),
-        residual.reshape(points.shape),
-        int(total),
-    )
-    _require(status, residual, points, result)
-    return result
-
-
-def _upper(z: ArrayLike) -> tuple[Complex, Complex, NDArray[np.bool_]]:
-    """The points, their mirror images in the upper half-plane (flat), and which were mirrored."""
-    points = complexes(z, "z")
-    flat = points.ravel()
+def solved_at(model: FeatureModel, z: Complex, *, general: bool = False) -> Resolvent:
+    """``resolvent`` at points that are complex already; ``general`` as in `on_path`."""
+    flat, groups = z.ravel(), model.groups
     lower = flat.imag < 0.0
-    return points, np.where(lower, flat.conj(), flat), lower
-
-
-def _require(
-    status: NDArray[np.int64],
-    residual: Array,
-    points: Complex,
-    result: Resolvent | GroupedResolvent,
-) -> None:
-    if np.any(status != fixed_point.CONVERGED):
-        bad = int(np.flatnonzero(status != fixed_point.CONVERGED)[0])
-        model = result.model
+    path = np.where(lower, flat.conj(), flat)
+    k, E, dk, residual, status, iterations = on_path(groups, path, general=general)
+    if lower.any():
+        k, dk = np.where(lower, k.conj(), k), np.where(lower, dk.conj(), dk)
+        E = np.where(lower[:, None], E.conj(), E)
+    shape = z.shape
+    found = Resolvent(
+        groups, z, k.reshape(shape), dk.reshape(shape), E.reshape(*shape, E.shape[1]),
+        residual.reshape(shape), iterations,
+    )  # fmt: skip
+    bad = np.flatnonzero(status != closed_form.CONVERGED)
+    if bad.size:
         raise ConvergenceError(
-            "no solution of the one-point equations on the physical branch at "
-            f"z = {points.ravel()[bad]} (t = {model.t}, psi_p = {model.psi_p}, "
-            f"psi_n = {model.psi_n}, noise_draws = {model.noise_draws:g})",
-            partial=result,
-            residual=float(residual[bad]),
+            f"no solution of the one-point equations on the physical branch at z = {flat[bad[0]]} "
+            f"(t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n}, "
+            f"noise_draws = {model.noise_draws:g})",
+            partial=found,
+            residual=float(residual[bad[0]]),
         )
+    return found
+
+
+def on_path(
+    groups: SampleGroups, z: Complex, *, general: bool = False
+) -> tuple[Complex, Complex, Complex, Array, NDArray[np.int64], int]:
+    """k, E (n, J), dk/dz, Newton's last steps, status and Newton steps in total on a path z (n,).
+
+    The points lie in the upper half-plane or on the real axis. One group is solved by its two
+    unknowns, which is faster, or, if ``general``, by the equations of any number of groups.
+    """
+    if groups.closed_form and not general:
+        k, E, dk, _, residual, status, total = closed_form.solve_path(z, *groups.two_unknowns)
+        return k, E[:, None], dk, residual, status, int(total)
+    k, e, dk, _, residual, status, total = grouped.solve_path(z, *groups.one_point)
+    return k, -e / k[:, None], dk, residual, status, int(total)

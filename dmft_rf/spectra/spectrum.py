@@ -7,22 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
-from dmft_rf._convert import floats, frozen, instance, values_of, whole
+from dmft_rf._convert import floats, instance, values_of, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.kernels import closed_form as fixed_point
-from dmft_rf.kernels import grouped
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.kernels.closed_form import CONVERGED
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS, ROUNDING
-from dmft_rf.spectra.closed_form_support import Support, SupportFinder
-from dmft_rf.spectra.grouped_support import GroupedSupportFinder, RealPoint
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
+from dmft_rf.numerics.panels import ByHalves, halve, resolved
+from dmft_rf.spectra.closed_form_support import SupportFinder
+from dmft_rf.spectra.grouped_support import GroupedSupportFinder
+from dmft_rf.spectra.resolvent import on_path
+from dmft_rf.spectra.support import Finder, Support, ZeroPoint
 
 # Gauss-Legendre nodes of a panel
 _NODES = 16
@@ -53,11 +53,9 @@ class Panels(Frozen):
 
     def halved(self) -> Panels:
         """Twice as many panels."""
-        middle = 0.5 * (self.left + self.right)
-        low, high = np.repeat(self.low, 2), np.repeat(self.high, 2)
-        left = np.stack([self.left, middle], axis=1).ravel()
-        right = np.stack([middle, self.right], axis=1).ravel()
-        return Panels(low, high, left, right)
+        return Panels(
+            np.repeat(self.low, 2), np.repeat(self.high, 2), *halve(self.left, self.right)
+        )
 
 
 @ieee
@@ -74,10 +72,10 @@ class Spectrum(Frozen):
     masses after Bai and Silverstein (1999).
     """
 
-    model: ScoreModel
+    model: FeatureModel
 
     def __post_init__(self) -> None:
-        instance(self.model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+        instance(self.model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
 
     @lazy
     def support(self) -> Support:
@@ -85,12 +83,11 @@ class Spectrum(Frozen):
         return self._finder.support()
 
     @lazy
-    def _finder(self) -> SupportFinder | GroupedSupportFinder:
-        model = self.model
-        if model.closed_form:
-            cov = model.covariance
-            return SupportFinder(model.parameters, cov.eigenvalues, cov.weights)
-        return GroupedSupportFinder(model.groups)
+    def _finder(self) -> Finder:
+        groups = self.model.groups
+        if groups.closed_form:
+            return SupportFinder(*groups.two_unknowns)
+        return GroupedSupportFinder(groups)
 
     @lazy
     def ends(self) -> tuple[float, float]:
@@ -121,7 +118,7 @@ class Spectrum(Frozen):
         return np.array([[self.floor, mass]]) if mass > 0.0 else np.empty((0, 2))
 
     @property
-    def learning_bulks(self) -> NDArray[np.bool_] | None:
+    def learning_bulks(self) -> Mask | None:
         """Which bulks belong to the directions of the data (rho_2); None while merged."""
         return self.support.learning_bulks
 
@@ -150,10 +147,12 @@ class Spectrum(Frozen):
             inside |= (flat > low) & (flat < high)
         where = np.flatnonzero(inside)
         where = where[np.argsort(flat[where], kind="stable")]
-        k, residual, status = _on_axis(self.model, flat[where])
+        k, _, _, residual, status, _ = on_path(
+            self.model.groups.from_floor, flat[where].astype(np.complex128)
+        )
         rho = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
         # within rounding of a soft edge the solution is real and the density is zero
-        failed = np.flatnonzero(status != fixed_point.CONVERGED)
+        failed = np.flatnonzero(status != CONVERGED)
         for i in failed:
             gap = np.min(np.abs(self.support.offsets - flat[where[i]]))
             if gap > 1e-10 * abs(flat[where[i]]):
@@ -198,38 +197,26 @@ class Spectrum(Frozen):
 
         The halves are what is kept, and together they must carry the exact mass.
         """
-        ends = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
-        left, right = ends[:-1], ends[1:]
-        masses = self._panel_masses(low, high, left, right)
-        kept: list[tuple[Array, Array]] = []
-        total, count = 0.0, 0
         # the density of a narrow bulk carries the rounding of its place
         if not high > low:
             raise ConvergenceError(f"a bulk at lambda - s^2 = {high:g} is narrower than rounding")
         rounding = 5.0 * EPS * high / (high - low)
-        while left.size and count < _MOST_PANELS:
-            middle = 0.5 * (left + right)
-            left = np.stack([left, middle], axis=1).ravel()
-            right = np.stack([middle, right], axis=1).ravel()
-            whole = masses
-            masses = self._panel_masses(low, high, left, right)
-            miss = np.abs(masses.reshape(-1, 2).sum(axis=1) - whole)
-            done = np.repeat(miss <= (_MASS_TOLERANCE + rounding) * mass, 2)
-            kept.append((left[done], right[done]))
-            total += float(masses[done].sum())
-            count += left.size
-            left, right, masses = left[~done], right[~done], masses[~done]
-        if left.size or abs(total - mass) > (_MASS_ERROR + 20.0 * rounding) * max(mass, 1e-3):
+        halves = ByHalves(
+            lambda left, right: self._panel_masses(low, high, left, right),
+            lambda _: (_MASS_TOLERANCE + rounding) * mass,
+        )
+        first = np.linspace(0.0, math.pi, _FIRST_PANELS + 1)
+        ends, complete = resolved(halves, first, _MOST_PANELS)
+        missing = abs(halves.total - mass)
+        if not complete or missing > (_MASS_ERROR + 20.0 * rounding) * max(mass, 1e-3):
             raise ConvergenceError(
-                f"the density between {low} and {high} above s^2 integrates to {total!r}; its "
-                f"exact mass is {mass!r}",
-                partial=kept,
-                residual=abs(total - mass),
+                f"the density between {low} and {high} above s^2 integrates to {halves.total!r}; "
+                f"its exact mass is {mass!r}",
+                partial=ends,
+                residual=missing,
             )
-        left, right = (np.concatenate([pair[i] for pair in kept]) for i in (0, 1))
-        order = np.argsort(left)
-        size = np.ones(left.size)
-        return low * size, high * size, left[order], right[order]
+        size = np.ones(ends.size - 1)
+        return low * size, high * size, ends[:-1], ends[1:]
 
     def _panel_masses(self, low: float, high: float, left: Array, right: Array) -> Array:
         size = np.ones(left.size)
@@ -237,24 +224,8 @@ class Spectrum(Frozen):
         return (w * self._density_at(x)).reshape(left.size, _NODES).sum(axis=1)
 
     @lazy
-    def at_zero(self) -> tuple[float, Array]:
-        """k and the E_j at z = 0, on or below the support, where least squares has its resolvent.
-
-        E is infinite where every column is interpolated (k = 0).
-        """
-        model = self.model
-        if model.closed_form:
-            assert isinstance(self._finder, SupportFinder)
-            k, E = self._finder.below(-self.floor)
-            return k, np.array([E])
-        point = self.zero_point
-        with np.errstate(divide="ignore"):
-            return point.k, -point.e / point.k if point.k else np.full(point.e.size, math.inf)
-
-    @lazy
-    def zero_point(self) -> RealPoint:
-        """The solution at z = 0 for samples in groups."""
-        assert isinstance(self._finder, GroupedSupportFinder)
+    def at_zero(self) -> ZeroPoint:
+        """The solution at z = 0, on or below the support, where least squares has its resolvent."""
         return self._finder.at_zero()
 
     def integrate(self, f: Callable[[Array], Array]) -> float:
@@ -293,7 +264,7 @@ def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -
     return value
 
 
-def spectrum(model: ScoreModel) -> Spectrum:
+def spectrum(model: FeatureModel) -> Spectrum:
     """Spectral law of U for ``model``: exact edges, bulks, masses, atom and density, on demand.
 
     Raises
@@ -302,18 +273,3 @@ def spectrum(model: ScoreModel) -> Spectrum:
         (from its properties) if an edge is not found or the density cannot be resolved.
     """
     return Spectrum(model)
-
-
-def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[np.int64]]:
-    """k at real lambda - floor (ascending), the last Newton steps and the status."""
-    if model.closed_form:
-        par = model.parameters.copy()
-        par[4] = 0.0
-        cov = model.covariance
-        out = fixed_point.solve_path(offset + 0j, frozen(par), cov.eigenvalues, cov.weights)
-        return out[0], out[4], out[5]
-    par, *rest = model.groups.one_point
-    par = par.copy()
-    par[3] = 0.0
-    k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, frozen(par), *rest)
-    return k, residual, status

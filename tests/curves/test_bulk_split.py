@@ -20,7 +20,7 @@ from dmft_rf import (
     bulk_split,
     solve,
 )
-from dmft_rf.curves.bulk_split import _on_one_bulk, nodes_on_bulk
+from dmft_rf.curves.bulk_split import OneBulk, nodes_on_bulk
 from dmft_rf.curves.spectral_nodes import SpectralNodes
 from dmft_rf.model.activation import Activation
 from dmft_rf.numerics.region import Region
@@ -100,10 +100,10 @@ def test_against_the_measures_on_the_spectrum(solution: Solution) -> None:
     w, diffused = model.covariance.weights, model.diffused
     for bulk, (low, high) in enumerate(split.edges):
         on = h * ((nodes.points >= low) & (nodes.points <= high))
-        carried = c.b**2 * nodes.integral(on * (1.0 + left), nodes.S).value
+        carried = nodes.integral(on * (1.0 + left), nodes.S_VV).value
         np.testing.assert_allclose(split.removed[bulk], carried, rtol=1e-9, atol=1e-12)
         bias = (a2 / c.b * nodes.mean(on) * diffused - 1.0) ** 2 @ (w / diffused)
-        noise = c.residual_variance * nodes.integral(on * on, nodes.S).value
+        noise = c.residual_variance * nodes.integral(on * on, nodes.S_VV / c.b**2).value
         score = bias + a2 * noise + nodes.quadratic(on).value / c.Delta_t
         np.testing.assert_allclose(split.score_error[bulk], score, rtol=1e-7)
         test = model.floor + c.Delta_t * score
@@ -172,7 +172,7 @@ def test_what_is_refused() -> None:
 
 
 def test_a_bulk_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dmft_rf.curves.bulk_split._MOST_NODES", 10)
+    monkeypatch.setattr("dmft_rf.curves.bulk_split.MOST_NODES", 10)
     with pytest.raises(ConvergenceError, match="close to its neighbours"):
         nodes_on_bulk(solve(MODELS["paper"]).spectrum, 0, Region(), 1e-10)
 
@@ -185,7 +185,7 @@ def test_the_defect_sees_wrong_weights() -> None:
         assert nodes.defect < 1e-9
         contour = nodes.contour
         wrong = dataclasses.replace(contour, weights=1.01 * contour.weights)
-        assert _on_one_bulk(law, bulk, wrong).defect == pytest.approx(0.01, rel=1e-6)
+        assert OneBulk(law, wrong, bulk).defect == pytest.approx(0.01, rel=1e-6)
 
 
 def test_bulks_that_do_not_add_up_are_noticed() -> None:

@@ -123,7 +123,7 @@ def test_a_mixture_is_refused() -> None:
 def test_pairs_by_partial_fractions(t: float, psi_p: float, psi_n: float) -> None:
     """The two ways to the moments of pairs, to what a difference of neighbours loses."""
     nodes = solve(ScoreModel(t, psi_p, psi_n, "tanh", laws()["gamma"])).nodes
-    atoms, points = nodes._pairs_from_atoms(), nodes._pairs_from_points()
+    atoms, points = nodes.pairs._over_atoms(), nodes.pairs._by_partial_fractions()
     for one, other, loses in zip(atoms[:2], points[:2], points[2:], strict=True):
         assert loses.max() < 1e3
         off = np.abs(one / other - 1.0)

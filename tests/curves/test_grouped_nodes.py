@@ -38,7 +38,7 @@ from dmft_rf import (
     spectrum,
 )
 from dmft_rf.cli import app
-from dmft_rf.curves.grouped_nodes import GroupedNodes
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.model.activation import NAMED
 from dmft_rf.numerics.contour import half_plane_contour
 from dmft_rf.pencil import Gaussian, Pencil, Sigma, sqrt, z
@@ -296,7 +296,7 @@ def test_mixture_against_a_linear_pencil(m: float, psi_p: float) -> None:
         Covariance(lam)
     )
     law = spectrum(model)
-    nodes = GroupedNodes(law, half_plane_contour(0.02, 20.0, 5))
+    nodes = Nodes(law, half_plane_contour(0.02, 20.0, 5))
     points = system.solve(nodes.points)
     assert_allclose(nodes.resolvent.q, points.trace("u", "u") / psi_p, rtol=1e-11)
     Q = sum(c.share * c.linear**2 * c.diffused for c in model.classes)
@@ -313,8 +313,8 @@ def test_mixture_against_a_linear_pencil(m: float, psi_p: float) -> None:
     for held, other in zip(
         nodes.variance, (points, system.solve(nodes.points.conj())), strict=True
     ):
-        right = nodes.signal if other is points else nodes.signal.conj()
-        mean = (nodes.signal * (model.weights * Q)) @ right.T
+        right = nodes.resolvent.signal if other is points else nodes.resolvent.signal.conj()
+        mean = (nodes.resolvent.signal * (model.weights * Q)) @ right.T
         expected = scale * points.two_point(other, {inner: Q}, {outer: 1.0})
         assert_allclose(held + mean, expected, rtol=1e-9)
 
@@ -351,7 +351,7 @@ def test_fresh_noise_on_few_samples() -> None:
     """(1/d) Tr V^T U' V of drawn matrices: a sample's own label is most of it for p >> n."""
     model = ScoreModel(0.05, 2.0, 0.05, "tanh", Covariance([0.4, 1.6]), noise_draws=1)
     nodes = solve(model).nodes
-    exact = float(nodes.form(np.ones((1, nodes.points.size)), nodes._empirical).value[0])
+    exact = float(nodes.form(np.ones((1, nodes.points.size)), nodes._fresh_form).value[0])
     mean = []
     for d, seeds in ((40, 12000), (80, 8000)):
         draws = [draw(model, d, 100_000 * d + seed) for seed in range(seeds)]

@@ -23,11 +23,11 @@ from dmft_rf import (
     spectrum,
     timescales,
 )
-from dmft_rf.curves.closed_form_nodes import ContourNodes
-from dmft_rf.curves.grouped_nodes import GroupedNodes
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
-from dmft_rf.pencil.readings import NoiseDraws
+from dmft_rf.spectra.grouped_support import GroupedSupportFinder
 from tests.helpers.finite import draw
+from tests.helpers.pencils import NoiseDraws
 from tests.helpers.plain import REFERENCE, reference_model
 
 INF = math.inf
@@ -74,7 +74,7 @@ def test_against_the_linear_pencil(m: int, psi_p: float) -> None:
     """The general Dyson equation, one- and two-point functions, knows nothing of the groups."""
     model = ScoreModel(0.15, psi_p, 1.7, "softplus", TWO, noise_draws=m)
     pencil = NoiseDraws.of(model, m)
-    nodes = GroupedNodes(spectrum(model), half_plane_contour(0.02, 20.0, 5))
+    nodes = Nodes(spectrum(model), half_plane_contour(0.02, 20.0, 5))
     z = nodes.points
     points, mirrored = pencil.system.solve(z), pencil.system.solve(z.conj())
     assert_allclose(nodes.resolvent.q, points.trace("u", "u") / psi_p, rtol=1e-12)
@@ -84,8 +84,8 @@ def test_against_the_linear_pencil(m: int, psi_p: float) -> None:
     Q = one.linear**2 * one.diffused
     weights = model.weights * Q
     for held, other in zip(nodes.variance, (points, mirrored), strict=True):
-        right = nodes.signal if other is points else nodes.signal.conj()
-        mean = (nodes.signal * weights) @ right.T
+        right = nodes.resolvent.signal if other is points else nodes.resolvent.signal.conj()
+        mean = (nodes.resolvent.signal * weights) @ right.T
         assert_allclose(held + mean, pencil.T(points, other, Q), rtol=1e-10)
 
 
@@ -94,14 +94,17 @@ def test_one_group_is_the_closed_form() -> None:
     model = ScoreModel(0.1, 6.0, 3.0, "relu", TWO)
     law = spectrum(model)
     contour = half_plane_contour(float(law.edges[0, 0]), float(law.edges[-1, 1]), 40)
-    one, other = ContourNodes(law, contour), GroupedNodes(law, contour)
+    one, other = Nodes(law, contour), Nodes(law, contour, general=True)
     for name in ("S_VV", "S_VW", "S_test", "signal"):
-        assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12, err_msg=name)
+        held, again = getattr(one.resolvent, name), getattr(other.resolvent, name)
+        assert_allclose(held, again, rtol=1e-12, err_msg=name)
     assert_allclose(one.q_bulk, other.q_bulk, rtol=1e-9)  # a difference in the second
     for held, again in zip(one.variance, other.variance, strict=True):
         assert_allclose(held, again, rtol=1e-9, atol=1e-11 * np.abs(held).max())
-    assert other.exact.mass == pytest.approx(one.exact.mass, rel=1e-14)
-    assert other.exact.train_limit == pytest.approx(one.exact.train_limit, rel=1e-13)
+    zero = GroupedSupportFinder(model.groups).at_zero()
+    assert_allclose(law.at_zero.k, zero.k, rtol=1e-13)
+    for held, again in zip(law.at_zero[1:], zero[1:], strict=True):
+        assert_allclose(held, again, rtol=1e-13)
 
 
 def test_many_draws_tend_to_the_average_like_one_over_m() -> None:

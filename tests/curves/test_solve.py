@@ -24,7 +24,7 @@ from dmft_rf import (
     solve,
     spectrum,
 )
-from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
 from tests.helpers.plain import network, reference_model
 
@@ -193,7 +193,7 @@ class TestAccuracy:
         for rule in rules:
             coarse = solution.learning_curves(tau, rule)
             contour = half_plane_contour(low, high, 2 * solution.diagnostics["nodes"])
-            doubled = replace(solution, nodes=ContourNodes(solution.spectrum, contour))
+            doubled = replace(solution, nodes=Nodes(solution.spectrum, contour))
             fine = doubled.learning_curves(tau, rule)
             assert_close(coarse, fine)
             for name in CURVES:
@@ -237,8 +237,9 @@ class TestAccuracy:
         x = nodes.points[None, :]
         mean = float(np.sum(model.covariance.weights * model.covariance.eigenvalues))
         first = c.s2 + c.v2 + (c.b**2 + c.gamma2 * mean) * (1.0 + model.psi_p)
-        assert nodes.integral(one, nodes.S).value[0] == pytest.approx(model.psi_p, rel=1e-11)
-        assert nodes.integral(x, nodes.S).value[0] == pytest.approx(model.psi_p * first, rel=1e-10)
+        S = nodes.resolvent.S()
+        assert nodes.integral(one, S).value[0] == pytest.approx(model.psi_p, rel=1e-11)
+        assert nodes.integral(x, S).value[0] == pytest.approx(model.psi_p * first, rel=1e-10)
         # rho without its atom: mass and first moment
         atom = solution.spectrum.atoms[:, 1].sum()
         bulk = nodes.integral(one, nodes.q_bulk).value[0]
@@ -271,7 +272,8 @@ class TestAccuracy:
                 return weight * f(x) * float(resolvent(model, x).S().imag)
 
             total += quad(integrand, 0.0, math.pi, epsabs=0.0, epsrel=1e-9, limit=60)[0]
-        contour = nodes.integral(rule.filter(nodes.points, np.array([tau]), rate), nodes.S)
+        h = rule.filter(nodes.points, np.array([tau]), rate)
+        contour = nodes.integral(h, nodes.resolvent.S())
         # lambda - s^2 is rounded at the lowest edge, next to a square root: 1e-8 there at most
         assert total == pytest.approx(float(contour.value[0]), rel=3e-8)
 

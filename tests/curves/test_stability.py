@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from dmft_rf import Covariance, GradientFlow, LearningCurves, ScoreModel, solve, spectrum
-from dmft_rf.curves.closed_form_nodes import ContourNodes
 from dmft_rf.curves.losses import curves_on
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
 
 TAU = np.concatenate([[0.0], np.geomspace(1e-2, 1e9, 45), [np.inf]])
@@ -44,7 +44,7 @@ def test_the_number_of_nodes(model: ScoreModel) -> None:
     law = spectrum(model)
     m, M = float(law.edges[0, 0]), float(law.edges[-1, 1])
     found = [
-        curves_on(ContourNodes(law, half_plane_contour(m, M, n)), TAU, GradientFlow())
+        curves_on(Nodes(law, half_plane_contour(m, M, n)), TAU, GradientFlow())
         for n in (24, 40, 64, 101, 160)
     ]
     assert found[0].relative_error > 1e4 * found[-1].relative_error

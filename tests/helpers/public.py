@@ -37,7 +37,7 @@ from dmft_rf.model.coefficients import coefficients
 from dmft_rf.numerics.jacobi import JacobiMatrix
 from dmft_rf.pencil import Gaussian, Pencil, Sigma, gram, inverse, linearize, parameters, sqrt, z
 from dmft_rf.pencil.files import PencilFile
-from dmft_rf.pencil.readings import NoiseDraws, PencilNodes, Regression, gradient_flow, score_values
+from dmft_rf.pencil.readings import PencilNodes, Regression, gradient_flow
 from dmft_rf.pencil.zoo import noise_draws, sample_covariance, semicircle
 
 COVARIANCE = Covariance([0.5, 1.5], [0.25, 0.75], dimension=64)
@@ -69,7 +69,6 @@ def results() -> dict[str, Any]:
     points = system.solve([1.0 + 1.0j, 1.0 - 1.0j])
     points.two_point(points, {("u", "u"): 1.0}, {("u", "u"): 1.0})
     regression = Regression.of(4.0, 2.0, 1.0, 0.5, 0.1)
-    draws = NoiseDraws.of(MODEL, 2)
     equations = semicircle().equations()
     assert equations.jacobian is not None
     jacobi = JacobiMatrix([1.0, 2.0, 3.0], [0.2, 0.3, 0.5])
@@ -100,7 +99,7 @@ def results() -> dict[str, Any]:
         "expression": inverse(gamma * W * sqrt(Sigma) * X * X.T * W.T + 1.0) * (W * W.T - gamma),
         "Pencil": gram(W * sqrt(Sigma) * X, {"p": 2.0, "d": 1.0, "n": 3.0}, sigma="d"),
         "System": system, "PencilSpectrum": pencil_law, "Points": points,
-        "Equations": equations, "Regression": regression, "NoiseDraws": draws,
+        "Equations": equations, "Regression": regression,
         "PencilNodes": PencilNodes.around(system, (0.1, 5.0), 8),
         "PencilFile": PencilFile(semicircle(), COVARIANCE, {}),
     }  # fmt: skip
@@ -244,11 +243,7 @@ def calls() -> dict[str, Call]:
     add("Points.two_point", points.two_point, other=points, inner={("u", "u"): 1.0},
         outer={("u", "u"): 1.0})  # fmt: skip
     add("noise_draws", noise_draws, m=2)
-    add("score_values", score_values, model=MODEL)
     add("gradient_flow", gradient_flow, z=np.array([1.0 + 1.0j]), tau=[1.0], ridge=0.1)
-    add("NoiseDraws", NoiseDraws, system=r["NoiseDraws"].system)
-    add("NoiseDraws.of", NoiseDraws.of, model=MODEL, draws=2)
-    add("NoiseDraws.losses", r["NoiseDraws"].losses, model=MODEL, tau=[1.0], ridge=9.0, rtol=1e-2)
     add("Regression", Regression, system=r["Regression"].system, noise=0.1)
     add("Regression.of", Regression.of, psi_p=4.0, psi_n=2.0, mu=1.0, nu=0.5, noise=0.1,
         covariance=COVARIANCE)  # fmt: skip

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-import dmft_rf.curves.closed_form_nodes as nodes_module
 from dmft_rf import Covariance, ScoreModel, resolvent, solve, spectrum
+from dmft_rf.kernels import closed_form_pairs
 from dmft_rf.kernels.closed_form_pairs import ANY, MIRRORED, SYMMETRIC, assemble
-from dmft_rf.spectra.resolvent import Resolvent, fixed_point_weights
+from dmft_rf.spectra.resolvent import Resolvent
 from tests.helpers.plain import REFERENCE, network, reference_model, two_point
 
 TWO = Covariance([0.5, 1.5], [0.5, 0.5])
@@ -31,12 +31,9 @@ def by_kernel(
     model: ScoreModel, first: Resolvent, second: Resolvent, q0: float, q1: float, *, grid: int
 ) -> np.ndarray:
     """T_Q on the grid of pairs for Q = q0 + q1 Sigma: the kernel's variance and the mean part."""
-    cov, par = model.covariance, model.parameters
-    lam, w = cov.eigenvalues, cov.weights
-    r1 = fixed_point_weights(first.k, first.E, par, lam)
-    r2 = fixed_point_weights(second.k, second.E, par, lam)
-    moments = [np.ascontiguousarray((r1 * (w * lam**j)) @ r2.T) for j in range(3)]
-    one, two = (first.z, first.k, first.E), (second.z, second.k, second.E)
+    par, lam, w = model.groups.two_unknowns
+    moments = [np.ascontiguousarray((first.r * (w * lam**j)) @ second.r.T) for j in range(3)]
+    one, two = ((s.z, s.k, s.E[:, 0]) for s in (first, second))
     variance = assemble(*one, *two, first.dk, grid, *moments, q0, q1, par)
     return variance + q0 * moments[0] + q1 * moments[1]
 
@@ -58,7 +55,7 @@ def long_formula(
     model: ScoreModel, a: Resolvent, b: Resolvent, i: int, j: int, Q: np.ndarray
 ) -> complex:
     long = two_point(
-        model, a.z[i], b.z[j], Q, ((complex(a.q[i]), complex(a.E[i])), (b.q[j], b.E[j]))
+        model, a.z[i], b.z[j], Q, ((complex(a.q[i]), complex(a.E[i, 0])), (b.q[j], b.E[j, 0]))
     )
     return long.T
 
@@ -105,7 +102,8 @@ def test_secant_slope_is_one_minus_kappa(model: ScoreModel) -> None:
     z1, z2 = random_points(model, 5, 5), random_points(model, 5, 6).conj()
     a, b = resolvent(model, z1), resolvent(model, z2)
     for i in range(5):
-        long = two_point(model, z1[i], z2[i], model.diffused, ((a.q[i], a.E[i]), (b.q[i], b.E[i])))
+        solved = (a.q[i], a.E[i, 0]), (b.q[i], b.E[i, 0])
+        long = two_point(model, z1[i], z2[i], model.diffused, solved)
         secant = model.psi_p * (a.k[i] - b.k[i]) / (z1[i] - z2[i])
         assert abs(secant * (1.0 - long.kappa) - 1.0) <= 1e-9
 
@@ -149,18 +147,17 @@ def test_nodes_of_a_solution(model: ScoreModel) -> None:
     c = model.coefficients
     plain, mixed = (v / (c.a * c.b) ** 2 for v in nodes.variance)
     # rounding: T is of the order of |S_i S_j|, its variance part may be smaller
-    size = np.abs(np.multiply.outer(nodes.S, nodes.S)) * model.diffused.max()
+    S = nodes.resolvent.S()
+    size = np.abs(np.multiply.outer(S, S)) * model.diffused.max()
     assert np.all(np.abs(plain - plain.T) <= 1e-10 * (np.abs(plain) + size))
     assert np.all(np.abs(mixed - mixed.conj().T) <= 1e-10 * (np.abs(mixed) + size))
     r, cov = nodes.resolvent, model.covariance
-    par = model.parameters
-    weights = fixed_point_weights(r.k, r.E, par, cov.eigenvalues)
     for i, j in ((0, 3), (2, -1), (-2, 1)):
         for other, held in ((False, plain), (True, mixed)):
-            z, q, E = (x[j].conj() if other else x[j] for x in (r.z, r.q, r.E))
-            right = weights[j].conj() if other else weights[j]
-            long = two_point(model, r.z[i], z, model.diffused, ((r.q[i], r.E[i]), (q, E))).T
-            mean = np.sum(cov.weights * model.diffused * weights[i] * right)
+            z, q, E = (x[j].conj() if other else x[j] for x in (r.z, r.q, r.E[:, 0]))
+            right = r.r[j].conj() if other else r.r[j]
+            long = two_point(model, r.z[i], z, model.diffused, ((r.q[i], r.E[i, 0]), (q, E))).T
+            mean = np.sum(cov.weights * model.diffused * r.r[i] * right)
             assert abs(held[i, j] + mean - long) <= 1e-8 * abs(long)
 
 
@@ -202,7 +199,7 @@ def test_against_finite_matrices(model: ScoreModel) -> None:
                 z[i],
                 z[j],
                 model.diffused,
-                ((solved.q[i], solved.E[i]), (solved.q[j], solved.E[j])),
+                ((solved.q[i], solved.E[i, 0]), (solved.q[j], solved.E[j, 0])),
             )
             if i == j == 0:
                 assert abs(short.T - short.t_Q) > 30.0 / d * abs(short.T)
@@ -211,7 +208,7 @@ def test_against_finite_matrices(model: ScoreModel) -> None:
 @pytest.mark.parametrize("name", ["A_iso", "B_two", "C_paper", "D_under", "E_relu"])
 def test_reference_values_catch_a_wrong_kappa(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """1 - kappa wrong by 3 % moves the test loss far beyond the tolerance of test_reference."""
-    true = nodes_module.assemble
+    true = closed_form_pairs.assemble
 
     def mutated(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par):  # type: ignore[no-untyped-def]
         right = true(z1, k1, E1, z2, k2, E2, dk, same, m0, m1, m2, q0, q1, par)
@@ -220,7 +217,7 @@ def test_reference_values_catch_a_wrong_kappa(name: str, monkeypatch: pytest.Mon
         return sample + (right - sample) / 1.03
 
     model, expected = reference_model(name), np.array(REFERENCE[name]["test"])
-    monkeypatch.setattr(nodes_module, "assemble", mutated)
+    monkeypatch.setattr(closed_form_pairs, "assemble", mutated)
     wrong = solve(model, rtol=1e-8).learning_curves(
         REFERENCE[name]["tau"],
     )

@@ -225,6 +225,30 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 
 @compiled
+def test_a_kernel_that_another_one_calls_is_compiled_anew_with_it(tiny, tmp_path) -> None:
+    """The caller's own file stays as it is."""
+    called, caller = tmp_path / "called.py", tmp_path / "tiny.py"
+    caller.write_text(
+        "import sys\n"
+        "sys.path.insert(0, __file__.rpartition('/')[0])\n"
+        "sys.modules.pop('called', None)\n"
+        "from dmft_rf.kernels._jit import njit\n"
+        "from called import one\n"
+        "sys.path.pop(0)\n"
+        "@njit\n"
+        "def double(x):\n"
+        "    return 2.0 * x + one()\n"
+    )
+    text = "from dmft_rf.kernels._jit import njit\n@njit\ndef one():\n    return {}\n"
+    called.write_text(text.format("1.0"))
+    assert tiny()(3.0) == 7.0
+    again = tiny()
+    assert (again(3.0), hits(again)) == (7.0, 1)
+    called.write_text(text.format("10.0"))
+    assert tiny()(3.0) == 16.0
+
+
+@compiled
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_compiled_anew(tiny, tmp_path, capfd, damage) -> None:
     assert tiny()(3.0) == 7.0

@@ -132,11 +132,11 @@ def test_many_equal_eigenvalues_are_one_atom():
 
 
 def test_frozen():
-    with pytest.raises(AttributeError, match="frozen"):
+    with pytest.raises(AttributeError, match="cannot"):
         LAW.label = "other"
-    with pytest.raises(AttributeError, match="frozen"):
+    with pytest.raises(AttributeError, match="cannot"):
         del LAW.weights
-    with pytest.raises(AttributeError, match="frozen"):
+    with pytest.raises(AttributeError, match="cannot"):
         LAW.anything = 1
     for array in (LAW.eigenvalues, LAW.weights):
         with pytest.raises(ValueError, match="read-only"):

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from dmft_rf import Covariance, ScoreModel, resolvent, spectrum
 from dmft_rf.pencil import zoo
-from dmft_rf.pencil.readings import NoiseDraws, score_values
+from tests.helpers.pencils import NoiseDraws, score_values
 from tests.helpers.plain import REFERENCE, reference_model, two_point
 
 MODELS = {
@@ -53,7 +53,7 @@ def test_two_point_function(model: ScoreModel) -> None:
         T = points.two_point(points, {("e", "f"): Q}, {("f", "e"): 1.0}) / gamma**2
         for i in range(z.size):
             for j in range(z.size):
-                pair = tuple((exact.q[k], exact.E[k]) for k in (i, j))
+                pair = tuple((exact.q[k], exact.E[k, 0]) for k in (i, j))
                 expected = two_point(model, z[i], z[j], Q, pair).T
                 assert_allclose(T[i, j], expected, rtol=1e-12)
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from dmft_rf import ConvergenceError, Covariance, ModelError
-from dmft_rf.kernels import dyson
+from dmft_rf.kernels import dyson, dyson_path
 from dmft_rf.pencil import Gaussian, Sigma, gram, sqrt, zoo
 from dmft_rf.pencil.system import Arrays
 
@@ -123,7 +123,7 @@ def test_failure_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         g = np.ones((1, 1), complex)
         return g, np.full(1, 0.1), np.full(1, dyson.WRONG_BRANCH), 7
 
-    monkeypatch.setattr(dyson, "solve_path", broken)
+    monkeypatch.setattr(dyson_path, "solve_path", broken)
     with pytest.raises(ConvergenceError, match="physical branch") as error:
         system.solve(1j)
     assert error.value.residual == 0.1

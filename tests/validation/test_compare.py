@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-import dmft_rf.curves.closed_form_nodes
+import dmft_rf.kernels.closed_form_pairs
 from dmft_rf import Covariance, DataError, ModelError, ScoreModel, solve
 from dmft_rf.files.replace import replacing_hdf5
 from validation import golden, imagery
@@ -59,7 +59,7 @@ def test_the_theory_passes(verdict):
 
 @pytest.mark.parametrize("mutation", CONCERNED, ids=lambda m: m.name)
 def test_every_mutation_is_caught(cells, mutation):
-    kernel = dmft_rf.curves.closed_form_nodes.assemble
+    kernel = dmft_rf.kernels.closed_form_pairs.assemble
     # 0.03 in the real run, with more cases; what these two cases see of v2 and omega is less
     size = {"omega": 0.1, "v2": 0.06}.get(mutation.name, 0.03)
     wrong = judge(
@@ -70,7 +70,7 @@ def test_every_mutation_is_caught(cells, mutation):
     )
     assert not wrong.passed
     assert wrong.reasons
-    assert dmft_rf.curves.closed_form_nodes.assemble is kernel
+    assert dmft_rf.kernels.closed_form_pairs.assemble is kernel
 
 
 @pytest.mark.parametrize("mutation", CONCERNED, ids=lambda m: m.name)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-import dmft_rf.curves.grouped_nodes
+import dmft_rf.curves.nodes
 from dmft_rf import Covariance, GradientFlow, Mixture, ModelError, Ridge, ScoreModel
 from dmft_rf.model.activation import Activation
 from validation.cases import Case, grid
@@ -232,12 +232,12 @@ def test_every_mutation_is_caught(cells, mutation):
     size = {"draws_b2": 0.1, "draws_s2": 0.2, "draws_tau": 0.05, "class_b": 0.1, "class_share": 0.1}
     kernel, label = (
         dmft_rf.kernels.grouped_pairs.assemble,
-        dmft_rf.curves.grouped_nodes.GroupedNodes.S_VV,
+        dmft_rf.curves.nodes.Nodes.S_VV,
     )
     prediction = mutation.predict(MIXED, size.get(mutation.name, 0.03))
     assert not judge([compare(MIXED, cells, prediction, shape=False)]).passed
     assert dmft_rf.kernels.grouped_pairs.assemble is kernel
-    assert dmft_rf.curves.grouped_nodes.GroupedNodes.S_VV is label
+    assert dmft_rf.curves.nodes.Nodes.S_VV is label
 
 
 @pytest.mark.parametrize("mutation", CONCERNED, ids=lambda m: m.name)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import GradientFlow, solve, spectrum
-from dmft_rf.curves.closed_form_nodes import ContourNodes
 from dmft_rf.curves.losses import curves_on
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
 from validation.benchmark.timing import best
 from validation.benchmark.work import TAU, Effort, model_with
@@ -65,10 +65,10 @@ def costs(effort: Effort) -> list[Cost]:
 
     def solving_nodes(n: int) -> Callable[[], Any]:
         contour = half_plane_contour(m, M, n)
-        return lambda: ContourNodes(law, contour).variance
+        return lambda: Nodes(law, contour).variance
 
     def evaluating_nodes(n: int) -> Callable[[], Any]:
-        on = ContourNodes(law, half_plane_contour(m, M, n))
+        on = Nodes(law, half_plane_contour(m, M, n))
         return lambda: curves_on(on, TAU, GradientFlow())
 
     return [

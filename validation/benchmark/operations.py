@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmft_rf import GradientFlow, resolvent, solve, spectrum
-from dmft_rf.curves.closed_form_nodes import ContourNodes
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
 from validation.benchmark.timing import quick_best
 from validation.benchmark.work import TAU, Effort, model_with
@@ -90,13 +90,13 @@ def profile(atoms: int, machine: Rates, effort: Effort) -> Profile:
     m, M = solution.diagnostics["support"]
     K, N, T = atoms, int(solution.diagnostics["nodes"]), TAU.size
     contour = half_plane_contour(m, M, N)
-    nodes = ContourNodes(law, contour)
+    nodes = Nodes(law, contour)
     steps = resolvent(model, contour.z).iterations
     rule = GradientFlow()
     h = rule.filter(contour.z, TAU, model.rate)
 
     def two_point() -> None:
-        nodes.__dict__.pop("variance", None)
+        nodes.pairs.__dict__.pop("variance", None)
         _ = nodes.variance
 
     support = time(lambda: spectrum(model).ends)
