@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, number
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf.curves.majorants import Majorants, majorants
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.spectral_nodes import SpectralNodes
@@ -84,6 +85,8 @@ class LearningCurves(Frozen):
     rule, model
         What was trained, on what.
     """
+
+    kind: ClassVar[str] = "curves"
 
     tau: Array
     train: Array
@@ -149,6 +152,16 @@ class LearningCurves(Frozen):
                 residual=self.relative_error,
             )
         return self
+
+    def stored(self) -> Stored:
+        """What a file holds of the curves: every loss and its error at the times, and the rule."""
+        attributes, arrays = self.model.stored()
+        for name in ("tau", "train", "test", "generalization_gap", "score_error",
+                     "empirical_error", "weight_norm"):  # fmt: skip
+            arrays[name] = getattr(self, name)
+        arrays |= {f"{name}_error": error for name, error in self.error.items()}
+        rule, _ = self.rule.stored()
+        return {**attributes, "error_estimate": self.relative_error, **rule}, arrays
 
 
 @ieee

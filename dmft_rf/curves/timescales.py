@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
 from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
@@ -85,6 +87,8 @@ class Timescales(Frozen):
         What each number is, in one sentence, by name.
     """
 
+    kind: ClassVar[str] = "timescales"
+
     tau_gen: float
     tau_opt: float
     tau_mem: float
@@ -95,6 +99,11 @@ class Timescales(Frozen):
     score_error_min: float
     final_gap: float
     definitions: dict[str, str]
+
+    def stored(self) -> Stored:
+        """What a file holds of the times, beside the solution that they are of."""
+        values = {name: float(getattr(self, name)) for name in DEFINITIONS}
+        return {**values, **{f"definition_{k}": v for k, v in self.definitions.items()}}, {}
 
 
 @ieee

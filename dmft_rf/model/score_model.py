@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import Coefficients, of_stated
@@ -164,6 +165,27 @@ class ScoreModel(Frozen):
             for one in self.classes
         )
 
+    def stored(self) -> Stored:
+        """What a file holds of the model: its parameters, and the eigenvalues and their weights."""
+        c = self.covariance
+        assert isinstance(self.activation, Activation)
+        attributes = {
+            "t": self.t,
+            "psi_p": self.psi_p,
+            "psi_n": self.psi_n,
+            "activation": self.activation.name,
+            "noise_draws": float(self.noise_draws),
+            "covariance_label": c.label,
+            "dimension": c.dimension,
+            "samples": c.samples,
+            "d_eff": c.effective_dimension,
+            "expected_finite_size_error": c.expected_finite_size_error,
+        }
+        arrays = {"eigenvalues": c.eigenvalues, "weights": c.weights}
+        if isinstance(c, Mixture):
+            arrays["shares"] = c.shares
+        return attributes, arrays
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some parameters changed, validated again."""
         from dataclasses import replace
@@ -171,6 +193,19 @@ class ScoreModel(Frozen):
         for name in changes:
             one_of(name, [f.name for f in fields(self)], "a parameter")
         return replace(self, **changes)
+
+
+def stored_model(attributes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> ScoreModel:
+    """The model of `ScoreModel.stored`; KeyError if something of it is missing."""
+    lam, w = arrays["eigenvalues"], arrays["weights"]
+    about = {"label": attributes["covariance_label"], "dimension": attributes["dimension"]}
+    law: Covariance | Mixture
+    if "shares" in arrays:
+        law = Mixture(arrays["shares"], lam, w, **about)
+    else:
+        law = Covariance(lam, w, samples=attributes["samples"], **about)
+    names = ("t", "psi_p", "psi_n", "activation", "noise_draws")
+    return ScoreModel(covariance=law, **{name: attributes[name] for name in names})
 
 
 def checked_draws(value: Any) -> float:

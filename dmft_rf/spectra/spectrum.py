@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, frozen, instance, values_of, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import closed_form as fixed_point
 from dmft_rf.kernels import grouped
@@ -73,6 +75,8 @@ class Spectrum(Frozen):
     Source: Bonnaire et al., arXiv:2505.17638, Theorem 3.1; edges after Silverstein and Choi (1995),
     masses after Bai and Silverstein (1999).
     """
+
+    kind: ClassVar[str] = "spectrum"
 
     model: ScoreModel
 
@@ -281,6 +285,27 @@ class Spectrum(Frozen):
     def moment(self, k: int) -> float:
         """Integral of lambda^k; the first is E[sigma^2] - mu_0^2."""
         return power_mean(self.integrate, k)
+
+    def stored(self) -> Stored:
+        """What a file holds of the law: edges, masses, atoms and the density on a grid."""
+        attributes, arrays = self.model.stored()
+        mine, law = stored_law(self)
+        if self.learning_bulks is not None:
+            law["learning_bulks"] = self.learning_bulks
+        return {**attributes, **mine}, {**arrays, **law}
+
+
+def stored_law(law: Any) -> Stored:
+    """What a file holds of any spectral law: edges, masses, atoms and the density on a grid."""
+    grid = law.grid()
+    arrays: dict[str, NDArray[Any]] = {
+        "edges": law.edges,
+        "bulk_masses": law.bulk_masses,
+        "atoms": law.atoms,
+        "grid": grid,
+        "density": law.density(grid),
+    }
+    return {"error_estimate": law.mass_error, "mass": law.mass}, arrays
 
 
 def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -> float:

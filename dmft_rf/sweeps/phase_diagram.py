@@ -30,7 +30,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +39,7 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, instance, number, shown
 from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf._interrupt import recognized
+from dmft_rf._stored import Stored
 from dmft_rf.curves.thresholds import unit_gap
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
@@ -119,6 +120,8 @@ class PhaseDiagram(Frozen):
         "map" and "boundary", with all that was computed.
     """
 
+    kind: ClassVar[str] = "phase-diagram"
+
     model: ScoreModel
     x: str
     y: str
@@ -139,6 +142,17 @@ class PhaseDiagram(Frozen):
     def definitions(self) -> dict[str, str]:
         """What each region, boundary and map of this plane is, in one sentence, by name."""
         return DEFINITIONS[self.y]
+
+    def stored(self) -> Stored:
+        """What a file holds of the diagram, beside its sweeps."""
+        attributes, arrays = self.model.stored()
+        arrays |= {f"axis_{name}": values for name, values in self.axes.items()}
+        arrays |= {f"boundary_{name}": values for name, values in self.boundaries.items()}
+        arrays |= {"tau": self.tau, "regions": self.regions}
+        arrays |= {"relative_gap": self.relative_gap, "ratio": self.ratio}
+        attributes |= {"x": self.x, "y": self.y, "region_names": ", ".join(self.region_names)}
+        attributes |= {"level": self.level, "multiple": self.multiple, "rtol": self.rtol}
+        return attributes, arrays
 
 
 @ieee

@@ -13,8 +13,8 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._stored import Stored
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow
@@ -124,6 +125,8 @@ class Scaling(Frozen):
         Relative accuracy of every solution.
     """
 
+    kind: ClassVar[str] = "scaling"
+
     model: ScoreModel
     parameter: str
     values: Array
@@ -135,6 +138,21 @@ class Scaling(Frozen):
     tolerance: float
     failures: dict[float, str]
     rtol: float
+
+    def stored(self) -> Stored:
+        """What a file holds of the scaling: quantities, exponents and fits."""
+        attributes, arrays = self.model.stored()
+        arrays |= {"values": self.values, "abscissa": self.abscissa, **self.quantities}
+        arrays |= {f"{name}_exponent": values for name, values in self.local_exponents.items()}
+        attributes |= {"parameter": self.parameter, "rtol": self.rtol}
+        attributes["error_estimate"] = self.rtol  # every solution has reached it
+        attributes["tolerance"] = self.tolerance
+        for prefix, fits in (("fit", self.fits), ("global_fit", self.global_fits)):
+            for name, fit in fits.items():
+                for f in fields(fit):
+                    attributes[f"{prefix}_{name}_{f.name}"] = getattr(fit, f.name)
+        attributes |= {f"failure_{value!r}": reason for value, reason in self.failures.items()}
+        return attributes, arrays
 
     def to_xarray(self) -> xarray.Dataset:
         """Return an xarray.Dataset over the swept parameter: quantities and local exponents.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._frozen import Frozen
 from dmft_rf._paths import path_of
+from dmft_rf._stored import Stored
 from dmft_rf._version import __version__
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.files.replace import check_output, remove_parts
@@ -64,6 +65,8 @@ class Sweep(Frozen):
         Identity of everything above that decides a number.
     """
 
+    kind: ClassVar[str] = "sweep"
+
     model: ScoreModel
     rule: Rule
     axes: dict[str, Array]
@@ -78,6 +81,21 @@ class Sweep(Frozen):
     def complete(self) -> bool:
         """Whether every point was computed or has failed."""
         return bool(np.all(self.status != 0))
+
+    def stored(self) -> Stored:
+        """What a file holds of the sweep: all that is needed to continue it."""
+        attributes, arrays = self.model.stored()
+        arrays |= {f"axis_{name}": _texts(values) for name, values in self.axes.items()}
+        arrays |= self.quantities
+        arrays["status"] = self.status
+        arrays["failures"] = np.array(list(self.failures), dtype=np.int64)
+        arrays["failure_reasons"] = _texts(np.array(list(self.failures.values()), dtype=str))
+        arrays["tau"] = self.request["tau"]
+        attributes |= {name: value for name, value in self.request.items() if name != "tau"}
+        attributes["axes"] = ", ".join(self.axes)
+        attributes |= {"is_list": self.is_list, "complete": self.complete}
+        attributes["fingerprint"] = self.fingerprint
+        return {**attributes, **self.rule.stored()[0]}, arrays
 
     def to_xarray(self) -> xarray.Dataset:
         """Return an xarray.Dataset: swept parameters as coordinates, quantities as variables.
@@ -366,6 +384,13 @@ def _fill(table: Table, run: Run) -> None:
             table.reasons[index] = reason.decode()
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"the points of a sweep are not all in its file ({error})") from None
+
+
+def _texts(values: Array) -> Array:
+    """Strings as bytes in UTF-8, which HDF5 can hold; numbers as they are."""
+    if values.dtype.kind != "U":
+        return values
+    return np.char.encode(values, "utf-8", "backslashreplace")
 
 
 def _axis(values: tuple[Any, ...]) -> Array:

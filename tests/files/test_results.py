@@ -4,6 +4,7 @@ import math
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -143,6 +144,34 @@ def test_a_function_of_the_user_cannot_come_back(tmp_path):
     assert run.attributes["activation"] == "bent"
     with pytest.raises(ModelError, match="bent"):
         run.model()
+
+
+def test_a_result_says_itself_how_it_is_stored(tmp_path, solution):
+    class Counts:
+        kind = "counts"
+
+        def stored(self):
+            attributes, arrays = MODEL.stored()
+            return {**attributes, "of": "a test"}, {**arrays, "counts": np.arange(3)}
+
+    save(tmp_path / "a.h5", Counts())
+    run = load(tmp_path / "a.h5")["counts"]
+    assert (run.kind, run.attributes["of"], run.model()) == ("counts", "a test", MODEL)
+    assert run.arrays["counts"].tolist() == [0, 1, 2]
+
+
+def test_a_file_is_read_without_what_made_it(tmp_path, results):
+    save(tmp_path / "a.h5", results["spectrum"])
+    code = (
+        "import sys; from dmft_rf.store import load\n"
+        f"run = load({str(tmp_path / 'a.h5')!r})['spectrum']\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('dmft_rf.')}\n"
+        "assert not rooms & {'model', 'spectra', 'curves', 'sweeps', 'pencil', 'kernels'}, rooms\n"
+        "assert run.model().psi_p == 12.0\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('dmft_rf.')}\n"
+        "assert not rooms & {'spectra', 'curves', 'sweeps', 'pencil'}, rooms\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_a_single_time_and_no_time_are_stored(tmp_path, solution):
