@@ -15,7 +15,7 @@ from dmft_rf.cli._options import MapModelOptions, OutputOptions, PlaneOptions, R
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
-from dmft_rf.sweeps.phase_diagram import PhaseDiagram, summary
+from dmft_rf.sweeps.results import PhaseDiagram
 
 _OTHER = {"n-p": "psi_p", "n-t": "t", "n-tau": "tau"}
 _RANGES = {"psi_p": (1.0, 256.0, 64), "t": (0.003, 1.0, 64), "tau": (1.0, 1e7, 200)}
@@ -60,7 +60,9 @@ def phase_diagram(
     )
     report.header.append(("plane", f"{text}; {sizes} points, {diagram.tau.size} times"))
     report.header.append(("level", f"g = {plane.level:g}, c = {plane.multiple:g}"))
-    shares = summary(diagram)
+    shares = {
+        name: float(np.mean(diagram.regions == k)) for k, name in enumerate(diagram.region_names)
+    }
     definitions = diagram.definitions
     rows = [[name, f"{100 * share:.1f} %", definitions[name]] for name, share in shares.items()]
     report.tables.append(

@@ -23,7 +23,7 @@ from dmft_rf.model.covariance import Covariance
 
 if TYPE_CHECKING:
     from dmft_rf.model.score_model import ScoreModel
-    from dmft_rf.sweeps.scaling import Scaling
+    from dmft_rf.sweeps.results import Scaling
 
 
 # of tau_gen: the part of the score error's fall that may be missing

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.pencil.spectrum import PencilSpectrum
     from dmft_rf.spectra.spectrum import Spectrum
-    from dmft_rf.sweeps.scaling import Scaling
+    from dmft_rf.sweeps.results import Scaling
 
 __all__ = [
     "ENDINGS",

@@ -11,8 +11,8 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,22 +28,12 @@ from dmft_rf.model.probes import scale_of
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import Rule
 from dmft_rf.sweeps.axes import listed, points, value_of_family, value_of_model, value_of_rule
-from dmft_rf.sweeps.quantities import Request
+from dmft_rf.sweeps.request import Request
 
 Values: TypeAlias = dict[str, Any]
 
 #: constructors of Covariance whose arguments can be swept
 FAMILIES = ("power_law", "isotropic")
-
-
-@dataclass(frozen=True)
-class Job:
-    """Some points of a plan, with all that a worker needs to compute them."""
-
-    model: ScoreModel
-    rule: Rule
-    request: Request
-    points: tuple[tuple[int, Values], ...]
 
 
 class Plan:
@@ -123,11 +113,6 @@ class Plan:
         return {
             name: values[int(i)] for (name, values), i in zip(self.axes.items(), where, strict=True)
         }
-
-    def job(self, indices: Sequence[int]) -> Job:
-        """What a worker needs for these points."""
-        points = tuple((index, {**self.fixed, **self.values(index)}) for index in indices)
-        return Job(self.model, self.rule, self.request, points)
 
     def _value(self, name: Any, value: Any) -> Any:
         """A value of this parameter as it is kept."""
