@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, finish
-from dmft_rf.cli._options import (
-    ModelOptions,
-    OutputOptions,
-    RealRunOptions,
-    RuleOptions,
-    numbers,
-)
+from dmft_rf.cli._model import ModelOptions
+from dmft_rf.cli._options import OutputOptions, RealRunOptions, RuleOptions
+from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.files.results import describe_rule
@@ -83,7 +79,7 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         "grid": grid,
         "density": law.density(grid),
     }
-    from dmft_rf.plotting.curves import plot_spectrum
+    from dmft_rf.plotting.spectra import plot_spectrum
 
     finish(report, output, start, lambda: plot_spectrum(law), {"spectrum": law}, None)
 

@@ -73,7 +73,7 @@ def show(report: Report, output: OutputOptions, start: float, draw: Callable[[],
     report.document["seconds"] = time.perf_counter() - start
     try:
         if output.plot is not None:
-            from dmft_rf.plotting.curves import save_figure
+            from dmft_rf.plotting.style import save_figure
 
             save_figure(draw(), output.plot, overwrite=output.replaces(output.plot))
         report.print(as_json=output.json)

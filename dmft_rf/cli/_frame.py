@@ -24,10 +24,10 @@ _REPORT = "please report it with this command line. DMFT_RF_DEBUG=1 shows where 
 
 def say(kind: str, message: object) -> None:
     """Write one line to stderr, without anything that a terminal would obey."""
-    _tell(one_line(f"{kind}: {message}"))
+    _write_line(one_line(f"{kind}: {message}"))
 
 
-def _tell(text: str) -> None:
+def _write_line(text: str) -> None:
     if sys.stderr is None:  # closed
         return
     try:
@@ -187,7 +187,7 @@ class OneLineErrors(TyperGroup):
                 _report(error)
                 sys.exit(BROKEN)
             if type(error).__name__ == "NoArgsIsHelpError":
-                _tell(error.format_message())
+                _write_line(error.format_message())
             else:
                 say("error", error.format_message())
             sys.exit(WRONG_VALUE)

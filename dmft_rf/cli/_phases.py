@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
+from dmft_rf import _convert
 from dmft_rf.cli._finish import TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._options import MapModelOptions, OutputOptions, PlaneOptions, RunOptions
+from dmft_rf.cli._model import MapModelOptions
+from dmft_rf.cli._options import OutputOptions, PlaneOptions, RunOptions
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
@@ -95,9 +96,7 @@ def phase_diagram(
 
 
 def _axes(plane: PlaneOptions) -> tuple[str, dict[str, NDArray[np.float64]]]:
-    if plane.plane not in _OTHER:
-        raise ModelError(f"--plane is {plane.plane!r}; it must be one of {', '.join(_OTHER)}")
-    other = _OTHER[plane.plane]
+    other = _OTHER[_convert.one_of(plane.plane, _OTHER, "--plane")]
     low, high, points = _RANGES[other]
     low = low if plane.start is None else plane.start
     high = high if plane.stop is None else plane.stop
@@ -113,10 +112,8 @@ def _values(
     low_name: str, high_name: str, points_name: str, low: float, high: float, points: int
 ) -> NDArray[np.float64]:
     for name, value in ((low_name, low), (high_name, high)):
-        if not (math.isfinite(value) and value > 0.0):
-            raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
-    if not 1 <= points <= 4096:
-        raise ModelError(f"{points_name} is {points!r}; it must be from 1 to 4096")
+        _convert.number(value, name, above=0.0)
+    _convert.whole(points, points_name, most=4096)
     if not (low < high or (points == 1 and low == high)):
         raise ModelError(f"{low_name} is {low!r}; it must be below {high_name}, {high!r}")
     return np.geomspace(low, high, points)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
-from dmft_rf._convert import shown
+from dmft_rf import _convert
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._options import ModelOptions, OutputOptions, RunOptions, SweepOptions
+from dmft_rf.cli._model import ModelOptions
+from dmft_rf.cli._options import OutputOptions, RunOptions, SweepOptions
 from dmft_rf.cli._progress import computing, keeping, progress
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.timescales import DEFINITIONS
@@ -103,23 +104,18 @@ def scaling(
 
 def _check(options: ModelOptions, sweep: SweepOptions) -> None:
     """Refuse what is wrong before data are read."""
-    if sweep.over not in _PARAMETERS:
-        raise ModelError(
-            f"--over is {shown(sweep.over)}; it must be one of {', '.join(_PARAMETERS)}"
-        )
+    _convert.one_of(sweep.over, _PARAMETERS, "--over")
     linear = sweep.over == "power-law"
     for name in ("data", "eigenvalues"):
         if linear and (value := getattr(options, name)) is not None:
             raise ModelError(
-                f"--{name} is {shown(value)}, but --over power-law sweeps another covariance; "
-                "--atoms gives the number of its eigenvalues"
+                f"--{name} is {_convert.shown(value)}, but --over power-law sweeps another "
+                "covariance; --atoms gives the number of its eigenvalues"
             )
     for name, end in (("--from", sweep.start), ("--to", sweep.stop)):
-        if end is not None and not (math.isfinite(end) and (end > 0.0 or (end == 0.0 and linear))):
-            allowed = ">= 0" if linear else "> 0"
-            raise ModelError(f"{name} is {end!r}; it must be finite and {allowed}")
-    if not 3 <= sweep.points <= 1000:
-        raise ModelError(f"--points is {shown(sweep.points)}; it must be from 3 to 1000")
+        if end is not None:
+            _convert.number(end, name, above=-math.inf if linear else 0.0, least=0.0)
+    _convert.whole(sweep.points, "--points", least=3, most=1000)
 
 
 def _sweep_values(model: ScoreModel, sweep: SweepOptions) -> NDArray[np.float64]:

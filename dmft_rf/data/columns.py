@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmft_rf.data.readers import advice
 
-_FEWEST = 20  # rows from which on something is said
+_FEWEST = 20  # with fewer rows no column is judged
 _HEAD = 10_000  # rows among which numbers are looked for that occur twice
 _REPEATED = 5.0  # so many would be expected if they were no row numbers
 _MOST_LABELS = 100
@@ -54,7 +54,7 @@ class _Column:
         self._last = self._head = np.empty(0)
 
     def unlike(self, other: _Column) -> str:
-        """What tells it from the column beside it that a feature would not do, "" if nothing."""
+        """Why it can be no feature, seen beside the next column; "" if it can be one."""
         if self.count < _FEWEST:
             return ""
         if self.is_even and not other.is_even:

@@ -124,7 +124,7 @@ def side_file(path: Path) -> Path:
 
 
 def open_side(path: Path) -> int | None:
-    """Open what SQLite had begun to change when its process was killed; None if there is nothing.
+    """Open SQLite's journal of a change that a kill has cut short; None if there is none.
 
     Raises
     ------

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._convert import flag, instance, shown
+from dmft_rf._convert import flag, instance, mapping, shown
 from dmft_rf._interrupt import held_back
 from dmft_rf._paths import path_of
 from dmft_rf._stored import Described, Result
@@ -133,9 +133,8 @@ def save(
         raise DataError(f"{place}: no result to store")
     if not (solution is None or hasattr(type(solution), "learning_curves")):
         raise ModelError(f"solution is {shown(solution)}; it must be what solve(model) returns")
-    if not (extra is None or isinstance(extra, Mapping)):
-        raise ModelError(f"extra is {shown(extra)}; it must be a mapping of names to values")
-    prepared = {_name(name): _run(one, solution, extra) for name, one in runs.items()}
+    more = checked_extra(extra)
+    prepared = {_name(name): _run(one, solution, more) for name, one in runs.items()}
     _write(path, prepared, overwrite)
 
 
@@ -276,7 +275,7 @@ def describe_rule(rule: Described) -> dict[str, Any]:
     return rule.stored()[0]
 
 
-def _run(result: Result, solution: Described | None, extra: Mapping[str, Any] | None) -> Run:
+def _run(result: Result, solution: Described | None, extra: dict[str, Any]) -> Run:
     """Collect what is stored of one result."""
     kind = kind_of(result)
     attributes, arrays = result.stored()
@@ -296,10 +295,15 @@ def _run(result: Result, solution: Described | None, extra: Mapping[str, Any] | 
         "git_commit": git_commit(),
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    more = {key: _checked(key, value) for key, value in (extra or {}).items()}
+    more = {key: _checked(key, value) for key, value in extra.items()}
     if taken := sorted(attributes.keys() & more.keys()):
         raise DataError(f"extra: {taken[0]} is stored already; choose another name")
     return Run({**attributes, **more}, arrays)
+
+
+def checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Further attributes of a caller's, of which none need be given."""
+    return {} if extra is None else mapping(extra, "extra", '{"note": "first run"}')
 
 
 def _checked(key: Any, value: Any) -> Any:

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 from dmft_rf.errors import missing
 
 if TYPE_CHECKING:
-    from dmft_rf.plotting.curves import (
-        ENDINGS,
-        plot_curves,
-        plot_pencil,
-        plot_scaling,
-        plot_spectrum,
-        plot_timescales,
-        save_figure,
-    )
+    from dmft_rf.plotting.curves import plot_curves, plot_scaling, plot_timescales
     from dmft_rf.plotting.phases import plot_phase_diagram
+    from dmft_rf.plotting.spectra import plot_pencil, plot_spectrum
+    from dmft_rf.plotting.style import ENDINGS, save_figure
+
+_HOME = {
+    "ENDINGS": "style",
+    "plot_curves": "curves",
+    "plot_pencil": "spectra",
+    "plot_phase_diagram": "phases",
+    "plot_scaling": "curves",
+    "plot_spectrum": "spectra",
+    "plot_timescales": "curves",
+    "save_figure": "style",
+}
 
 __all__ = [
     "ENDINGS",
@@ -35,10 +40,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(missing("dmft_rf.plotting", name, __dir__()), name=name)
-    module = "phases" if name == "plot_phase_diagram" else "curves"
-    return getattr(import_module(f"dmft_rf.plotting.{module}"), name)
+    return getattr(import_module(f"dmft_rf.plotting.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

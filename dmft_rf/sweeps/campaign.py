@@ -78,7 +78,7 @@ class Job(ABC):
         """
 
     def cannot_be_sent(self, reason: str) -> str:
-        """What is said if it cannot be pickled."""
+        """The message for a job that cannot be pickled."""
         return f"the work cannot be sent to another process ({reason})"
 
 

@@ -267,7 +267,7 @@ def _times(model: ScoreModel, axes: dict[str, Array], count: int = 200) -> Array
                         edges, rate = spectrum(corner).edges, corner.rate
                         lowest = float(edges[0, 0]) or 1e-4 * float(edges[0, 1])
                         times = 0.03 / (rate * float(edges[-1, 1])), 30.0 / (rate * lowest)
-                except Exception:  # it will be told at its points
+                except Exception:  # the points of this corner will have it as their reason
                     continue
                 if 0.0 < times[0] < times[1] < math.inf:
                     first, last = min(first, times[0]), max(last, times[1])

@@ -1,6 +1,6 @@
 """One point of a sweep: the quantities that were asked for, as one array of floats.
 
-What a name means is said in `DESCRIPTIONS`. A quantity that does not exist at a point (the lower
+`DESCRIPTIONS` says what a name means. A quantity that does not exist at a point (the lower
 edge of the data's bulks while bulks are merged) is nan; one that could not be computed makes the
 point a failure, with the reason.
 """

@@ -14,12 +14,11 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._convert import instance
 from dmft_rf._interrupt import recognized
 from dmft_rf._stored import Result as StoredResult
 from dmft_rf._text import reason_of
 from dmft_rf.errors import DataError, ModelError
-from dmft_rf.files.results import Run, load, save
+from dmft_rf.files.results import Run, checked_extra, load, save
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
@@ -241,7 +240,7 @@ class PlanCampaign(Campaign[T]):
 
     def __init__(self, plans: Mapping[str, Plan], extra: Mapping[str, Any] | None = None):
         super().__init__({name: Table(plan) for name, plan in plans.items()})
-        self._extra = {} if extra is None else instance(extra, Mapping, "extra", '{"note": "a"}')
+        self._extra = checked_extra(extra)
 
     @abstractmethod
     def stored(self) -> dict[str, StoredResult]:
