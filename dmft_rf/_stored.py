@@ -6,8 +6,10 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+Attributes: TypeAlias = dict[str, Any]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 #: attributes (str, bool, int, float or None) and arrays, by the names that they have in a file
-Stored: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+Stored: TypeAlias = tuple[Attributes, Arrays]
 
 
 class Described(Protocol):

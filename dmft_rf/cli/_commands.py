@@ -145,7 +145,7 @@ def _curve_number(result: LearningCurves, name: str, i: int) -> str:
 
 
 def automatic_times(solution: Solution, rule: Rule) -> NDArray[np.float64]:
-    """Times at which something happens: 0, a logarithmic grid of round values, and inf.
+    """Times at which the curves change: 0, a logarithmic grid of round values, and inf.
 
     The grid goes from 0.03 times the shortest to 30 times the longest relaxation time of the
     spectrum, out to whole decades; discrete rules get the nearest whole steps.

@@ -84,5 +84,5 @@ def show(report: Report, output: OutputOptions, start: float, draw: Callable[[],
 
 
 def _kept(output: OutputOptions) -> str:
-    """What is not lost although a result could not be shown."""
+    """The end of a message for a result that could not be shown: which file has it."""
     return "" if output.out is None else f"; {output.out} is complete"

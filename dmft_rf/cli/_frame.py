@@ -64,7 +64,7 @@ def _unwritten(error: OSError) -> str:
 
 
 def _give_up(stream: TextIO | None) -> None:
-    """Let what was not written go nowhere; Python would try again at its end, and exit with 120."""
+    """Drop what was not written; Python would try again when it ends, and exit with 120."""
     if stream is None:
         return
     with contextlib.suppress(OSError, ValueError):  # no file behind it: a test, a notebook
@@ -74,7 +74,7 @@ def _give_up(stream: TextIO | None) -> None:
 
 
 def prepare_streams() -> None:
-    """Let stdout take every character, and files of ours not the place of a closed stream."""
+    """Let stdout take every character; open closed streams, so that no file gets their number."""
     for number in range(3):
         try:
             os.fstat(number)

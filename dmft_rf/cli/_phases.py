@@ -13,7 +13,7 @@ from dmft_rf.cli._finish import TAU, about_data, show
 from dmft_rf.cli._frame import say
 from dmft_rf.cli._model import MapModelOptions
 from dmft_rf.cli._options import OutputOptions, PlaneOptions, RunOptions
-from dmft_rf.cli._progress import computing, keeping, progress
+from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
 from dmft_rf.sweeps.results import PhaseDiagram
@@ -32,16 +32,13 @@ def phase_diagram(
     options.check()
     other, axes = _axes(plane)
     stated = options.build()
-    with computing(run) as where, progress("phase diagram") as advance, keeping(output.out):
+    with running(run, output, "phase diagram") as where:
         diagram = dmft_rf.phase_diagram(
             stated.model,
             axes,
             level=plane.level,
             multiple=plane.multiple,
             rtol=options.rtol,
-            path=output.out,
-            overwrite=output.overwrite,
-            progress=advance,
             extra={"eigenvalues_divided_by": stated.divisor},
             **where,
         )

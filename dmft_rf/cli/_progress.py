@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from dmft_rf._convert import whole
-from dmft_rf.cli._options import RunOptions
+from dmft_rf.cli._options import OutputOptions, RunOptions
 from dmft_rf.errors import ModelError
 
 _MOST_WORKERS = 1024
 
 
 @contextmanager
-def computing(run: RunOptions) -> Iterator[dict[str, Any]]:
+def running(run: RunOptions, output: OutputOptions, what: str) -> Iterator[dict[str, Any]]:
+    """Give the arguments of a sweep that say where it is computed and kept."""
+    with _computing(run) as place, _progress(what) as advance, _keeping(output.out):
+        kept = {"path": output.out, "overwrite": output.overwrite}
+        yield {**place, **kept, "progress": advance}
+
+
+@contextmanager
+def _computing(run: RunOptions) -> Iterator[dict[str, Any]]:
     """Give the arguments ``executor`` and ``workers`` of a sweep."""
     if run.dask is None:
         if run.workers is not None:
@@ -32,7 +40,7 @@ def computing(run: RunOptions) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr if it is a terminal: points, rate, remaining time."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
@@ -78,7 +86,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def keeping(out: Path | None) -> Iterator[None]:
+def _keeping(out: Path | None) -> Iterator[None]:
     """Say on an interruption where the finished points are."""
     try:
         yield

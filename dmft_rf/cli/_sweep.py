@@ -16,7 +16,7 @@ from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
 from dmft_rf.cli._model import ModelOptions
 from dmft_rf.cli._options import OutputOptions, RunOptions, SweepOptions
-from dmft_rf.cli._progress import computing, keeping, progress
+from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.timescales import DEFINITIONS
 from dmft_rf.errors import ModelError
@@ -48,16 +48,13 @@ def scaling(
     report = begin("scaling", stated, swept=(sweep.over,))
     if sweep.over == "power-law":
         _describe_power_law(report, model, values)
-    with computing(run) as where, progress("scaling") as advance, keeping(output.out):
+    with running(run, output, "scaling") as where:
         result = dmft_rf.scaling(
             model,
             _PARAMETERS[sweep.over],
             values,
             rtol=options.rtol,
             level=_LEVEL,
-            path=output.out,
-            overwrite=output.overwrite,
-            progress=advance,
             extra={"eigenvalues_divided_by": stated.divisor},
             **where,
         )
@@ -168,7 +165,7 @@ def _samples(result: Scaling) -> NDArray[np.float64] | None:
 
 
 def _beyond(result: Scaling) -> str | None:
-    """What the mark of rows with more samples than the data have means."""
+    """The note that explains the mark of rows with more samples than the data have."""
     n, c = _samples(result), result.model.covariance
     if n is None or c.samples is None or not n[-1] > c.samples:
         return None

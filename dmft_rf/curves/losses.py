@@ -36,14 +36,15 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, number
 from dmft_rf._frozen import Frozen
-from dmft_rf._stored import Stored
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf.curves.majorants import Majorants, majorants
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.spectral_nodes import SpectralNodes
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.model.score_model import ScoreModel, stored_model
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.steps import stored_rule
 
 Array = NDArray[np.float64]
 AnyNodes = Nodes | SpectralNodes
@@ -162,6 +163,18 @@ class LearningCurves(Frozen):
         arrays |= {f"{name}_error": error for name, error in self.error.items()}
         rule, _ = self.rule.stored()
         return {**attributes, "error_estimate": self.relative_error, **rule}, arrays
+
+
+def stored_curves(attributes: Attributes, arrays: Arrays) -> LearningCurves:
+    """The curves of `LearningCurves.stored`; KeyError if something of them is missing."""
+    names = ("train", "test", "score_error", "empirical_error", "weight_norm")
+    return LearningCurves(
+        tau=arrays["tau"],
+        **{name: arrays[name] for name in names},
+        error={name: arrays[f"{name}_error"] for name in (*names, "generalization_gap")},
+        rule=stored_rule(attributes),
+        model=stored_model(attributes, arrays),
+    )
 
 
 @ieee

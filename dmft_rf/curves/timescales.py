@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number
 from dmft_rf._frozen import Frozen
-from dmft_rf._stored import Stored
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
 from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
@@ -104,6 +104,14 @@ class Timescales(Frozen):
         """What a file holds of the times, beside the solution that they are of."""
         values = {name: float(getattr(self, name)) for name in DEFINITIONS}
         return {**values, **{f"definition_{k}": v for k, v in self.definitions.items()}}, {}
+
+
+def stored_timescales(attributes: Attributes, arrays: Arrays) -> Timescales:
+    """The times of `Timescales.stored`; KeyError if something of them is missing."""
+    return Timescales(
+        **{name: attributes[name] for name in DEFINITIONS},
+        definitions={name: attributes[f"definition_{name}"] for name in DEFINITIONS},
+    )
 
 
 @ieee

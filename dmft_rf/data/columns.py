@@ -20,13 +20,13 @@ _RARE = 0.2  # a label is at least this often there, in units of an even share
 
 
 class ColumnWatch:
-    """Looks at the outer columns of blocks of rows that pass by."""
+    """Judges the first and the last column of a table while its rows are read."""
 
     def __init__(self) -> None:
         self._columns: dict[int, _Column] = {}
 
     def update(self, block: NDArray[np.float64]) -> None:
-        """Look at a block, shape (rows, d)."""
+        """Take in a block of rows, shape (rows, d)."""
         d = block.shape[1]
         if d < 2:
             return
@@ -43,7 +43,7 @@ class ColumnWatch:
 
 
 class _Column:
-    """What is known of a column of which ever more is seen."""
+    """What is known of a column after the rows that were read so far."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -78,14 +78,14 @@ class _Column:
         return (consecutive or gaps) and min(self.seen.values()) * k >= _RARE * self.count
 
     def _numbers_rows(self) -> bool:
-        """Whether they are distinct integers out of so few that some would be there twice."""
+        """Whether they are distinct integers, in so small a range that random ones would repeat."""
         n = self._head.size
         if not self.has_integers or n < _FEWEST or np.unique(self._head).size < n:
             return False
         return bool(n * n >= 2.0 * _REPEATED * (np.ptp(self._head) + 1.0))
 
     def update(self, values: NDArray[np.float64]) -> None:
-        """Look at further numbers."""
+        """Take in further numbers."""
         self.count += values.size
         self._head = np.concatenate([self._head, values[: _HEAD - self._head.size]])
         if self.is_even:

@@ -136,7 +136,7 @@ class Ledger:
         self._synced = time.monotonic()
 
     def remove(self) -> None:
-        """Remove the file: what it holds has its place elsewhere."""
+        """Remove the file; called when all that it holds is stored elsewhere."""
         if still_named(self._file, self.path):
             self._disconnect()
             self._unlink()
@@ -184,7 +184,9 @@ class Ledger:
             if survey.works <= {self._work} and size > _GLANCE:
                 survey = Survey().read(self._file, size)
             ours = survey.works == {self._work}
-            if whole and not survey.works:  # so damaged that the header alone says whose it is
+            if (
+                whole and not survey.works
+            ):  # so damaged that only the header says to which work it belongs
                 ours = _database.owner(self._file) == self._work[:4]
             if not ours:
                 if not replace and not self._holds_nothing(size, survey):
@@ -209,7 +211,7 @@ class Ledger:
         return size <= 2 * PAGE and survey.records == 0 and rows == survey.numbers.size
 
     def _is_sound(self, survey: Survey) -> bool:
-        """Open the file; whether SQLite finds what the frames are, no more and no less."""
+        """Open the file; whether SQLite finds in it exactly the frames of the survey."""
         try:
             self._connection = _database.connected(self.path, locks=self._folder is None)
             return _database.is_sound(self._connection, survey.numbers.tolist())
@@ -301,7 +303,7 @@ class Ledger:
         return self._connection
 
     def _disconnect(self) -> None:
-        """Close SQLite's files; its own beside the ledger goes."""
+        """Close the connection, and remove the journal that SQLite keeps beside the ledger."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -364,7 +366,7 @@ class Ledger:
 
 
 def _difference(others: list[bytes], mine: bytes) -> str:
-    """What another identity differs in."""
+    """In words, how another identity differs from this one."""
     try:
         then, now = (json.loads(text) for text in (others[0], mine))
         if then["work"] == now["work"]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._frozen import Frozen
-from dmft_rf._stored import Stored
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import Coefficients, of_stated
@@ -195,7 +195,7 @@ class ScoreModel(Frozen):
         return replace(self, **changes)
 
 
-def stored_model(attributes: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> ScoreModel:
+def stored_model(attributes: Attributes, arrays: Arrays) -> ScoreModel:
     """The model of `ScoreModel.stored`; KeyError if something of it is missing."""
     lam, w = arrays["eigenvalues"], arrays["weights"]
     about = {"label": attributes["covariance_label"], "dimension": attributes["dimension"]}

@@ -58,6 +58,12 @@ _TIMES = {
     "tau_opt": (r"$\tau_{\rm opt}$", GREEN, "--", "s"),
     "tau_mem": (r"$\tau_{\rm mem}$", VERMILION, "-.", "^"),
 }
+# name, label, colour, line style
+_LOSSES = (
+    ("test", r"test $L_{\rm test}$", VERMILION, "-"),
+    ("train", r"training $L_{\rm train}$", BLUE, "--"),
+    ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
+)
 
 
 @styled
@@ -80,9 +86,7 @@ def plot_curves(curves: LearningCurves) -> Figure:
     order = order[np.isfinite(tau[order]) & (tau[order] > 0.0)]
     losses: list[NDArray[np.float64]] = []
     for where, name, label, colour, line in (
-        (ax, "test", r"test $L_{\rm test}$", VERMILION, "-"),
-        (ax, "train", r"training $L_{\rm train}$", BLUE, "--"),
-        (ax, "generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
+        *((ax, *loss) for loss in _LOSSES),
         (below, "score_error", "_", GREEN, "-"),
     ):
         values = np.ravel(getattr(curves, name))
@@ -146,11 +150,7 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     last = max([last, *(3.0 * v for v in known)])
     curves = solution.learning_curves(np.geomspace(first, last, 301))
     figure, (ax, below) = figure_of(2)
-    for name, label, colour, line in (
-        ("test", r"test $L_{\rm test}$", VERMILION, "-"),
-        ("train", r"training $L_{\rm train}$", BLUE, "--"),
-        ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
-    ):
+    for name, label, colour, line in _LOSSES:
         ax.plot(curves.tau, getattr(curves, name), label=label, color=colour, linestyle=line)
     below.plot(curves.tau, curves.score_error, color=GREEN)
     ax.axhline(solution.model.floor, color=GREY, linestyle=":", linewidth=1.2, label="exact score")

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, frozen, instance, values_of, whole
 from dmft_rf._frozen import Frozen
-from dmft_rf._stored import Stored
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import closed_form as fixed_point
 from dmft_rf.kernels import grouped
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.model.score_model import ScoreModel, stored_model
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS, ROUNDING
 from dmft_rf.spectra.closed_form_support import Support, SupportFinder
@@ -342,3 +342,8 @@ def _on_axis(model: ScoreModel, offset: Array) -> tuple[Complex, Array, NDArray[
     par[3] = 0.0
     k, _, _, _, residual, status, _ = grouped.solve_path(offset + 0j, frozen(par), *rest)
     return k, residual, status
+
+
+def stored_spectrum(attributes: Attributes, arrays: Arrays) -> Spectrum:
+    """The law of `Spectrum.stored`, which is that of its model."""
+    return Spectrum(stored_model(attributes, arrays))

@@ -48,7 +48,7 @@ from dmft_rf.sweeps.axes import numbers
 from dmft_rf.sweeps.campaign import Progress, Where
 from dmft_rf.sweeps.plan import Plan, apply
 from dmft_rf.sweeps.request import Request
-from dmft_rf.sweeps.results import REGIONS, TIME_REGIONS, PhaseDiagram, Sweep
+from dmft_rf.sweeps.results import REGIONS, TIME_REGIONS, PhaseDiagram, Sweep, failures_of
 from dmft_rf.sweeps.run import run
 from dmft_rf.sweeps.tables import PlanCampaign
 
@@ -207,11 +207,6 @@ def _assembled(
         window, star = boundaries["n_window"], boundaries["n_star"]
         regions = np.where(psi_n < window, 0, np.where(psi_n < star, 1, 2))
         regions = np.where(np.isnan(window) | np.isnan(star), UNKNOWN, regions)
-    failures = {
-        f"{name} {index}": reason
-        for name, one in sweeps.items()
-        for index, reason in one.failures.items()
-    }
     return PhaseDiagram(
         model=model,
         x="psi_n",
@@ -226,7 +221,7 @@ def _assembled(
         level=request["gap_level"],
         multiple=request["multiple"],
         rtol=request["rtol"],
-        failures=failures,
+        failures=failures_of(sweeps),
         sweeps=sweeps,
     )
 
@@ -276,7 +271,7 @@ def _times(model: ScoreModel, axes: dict[str, Array], count: int = 200) -> Array
 
 
 def _outwards(rows: list[float], columns: list[float]) -> Iterator[tuple[float, float]]:
-    """Pairs of both, those near the first of each first."""
+    """All pairs, in the order of their distance from the pair of the first two."""
     for total in range(len(rows) + len(columns) - 1):
         for i in range(max(0, total - len(columns) + 1), min(total, len(rows) - 1) + 1):
             yield rows[i], columns[total - i]

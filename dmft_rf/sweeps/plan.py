@@ -1,4 +1,4 @@
-"""What a sweep is to compute: points over parameters of the model and the rule, and an identity.
+"""What a sweep computes: points in parameters of the model and the rule, and their identity.
 
 A parameter has a name: a field of ScoreModel ("t", "psi_p", "activation", ...), a field of the
 training rule ("weight_decay", "momentum", ...), or an argument of a constructor of Covariance,
@@ -115,7 +115,7 @@ class Plan:
         }
 
     def _value(self, name: Any, value: Any) -> Any:
-        """A value of this parameter as it is kept."""
+        """A checked value of this parameter."""
         home = _home(name, self.model, self.rule)
         if home == "model":
             return value_of_model(name, value)
@@ -176,7 +176,7 @@ class Plan:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
     def _far_values(self) -> list[str]:
-        """What activations are known by where the plan's Gaussians are unusually wide or narrow."""
+        """Identities of the activations where the plan's Gaussians are unusually wide or narrow."""
         given = {**{name: (value,) for name, value in self.fixed.items()}, **self.axes}
         activations = given.get("activation", (self.model.activation,))
         means = [mean for law in given.get("covariance", (self.model.covariance,))

@@ -42,7 +42,7 @@ def compute(model: ScoreModel, rule: Rule, request: Request) -> dict[str, Array]
 
 
 def packed(values: dict[str, Array], shapes: dict[str, tuple[int, ...]]) -> Array:
-    """The values behind one another, each padded with nan to its shape."""
+    """All values in one row, each padded with nan to its shape."""
     out = []
     for name, shape in shapes.items():
         full = np.full(shape, np.nan)
@@ -62,7 +62,7 @@ def unpacked(rows: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array
 
 
 class _Point:
-    """Computes what is asked for, and what that needs, once."""
+    """Quantities of one point; what several of them need is computed once."""
 
     def __init__(self, model: ScoreModel, rule: Rule, request: Request):
         self.model, self.rule, self.request = model, rule, request
@@ -131,5 +131,5 @@ _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {
 def packed_values(
     model: ScoreModel, rule: Rule, request: Request, shapes: dict[str, tuple[int, ...]]
 ) -> Array:
-    """The values of one point behind one another, or whatever `compute` raises."""
+    """All values of one point in one row; raises what `compute` raises."""
     return packed(compute(model, rule, request), shapes)

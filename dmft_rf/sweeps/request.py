@@ -80,7 +80,7 @@ class Request:
 
     @classmethod
     def of(cls, quantities: Any, tau: Any, *numbers: Any) -> Request:
-        """A request of what a caller gives: one name or several, times in anything."""
+        """The request of a caller, who gives one name or several, and times in any container."""
         return cls(quantities, tau, *numbers)
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class Request:
 
 
 def names_of(quantities: str | Iterable[str]) -> tuple[str, ...]:
-    """The names of one quantity or several; ModelError if they are none."""
+    """The names of one quantity or several; ModelError for anything but names."""
     if isinstance(quantities, str):
         return (quantities,)
     names = listed(quantities, "quantities")

@@ -358,3 +358,12 @@ def _xarray() -> Any:
             "to_xarray needs the extra 'xarray': pip install 'dmft_rf[xarray]'"
         ) from None
     return xarray
+
+
+def failures_of(sweeps: dict[str, Sweep]) -> dict[str, str]:
+    """Reasons of all failed points of several sweeps, by the name of the sweep and the point."""
+    return {
+        f"{name} {index}": reason
+        for name, one in sweeps.items()
+        for index, reason in one.failures.items()
+    }

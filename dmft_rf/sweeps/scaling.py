@@ -132,7 +132,7 @@ class _ScalingCampaign(PlanCampaign[Scaling]):
 
 
 def _constants(model: ScoreModel, parameter: str) -> dict[str, Any]:
-    """What a power law has in common with the model's covariance."""
+    """Parameters that all power laws of the sweep share: atoms and mean of the covariance."""
     if parameter != "power_law.exponent":
         return {}
     law = model.covariance

@@ -76,7 +76,7 @@ class _OtherActivation(Exception):
 
 
 def _packed_point(job: PlanJob, values: Values) -> Array:
-    """The values of a point, or whatever it raises."""
+    """The values of a point; raises what ended it."""
     stated = values.get("activation", job.model.activation)
     same = True
     try:
@@ -91,7 +91,7 @@ def _packed_point(job: PlanJob, values: Values) -> Array:
 
 
 def _require_unchanged(stated: Any, same: bool) -> None:
-    """Raise _OtherActivation if it is known not to be the ``same``, or has changed meanwhile."""
+    """Raise _OtherActivation if the activation is not the stated one, or has changed meanwhile."""
     try:
         same = same and stated.restated() == stated
     except ModelError:

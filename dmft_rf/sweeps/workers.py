@@ -42,7 +42,7 @@ class Pool:
             check_main()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Have a function called by a worker; own processes are started when they are needed."""
+        """Let a worker call a function; own processes are started when they are first needed."""
         if self._executor is None:
             import multiprocessing
 
@@ -168,7 +168,7 @@ _UNGUARDED = (
 
 
 def _is_unconditional(path: str) -> bool:
-    """Whether the main program surely does again what it is doing when it is imported.
+    """Whether the main program certainly does the same again when it is imported.
 
     That is so if it comes here from its top level, or by functions of its own, without a condition
     in any of them. Other cases show when the workers start.
@@ -321,7 +321,7 @@ def begin_worker(report: Any = None) -> None:
 
 
 def _end_with_parent() -> None:
-    """Workers of a parent that was killed would wait for work for ever."""
+    """End this process when its parent ends; else it would wait for work for ever."""
     import multiprocessing.connection
 
     parent = multiprocessing.parent_process()
