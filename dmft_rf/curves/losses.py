@@ -157,8 +157,8 @@ class LearningCurves(Frozen):
     def stored(self) -> Stored:
         """What a file holds of the curves: every loss and its error at the times, and the rule."""
         attributes, arrays = self.model.stored()
-        for name in ("tau", "train", "test", "generalization_gap", "score_error",
-                     "empirical_error", "weight_norm"):  # fmt: skip
+        losses = ("train", "test", "generalization_gap", "score_error")
+        for name in ("tau", *losses, "empirical_error", "weight_norm"):
             arrays[name] = getattr(self, name)
         arrays |= {f"{name}_error": error for name, error in self.error.items()}
         rule, _ = self.rule.stored()
@@ -167,11 +167,10 @@ class LearningCurves(Frozen):
 
 def stored_curves(attributes: Attributes, arrays: Arrays) -> LearningCurves:
     """The curves of `LearningCurves.stored`; KeyError if something of them is missing."""
-    names = ("train", "test", "score_error", "empirical_error", "weight_norm")
     return LearningCurves(
         tau=arrays["tau"],
-        **{name: arrays[name] for name in names},
-        error={name: arrays[f"{name}_error"] for name in (*names, "generalization_gap")},
+        **{name: arrays[name] for name in _NAMES},
+        error={name: arrays[f"{name}_error"] for name in (*_NAMES, "generalization_gap")},
         rule=stored_rule(attributes),
         model=stored_model(attributes, arrays),
     )

@@ -91,6 +91,10 @@ class Points(ABC):
         """Number of points."""
 
     @abstractmethod
+    def clear(self) -> None:
+        """Forget all finished points."""
+
+    @abstractmethod
     def missing(self) -> Sequence[int]:
         """Numbers of the points that are neither done nor failed, in the order of the work."""
 
@@ -143,9 +147,10 @@ class Campaign(ABC, Generic[T]):
     def fingerprint(self) -> str:
         """Identity of everything that decides a number."""
 
-    @abstractmethod
     def clear(self) -> None:
         """Forget all finished points."""
+        for points in self.points.values():
+            points.clear()
 
     @abstractmethod
     def load(self, path: str | os.PathLike[str]) -> tuple[str, str]:

@@ -135,9 +135,13 @@ class _DiagramCampaign(PlanCampaign[PhaseDiagram]):
     """A map and its boundaries, "map" and "boundary"."""
 
     def __init__(
-        self, model: ScoreModel, axes: dict[str, Array], y: str, plans: dict[str, Plan],
+        self,
+        model: ScoreModel,
+        axes: dict[str, Array],
+        y: str,
+        plans: dict[str, Plan],
         extra: Mapping[str, Any] | None,
-    ):  # fmt: skip
+    ):
         super().__init__(plans, extra)
         self._stated = model, y, axes
 

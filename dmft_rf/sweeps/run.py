@@ -155,7 +155,7 @@ def _spread(groups: dict[str, Points], pool: Pool, record: Record) -> None:
     again: deque[Chunk] = deque()  # of workers that died, and of tasks that failed
     sent: dict[Future[Done], Chunk] = {}
     refused: list[tuple[str, int, Exception]] = []
-    losses = computed = 0  # losses of workers since a point was finished
+    losses = computed = 0  # how often workers were lost since a point was finished
     while True:
         while len(sent) < _AHEAD * pool.workers:
             chunk = again.popleft() if again else next(fresh, None)

@@ -115,9 +115,13 @@ class _ScalingCampaign(PlanCampaign[Scaling]):
     """Three points per value: the value and its two neighbours, which give the local exponent."""
 
     def __init__(
-        self, plan: Plan, parameter: str, values: Array, tolerance: float,
+        self,
+        plan: Plan,
+        parameter: str,
+        values: Array,
+        tolerance: float,
         extra: Mapping[str, Any] | None,
-    ):  # fmt: skip
+    ):
         super().__init__({"points": plan}, extra)
         self._parameter, self._values, self._tolerance = parameter, values, tolerance
 

@@ -252,11 +252,6 @@ class PlanCampaign(Campaign[T]):
         text = "\n".join(f"{name} {one.plan.fingerprint}" for name, one in self.points.items())
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def clear(self) -> None:
-        """Forget all finished points."""
-        for table in self.points.values():
-            table.clear()
-
     def load(self, path: str | os.PathLike[str]) -> tuple[str, str]:
         """See `Campaign`."""
         runs = load(path)

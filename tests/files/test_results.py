@@ -167,9 +167,14 @@ def test_results_are_made_again_from_their_file(tmp_path, solution, results):
 def test_sweeps_and_diagrams_are_made_again_from_their_file(tmp_path):
     over = {"activation": ["tanh", "erf"], "psi_n": [2.0, 1e300], "t": 0.1}
     swept = dmft_rf.sweep(
-        MODEL, over, ["train", "edges", "bulks"], rule=HeavyBall(0.5, momentum=0.8), tau=[0.5],
-        rtol=1e-6, path=tmp_path / "s.h5",
-    )  # fmt: skip
+        MODEL,
+        over,
+        ["train", "edges", "bulks"],
+        rule=HeavyBall(0.5, momentum=0.8),
+        tau=[0.5],
+        rtol=1e-6,
+        path=tmp_path / "s.h5",
+    )
     assert swept.failures
     assert load_results(tmp_path / "s.h5") == {"sweep": swept}
     plane = {"psi_n": [1.0, 2.0], "tau": [1.0, 10.0]}

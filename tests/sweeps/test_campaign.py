@@ -95,9 +95,6 @@ class RootCampaign(Campaign[dict]):
 
     fingerprint = "0123456789abcdef"
 
-    def clear(self):
-        self.points["cells"].clear()
-
     def load(self, path):
         run = load(path).get("roots")
         if run is None:
