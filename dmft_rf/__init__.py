@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from dmft_rf.rules.steps import GradientDescent, HeavyBall
     from dmft_rf.spectra.resolvent import resolvent
     from dmft_rf.spectra.spectrum import Spectrum, spectrum
-    from dmft_rf.sweeps.phase_diagram import PhaseDiagram, phase_diagram
-    from dmft_rf.sweeps.scaling import PowerLaw, Scaling, scaling
-    from dmft_rf.sweeps.sweep import Sweep, sweep
+    from dmft_rf.sweeps.phase_diagram import phase_diagram
+    from dmft_rf.sweeps.results import PhaseDiagram, PowerLaw, Scaling, Sweep
+    from dmft_rf.sweeps.scaling import scaling
+    from dmft_rf.sweeps.sweep import sweep
 
 _HOME = {
     "Activation": "model.activation",
@@ -40,14 +41,14 @@ _HOME = {
     "HeavyBall": "rules.steps",
     "LearningCurves": "curves.losses",
     "Mixture": "model.mixture",
-    "PhaseDiagram": "sweeps.phase_diagram",
-    "PowerLaw": "sweeps.scaling",
+    "PhaseDiagram": "sweeps.results",
+    "PowerLaw": "sweeps.results",
     "Ridge": "rules.flow",
-    "Scaling": "sweeps.scaling",
+    "Scaling": "sweeps.results",
     "ScoreModel": "model.score_model",
     "Solution": "curves.solve",
     "Spectrum": "spectra.spectrum",
-    "Sweep": "sweeps.sweep",
+    "Sweep": "sweeps.results",
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.average",
     "bulk_split": "curves.bulk_split",

@@ -26,6 +26,16 @@ def one_line(text: str, longest: int = 1000) -> str:
     return f"{line[:half]} ... {line[-half:]}"
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line of at most 500 characters."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an error that cannot say what it is
+        text = ""
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in said[:500])
+
+
 def _visible(character: str) -> str:
     if character.isprintable():
         return character

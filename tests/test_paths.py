@@ -28,7 +28,7 @@ from dmft_rf.cli import app
 from dmft_rf.files.replace import check_output, replacing, replacing_hdf5
 from dmft_rf.files.results import Run, load, save
 from dmft_rf.pencil.files import read_pencil
-from dmft_rf.plotting.curves import save_figure
+from dmft_rf.plotting import save_figure
 from tests.helpers.unprivileged import nobody_in
 
 MODEL = ScoreModel(0.1, 4.0, 2.0)

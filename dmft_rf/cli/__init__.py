@@ -14,9 +14,8 @@ import typer
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
+from dmft_rf.cli._model import MapModelOptions, ModelOptions
 from dmft_rf.cli._options import (
-    MapModelOptions,
-    ModelOptions,
     OutputOptions,
     PencilOptions,
     PlaneOptions,
@@ -24,8 +23,8 @@ from dmft_rf.cli._options import (
     RuleOptions,
     RunOptions,
     SweepOptions,
-    grouped,
 )
+from dmft_rf.cli._parameters import grouped
 
 __all__ = ["app", "main"]
 

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf.cli._finish import TAU, about_data, finish
-from dmft_rf.cli._options import (
-    ModelOptions,
-    OutputOptions,
-    RuleOptions,
-    numbers,
-)
+from dmft_rf.cli._model import ModelOptions
+from dmft_rf.cli._options import OutputOptions, RuleOptions
+from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.files.results import describe_rule
@@ -80,7 +77,7 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         "grid": grid,
         "density": law.density(grid),
     }
-    from dmft_rf.plotting.curves import plot_spectrum
+    from dmft_rf.plotting.spectra import plot_spectrum
 
     finish(report, output, start, lambda: plot_spectrum(law), {"spectrum": law}, None)
 
@@ -146,7 +143,7 @@ def _curve_number(result: LearningCurves, name: str, i: int) -> str:
 
 
 def automatic_times(solution: Solution, rule: Rule) -> NDArray[np.float64]:
-    """Times at which something happens: 0, a logarithmic grid of round values, and inf.
+    """Times at which the curves change: 0, a logarithmic grid of round values, and inf.
 
     The grid goes from 0.03 times the shortest to 30 times the longest relaxation time of the
     spectrum, out to whole decades; discrete rules get the nearest whole steps.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmft_rf.cli._values import FLOAT, INT
+from dmft_rf.cli._parameters import INTEGER, NUMBER
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -119,14 +119,14 @@ class SizeOptions:
 
     samples: Annotated[
         int | None,
-        Option("--samples", help="Samples n, instead of --psi-n.", **INT),
+        Option("--samples", help="Samples n, instead of --psi-n.", **INTEGER),
     ] = None
     parameters: Annotated[
         float | None,
         Option(
             "--parameters",
             help="Parameters P of the trained layer, d x p, instead of --psi-p: psi_p = P/d^2.",
-            **FLOAT,
+            **NUMBER,
         ),
     ] = None
 
@@ -164,19 +164,19 @@ class NoiseLevelOptions:
 
     sigma: Annotated[
         float | None,
-        Option("--sigma", help="Noise level of EDM (x_0 + sigma z) instead of --t.", **FLOAT),
+        Option("--sigma", help="Noise level of EDM (x_0 + sigma z) instead of --t.", **NUMBER),
     ] = None
     alpha_bar: Annotated[
         float | None,
-        Option("--alpha-bar", help="Share of the signal, alphas_cumprod, instead of --t.", **FLOAT),
+        Option("--alpha-bar", help="Share of signal, alphas_cumprod, instead of --t.", **NUMBER),
     ] = None
     log_snr: Annotated[
         float | None,
-        Option("--log-snr", help="log(alpha_bar/(1 - alpha_bar)) instead of --t.", **FLOAT),
+        Option("--log-snr", help="log(alpha_bar/(1 - alpha_bar)) instead of --t.", **NUMBER),
     ] = None
     ddpm_step: Annotated[
         float | None,
-        Option("--ddpm-step", help="Step of DDPM's schedule, from 0, instead of --t.", **FLOAT),
+        Option("--ddpm-step", help="Step of DDPM's schedule, from 0, instead of --t.", **NUMBER),
     ] = None
     ddpm_schedule: Annotated[
         str | None,

@@ -74,7 +74,7 @@ def show(report: Report, output: OutputOptions, start: float, draw: Callable[[],
     report.document["seconds"] = time.perf_counter() - start
     try:
         if output.plot is not None:
-            from dmft_rf.plotting.curves import save_figure
+            from dmft_rf.plotting.style import save_figure
 
             save_figure(draw(), output.plot, overwrite=output.replaces(output.plot))
         report.print(as_json=output.json)
@@ -85,5 +85,5 @@ def show(report: Report, output: OutputOptions, start: float, draw: Callable[[],
 
 
 def _kept(output: OutputOptions) -> str:
-    """What is not lost although a result could not be shown."""
+    """The end of a message for a result that could not be shown: which file has it."""
     return "" if output.out is None else f"; {output.out} is complete"

@@ -24,10 +24,10 @@ _REPORT = "please report it with this command line. DMFT_RF_DEBUG=1 shows where 
 
 def say(kind: str, message: object) -> None:
     """Write one line to stderr, without anything that a terminal would obey."""
-    _tell(one_line(f"{kind}: {message}"))
+    _write_line(one_line(f"{kind}: {message}"))
 
 
-def _tell(text: str) -> None:
+def _write_line(text: str) -> None:
     if sys.stderr is None:  # closed
         return
     try:
@@ -64,7 +64,7 @@ def _unwritten(error: OSError) -> str:
 
 
 def _give_up(stream: TextIO | None) -> None:
-    """Let what was not written go nowhere; Python would try again at its end, and exit with 120."""
+    """Drop what was not written; Python would try again when it ends, and exit with 120."""
     if stream is None:
         return
     with contextlib.suppress(OSError, ValueError):  # no file behind it: a test, a notebook
@@ -74,7 +74,7 @@ def _give_up(stream: TextIO | None) -> None:
 
 
 def prepare_streams() -> None:
-    """Let stdout take every character, and files of ours not the place of a closed stream."""
+    """Let stdout take every character; open closed streams, so that no file gets their number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -189,7 +189,7 @@ class OneLineErrors(TyperGroup):
                 _report(error)
                 sys.exit(BROKEN)
             if type(error).__name__ == "NoArgsIsHelpError":
-                _tell(error.format_message())
+                _write_line(error.format_message())
             else:
                 say("error", error.format_message())
             sys.exit(WRONG_VALUE)

@@ -1,286 +1,21 @@
-"""Options of the commands, in groups that several commands share."""
+"""The options of the commands beside the model: output, rule, sweeps, workers."""
 
 from __future__ import annotations
 
-import inspect
-import math
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
-from dmft_rf.cli._data_options import (
-    DataOptions,
-    NoiseLevelOptions,
-    SizeOptions,
-    scale_advice,
-)
-from dmft_rf.cli._frame import say
-from dmft_rf.cli._values import FLOAT as _FLOAT
-from dmft_rf.cli._values import INT as _INT
-from dmft_rf.cli._values import number as _number
+from dmft_rf.cli._parameters import INTEGER, NUMBER
 from dmft_rf.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from dmft_rf.model.covariance import Covariance
-    from dmft_rf.model.score_model import ScoreModel
     from dmft_rf.rules.flow import Rule
-
-Option = typer.Option
-
-
-# samples per dimension where no data say how many there are, and features
-_PSI_N = 8.0
-_PSI_P = 64.0
-
-
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command whose parameters are option groups the options of all of them."""
-    groups = {name: hint for name, hint in get_type_hints(command).items() if is_dataclass(hint)}
-    parameters: list[inspect.Parameter] = []
-    for group in groups.values():
-        hints = get_type_hints(group, include_extras=True)
-        for f in fields(group):
-            default = inspect.Parameter.empty if f.default is MISSING else f.default
-            parameters.append(
-                inspect.Parameter(
-                    f.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default,
-                    annotation=hints[f.name],
-                )
-            )
-
-    def flat(**values: Any) -> None:
-        command(
-            **{
-                name: group(**{f.name: values[f.name] for f in fields(group)})  # type: ignore[operator]
-                for name, group in groups.items()
-            }
-        )
-
-    flat.__name__, flat.__doc__ = command.__name__, command.__doc__
-    flat.__annotations__ = {p.name: p.annotation for p in parameters}
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return flat
-
-
-@dataclass(frozen=True)
-class Stated:
-    """The model of a command, and where it is from.
-
-    Attributes
-    ----------
-    model : ScoreModel
-    divisor : float or None
-        By what the eigenvalues of the data were divided.
-    psi_n_source : str
-        "option", "data" (the n/d of the file) or "default".
-    data : str or None
-        What --data named.
-    origin : dict
-        What the user stated instead of t, psi_p or psi_n, by their names.
-    """
-
-    model: ScoreModel
-    divisor: float | None
-    psi_n_source: str
-    data: str | None = None
-    origin: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def psi_n_of_data(self) -> float | None:
-        """Samples per dimension of the file."""
-        c = self.model.covariance
-        if self.data is None or c.samples is None or c.dimension is None:
-            return None
-        return c.samples / c.dimension
-
-
-@dataclass(frozen=True)
-class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
-    """The model and the accuracy."""
-
-    t: Annotated[
-        float | None,
-        Option("--t", help="Diffusion time, > 0; by default 0.01.", **_FLOAT),
-    ] = None
-    psi_p: Annotated[
-        float | None,
-        Option(
-            "--psi-p", help=f"Features per dimension p/d, > 0; by default {_PSI_P:g}.", **_FLOAT
-        ),
-    ] = None
-    psi_n: Annotated[
-        float | None,
-        Option(
-            "--psi-n",
-            help=f"Samples per dimension n/d, > 0; by default that of --data, else {_PSI_N:g}.",
-            **_FLOAT,
-        ),
-    ] = None
-    activation: Annotated[
-        str,
-        Option("--activation", help="tanh, relu, erf, sigmoid, softplus, gelu or linear."),
-    ] = "tanh"
-    eigenvalues: Annotated[
-        str | None,
-        Option(
-            "--eigenvalues",
-            metavar="NUMBERS|FILE",
-            help="Eigenvalues of the covariance, as 0.5,1.5, or a file of them (.txt, .csv, .npy, "
-            ".h5), with weights in a second column; the identity by default.",
-        ),
-    ] = None
-    weights: Annotated[
-        str | None,
-        Option(
-            "--weights",
-            metavar="NUMBERS",
-            help="Their fractions, summing to 1; equal by default.",
-        ),
-    ] = None
-    power_law: Annotated[
-        float | None,
-        Option(
-            "--power-law",
-            help="Eigenvalues proportional to k^-NUMBER instead, with mean 1.",
-            **_FLOAT,
-        ),
-    ] = None
-    atoms: Annotated[
-        int | None,
-        Option("--atoms", help="How many of them, k = 1 to d; by default 256.", **_INT),
-    ] = None
-    data: Annotated[
-        str | None,
-        Option(
-            "--data",
-            metavar="FILE",
-            help="Samples instead, one per row: .npy, .npz, .csv, .txt, .h5, .hdf5; a folder of "
-            "images; what 'dmft-rf covariance' wrote; or the bundled data set 'digits'.",
-        ),
-    ] = None
-    scale: Annotated[
-        float | None,
-        Option(
-            "--scale",
-            help="Multiply the samples of --data by this number, > 0, instead of dividing their "
-            "eigenvalues by the mean: 0.00784 where a network sees pixels 0 to 255 as -1 to 1.",
-            **_FLOAT,
-        ),
-    ] = None
-    normalize: Annotated[
-        bool | None,
-        Option(
-            "--normalize/--no-normalize",
-            help="Divide the eigenvalues of --data by their mean, so that pixels have variance 1 "
-            "on average; done by default.",
-            show_default=False,
-        ),
-    ] = None
-    noise_draws: Annotated[
-        float,
-        Option(
-            "--noise-draws",
-            help="Noise draws per sample in the training loss, drawn once: an integer >= 1, or inf "
-            "for the exact average.",
-            **_FLOAT,
-        ),
-    ] = math.inf
-    rtol: Annotated[
-        float,
-        Option("--rtol", help="Relative accuracy of the losses, 1e-13 to 0.01.", **_FLOAT),
-    ] = 1e-10
-
-    def check(self) -> ScoreModel:
-        """Return the model without its covariance: what is wrong here needs no data to be read."""
-        from dmft_rf._convert import number
-        from dmft_rf.model.score_model import ScoreModel
-
-        self.check_sizes(self.psi_p, self.psi_n)
-        psi_n = _PSI_N if self.psi_n is None else self.psi_n
-        psi_p = _PSI_P if self.psi_p is None else self.psi_p
-        number(self.rtol, "rtol", least=1e-13, most=1e-2)
-        t, _ = self.time(self.t)
-        return ScoreModel(t, psi_p, psi_n, self.activation, noise_draws=self.noise_draws)
-
-    def build(self) -> Stated:
-        """Return the model, with the covariance and, unless told otherwise, the n/d of the data."""
-        model = self.check()
-        law, divisor = self._covariance()
-        if law is not None:
-            model = model.replace(covariance=law)
-        sizes, words = self.sizes(model.covariance.dimension)
-        level = self.time(self.t)[1]
-        source = "default" if self.psi_n is None and self.samples is None else "option"
-        if law is not None and self.data is not None:
-            if source == "default" and law.samples is not None and law.dimension is not None:
-                sizes["psi_n"], source = law.samples / law.dimension, "data"
-            mean = law.mean if divisor is None else law.mean * divisor
-            advice = scale_advice(mean, divisor is None, level) if self.scale is None else None
-            if advice is not None:
-                say("warning", advice)
-        if sizes:
-            model = model.replace(**sizes)
-        if level is not None:
-            words["t"] = level
-        return Stated(model, divisor, source, self.data, words)
-
-    def _covariance(self) -> tuple[Covariance | None, float | None]:
-        from dmft_rf.model.covariance import Covariance
-
-        if self.data is None:
-            for name in (
-                "dataset", "header", "leave_out", "normalize", "center", "resize", "grey", "scale",
-            ):  # fmt: skip
-                if getattr(self, name) is not None:
-                    flag = f"--{name.replace('_', '-')}"
-                    raise ModelError(f"{flag} is an option of --data, which is not given")
-            if self.power_law is not None:
-                if self.eigenvalues is not None or self.weights is not None:
-                    raise ModelError("--power-law and --eigenvalues exclude one another")
-                atoms = 256 if self.atoms is None else self.atoms
-                return Covariance.power_law(self.power_law, atoms), None
-            if self.atoms is not None:
-                raise ModelError(f"--atoms is {self.atoms!r}, but --power-law is not given")
-            if self.eigenvalues is None:
-                if self.weights is not None:
-                    raise ModelError(
-                        f"--weights is {self.weights!r}, but --eigenvalues is not given"
-                    )
-                return None, None
-            from dmft_rf.data.eigenvalues import ENDINGS, read_eigenvalues
-
-            if self.eigenvalues.lower().endswith(ENDINGS):
-                if self.weights is not None:
-                    raise ModelError(
-                        f"--weights is {self.weights!r}, but --eigenvalues is a file: weights are "
-                        "its second column"
-                    )
-                return read_eigenvalues(self.eigenvalues), None
-            weights = None if self.weights is None else numbers("--weights", self.weights)
-            return Covariance(numbers("--eigenvalues", self.eigenvalues), weights), None
-        for name in ("eigenvalues", "weights", "power_law", "atoms"):
-            if (value := getattr(self, name)) is not None:
-                raise ModelError(
-                    f"--{name.replace('_', '-')} is {value!r}, but --data gives the eigenvalues"
-                )
-        if self.scale is not None:
-            from dmft_rf._convert import number
-
-            if self.normalize is not None:
-                raise ModelError("--scale and --normalize or --no-normalize exclude one another")
-            factor = number(self.scale, "--scale", above=0.0, least=1e-50, most=1e50) ** 2
-            return self.read(self.data).scaled(factor), 1.0 / factor
-        law = self.read(self.data)
-        if self.normalize is False:
-            return law, None
-        return law.normalized(), law.mean
 
 
 @dataclass(frozen=True)
@@ -311,7 +46,7 @@ class OutputOptions:
         """
         from dmft_rf._paths import path_of, same_file
         from dmft_rf.files.replace import check_output
-        from dmft_rf.plotting.curves import ENDINGS
+        from dmft_rf.plotting.style import ENDINGS, load_matplotlib
 
         if sys.stdout is None and self.out is None and self.plot is None:
             raise DataError(
@@ -321,15 +56,13 @@ class OutputOptions:
         for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
             if path is None:
                 continue
-            begun = _sweep_in(path) if resumed and path == self.out else None
-            if begun != "complete":  # which is only read, wherever it is
-                replaced = self.replaces(path) or begun is not None
+            found = _sweep_in(path) if resumed and path == self.out else None
+            if found != "complete":  # which is only read, wherever it is
+                replaced = self.replaces(path) or found is not None
                 check_output(path, overwrite=replaced, endings=endings)
             if data is not None and same_file(path, path_of(data, "--data")):
                 raise DataError(f"{path}: is the file of --data and is not overwritten")
         if self.plot is not None:
-            from dmft_rf.plotting.style import load_matplotlib
-
             load_matplotlib()
 
     def replaces(self, path: Path) -> bool:
@@ -339,7 +72,7 @@ class OutputOptions:
 
 
 def _sweep_in(path: Path) -> str | None:
-    """What the file holds of a sweep: "complete", "begun" or None for nothing."""
+    """Whether the file holds a sweep that is "complete" or "unfinished"; None if it holds none."""
     from dmft_rf.files.results import load
 
     try:
@@ -348,7 +81,7 @@ def _sweep_in(path: Path) -> str | None:
         return None
     if not sweeps:
         return None
-    return "complete" if all(run.attributes.get("complete") for run in sweeps) else "begun"
+    return "complete" if all(run.attributes.get("complete") for run in sweeps) else "unfinished"
 
 
 @dataclass(frozen=True)
@@ -374,31 +107,31 @@ class RuleOptions:
     weight_decay: Annotated[
         float | None,
         Option(
-            "--weight-decay", help="All but ridge: omega >= 0, in units of U; default 0.", **_FLOAT
+            "--weight-decay", help="All but ridge: omega >= 0, in units of U; default 0.", **NUMBER
         ),
     ] = None
     ridge: Annotated[
         float | None,
-        Option("--ridge", help="ridge: omega >= 0, in units of U; default 0.", **_FLOAT),
+        Option("--ridge", help="ridge: omega >= 0, in units of U; default 0.", **NUMBER),
     ] = None
     step: Annotated[
         float | None,
         Option(
             "--step",
             help="gradient-descent, heavy-ball: tau per step, eta/d^2 for a learning rate eta.",
-            **_FLOAT,
+            **NUMBER,
         ),
     ] = None
     momentum: Annotated[
         float | None,
-        Option("--momentum", help="heavy-ball: beta in [0, 1); default 0.9.", **_FLOAT),
+        Option("--momentum", help="heavy-ball: beta in [0, 1); default 0.9.", **NUMBER),
     ] = None
     decay_time: Annotated[
         float | None,
         Option(
             "--decay-time",
             help="weight-average: time of the exponential average, in tau.",
-            **_FLOAT,
+            **NUMBER,
         ),
     ] = None
     initial_std: Annotated[
@@ -406,12 +139,13 @@ class RuleOptions:
         Option(
             "--initial-std",
             help="All but ridge: standard deviation of the initial weights A; default 0.",
-            **_FLOAT,
+            **NUMBER,
         ),
     ] = None
 
     def build(self) -> Rule:
         """Return the rule; ModelError for an option that it does not have."""
+        from dmft_rf._convert import one_of
         from dmft_rf.rules import average
         from dmft_rf.rules import flow as rules
         from dmft_rf.rules import steps as descent
@@ -427,9 +161,7 @@ class RuleOptions:
             ),
             "weight-average": (average.WeightAverage, {"decay_time": "decay_time", **shared}),
         }
-        if self.rule not in known:
-            raise ModelError(f"--rule is {self.rule!r}; it must be one of {', '.join(known)}")
-        kind, names = known[self.rule]
+        kind, names = known[one_of(self.rule, known, "--rule")]
         options = ("weight_decay", "ridge", "step", "momentum", "decay_time", "initial_std")
         given = {name: getattr(self, name) for name in options if getattr(self, name) is not None}
         for name, value in given.items():
@@ -459,12 +191,12 @@ class RealRunOptions:
     learning_rate: Annotated[
         float | None,
         Option(
-            "--learning-rate", help="Also give the times in steps of this learning rate.", **_FLOAT
+            "--learning-rate", help="Also give the times in steps of this learning rate.", **NUMBER
         ),
     ] = None
     dimension: Annotated[
         float | None,
-        Option("--dimension", help="d of that run; by default that of --data.", **_FLOAT),
+        Option("--dimension", help="d of that run; by default that of --data.", **NUMBER),
     ] = None
 
 
@@ -474,7 +206,7 @@ class RunOptions:
 
     workers: Annotated[
         int | None,
-        Option("--workers", help="Worker processes; by default this process alone.", **_INT),
+        Option("--workers", help="Worker processes; by default this process alone.", **INTEGER),
     ] = None
     dask: Annotated[
         str | None,
@@ -487,40 +219,34 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class MapModelOptions(ModelOptions):
-    """The model of a phase diagram, whose maps need less accuracy than a curve."""
-
-    rtol: Annotated[
-        float,
-        Option("--rtol", help="Relative accuracy of the losses, 1e-13 to 0.01.", **_FLOAT),
-    ] = 1e-6
-
-
-@dataclass(frozen=True)
 class PlaneOptions:
     """The plane of a phase diagram."""
 
     plane: Annotated[str, Option("--plane", help="n-p, n-t or n-tau.")] = "n-p"
     n_start: Annotated[
-        float, Option("--n-from", help="First psi_n, samples per dimension.", **_FLOAT)
+        float, Option("--n-from", help="First psi_n, samples per dimension.", **NUMBER)
     ] = 1.0
-    n_stop: Annotated[float, Option("--n-to", help="Last psi_n.", **_FLOAT)] = 4096.0
-    n_points: Annotated[int, Option("--n-points", help="Values of psi_n, 1 to 4096.", **_INT)] = 64
+    n_stop: Annotated[float, Option("--n-to", help="Last psi_n.", **NUMBER)] = 4096.0
+    n_points: Annotated[
+        int, Option("--n-points", help="Values of psi_n, 1 to 4096.", **INTEGER)
+    ] = 64
     start: Annotated[
         float | None,
         Option(
             "--from",
             help="First value of the other axis; by default psi_p: 1, t: 0.003, tau: 1.",
-            **_FLOAT,
+            **NUMBER,
         ),
     ] = None
     stop: Annotated[
         float | None,
-        Option("--to", help="Last value; by default psi_p: 256, t: 1, tau: 1e7.", **_FLOAT),
+        Option("--to", help="Last value; by default psi_p: 256, t: 1, tau: 1e7.", **NUMBER),
     ] = None
     points: Annotated[
         int | None,
-        Option("--points", help="Values; by default 64, tau: 200. Even in the logarithm.", **_INT),
+        Option(
+            "--points", help="Values; by default 64, tau: 200. Even in the logarithm.", **INTEGER
+        ),
     ] = None
     level: Annotated[
         float,
@@ -528,12 +254,12 @@ class PlaneOptions:
             "--level",
             help="Generalization gap, in units of what there is to learn, from which on a network "
             "counts as overfitting.",
-            **_FLOAT,
+            **NUMBER,
         ),
     ] = 0.1
     multiple: Annotated[
         float,
-        Option("--multiple", help="c: overfitting at c tau_gen is called memorization.", **_FLOAT),
+        Option("--multiple", help="c: overfitting at c tau_gen is called memorization.", **NUMBER),
     ] = 3.0
 
 
@@ -547,7 +273,7 @@ class SweepOptions:
         Option(
             "--from",
             help="First value; by default psi_n: psi_p/64, psi_p: 2 psi_n, t: 0.001, power-law: 0.",
-            **_FLOAT,
+            **NUMBER,
         ),
     ] = None
     stop: Annotated[
@@ -555,7 +281,7 @@ class SweepOptions:
         Option(
             "--to",
             help="Last value; by default psi_n: psi_p/2, psi_p: 64 psi_n, t: 0.3, power-law: 2.",
-            **_FLOAT,
+            **NUMBER,
         ),
     ] = None
     points: Annotated[
@@ -563,18 +289,6 @@ class SweepOptions:
         Option(
             "--points",
             help="Values, evenly spaced in the logarithm (power-law: evenly), 3 to 1000.",
-            **_INT,
+            **INTEGER,
         ),
     ] = 11
-
-
-def numbers(name: str, text: str) -> list[float]:
-    """Return the numbers of a list separated by commas."""
-    from dmft_rf._convert import shown
-
-    try:
-        return [_number(part) for part in text.split(",")]
-    except typer.BadParameter:
-        raise ModelError(
-            f"{name} is {shown(text)}; it must be numbers separated by commas"
-        ) from None

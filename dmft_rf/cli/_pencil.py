@@ -12,7 +12,7 @@ from dmft_rf.cli._report import Report, Table, number
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.files import PencilFile, read_pencil
 from dmft_rf.pencil.spectrum import PencilSpectrum
-from dmft_rf.plotting.curves import plot_pencil
+from dmft_rf.plotting.spectra import plot_pencil
 
 
 def pencil(options: PencilOptions, output: OutputOptions) -> None:

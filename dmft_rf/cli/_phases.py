@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
+from dmft_rf import _convert
 from dmft_rf.cli._finish import TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._options import MapModelOptions, OutputOptions, PlaneOptions, RunOptions
-from dmft_rf.cli._progress import computing, keeping, progress
+from dmft_rf.cli._model import MapModelOptions
+from dmft_rf.cli._options import OutputOptions, PlaneOptions, RunOptions
+from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
-from dmft_rf.sweeps.phase_diagram import PhaseDiagram, summary
+from dmft_rf.sweeps.results import PhaseDiagram
 
 _OTHER = {"n-p": "psi_p", "n-t": "t", "n-tau": "tau"}
 _RANGES = {"psi_p": (1.0, 256.0, 64), "t": (0.003, 1.0, 64), "tau": (1.0, 1e7, 200)}
@@ -31,16 +32,13 @@ def phase_diagram(
     options.check()
     other, axes = _axes(plane)
     stated = options.build()
-    with computing(run) as where, progress("phase diagram") as advance, keeping(output.out):
+    with running(run, output, "phase diagram") as where:
         diagram = dmft_rf.phase_diagram(
             stated.model,
             axes,
             level=plane.level,
             multiple=plane.multiple,
             rtol=options.rtol,
-            path=output.out,
-            overwrite=output.overwrite,
-            progress=advance,
             extra={"eigenvalues_divided_by": stated.divisor},
             **where,
         )
@@ -60,7 +58,9 @@ def phase_diagram(
     )
     report.header.append(("plane", f"{text}; {sizes} points, {diagram.tau.size} times"))
     report.header.append(("level", f"g = {plane.level:g}, c = {plane.multiple:g}"))
-    shares = summary(diagram)
+    shares = {
+        name: float(np.mean(diagram.regions == k)) for k, name in enumerate(diagram.region_names)
+    }
     definitions = diagram.definitions
     rows = [[name, f"{100 * share:.1f} %", definitions[name]] for name, share in shares.items()]
     report.tables.append(
@@ -93,9 +93,7 @@ def phase_diagram(
 
 
 def _axes(plane: PlaneOptions) -> tuple[str, dict[str, NDArray[np.float64]]]:
-    if plane.plane not in _OTHER:
-        raise ModelError(f"--plane is {plane.plane!r}; it must be one of {', '.join(_OTHER)}")
-    other = _OTHER[plane.plane]
+    other = _OTHER[_convert.one_of(plane.plane, _OTHER, "--plane")]
     low, high, points = _RANGES[other]
     low = low if plane.start is None else plane.start
     high = high if plane.stop is None else plane.stop
@@ -111,10 +109,8 @@ def _values(
     low_name: str, high_name: str, points_name: str, low: float, high: float, points: int
 ) -> NDArray[np.float64]:
     for name, value in ((low_name, low), (high_name, high)):
-        if not (math.isfinite(value) and value > 0.0):
-            raise ModelError(f"{name} is {value!r}; it must be finite and > 0")
-    if not 1 <= points <= 4096:
-        raise ModelError(f"{points_name} is {points!r}; it must be from 1 to 4096")
+        _convert.number(value, name, above=0.0)
+    _convert.whole(points, points_name, most=4096)
     if not (low < high or (points == 1 and low == high)):
         raise ModelError(f"{low_name} is {low!r}; it must be below {high_name}, {high!r}")
     return np.geomspace(low, high, points)

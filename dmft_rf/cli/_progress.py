@@ -12,13 +12,21 @@ from dmft_rf._convert import whole
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
-    from dmft_rf.cli._options import RunOptions
+    from dmft_rf.cli._options import OutputOptions, RunOptions
 
 _MOST_WORKERS = 1024
 
 
 @contextmanager
-def computing(run: RunOptions) -> Iterator[dict[str, Any]]:
+def running(run: RunOptions, output: OutputOptions, what: str) -> Iterator[dict[str, Any]]:
+    """Give the arguments of a sweep that say where it is computed and kept."""
+    with _computing(run) as place, progress(what) as advance, _keeping(output.out):
+        kept = {"path": output.out, "overwrite": output.overwrite}
+        yield {**place, **kept, "progress": advance}
+
+
+@contextmanager
+def _computing(run: RunOptions) -> Iterator[dict[str, Any]]:
     """Give the arguments ``executor`` and ``workers`` of a sweep."""
     if run.dask is None:
         if run.workers is not None:
@@ -80,7 +88,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def keeping(out: Path | None) -> Iterator[None]:
+def _keeping(out: Path | None) -> Iterator[None]:
     """Say on an interruption where the finished points are."""
     try:
         yield

@@ -16,7 +16,7 @@ import numpy as np
 from dmft_rf import _text
 from dmft_rf._version import __version__
 from dmft_rf.cli._frame import put
-from dmft_rf.cli._options import Stated
+from dmft_rf.cli._model import Stated
 from dmft_rf.files.results import describe_model
 from dmft_rf.model.score_model import ScoreModel
 

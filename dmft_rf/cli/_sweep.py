@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dmft_rf
-from dmft_rf._convert import shown
+from dmft_rf import _convert
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._options import ModelOptions, OutputOptions, RunOptions, SweepOptions
-from dmft_rf.cli._progress import computing, keeping, progress
+from dmft_rf.cli._model import ModelOptions
+from dmft_rf.cli._options import OutputOptions, RunOptions, SweepOptions
+from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.definitions import NOTHING, definitions
 from dmft_rf.errors import ModelError
@@ -23,7 +24,7 @@ from dmft_rf.model.covariance import Covariance
 
 if TYPE_CHECKING:
     from dmft_rf.model.score_model import ScoreModel
-    from dmft_rf.sweeps.scaling import Scaling
+    from dmft_rf.sweeps.results import Scaling
 
 
 # of tau_gen: the part of the score error's fall that may be missing
@@ -47,16 +48,13 @@ def scaling(
     report = begin("scaling", stated, swept=(sweep.over,))
     if sweep.over == "power-law":
         _describe_power_law(report, model, values)
-    with computing(run) as where, progress("scaling") as advance, keeping(output.out):
+    with running(run, output, "scaling") as where:
         result = dmft_rf.scaling(
             model,
             _PARAMETERS[sweep.over],
             values,
             rtol=options.rtol,
             level=_LEVEL,
-            path=output.out,
-            overwrite=output.overwrite,
-            progress=advance,
             extra={"eigenvalues_divided_by": stated.divisor},
             **where,
         )
@@ -103,23 +101,18 @@ def scaling(
 
 def _check(options: ModelOptions, sweep: SweepOptions) -> None:
     """Refuse what is wrong before data are read."""
-    if sweep.over not in _PARAMETERS:
-        raise ModelError(
-            f"--over is {shown(sweep.over)}; it must be one of {', '.join(_PARAMETERS)}"
-        )
+    _convert.one_of(sweep.over, _PARAMETERS, "--over")
     linear = sweep.over == "power-law"
     for name in ("data", "eigenvalues"):
         if linear and (value := getattr(options, name)) is not None:
             raise ModelError(
-                f"--{name} is {shown(value)}, but --over power-law sweeps another covariance; "
-                "--atoms gives the number of its eigenvalues"
+                f"--{name} is {_convert.shown(value)}, but --over power-law sweeps another "
+                "covariance; --atoms gives the number of its eigenvalues"
             )
     for name, end in (("--from", sweep.start), ("--to", sweep.stop)):
-        if end is not None and not (math.isfinite(end) and (end > 0.0 or (end == 0.0 and linear))):
-            allowed = ">= 0" if linear else "> 0"
-            raise ModelError(f"{name} is {end!r}; it must be finite and {allowed}")
-    if not 3 <= sweep.points <= 1000:
-        raise ModelError(f"--points is {shown(sweep.points)}; it must be from 3 to 1000")
+        if end is not None:
+            _convert.number(end, name, above=-math.inf if linear else 0.0, least=0.0)
+    _convert.whole(sweep.points, "--points", least=3, most=1000)
 
 
 def _sweep_values(model: ScoreModel, sweep: SweepOptions) -> NDArray[np.float64]:
@@ -185,7 +178,7 @@ def _nothing(result: Scaling) -> str | None:
 
 
 def _beyond(result: Scaling) -> str | None:
-    """What the mark of rows with more samples than the data have means."""
+    """The note that explains the mark of rows with more samples than the data have."""
     n, c = _samples(result), result.model.covariance
     if n is None or c.samples is None or not n[-1] > c.samples:
         return None

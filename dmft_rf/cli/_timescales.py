@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dmft_rf
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, finish
-from dmft_rf.cli._options import ModelOptions, OutputOptions, RealRunOptions
+from dmft_rf.cli._model import ModelOptions
+from dmft_rf.cli._options import OutputOptions, RealRunOptions
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.errors import ModelError

@@ -14,7 +14,7 @@ from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
 from dmft_rf.curves.solve import Solution
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.numerics.roots import first_root, root_error
 from dmft_rf.rules.flow import GradientFlow
@@ -210,7 +210,7 @@ def gap_above(gap: float, error: float) -> Callable[[LearningCurves], Estimate]:
 
 
 @ieee
-def unit_gap(model: ScoreModel) -> float:
+def unit_gap(model: FeatureModel) -> float:
     """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
-    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    instance(model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
     return model.Delta_t * model.initial_score_error

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,13 +36,16 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, number
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Mask
 from dmft_rf.curves.forms import Majorants
 from dmft_rf.curves.measures import ContourMeasures, Measures
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.feature_model import FeatureModel
+from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.steps import stored_rule
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
 _SMALL = 1e-3
@@ -86,6 +89,8 @@ class LearningCurves(Frozen):
     rule, model
         What was trained, on what.
     """
+
+    kind: ClassVar[str] = "curves"
 
     tau: Array
     train: Array
@@ -151,6 +156,27 @@ class LearningCurves(Frozen):
                 residual=self.relative_error,
             )
         return self
+
+    def stored(self) -> Stored:
+        """What a file holds of the curves: every loss and its error at the times, and the rule."""
+        attributes, arrays = self.model.stored()
+        losses = ("train", "test", "generalization_gap", "score_error")
+        for name in ("tau", *losses, "empirical_error", "weight_norm"):
+            arrays[name] = getattr(self, name)
+        arrays |= {f"{name}_error": error for name, error in self.error.items()}
+        rule, _ = self.rule.stored()
+        return {**attributes, "error_estimate": self.relative_error, **rule}, arrays
+
+
+def stored_curves(attributes: Attributes, arrays: Arrays) -> LearningCurves:
+    """The curves of `LearningCurves.stored`; KeyError if something of them is missing."""
+    return LearningCurves(
+        tau=arrays["tau"],
+        **{name: arrays[name] for name in _NAMES},
+        error={name: arrays[f"{name}_error"] for name in (*_NAMES, "generalization_gap")},
+        rule=stored_rule(attributes),
+        model=stored_model(attributes, arrays),
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import flag, instance, number, shown
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.contour_cache import Kept
 from dmft_rf.curves.losses import (
@@ -95,6 +96,16 @@ class Solution(Frozen):
     def train_limit(self) -> float:
         """Training loss of minimum-norm least squares, the limit tau -> infinity."""
         return self.nodes.train_limit
+
+    def stored(self) -> Stored:
+        """What a file holds of the solution, beside what was computed from it."""
+        attributes, arrays = self.model.stored()
+        about = {
+            "rtol": self.rtol,
+            "error_estimate": self.error_estimate,
+            "wall_time_seconds": self.diagnostics["seconds"],
+        }
+        return {**attributes, **about}, arrays
 
     def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> LearningCurves:
         """Train loss, test loss, generalization gap and score error at the times ``tau``.

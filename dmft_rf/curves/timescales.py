@@ -21,20 +21,22 @@ another question, that needs samples.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number, one_of
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.definitions import DEFINITIONS, FACTOR, NOTHING, RATIO, definitions
 from dmft_rf.curves.events import Event, Events, gap_above, unit_gap
 from dmft_rf.curves.losses import LearningCurves
-from dmft_rf.curves.solve import Solution, solved
+from dmft_rf.curves.solve import Solution, solve, solved
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.model.feature_model import FeatureModel
+from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.estimate import Estimate
 
 # half the final gap must be known to this part of it
@@ -106,6 +108,7 @@ class Timescales(Frozen):
         If a level is outside its domain.
     """
 
+    kind: ClassVar[str] = "timescales"
     _content = ("solution", "level", "gap_level")
 
     def __init__(
@@ -126,7 +129,7 @@ class Timescales(Frozen):
         return Events(self.solution, self._known)
 
     @property
-    def model(self) -> ScoreModel:
+    def model(self) -> FeatureModel:
         """What was trained."""
         return self.solution.model
 
@@ -284,6 +287,15 @@ class Timescales(Frozen):
         """The curves at tau = inf."""
         return self._events.end
 
+    def stored(self) -> Stored:
+        """What a file holds of the times: every number, its error and what it is."""
+        attributes, arrays = self.solution.stored()
+        attributes |= {"level": self.level, "gap_level": self.gap_level} | dict(self.values)
+        attributes |= {f"{name}_error": error for name, error in self.error.items()}
+        attributes |= {f"{name}_reason": reason for name, reason in self.reasons.items()}
+        attributes |= {f"definition_{name}": text for name, text in self.definitions.items()}
+        return attributes | {"memorizes": self.memorizes}, arrays
+
     def _error_of(self, name: str) -> float:
         """Absolute error of a number."""
         dated = {
@@ -388,3 +400,9 @@ class Timescales(Frozen):
     def _relaxation(self, eigenvalue: float) -> float:
         rate = self.model.rate
         return 1.0 / (rate * eigenvalue) if eigenvalue > 0.0 else math.inf
+
+
+def stored_timescales(attributes: Attributes, arrays: Arrays) -> Timescales:
+    """The times of `Timescales.stored`, of the model solved again; KeyError if it is not whole."""
+    levels = attributes["level"], attributes["gap_level"]
+    return Timescales(solve(stored_model(attributes, arrays), attributes["rtol"]), *levels)

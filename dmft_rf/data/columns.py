@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmft_rf.data.readers import advice
 
-_FEWEST = 20  # rows from which on something is said
+_FEWEST = 20  # with fewer rows no column is judged
 _HEAD = 10_000  # rows among which numbers are looked for that occur twice
 _REPEATED = 5.0  # so many would be expected if they were no row numbers
 _MOST_LABELS = 100
@@ -20,13 +20,13 @@ _RARE = 0.2  # a label is at least this often there, in units of an even share
 
 
 class ColumnWatch:
-    """Looks at the outer columns of blocks of rows that pass by."""
+    """Judges the first and the last column of a table while its rows are read."""
 
     def __init__(self) -> None:
         self._columns: dict[int, _Column] = {}
 
     def update(self, block: NDArray[np.float64]) -> None:
-        """Look at a block, shape (rows, d)."""
+        """Take in a block of rows, shape (rows, d)."""
         d = block.shape[1]
         if d < 2:
             return
@@ -43,7 +43,7 @@ class ColumnWatch:
 
 
 class _Column:
-    """What is known of a column of which ever more is seen."""
+    """What is known of a column after the rows that were read so far."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,7 +54,7 @@ class _Column:
         self._last = self._head = np.empty(0)
 
     def unlike(self, other: _Column) -> str:
-        """What tells it from the column beside it that a feature would not do, "" if nothing."""
+        """Why it can be no feature, seen beside the next column; "" if it can be one."""
         if self.count < _FEWEST:
             return ""
         if self.is_even and not other.is_even:
@@ -78,14 +78,14 @@ class _Column:
         return (consecutive or gaps) and min(self.seen.values()) * k >= _RARE * self.count
 
     def _numbers_rows(self) -> bool:
-        """Whether they are distinct integers out of so few that some would be there twice."""
+        """Whether they are distinct integers, in so small a range that random ones would repeat."""
         n = self._head.size
         if not self.has_integers or n < _FEWEST or np.unique(self._head).size < n:
             return False
         return bool(n * n >= 2.0 * _REPEATED * (np.ptp(self._head) + 1.0))
 
     def update(self, values: NDArray[np.float64]) -> None:
-        """Look at further numbers."""
+        """Take in further numbers."""
         self.count += values.size
         self._head = np.concatenate([self._head, values[: _HEAD - self._head.size]])
         if self.is_even:

@@ -108,7 +108,7 @@ def _found(file: Any, path: Path, wanted: str | None) -> str:
 
 
 def _check_meaning(item: Any, name: str) -> None:
-    """Refuse numbers that mean something else than they say."""
+    """Refuse a data set whose samples are not the plain numbers that are stored in it."""
     import h5py
 
     if words := stored_elsewhere(item):

@@ -1,4 +1,4 @@
-"""A file for one process alone: opened without touching what is not ours, and locked.
+"""Opening and locking a file for this process alone, without touching files of other programs.
 
 On Linux the lock is on one byte and belongs to the open file: it neither ends when something else
 closes the same file, as POSIX locks do, nor gets in the way of what is written through another
@@ -124,7 +124,7 @@ def side_file(path: Path) -> Path:
 
 
 def open_side(path: Path) -> int | None:
-    """Open what SQLite had begun to change when its process was killed; None if there is nothing.
+    """Open SQLite's journal of a change that a kill has cut short; None if there is none.
 
     Raises
     ------

@@ -60,7 +60,7 @@ def connected(path: Path, *, locks: bool = True) -> sqlite3.Connection:
 
 
 def owner(file: int) -> bytes:
-    """Whose the file is by its header: the first four bytes of the work."""
+    """To which work the file belongs by its header: the first four bytes of the identity."""
     return read_at(file, 60, 4)
 
 

@@ -1,8 +1,9 @@
-"""Frames: how a record stands in the file of a ledger, found whatever becomes of the rest of it.
+"""Frames: the pieces in which a record is stored, which can be found in a damaged file.
 
-A frame says whose it is, which record it belongs to and how long it is, has a checksum over all of
-that and begins with a mark. It is never longer than what SQLite keeps in one piece on one page, so
-that the frames of a damaged file are found by looking for the mark. A long record is several.
+A frame begins with a mark and a checksum of the rest: to which work and which record it belongs,
+its length and its piece of the record. It is never longer than what SQLite keeps in one piece on
+one page, so that the frames of a damaged file are found by looking for the mark. A long record is
+stored in several frames.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _WINDOW = 1 << 20
 class Frame(NamedTuple):
     """What a frame holds.
 
-    ``work`` says whose it is; ``first`` is the number of the record's first frame, this one is
-    ``part`` of ``parts``, and ``body`` its piece of the record.
+    ``work`` is the identity of the work, ``first`` the number of the record's first frame; this
+    one is ``part`` of ``parts``, and ``body`` is its piece of the record.
     """
 
     work: bytes
@@ -46,7 +47,7 @@ class Frame(NamedTuple):
 
     @property
     def number(self) -> int:
-        """What the frame is called in its file."""
+        """The number of the frame in its file."""
         return self.first + self.part
 
 

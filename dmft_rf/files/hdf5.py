@@ -1,4 +1,4 @@
-"""HDF5 files that tell damage: sealed when they are written, checked before HDF5 sees them.
+"""HDF5 files in which damage is noticed: sealed when written, checked before HDF5 sees them.
 
 A flipped bit in the index of an HDF5 file makes arrays read as zeros without an error, and some
 keep HDF5 busy for ever. So a file begins with a block of 512 bytes, which HDF5 leaves to its users

@@ -79,7 +79,7 @@ class Ledger:
         self._used = False  # whether it has had a record
         self._file, self._folder, made = claim(self.path)
         try:
-            with self._telling():
+            with self._with_data_errors():
                 self._enter(replace)
         except BaseException:
             self._disconnect()
@@ -89,11 +89,9 @@ class Ledger:
             raise
         _OPEN.add(self)
 
-    # -- records ------------------------------------------------------------------------------
-
     def records(self) -> Iterator[tuple[str, bytes]]:
         """Names and contents, oldest first; of a name that was added twice the later one counts."""
-        with self._telling():
+        with self._with_data_errors():
             for name, _, content in self._joined():
                 yield name, content
 
@@ -103,19 +101,15 @@ class Ledger:
         Names are up to 1000 bytes long and not empty, contents of any length.
         """
         self._change(records, range(0))
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            self.sync()
 
     def put(self, name: str, content: bytes) -> None:
         """Add a record, or replace the one of this name."""
         with self._mutex:
             self._change([(name, content)], self._directory().get(name, range(0)))
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            self.sync()
 
     def get(self, name: str) -> bytes | None:
         """The content of a record, or None if there is none of this name."""
-        with self._mutex, self._telling():
+        with self._mutex, self._with_data_errors():
             numbers = self._directory().get(name)
             if numbers is None:
                 return None
@@ -133,8 +127,6 @@ class Ledger:
                 self._change((), numbers)
                 del self._directory()[name]
 
-    # -- the file -----------------------------------------------------------------------------
-
     def sync(self) -> None:
         """Wait until everything added is on the disk, safe from a power cut."""
         try:
@@ -144,7 +136,7 @@ class Ledger:
         self._synced = time.monotonic()
 
     def remove(self) -> None:
-        """Remove the file: what it holds has its place elsewhere."""
+        """Remove the file; called when all that it holds is stored elsewhere."""
         if still_named(self._file, self.path):
             self._disconnect()
             self._unlink()
@@ -168,15 +160,14 @@ class Ledger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with contextlib.ExitStack() as stack:
-            if kind is not None:  # the first error is told
-                stack.enter_context(contextlib.suppress(DataError))
+        # after an error the caller sees that one
+        with contextlib.suppress(*(() if kind is None else (DataError,))):
             self.close()
 
     # -- what is done to the file -------------------------------------------------------------
 
     def _enter(self, replace: bool) -> None:
-        """Find out what the file is, and begin, continue, mend or refuse it."""
+        """Find out what the file is, and start, continue, repair or refuse it."""
         size = os.fstat(self._file).st_size
         survey = Survey().read(self._file, min(size, _GLANCE))
         whole = _database.has_header(self._file)
@@ -186,14 +177,16 @@ class Ledger:
         try:
             if size == 0:
                 side_file(self.path).unlink(missing_ok=True)
-                self._connection = self._begun(self.path)
+                self._connection = self._created(self.path)
                 self.sync()
                 sync_folder(self.path.parent)
                 return
             if survey.works <= {self._work} and size > _GLANCE:
                 survey = Survey().read(self._file, size)
             ours = survey.works == {self._work}
-            if whole and not survey.works:  # so damaged that the header alone says whose it is
+            if (
+                whole and not survey.works
+            ):  # so damaged that only the header says to which work it belongs
                 ours = _database.owner(self._file) == self._work[:4]
             if not ours:
                 if not replace and not self._holds_nothing(size, survey):
@@ -205,20 +198,20 @@ class Ledger:
             self._used = survey.records > 0
             self._next = int(survey.numbers.max(initial=0)) + 1
             if side is not None or not whole or not self._is_sound(survey):
-                self._mend(survey)
+                self._repair(survey)
         finally:
             if side is not None:
                 os.close(side)
 
     def _holds_nothing(self, size: int, survey: Survey) -> bool:
-        """Whether the file was begun and has no record, not even a damaged one."""
+        """Whether the file was created and has no record, not even a damaged one."""
         if size <= PAGE:
             return True
         rows = int.from_bytes(read_at(self._file, PAGE + 3, 2), "big")
         return size <= 2 * PAGE and survey.records == 0 and rows == survey.numbers.size
 
     def _is_sound(self, survey: Survey) -> bool:
-        """Open the file; whether SQLite finds what the frames are, no more and no less."""
+        """Open the file; whether SQLite finds in it exactly the frames of the survey."""
         try:
             self._connection = _database.connected(self.path, locks=self._folder is None)
             return _database.is_sound(self._connection, survey.numbers.tolist())
@@ -229,12 +222,12 @@ class Ledger:
             pass
         return False
 
-    def _mend(self, survey: Survey) -> None:
+    def _repair(self, survey: Survey) -> None:
         """Copy the whole records to a fresh file, which takes the place of this one."""
         self._disconnect()
         with contextlib.ExitStack() as stack:
             with replacing(self.path, overwrite=True) as part:
-                fresh = self._begun(part)
+                fresh = self._created(part)
                 try:
                     _database.change(fresh, survey.rows())
                 finally:
@@ -250,7 +243,7 @@ class Ledger:
         side_file(self.path).unlink(missing_ok=True)
         self._connection = _database.connected(self.path, locks=self._folder is None)
 
-    def _begun(self, path: Path) -> sqlite3.Connection:
+    def _created(self, path: Path) -> sqlite3.Connection:
         """A connection to a fresh file with the identity in it."""
         path.touch()
         rows: list[tuple[int, bytes]] = []
@@ -267,7 +260,7 @@ class Ledger:
 
     def _change(self, records: Iterable[tuple[str, bytes]], dropped: range) -> None:
         """Add records and drop frames, all or nothing."""
-        with self._mutex, self._telling():
+        with self._mutex, self._with_data_errors():
             rows: list[tuple[int, bytes]] = []
             numbers: dict[str, range] = {}
             first = self._next
@@ -284,11 +277,13 @@ class Ledger:
                 self._next, self._used = first, self._used or bool(rows)
                 if self._numbers is not None:
                     self._numbers |= numbers
+        if time.monotonic() - self._synced > _SYNC_SECONDS:
+            self.sync()
 
     def _directory(self) -> dict[str, range]:
         """Numbers of the frames of each record; made when it is first needed."""
         if self._numbers is None:
-            with self._telling():
+            with self._with_data_errors():
                 self._numbers = {}
                 for name, first, content in self._joined():
                     parts = len(list(framed(self._work, first, name.encode(), content)))
@@ -308,7 +303,7 @@ class Ledger:
         return self._connection
 
     def _disconnect(self) -> None:
-        """Close SQLite's files; its own beside the ledger goes."""
+        """Close the connection, and remove the journal that SQLite keeps beside the ledger."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -326,11 +321,11 @@ class Ledger:
         self._file = -1
         unlock(self._folder)
 
-    # -- what is said -------------------------------------------------------------------------
+    # -- error messages -----------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turn SQLite's errors into a line."""
+    def _with_data_errors(self) -> Iterator[None]:
+        """Raise errors of SQLite and of the file system as DataError."""
         try:
             yield
         except sqlite3.Error as error:
@@ -371,7 +366,7 @@ class Ledger:
 
 
 def _difference(others: list[bytes], mine: bytes) -> str:
-    """What another identity differs in."""
+    """In words, how another identity differs from this one."""
     try:
         then, now = (json.loads(text) for text in (others[0], mine))
         if then["work"] == now["work"]:

@@ -57,7 +57,7 @@ def check_output(
 
 
 def _allowed(path: Any, overwrite: bool, endings: Sequence[str] = ()) -> Path:
-    """The path, if a file may be put there as far as names and what is there tell."""
+    """The path, if its name and what is there now allow a file there."""
     place, there = output_file(path)
     if endings and place.suffix.lower() not in endings:
         raise DataError(
@@ -163,7 +163,7 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    """A new name beside ``target``, with its ending, which tells matplotlib what to write."""
+    """A new name beside ``target``, with its ending, by which matplotlib chooses the format."""
     ending = target.suffix if len(target.suffix) <= 10 else ""
     return target.with_name(f"{_part(target)}{secrets.token_hex(6)}{ending}")
 

@@ -9,56 +9,36 @@ and one group per run. The attributes of a group say what was computed and how:
     covariance_label, dimension, samples, d_eff, expected_finite_size_error,
     rule and rule_<parameter> (curves),  rtol, error_estimate, and what the kind adds;
 
-its data sets are the arrays: ``eigenvalues`` and ``weights`` of the covariance and what
-`arrays_of` lists for each kind. What is not known is an empty attribute, None in Python.
+its data sets are the arrays: ``eigenvalues`` and ``weights`` of the covariance and what the kind
+adds. A result says itself what is stored of it, with its ``kind`` and its method ``stored``
+(`dmft_rf._stored`). What is not known is an empty attribute, None in Python.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._convert import flag, instance, shown
+from dmft_rf._convert import flag, instance, mapping, shown
 from dmft_rf._interrupt import held_back
 from dmft_rf._paths import path_of
+from dmft_rf._stored import Described, Result
 from dmft_rf._version import __version__
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.files.hdf5 import DAMAGE, is_hard_link, opened, stored_elsewhere
 from dmft_rf.files.replace import replacing_hdf5
-from dmft_rf.model.covariance import Covariance
-from dmft_rf.model.mixture import Mixture
-from dmft_rf.model.score_model import ScoreModel
 
 if TYPE_CHECKING:
-    from dmft_rf.curves.losses import LearningCurves
-    from dmft_rf.curves.solve import Solution
-    from dmft_rf.curves.timescales import Timescales
-    from dmft_rf.pencil.spectrum import PencilSpectrum
-    from dmft_rf.rules.flow import Rule
-    from dmft_rf.spectra.spectrum import Spectrum
-    from dmft_rf.sweeps.phase_diagram import PhaseDiagram
-    from dmft_rf.sweeps.scaling import Scaling
-    from dmft_rf.sweeps.sweep import Sweep
-
-    Result: TypeAlias = (
-        Spectrum
-        | LearningCurves
-        | Timescales
-        | Scaling
-        | Sweep
-        | PhaseDiagram
-        | PencilSpectrum
-        | Covariance
-    )
+    from dmft_rf.model.score_model import ScoreModel
 
 __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "save"]
 
@@ -107,17 +87,10 @@ class Run:
         a = self.attributes
         if "t" not in a:
             raise DataError(f"a run of kind {self.kind!r} has no score model")
+        from dmft_rf.model.score_model import stored_model
+
         try:
-            lam, w = self.arrays["eigenvalues"], self.arrays["weights"]
-            about = {"label": a["covariance_label"], "dimension": a["dimension"]}
-            covariance: Covariance | Mixture
-            if "shares" in self.arrays:
-                covariance = Mixture(self.arrays["shares"], lam, w, **about)
-            else:
-                covariance = Covariance(lam, w, samples=a["samples"], **about)
-            return ScoreModel(
-                a["t"], a["psi_p"], a["psi_n"], a["activation"], covariance, a["noise_draws"]
-            )
+            return stored_model(a, self.arrays)
         except KeyError as error:
             raise DataError(f"the run does not say its {error.args[0]}") from None
 
@@ -126,7 +99,7 @@ def save(
     path: str | os.PathLike[str],
     result: Result | Mapping[str, Result],
     *,
-    solution: Solution | None = None,
+    solution: Described | None = None,
     overwrite: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -158,11 +131,10 @@ def save(
     runs = dict(result) if isinstance(result, Mapping) else {kind_of(result): result}
     if not runs:
         raise DataError(f"{place}: no result to store")
-    if not (solution is None or type(solution).__name__ == "Solution"):
+    if not (solution is None or hasattr(type(solution), "learning_curves")):
         raise ModelError(f"solution is {shown(solution)}; it must be what solve(model) returns")
-    if not (extra is None or isinstance(extra, Mapping)):
-        raise ModelError(f"extra is {shown(extra)}; it must be a mapping of names to values")
-    prepared = {_name(name): _run(one, solution, extra) for name, one in runs.items()}
+    more = checked_extra(extra)
+    prepared = {_name(name): _run(one, solution, more) for name, one in runs.items()}
     _write(path, prepared, overwrite)
 
 
@@ -284,81 +256,54 @@ def _storable(name: str) -> bool:
 
 def kind_of(result: Any) -> str:
     """Return the name of the kind of a result, as in `Run.kind`."""
-    # by name: the classes' modules need not be imported to store an instance of one of them
-    kinds = {
-        "Spectrum": "spectrum",
-        "LearningCurves": "curves",
-        "Timescales": "timescales",
-        "Scaling": "scaling",
-        "Sweep": "sweep",
-        "PhaseDiagram": "phase-diagram",
-        "PencilSpectrum": "pencil",
-    }
-    kind = kinds.get(type(result).__name__) or getattr(type(result), "kind", None)
-    if kind is None:
-        raise ModelError(f"only {', '.join(kinds)} can be stored, not {shown(result)}")
+    kind = getattr(type(result), "kind", None)
+    if not isinstance(kind, str):
+        raise ModelError(
+            f"result is {shown(result)}; it must be a result of this package, such as "
+            "spectrum(model)"
+        )
     return kind
 
 
-def describe_model(model: ScoreModel) -> dict[str, Any]:
+def describe_model(model: Described) -> dict[str, Any]:
     """Return every parameter of ``model`` but the eigenvalues and weights, by attribute name."""
-    c = model.covariance
-    return {
-        "t": model.t,
-        "psi_p": model.psi_p,
-        "psi_n": model.psi_n,
-        "activation": model.activation.name,  # type: ignore[union-attr]
-        "noise_draws": float(model.noise_draws),
-        "covariance_label": c.label,
-        "dimension": c.dimension,
-        "samples": c.samples,
-        "d_eff": c.effective_dimension,
-        "expected_finite_size_error": c.expected_finite_size_error,
-    }
+    return model.stored()[0]
 
 
-def describe_rule(rule: Rule) -> dict[str, Any]:
+def describe_rule(rule: Described) -> dict[str, Any]:
     """Return the rule's name and its parameters, by attribute name."""
-    parameters = {f"rule_{f.name}": getattr(rule, f.name) for f in fields(rule)}
-    return {"rule": type(rule).__name__, **parameters}
+    return rule.stored()[0]
 
 
-def _run(result: Any, solution: Solution | None, extra: Mapping[str, Any] | None) -> Run:
+def _run(result: Result, solution: Described | None, extra: dict[str, Any]) -> Run:
     """Collect what is stored of one result."""
     kind = kind_of(result)
-    solution = getattr(result, "solution", None) or solution
-    model = getattr(result, "model", None) or getattr(solution, "model", None)
-    if model is None and kind not in ("pencil", "covariance"):
-        raise ModelError(
-            "a Timescales is stored with the solution it came from: save(..., solution=)"
-        )
-    attributes, arrays = _COLLECT[kind](result)
+    attributes, arrays = result.stored()
     if solution is not None:
-        attributes = {
-            "rtol": solution.rtol,
-            "error_estimate": solution.error_estimate,
-            "wall_time_seconds": solution.diagnostics["seconds"],
-            **attributes,
-        }
-    provenance = {
+        about, law = solution.stored()
+        attributes = {**about, **attributes}
+        if "eigenvalues" not in arrays:
+            arrays = {**law, **arrays}
+    if "eigenvalues" not in arrays:
+        raise ModelError(
+            f"a {type(result).__name__} is stored with the solution it came from: "
+            "save(..., solution=)"
+        )
+    attributes |= {
         "kind": kind,
         "package_version": __version__,
         "git_commit": git_commit(),
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    described = {} if model is None else describe_model(model)
-    stated = {**described, **attributes, **provenance}
-    more = {key: _checked(key, value) for key, value in (extra or {}).items()}
-    if taken := sorted(stated.keys() & more.keys()):
+    more = {key: _checked(key, value) for key, value in extra.items()}
+    if taken := sorted(attributes.keys() & more.keys()):
         raise DataError(f"extra: {taken[0]} is stored already; choose another name")
-    if kind == "covariance":
-        covariance = result
-    else:
-        covariance = result.system.covariance if model is None else model.covariance
-    law = {"eigenvalues": covariance.eigenvalues, "weights": covariance.weights}
-    if isinstance(covariance, Mixture):
-        law["shares"] = covariance.shares
-    return Run({**stated, **more}, {**law, **arrays})
+    return Run({**attributes, **more}, arrays)
+
+
+def checked_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Further attributes of a caller's, of which none need be given."""
+    return {} if extra is None else mapping(extra, "extra", '{"note": "first run"}')
 
 
 def _checked(key: Any, value: Any) -> Any:
@@ -372,125 +317,6 @@ def _checked(key: Any, value: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise DataError(f"extra: {key} holds a null character")
     return value
-
-
-# What each kind adds: attributes and arrays ------------------------------------------------
-
-Collected: TypeAlias = tuple[dict[str, Any], dict[str, NDArray[Any]]]
-
-
-def _collect_spectrum(law: Spectrum) -> Collected:
-    grid = law.grid()
-    bulks = law.learning_bulks
-    arrays: dict[str, NDArray[Any]] = {
-        "edges": law.edges,
-        "bulk_masses": law.bulk_masses,
-        "atoms": law.atoms,
-        "grid": grid,
-        "density": law.density(grid),
-    }
-    if bulks is not None:
-        arrays["learning_bulks"] = bulks
-    return {"error_estimate": law.mass_error, "mass": law.mass}, arrays
-
-
-def _collect_pencil(law: PencilSpectrum) -> Collected:
-    grid = law.grid()
-    arrays: dict[str, NDArray[Any]] = {
-        "edges": law.edges,
-        "bulk_masses": law.bulk_masses,
-        "atoms": law.atoms,
-        "grid": grid,
-        "density": law.density(grid),
-    }
-    attributes: dict[str, Any] = {"error_estimate": law.mass_error, "mass": law.mass}
-    attributes["pencil"] = law.system.pencil.describe()
-    for name, value in law.system.values.items():
-        attributes[f"parameter_{name}"] = float(value)
-    return attributes, arrays
-
-
-def _collect_curves(curves: LearningCurves) -> Collected:
-    names = (
-        "tau",
-        "train",
-        "test",
-        "generalization_gap",
-        "score_error",
-        "empirical_error",
-        "weight_norm",
-    )
-    arrays = {name: getattr(curves, name) for name in names}
-    arrays |= {f"{name}_error": error for name, error in curves.error.items()}
-    return {"error_estimate": curves.relative_error, **describe_rule(curves.rule)}, arrays
-
-
-def _collect_timescales(times: Timescales) -> Collected:
-    attributes: dict[str, Any] = dict(times.values)
-    attributes |= {f"{name}_error": error for name, error in times.error.items()}
-    attributes |= {f"{name}_reason": reason for name, reason in times.reasons.items()}
-    attributes |= {f"definition_{name}": text for name, text in times.definitions.items()}
-    return attributes | {"memorizes": times.memorizes}, {}
-
-
-def _collect_scaling(scaling: Scaling) -> Collected:
-    arrays = {"values": np.asarray(scaling.values), "abscissa": np.asarray(scaling.abscissa)}
-    arrays |= {name: np.asarray(values) for name, values in scaling.quantities.items()}
-    arrays |= {f"{name}_exponent": np.asarray(v) for name, v in scaling.local_exponents.items()}
-    attributes: dict[str, Any] = {"parameter": scaling.parameter, "rtol": scaling.rtol}
-    attributes["error_estimate"] = scaling.rtol  # every solution has reached it
-    attributes["tolerance"] = scaling.tolerance
-    for prefix, fits in (("fit", scaling.fits), ("global_fit", scaling.global_fits)):
-        for name, fit in fits.items():
-            for f in fields(fit):
-                attributes[f"{prefix}_{name}_{f.name}"] = _scalar(getattr(fit, f.name))
-    for value, message in scaling.failures.items():
-        attributes[f"failure_{value!r}"] = message
-    return attributes, arrays
-
-
-def _collect_sweep(sweep: Sweep) -> Collected:
-    arrays = {f"axis_{name}": _texts(values) for name, values in sweep.axes.items()}
-    arrays |= {name: np.asarray(values) for name, values in sweep.quantities.items()}
-    arrays["status"] = sweep.status
-    arrays["failures"] = np.array(list(sweep.failures), dtype=np.int64)
-    arrays["failure_reasons"] = _texts(np.array(list(sweep.failures.values()), dtype=str))
-    arrays["tau"] = sweep.request["tau"]
-    attributes = {name: value for name, value in sweep.request.items() if name != "tau"}
-    attributes["axes"] = ", ".join(sweep.axes)
-    attributes["is_list"] = sweep.is_list
-    attributes["complete"] = sweep.complete
-    attributes["fingerprint"] = sweep.fingerprint
-    return {**attributes, **describe_rule(sweep.rule)}, arrays
-
-
-def _collect_phases(diagram: PhaseDiagram) -> Collected:
-    arrays: dict[str, NDArray[Any]] = {f"axis_{name}": v for name, v in diagram.axes.items()}
-    arrays |= {f"boundary_{name}": np.asarray(v) for name, v in diagram.boundaries.items()}
-    arrays |= {"tau": diagram.tau, "regions": diagram.regions}
-    arrays |= {"relative_gap": diagram.relative_gap, "ratio": diagram.ratio}
-    attributes = {"x": diagram.x, "y": diagram.y, "region_names": ", ".join(diagram.region_names)}
-    numbers = {name: getattr(diagram, name) for name in ("level", "multiple", "rtol")}
-    return {**attributes, **numbers}, arrays
-
-
-def _texts(values: NDArray[Any]) -> NDArray[Any]:
-    """Strings as bytes in UTF-8, which HDF5 can hold; numbers as they are."""
-    if values.dtype.kind != "U":
-        return values
-    return np.char.encode(values, "utf-8", "backslashreplace")
-
-
-_COLLECT: dict[str, Callable[[Any], Collected]] = {
-    "spectrum": _collect_spectrum,
-    "curves": _collect_curves,
-    "timescales": _collect_timescales,
-    "scaling": _collect_scaling,
-    "sweep": _collect_sweep,
-    "phase-diagram": _collect_phases,
-    "pencil": _collect_pencil,
-    "covariance": lambda law: law.stored(),
-}
 
 
 @cache

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -367,17 +367,6 @@ class Covariance(Frozen, EigenvalueLaw):
             dimension=self.dimension,
             samples=self.samples,
         )
-
-    def stored(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What a file holds of it: attributes, and the eigenvalues and their weights."""
-        attributes = {
-            "covariance_label": self.label,
-            "dimension": self.dimension,
-            "samples": self.samples,
-            "d_eff": self.effective_dimension,
-            "expected_finite_size_error": self.expected_finite_size_error,
-        }
-        return attributes, {"eigenvalues": self.eigenvalues, "weights": self.weights}
 
     def __repr__(self) -> str:
         d = "" if self.dimension is None else f", d={self.dimension}"

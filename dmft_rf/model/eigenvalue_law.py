@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from dmft_rf._arithmetic import ieee
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 
 
@@ -54,6 +55,17 @@ class EigenvalueLaw(ABC):
         """
         d_eff = self.effective_dimension
         return None if d_eff is None else 1.0 / d_eff
+
+    def stored(self) -> Stored:
+        """What a file holds of it: attributes, and the eigenvalues and their weights."""
+        attributes = {
+            "covariance_label": self.label,
+            "dimension": self.dimension,
+            "samples": self.samples,
+            "d_eff": self.effective_dimension,
+            "expected_finite_size_error": self.expected_finite_size_error,
+        }
+        return attributes, {"eigenvalues": self.eigenvalues, "weights": self.weights}
 
     @ieee
     def summary(self) -> dict[str, str | int | float | None]:

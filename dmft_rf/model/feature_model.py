@@ -10,6 +10,7 @@ import numpy as np
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.model.columns import SampleClass, SampleGroups
 
@@ -26,7 +27,7 @@ class FeatureModel(Frozen, ABC):
       one-point equations (`Resolvent`) and the two-point functions see. A model of other equations
       has to fill z, k, dk and E of a `Resolvent`, and the solution at z = 0 of a `Spectrum`;
     - ``classes``: what the losses weigh, the classes of data with their exact scores;
-    - `replace`.
+    - `stored` and `replace`.
 
     The rest follows from these. It can be overridden: ``rate`` is the unit of time.
     """
@@ -50,6 +51,10 @@ class FeatureModel(Frozen, ABC):
     @abstractmethod
     def groups(self) -> SampleGroups:
         """The groups of columns that U and V are made of."""
+
+    @abstractmethod
+    def stored(self) -> Stored:
+        """What a file holds of the model."""
 
     @abstractmethod
     def replace(self, **changes: Any) -> Self:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, floats, string, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.checks import MAX_ATOMS, SMALLEST, entry_rounding, vector, without_rounding
@@ -159,6 +160,11 @@ class Mixture(Frozen, EigenvalueLaw):
         """The smallest d_eff/d = (Tr Sigma)^2/(d Tr Sigma^2) of a class."""
         scaled = self.eigenvalues / self.eigenvalues.max(axis=1, keepdims=True)
         return float(np.min((scaled @ self.weights) ** 2 / (scaled**2 @ self.weights)))
+
+    def stored(self) -> Stored:
+        """What a file holds of it: attributes, shares, eigenvalues of each class, and weights."""
+        attributes, arrays = super().stored()
+        return attributes, {**arrays, "shares": self.shares}
 
     def __repr__(self) -> str:
         return f"<Mixture {self.label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from dmft_rf import _above
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
@@ -200,6 +201,20 @@ class ScoreModel(FeatureModel):
         check_scale(law, stacklevel=3)  # one of them is that of `ieee`
         return model
 
+    def stored(self) -> Stored:
+        """What a file holds of the model: its parameters, and the eigenvalues and their weights."""
+        c = self.covariance
+        assert isinstance(self.activation, Activation)
+        attributes = {
+            "t": self.t,
+            "psi_p": self.psi_p,
+            "psi_n": self.psi_n,
+            "activation": self.activation.name,
+            "noise_draws": float(self.noise_draws),
+        }
+        law, arrays = c.stored()
+        return {**attributes, **law}, arrays
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some parameters changed, validated again."""
         from dataclasses import replace
@@ -217,6 +232,19 @@ def _law_of(data: Any) -> Covariance | Mixture:
         found: Covariance = _above.read_covariance(data)
         return found
     return Covariance.from_samples(data)
+
+
+def stored_model(attributes: Attributes, arrays: Arrays) -> ScoreModel:
+    """The model of `ScoreModel.stored`; KeyError if something of it is missing."""
+    lam, w = arrays["eigenvalues"], arrays["weights"]
+    about = {"label": attributes["covariance_label"], "dimension": attributes["dimension"]}
+    law: Covariance | Mixture
+    if "shares" in arrays:
+        law = Mixture(arrays["shares"], lam, w, **about)
+    else:
+        law = Covariance(lam, w, samples=attributes["samples"], **about)
+    names = ("t", "psi_p", "psi_n", "activation", "noise_draws")
+    return ScoreModel(covariance=law, **{name: attributes[name] for name in names})
 
 
 def checked_draws(value: Any) -> float:

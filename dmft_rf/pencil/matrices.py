@@ -34,9 +34,8 @@ class Matrix:
         return ()
 
     def __post_init__(self) -> None:
-        inner = [part for part in self.parts if isinstance(part, Matrix)]
-        size = 1 + len(self.parts) + sum(part.size for part in inner)
-        depth = 1 + max((part.depth for part in inner), default=0)
+        size = 1 + len(self.parts) + sum(part.size for part in self.matrices)
+        depth = 1 + max((part.depth for part in self.matrices), default=0)
         if size > MAX_SIZE or depth > MAX_DEPTH:
             raise ModelError(
                 f"a matrix expression has more than {MAX_SIZE} parts, or {MAX_DEPTH} inside one "
@@ -46,14 +45,19 @@ class Matrix:
         object.__setattr__(self, "depth", depth)
 
     @property
+    def matrices(self) -> list[Matrix]:
+        """Those of its parts that are matrices."""
+        return [part for part in self.parts if isinstance(part, Matrix)]
+
+    @property
     def rows(self) -> str:
         """Space of its rows."""
-        raise NotImplementedError
+        return self.matrices[0].rows
 
     @property
     def columns(self) -> str:
         """Space of its columns."""
-        raise NotImplementedError
+        return self.matrices[-1].columns
 
     @property
     def T(self) -> Matrix:
@@ -62,11 +66,13 @@ class Matrix:
 
     def leaves(self) -> Iterator[Gaussian]:
         """The Gaussian matrices in it."""
-        raise NotImplementedError
+        for matrix in self.matrices:
+            yield from matrix.leaves()
 
     def scalars(self) -> Iterator[Scalar]:
         """The coefficients in it."""
-        raise NotImplementedError
+        for part in self.parts:
+            yield from (part,) if isinstance(part, Scalar) else part.scalars()
 
     def __mul__(self, other: object) -> Matrix:
         return _product(self, other)
@@ -208,14 +214,6 @@ class Transposed(Matrix):
         """X."""
         return self.of
 
-    def leaves(self) -> Iterator[Gaussian]:
-        """X."""
-        yield self.of
-
-    def scalars(self) -> Iterator[Scalar]:
-        """The variance of X."""
-        yield self.of.variance
-
     def __repr__(self) -> str:
         return f"{self.of.name}^T"
 
@@ -234,33 +232,10 @@ class Product(Matrix):
         """Its factors."""
         return self.factors
 
-    def _matrices(self) -> list[Matrix]:
-        return [f for f in self.factors if isinstance(f, Matrix)]
-
-    @property
-    def rows(self) -> str:
-        """Space of its rows."""
-        return self._matrices()[0].rows
-
-    @property
-    def columns(self) -> str:
-        """Space of its columns."""
-        return self._matrices()[-1].columns
-
     @property
     def T(self) -> Matrix:
         """The transposed factors in reverse."""
         return Product(tuple(f if isinstance(f, Scalar) else f.T for f in self.factors[::-1]))
-
-    def leaves(self) -> Iterator[Gaussian]:
-        """The Gaussian matrices in it."""
-        for factor in self._matrices():
-            yield from factor.leaves()
-
-    def scalars(self) -> Iterator[Scalar]:
-        """The coefficients in it."""
-        for factor in self.factors:
-            yield from (factor,) if isinstance(factor, Scalar) else factor.scalars()
 
     def __repr__(self) -> str:
         return " ".join(
@@ -282,33 +257,10 @@ class Sum(Matrix):
         """Its terms."""
         return self.terms
 
-    def _matrices(self) -> list[Matrix]:
-        return [t for t in self.terms if isinstance(t, Matrix)]
-
-    @property
-    def rows(self) -> str:
-        """Space of its rows."""
-        return self._matrices()[0].rows
-
-    @property
-    def columns(self) -> str:
-        """Space of its columns."""
-        return self._matrices()[0].columns
-
     @property
     def T(self) -> Matrix:
         """The transposed terms."""
         return Sum(tuple(t if isinstance(t, Scalar) else t.T for t in self.terms))
-
-    def leaves(self) -> Iterator[Gaussian]:
-        """The Gaussian matrices in it."""
-        for term in self._matrices():
-            yield from term.leaves()
-
-    def scalars(self) -> Iterator[Scalar]:
-        """The coefficients in it."""
-        for term in self.terms:
-            yield from (term,) if isinstance(term, Scalar) else term.scalars()
 
     def __repr__(self) -> str:
         return " + ".join(str(t) for t in self.terms)
@@ -326,27 +278,9 @@ class Inverse(Matrix):
         return (self.of,)
 
     @property
-    def rows(self) -> str:
-        """Space of its rows."""
-        return self.of.rows
-
-    @property
-    def columns(self) -> str:
-        """Space of its columns, the same."""
-        return self.of.rows
-
-    @property
     def T(self) -> Matrix:
         """Inverse of the transpose."""
         return Inverse(self.of.T)
-
-    def leaves(self) -> Iterator[Gaussian]:
-        """The Gaussian matrices in it."""
-        return self.of.leaves()
-
-    def scalars(self) -> Iterator[Scalar]:
-        """The coefficients in it."""
-        return self.of.scalars()
 
     def __repr__(self) -> str:
         return f"({self.of})^-1"

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, shown, values_of, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Stored
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson, dyson_path
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.pencil.support import Place, Search, Support, find_support
-from dmft_rf.spectra.spectrum import Panels, power_mean
+from dmft_rf.spectra.spectrum import Panels, power_mean, stored_law
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import Arrays, System
@@ -90,6 +91,8 @@ class PencilSpectrum(Frozen):
     The law is that of H where the pencil stands for (H - z)^{-1}, and in general that of the
     generalised eigenvalues det L = 0.
     """
+
+    kind: ClassVar[str] = "pencil"
 
     system: System
     arrays: Arrays
@@ -279,6 +282,15 @@ class PencilSpectrum(Frozen):
     def moment(self, k: int) -> float:
         """Integral of lambda^k."""
         return power_mean(self.integrate, k)
+
+    def stored(self) -> Stored:
+        """What a file holds of the law: as of any law, and the pencil in words."""
+        attributes, arrays = stored_law(self)
+        attributes["pencil"] = self.system.pencil.describe()
+        for name, value in self.system.values.items():
+            attributes[f"parameter_{name}"] = float(value)
+        c = self.system.covariance
+        return attributes, {"eigenvalues": c.eigenvalues, "weights": c.weights, **arrays}
 
 
 def _pieces(a: Place, b: Place) -> list[_Piece]:

@@ -12,16 +12,23 @@ from dmft_rf.errors import missing
 
 if TYPE_CHECKING:
     from dmft_rf.plotting.covariance import plot_covariance
-    from dmft_rf.plotting.curves import (
-        ENDINGS,
-        plot_curves,
-        plot_pencil,
-        plot_scaling,
-        plot_spectrum,
-        save_figure,
-    )
+    from dmft_rf.plotting.curves import plot_curves, plot_scaling
     from dmft_rf.plotting.phases import plot_phase_diagram
+    from dmft_rf.plotting.spectra import plot_pencil, plot_spectrum
+    from dmft_rf.plotting.style import ENDINGS, save_figure
     from dmft_rf.plotting.timescales import plot_timescales
+
+_HOME = {
+    "ENDINGS": "style",
+    "plot_covariance": "covariance",
+    "plot_curves": "curves",
+    "plot_pencil": "spectra",
+    "plot_phase_diagram": "phases",
+    "plot_scaling": "curves",
+    "plot_spectrum": "spectra",
+    "plot_timescales": "timescales",
+    "save_figure": "style",
+}
 
 __all__ = [
     "ENDINGS",
@@ -43,9 +50,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(missing("dmft_rf.plotting", name, __dir__()), name=name)
-    return getattr(import_module(f"dmft_rf.plotting.{_HOME.get(name, 'curves')}"), name)
+    return getattr(import_module(f"dmft_rf.plotting.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._convert import instance, number
 from dmft_rf.plotting.style import GREY, label_decades, styled, tex, titles
-from dmft_rf.sweeps.phase_diagram import PhaseDiagram
+from dmft_rf.sweeps.results import PhaseDiagram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

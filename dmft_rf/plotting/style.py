@@ -1,4 +1,8 @@
-"""What the pictures share: style, colours, panels, the line that says what was computed."""
+"""What the pictures share: style, colours, panels, the line that says what was computed, the file.
+
+Colours are those of Okabe and Ito, which survive colour blindness; each also has its own line
+style, so that a grey print can be read.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import _text
+from dmft_rf._convert import flag, instance
+from dmft_rf._version import __version__
 from dmft_rf.errors import DataError
+from dmft_rf.files.replace import check_output, replacing
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
 
@@ -25,6 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import XAxis
     from matplotlib.figure import Figure
+
+ENDINGS = (".png", ".pdf")
+"""Formats of `save_figure`."""
 
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW = "#F0E442"
@@ -249,3 +259,42 @@ def unformatted(text: str, longest: int = 80) -> str:
     text = "".join(c if ord(c) in known else "?" for c in _text.plain(text))
     text = text if len(text) <= longest else f"{text[: longest - 3]}..."
     return text.replace("$", r"\$")
+
+
+@styled
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a figure as PNG or PDF, by the ending of ``path``.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : path
+        In an existing folder, ending in .png or .pdf.
+    overwrite : bool, default False
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, complete: it is written beside its place and renamed.
+
+    Raises
+    ------
+    DataError
+        If the ending is another, the folder is missing, the file exists or cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    instance(figure, Figure, "figure", "plot_curves(curves)")
+    overwrite = flag(overwrite, "overwrite")
+    place = check_output(path, overwrite=overwrite, endings=ENDINGS)
+    kind = place.suffix.lower()[1:]
+    software = f"dmft_rf {__version__}"
+    # without a date, so that the same result gives the same file
+    metadata = (
+        {"Creator": software, "CreationDate": None} if kind == "pdf" else {"Software": software}
+    )
+    with replacing(place, overwrite=overwrite) as temporary:
+        backend = {"png": "agg", "pdf": "pdf"}[kind]
+        figure.savefig(temporary, format=kind, metadata=metadata, backend=backend)
+    return place

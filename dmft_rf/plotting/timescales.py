@@ -43,6 +43,12 @@ TIMES: dict[str, tuple[str, str, Any, str]] = {
     "tau_ratio": (r"test/train $= 2$", GREY, ":", "v"),
     "tau_mem": (r"$\tau_{\rm mem}$", VERMILION, "-.", "^"),
 }
+#: name of a loss, label, colour, line style
+LOSSES = (
+    ("test", r"test $L_{\rm test}$", VERMILION, "-"),
+    ("train", r"training $L_{\rm train}$", BLUE, "--"),
+    ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
+)
 TAU = r"training time $\tau$ (gradient flow, $dA/d\tau = -d^2\,\nabla_{\!A} L_{\rm train}$)"
 
 
@@ -68,11 +74,7 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     curves = solution.learning_curves(_times(solution, timescales, list(marks.values())))
     figure, (score, losses) = figure_of(2, (1.2, 1.0))
     _draw_score(score, curves, timescales)
-    for name, label, colour, line in (
-        ("test", r"test $L_{\rm test}$", VERMILION, "-"),
-        ("train", r"training $L_{\rm train}$", BLUE, "--"),
-        ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
-    ):
+    for name, label, colour, line in LOSSES:
         losses.plot(curves.tau, getattr(curves, name), label=label, color=colour, linestyle=line)
     losses.axhline(solution.model.floor, color=GREY, linestyle=":", label="exact score")
     start, end = (timescales.values[f"usable_{side}"] for side in ("start", "end"))

@@ -21,7 +21,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import complexes, floats, number
+from dmft_rf._stored import Stored
 from dmft_rf.numerics.region import Region
 
 Array = NDArray[Any]  # complex on a contour, float on the spectrum
@@ -175,6 +176,11 @@ class Rule(ABC):
 
     def check_times(self, tau: Array) -> None:  # noqa: B027
         """Raise ModelError if the rule does not exist at these times."""
+
+    def stored(self) -> Stored:
+        """What a file holds of the rule: its name and its parameters."""
+        parameters = {f"rule_{f.name}": getattr(self, f.name) for f in fields(self)}
+        return {"rule": type(self).__name__, **parameters}, {}
 
 
 _convert_arguments(Rule)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,10 +13,12 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, values_of, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels.closed_form import CONVERGED
 from dmft_rf.model.feature_model import FeatureModel
+from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS, ROUNDING
 from dmft_rf.numerics.panels import ByHalves, halve, resolved
@@ -71,6 +74,8 @@ class Spectrum(Frozen):
     Source: Bonnaire et al., arXiv:2505.17638, Theorem 3.1; edges after Silverstein and Choi (1995),
     masses after Bai and Silverstein (1999).
     """
+
+    kind: ClassVar[str] = "spectrum"
 
     model: FeatureModel
 
@@ -253,6 +258,27 @@ class Spectrum(Frozen):
         """Integral of lambda^k; the first is E[sigma^2] - mu_0^2."""
         return power_mean(self.integrate, k)
 
+    def stored(self) -> Stored:
+        """What a file holds of the law: edges, masses, atoms and the density on a grid."""
+        attributes, arrays = self.model.stored()
+        mine, law = stored_law(self)
+        if self.learning_bulks is not None:
+            law["learning_bulks"] = self.learning_bulks
+        return {**attributes, **mine}, {**arrays, **law}
+
+
+def stored_law(law: Any) -> Stored:
+    """What a file holds of any spectral law: edges, masses, atoms and the density on a grid."""
+    grid = law.grid()
+    arrays: Arrays = {
+        "edges": law.edges,
+        "bulk_masses": law.bulk_masses,
+        "atoms": law.atoms,
+        "grid": grid,
+        "density": law.density(grid),
+    }
+    return {"error_estimate": law.mass_error, "mass": law.mass}, arrays
+
 
 def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -> float:
     """Integral of lambda^k, for an integer k >= 0; ModelError where it is beyond the floats."""
@@ -273,3 +299,8 @@ def spectrum(model: FeatureModel) -> Spectrum:
         (from its properties) if an edge is not found or the density cannot be resolved.
     """
     return Spectrum(model)
+
+
+def stored_spectrum(attributes: Attributes, arrays: Arrays) -> Spectrum:
+    """The law of `Spectrum.stored`, which is that of its model."""
+    return Spectrum(stored_model(attributes, arrays))

@@ -1,7 +1,7 @@
-"""What a caller sweeps over: values of a parameter in whatever holds them, checked one by one.
+"""Values of swept parameters: read from a list, an array or a table, and checked one by one.
 
-A value is refused here for what it is (a number that is no number, a name that is unknown); whether
-a model exists at a value is found out at its points.
+A value of the wrong type or outside the domain of its parameter is refused here. Whether a model
+exists at it is found out when its points are computed.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def points(over: Any) -> list[dict[str, Any]]:
 
 
 def value_of_model(name: str, value: Any) -> Any:
-    """A value of a parameter of the model as it is kept; ModelError if it is none."""
+    """A checked value of a parameter of the model; ModelError if it is not allowed."""
     if name in ("t", "psi_p", "psi_n"):
         return number(value, name, above=0.0)
     if name == "noise_draws":
@@ -129,7 +129,7 @@ def value_of_model(name: str, value: Any) -> Any:
 
 
 def value_of_family(name: str, value: Any) -> float | int:
-    """A value of an argument of a constructor of Covariance; ModelError if it is none."""
+    """A checked argument of a constructor of Covariance; ModelError if it is not allowed."""
     argument = name.rpartition(".")[2]
     if argument == "atoms":
         return whole(value, name, most=MAX_ATOMS)
@@ -139,7 +139,7 @@ def value_of_family(name: str, value: Any) -> float | int:
 
 
 def value_of_rule(name: str, value: Any, rule: Rule) -> Any:
-    """A value of a parameter of the rule; ModelError if the rule refuses it."""
+    """A checked value of a parameter of the rule; ModelError if the rule refuses it."""
     if isinstance(getattr(rule, name), float):
         value = number(value, name)
     try:

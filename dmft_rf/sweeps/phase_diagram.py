@@ -29,7 +29,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,108 +37,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, instance, number, shown
-from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf._interrupt import recognized
+from dmft_rf._stored import Result as StoredResult
 from dmft_rf.curves.thresholds import unit_gap
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.spectra.spectrum import spectrum
 from dmft_rf.sweeps.axes import numbers
+from dmft_rf.sweeps.campaign import Progress, Where
 from dmft_rf.sweeps.plan import Plan, apply
-from dmft_rf.sweeps.quantities import Request
-from dmft_rf.sweeps.run import Campaign, Progress, checked_call
-from dmft_rf.sweeps.sweep import Sweep, in_file, of_table
-from dmft_rf.sweeps.tables import Table
+from dmft_rf.sweeps.request import Request
+from dmft_rf.sweeps.results import REGIONS, TIME_REGIONS, PhaseDiagram, Sweep, failures_of
+from dmft_rf.sweeps.run import run
+from dmft_rf.sweeps.tables import PlanCampaign
 
 Array = NDArray[np.float64]
 
-REGIONS = ("memorization", "dynamical regularization", "architectural regularization")
-TIME_REGIONS = ("learning", "generalization", "memorization")
 UNKNOWN = -1
 PLANES = ("psi_p", "t", "tau")
-
-_EVERYWHERE = {
-    "relative_gap": "g = (test minus training loss)/(1 - L_floor), the generalization gap in units "
-    "of what the exact score gains on no network",
-    "ratio": "score error over its minimum along training",
-    "n_star": "largest psi_n at which g(inf) = level",
-    "tau_gen": "first time at which the score error has made 90 % of its way to its minimum",
-}
-_IN_SAMPLES = {
-    **_EVERYWHERE,
-    "memorization": "g(c tau_gen) > level: overfitting comes with learning",
-    "dynamical regularization": "g(c tau_gen) <= level < g(inf): stopping early prevents it",
-    "architectural regularization": "g(inf) <= level: the network cannot fit the sample",
-    "n_window": "largest psi_n at which g(c tau_gen) = level",
-}
-_IN_TIME = {
-    **_EVERYWHERE,
-    "learning": "tau < tau_gen, and g has not reached the level",
-    "generalization": "tau >= tau_gen, and g has not reached the level",
-    "memorization": "g has reached the level: tau >= tau_overfit",
-    "tau_opt": "time of the minimum of the test loss",
-    "tau_overfit": "first time at which g reaches the level; inf if never",
-}
-DEFINITIONS: FrozenDict[str, FrozenDict[str, str]] = FrozenDict(
-    {"psi_p": FrozenDict(_IN_SAMPLES), "t": FrozenDict(_IN_SAMPLES), "tau": FrozenDict(_IN_TIME)}
-)
-"""What each region, boundary and map of a plane is, by the plane's other axis."""
-
-
-@dataclass(frozen=True, eq=False)
-class PhaseDiagram(Frozen):
-    """Maps over a plane, regions and their boundaries.
-
-    Attributes
-    ----------
-    model : ScoreModel
-        What every point started from.
-    x, y : str
-        "psi_n", and "psi_p", "t" or "tau".
-    axes : dict of arrays
-        The values of x and y.
-    tau : array (n_tau,)
-        Times of the maps, the last one inf; for the plane (n, tau) the values of y.
-    relative_gap, ratio : array (n_x, n_y, n_tau) or (n_x, n_tau)
-        g, and the score error over its minimum along training, at each time; nan where a point
-        failed.
-    boundaries : dict of arrays
-        (n, p), (n, t): "n_window" and "n_star" at each y, as psi_n. (n, tau): "tau_gen", "tau_opt"
-        and "tau_overfit" at each psi_n, and "n_star", shape ().
-    regions : int array (n_x, n_y)
-        Index into ``region_names``; -1 where a boundary could not be computed.
-    region_names : tuple of str
-    level, multiple : float
-        Of g, and c.
-    rtol : float
-        Relative accuracy of losses.
-    failures : dict
-        Reasons by "map i" and "boundary i", i the flat index of the point.
-    sweeps : dict of Sweep
-        "map" and "boundary", with all that was computed.
-    """
-
-    model: ScoreModel
-    x: str
-    y: str
-    axes: dict[str, Array]
-    tau: Array
-    relative_gap: Array
-    ratio: Array
-    boundaries: dict[str, Array]
-    regions: NDArray[np.int64]
-    region_names: tuple[str, ...]
-    level: float
-    multiple: float
-    rtol: float
-    failures: dict[str, str]
-    sweeps: dict[str, Sweep]
-
-    @property
-    def definitions(self) -> dict[str, str]:
-        """What each region, boundary and map of this plane is, in one sentence, by name."""
-        return DEFINITIONS[self.y]
 
 
 @ieee
@@ -190,7 +107,7 @@ def phase_diagram(
     DataError, WorkerError
         As ``sweep``.
     """
-    workers = checked_call(path, executor, workers, progress, extra)
+    where = Where(path, overwrite, executor, workers, progress)
     # made again, so that the times and the maps are of the same activation
     model = replace(instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)"))
     if not isinstance(over, Mapping) or set(over) not in ({"psi_n", y} for y in PLANES):
@@ -210,24 +127,36 @@ def phase_diagram(
         given = None if tau is None else floats(tau, "tau", least=0.0, infinite=True).ravel()
         chosen = _times(model, axes) if given is None else given
         times = np.unique(np.append(chosen, math.inf))
-    campaign = _campaign(model, axes, y, times, level, multiple, rtol)
-
-    def result(tables: dict[str, Table]) -> PhaseDiagram:
-        return _assembled(model, y, axes, {name: of_table(table) for name, table in tables.items()})
-
-    if path is None:
-        tables = campaign.tables()
-        campaign.run(tables, executor=executor, workers=workers, progress=progress)
-        return result(tables)
-    found: PhaseDiagram = in_file(
-        path, campaign, result, lambda diagram: {"phases": diagram, **diagram.sweeps},
-        overwrite=overwrite, executor=executor, workers=workers, progress=progress,
-        extra=extra,
-    )  # fmt: skip
-    return found
+    plans = _plans(model, axes, y, times, level, multiple, rtol)
+    return run(_DiagramCampaign(model, axes, y, plans, extra), where)
 
 
-def _campaign(
+class _DiagramCampaign(PlanCampaign[PhaseDiagram]):
+    """A map and its boundaries, "map" and "boundary"."""
+
+    def __init__(
+        self,
+        model: ScoreModel,
+        axes: dict[str, Array],
+        y: str,
+        plans: dict[str, Plan],
+        extra: Mapping[str, Any] | None,
+    ):
+        super().__init__(plans, extra)
+        self._stated = model, y, axes
+
+    def result(self) -> PhaseDiagram:
+        """See `Campaign`."""
+        sweeps = {name: table.sweep() for name, table in self.points.items()}
+        return _assembled(*self._stated, sweeps)
+
+    def stored(self) -> dict[str, StoredResult]:
+        """The diagram and the sweeps that it is made of."""
+        diagram = self.result()
+        return {"phases": diagram, **diagram.sweeps}
+
+
+def _plans(
     model: ScoreModel,
     axes: dict[str, Array],
     y: str,
@@ -235,7 +164,7 @@ def _campaign(
     level: float,
     multiple: float,
     rtol: float,
-) -> Campaign:
+) -> dict[str, Plan]:
     maps: tuple[str, ...] = ("generalization_gap", "score_error", "score_error_min")
     lines: tuple[str, ...] = ("n_window", "n_star")
     if y == "tau":
@@ -249,13 +178,11 @@ def _campaign(
     swept = {name: values for name, values in axes.items() if name != "tau"}
     # n_star does not depend on the psi_n of the model, but a sweep needs an axis
     rest = {y: axes[y]} if y != "tau" else {"psi_n": axes["psi_n"][:1]}
-    return Campaign(
-        {
-            # the boundaries first: their points take longest, and the end of a run is then smooth
-            "boundary": Plan(model, rule, rest, request(lines, ())),
-            "map": Plan(model, rule, swept, request(maps, tuple(times.tolist()))),
-        }
-    )
+    return {
+        # the boundaries first: their points take longest, and the end of a run is then smooth
+        "boundary": Plan(model, rule, rest, request(lines, ())),
+        "map": Plan(model, rule, swept, request(maps, tuple(times.tolist()))),
+    }
 
 
 def _assembled(
@@ -284,11 +211,6 @@ def _assembled(
         window, star = boundaries["n_window"], boundaries["n_star"]
         regions = np.where(psi_n < window, 0, np.where(psi_n < star, 1, 2))
         regions = np.where(np.isnan(window) | np.isnan(star), UNKNOWN, regions)
-    failures = {
-        f"{name} {index}": reason
-        for name, one in sweeps.items()
-        for index, reason in one.failures.items()
-    }
     return PhaseDiagram(
         model=model,
         x="psi_n",
@@ -303,7 +225,7 @@ def _assembled(
         level=request["gap_level"],
         multiple=request["multiple"],
         rtol=request["rtol"],
-        failures=failures,
+        failures=failures_of(sweeps),
         sweeps=sweeps,
     )
 
@@ -344,7 +266,7 @@ def _times(model: ScoreModel, axes: dict[str, Array], count: int = 200) -> Array
                         edges, rate = spectrum(corner).edges, corner.rate
                         lowest = float(edges[0, 0]) or 1e-4 * float(edges[0, 1])
                         times = 0.03 / (rate * float(edges[-1, 1])), 30.0 / (rate * lowest)
-                except Exception:  # it will be told at its points
+                except Exception:  # the points of this corner will have it as their reason
                     continue
                 if 0.0 < times[0] < times[1] < math.inf:
                     first, last = min(first, times[0]), max(last, times[1])
@@ -353,14 +275,7 @@ def _times(model: ScoreModel, axes: dict[str, Array], count: int = 200) -> Array
 
 
 def _outwards(rows: list[float], columns: list[float]) -> Iterator[tuple[float, float]]:
-    """Pairs of both, those near the first of each first."""
+    """All pairs, in the order of their distance from the pair of the first two."""
     for total in range(len(rows) + len(columns) - 1):
         for i in range(max(0, total - len(columns) + 1), min(total, len(rows) - 1) + 1):
             yield rows[i], columns[total - i]
-
-
-def summary(diagram: PhaseDiagram) -> dict[str, Any]:
-    """Share of each region in the points of the map, by name."""
-    return {
-        name: float(np.mean(diagram.regions == k)) for k, name in enumerate(diagram.region_names)
-    }

@@ -1,4 +1,4 @@
-"""What a sweep is to compute: points over parameters of the model and the rule, and an identity.
+"""What a sweep computes: points in parameters of the model and the rule, and their identity.
 
 A parameter has a name: a field of ScoreModel ("t", "psi_p", "activation", ...), a field of the
 training rule ("weight_decay", "momentum", ...), or an argument of a constructor of Covariance,
@@ -11,8 +11,8 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,22 +28,12 @@ from dmft_rf.model.probes import scale_of
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import Rule
 from dmft_rf.sweeps.axes import listed, points, value_of_family, value_of_model, value_of_rule
-from dmft_rf.sweeps.quantities import Request
+from dmft_rf.sweeps.request import Request
 
 Values: TypeAlias = dict[str, Any]
 
 #: constructors of Covariance whose arguments can be swept
 FAMILIES = ("power_law", "isotropic")
-
-
-@dataclass(frozen=True)
-class Job:
-    """Some points of a plan, with all that a worker needs to compute them."""
-
-    model: ScoreModel
-    rule: Rule
-    request: Request
-    points: tuple[tuple[int, Values], ...]
 
 
 class Plan:
@@ -124,13 +114,8 @@ class Plan:
             name: values[int(i)] for (name, values), i in zip(self.axes.items(), where, strict=True)
         }
 
-    def job(self, indices: Sequence[int]) -> Job:
-        """What a worker needs for these points."""
-        points = tuple((index, {**self.fixed, **self.values(index)}) for index in indices)
-        return Job(self.model, self.rule, self.request, points)
-
     def _value(self, name: Any, value: Any) -> Any:
-        """A value of this parameter as it is kept."""
+        """A checked value of this parameter."""
         home = _home(name, self.model, self.rule)
         if home == "model":
             return value_of_model(name, value)
@@ -191,7 +176,7 @@ class Plan:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
     def _far_values(self) -> list[str]:
-        """What activations are known by where the plan's Gaussians are unusually wide or narrow."""
+        """Identities of the activations where the plan's Gaussians are unusually wide or narrow."""
         given = {**{name: (value,) for name, value in self.fixed.items()}, **self.axes}
         activations = given.get("activation", (self.model.activation,))
         means = [mean for law in given.get("covariance", (self.model.covariance,))

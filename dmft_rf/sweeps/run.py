@@ -1,4 +1,4 @@
-"""Running the points of one or several plans: in order or spread over workers, and resumed.
+"""Running a campaign: in order or spread over workers, in memory or into a file, and resumed.
 
 Whatever happens, a point that was finished is in the ledger, and a point's values do not depend on
 where, in which order or beside which others it was computed. Whatever an exception ends a point is
@@ -12,259 +12,177 @@ import os
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from dmft_rf._text import reason_of
+from dmft_rf._version import __version__
+from dmft_rf.errors import DataError, ModelError, WorkerError
+from dmft_rf.files.ledger import Ledger
+from dmft_rf.files.replace import check_output, remove_parts
+from dmft_rf.files.results import git_commit
+from dmft_rf.sweeps.campaign import Campaign, Job, Points, Result, Where
+from dmft_rf.sweeps.workers import Pool, is_loss, starting
 
-from dmft_rf._convert import shown
-from dmft_rf._interrupt import recognized
-from dmft_rf._paths import path_of
-from dmft_rf.errors import ModelError, WorkerError
-from dmft_rf.sweeps.plan import Job, Plan, Values, apply
-from dmft_rf.sweeps.quantities import packed_values, reason_of
-from dmft_rf.sweeps.tables import MISSING, Result, Shapes, Table
-from dmft_rf.sweeps.workers import Pool, checked_workers, is_loss, starting
-
-if TYPE_CHECKING:
-    from dmft_rf.files.ledger import Ledger
-
-Progress: TypeAlias = Callable[[int, int], None]
-Array = NDArray[np.float64]
-Record: TypeAlias = Callable[[int, list[Result]], None]
-Chunk: TypeAlias = tuple[int, tuple[int, ...]]  # number of the plan, indices of points
+T = TypeVar("T")
+Record: TypeAlias = Callable[[str, list[Result]], None]
+Chunk: TypeAlias = tuple[str, tuple[int, ...]]  # name of a group, numbers of points in it
 Done: TypeAlias = tuple[list[Result], float]  # of a job, and the seconds it took
 
 # a task should take about this long: far above the cost of sending it, far below a user's patience
 _TASK_SECONDS = 0.2
 _LARGEST_CHUNK = 256
-# tasks per worker that are sent ahead: what bounds the memory of a sweep of any size
+# tasks per worker that are sent ahead: what bounds the memory of a campaign of any size
 _AHEAD = 2
 # workers may die this often in a row without finishing a point
-_STRIKES = 5
+_MOST_LOSSES = 5
+# the file is renewed while the work goes on, at most this share of the time
+_RENEWAL_SHARE = 0.02
+_RENEWAL_SECONDS = 10.0
+_ENDINGS = (".h5", ".hdf5")
 
 
-@dataclass(frozen=True)
-class Campaign:
-    """Plans that are run together, with one ledger.
-
-    Parameters
-    ----------
-    plans : dict of Plan
-        By name, in the order in which they are run.
-    """
-
-    plans: dict[str, Plan]
-
-    @property
-    def fingerprint(self) -> str:
-        """Identity of everything that decides a number."""
-        text = "\n".join(f"{name} {plan.fingerprint}" for name, plan in self.plans.items())
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    def tables(self) -> dict[str, Table]:
-        """Empty tables."""
-        return {name: Table(plan) for name, plan in self.plans.items()}
-
-    def identity(self, version: str, commit: str) -> dict[str, str]:
-        """What must agree before points of one run are used by another."""
-        return {"work": self.fingerprint, "package_version": version, "git_commit": commit}
-
-    def run(
-        self,
-        tables: dict[str, Table],
-        *,
-        ledger: Ledger | None = None,
-        executor: Executor | None = None,
-        workers: int | None = None,
-        progress: Progress | None = None,
-        recorded: Callable[[], None] | None = None,
-    ) -> None:
-        """Compute the points that ``tables`` miss.
-
-        Parameters
-        ----------
-        tables : dict of Table
-            Filled; points that the ledger holds are taken from it.
-        ledger : Ledger, optional
-            Where finished points are kept.
-        executor : concurrent.futures.Executor, optional
-            Computes the points; this process by default.
-        workers : int, optional
-            Own worker processes in its place.
-        progress : callable, optional
-            Called with the points finished and their total, after each batch.
-        recorded : callable, optional
-            Called after each batch.
-
-        Raises
-        ------
-        WorkerError
-            If workers keep dying, or an executor computes nothing.
-        DataError
-            If the ledger cannot be written.
-        ModelError
-            If the work cannot be sent to another process, or an activation is not what it was when
-            the sweep was stated.
-        """
-        ordered, names = list(tables.values()), list(tables)
-        if ledger is not None:
-            for name, content in ledger.records():
-                plan, _, index = name.rpartition("/")
-                if plan in tables and index.isdecimal():
-                    tables[plan].take(int(index), content)
-        total = sum(table.plan.size for table in ordered)
-        left = sum(table.missing for table in ordered)
-
-        def record(number: int, results: list[Result]) -> None:
-            nonlocal left
-            table, name = ordered[number], names[number]
-            if ledger is not None:
-                ledger.add((f"{name}/{one[0]}", table.record(one)) for one in results)
-            for one in results:
-                table.put(one)
-            left -= len(results)
-            if progress is not None:
-                progress(total - left, total)
-            if recorded is not None:
-                recorded()
-
-        if progress is not None:
-            progress(total - left, total)
-        if left == 0:
-            return
-        if executor is None and workers is None:
-            for number, indices in _chunks(ordered, [1] * len(ordered)):
-                results, _ = work(ordered[number].plan.job(indices), ordered[number].shapes)
-                record(number, results)
-            return
-        pool = Pool(workers, executor)
-        with ExitStack() as stack:
-            stack.callback(pool.end)
-            if pool.own:
-                stack.enter_context(starting())
-            _spread(ordered, pool, record)
-
-
-def work(job: Job, shapes: Shapes) -> Done:
-    """Compute the points of a job, each with its values or the reason why it has none.
+def run(campaign: Campaign[T], where: Where) -> T:
+    """Compute the points that a campaign misses, keep them in a file if there is one, and finish.
 
     Raises
     ------
+    WorkerError
+        If workers keep dying, or an executor computes nothing.
+    DataError
+        If the file belongs to something else (it is left alone), or it or the ledger cannot be
+        written.
     ModelError
-        If an activation gives other values here than where the sweep was stated.
+        If the work cannot be sent to another process, or ends the campaign by raising one.
     """
+    if where.path is None:
+        _compute(campaign, where)
+    else:
+        _compute_into(where.path, campaign, where)
+    return campaign.result()
+
+
+def identity(campaign: Campaign[Any], version: str, commit: str) -> dict[str, str]:
+    """What must agree before points of one run are used by another."""
+    return {"work": campaign.fingerprint, "package_version": version, "git_commit": commit}
+
+
+def work(job: Job) -> Done:
+    """Compute the points of a job."""
     start = time.perf_counter()
-    results: list[Result] = []
-    for index, values in job.points:
-        try:
-            # numpy's own settings, as in a fresh process: the user may have chosen others in this
-            with recognized(), np.errstate(all="warn", under="ignore"):
-                results.append((index, _packed_point(job, values, shapes), ""))
-        except _OtherActivation as error:
-            raise ModelError(str(error)) from None
-        except Exception as error:
-            results.append((index, None, reason_of(error)))
-    return results, time.perf_counter() - start
+    return job.results(), time.perf_counter() - start
 
 
 def work_sent(sent: bytes) -> Done:
     """As `work`, for a job that was sent to another process."""
     try:
-        job, shapes = pickle.loads(sent)
+        job = pickle.loads(sent)
     except Exception as error:
         raise ModelError(
             f"a worker process cannot load the model ({reason_of(error)}): an activation of your "
             "own must be a function at the top level of a module that workers can import, outside "
             'of `if __name__ == "__main__":`'
         ) from None
-    return work(job, shapes)
+    return work(job)
 
 
-class _OtherActivation(Exception):
-    """An activation that is not the one that the sweep was stated with."""
+# The points ------------------------------------------------------------------------------------
 
 
-def _packed_point(job: Job, values: Values, shapes: Shapes) -> Array:
-    """The values of a point, or whatever it raises."""
-    stated = values.get("activation", job.model.activation)
-    same = True
-    try:
-        model, rule = apply(job.model, job.rule, values)
-        same = model.activation == stated
-        found = packed_values(model, rule, job.request, shapes)
-    except Exception:
-        _require_unchanged(stated, same)
-        raise
-    _require_unchanged(stated, same)
-    return found
+def _compute(
+    campaign: Campaign[Any],
+    where: Where,
+    ledger: Ledger | None = None,
+    renewal: Callable[[], None] | None = None,
+) -> None:
+    """Compute what is missing; finished points go to the ledger and are taken from it."""
+    groups, progress = campaign.points, where.progress
+    if ledger is not None:
+        for name, content in ledger.records():
+            group, _, point = name.rpartition("/")
+            if group in groups:
+                groups[group].take(point, content)
+    total, left = campaign.size, campaign.missing
+
+    def record(name: str, results: list[Result]) -> None:
+        nonlocal left
+        points = groups[name]
+        if ledger is not None:
+            ledger.add((f"{name}/{points.name(one[0])}", points.record(one)) for one in results)
+        for one in results:
+            points.put(one)
+        left -= len(results)
+        if progress is not None:
+            progress(total - left, total)
+        if renewal is not None:
+            renewal()
+
+    if progress is not None:
+        progress(total - left, total)
+    if left == 0:
+        return
+    if where.executor is None and where.workers is None:
+        for name, numbers in _chunks(groups, dict.fromkeys(groups, 1)):
+            results, _ = work(groups[name].job(numbers))
+            record(name, results)
+        return
+    pool = Pool(where.workers, where.executor)
+    with ExitStack() as stack:
+        stack.callback(pool.end)
+        if pool.own:
+            stack.enter_context(starting())
+        _spread(groups, pool, record)
 
 
-def _require_unchanged(stated: Any, same: bool) -> None:
-    """Raise _OtherActivation if it is known not to be the ``same``, or has changed meanwhile."""
-    try:
-        same = same and stated.restated() == stated
-    except ModelError:
-        same = False
-    if not same:
-        raise _OtherActivation(
-            f"activation {stated.name!r} gives other values than when the sweep was stated: what "
-            "it reads has changed since, or is different in a worker process. Make it a function "
-            "of its argument alone, another one for another parameter"
-        )
-
-
-def _chunks(tables: list[Table], sizes: list[int]) -> Iterator[Chunk]:
-    """What is missing, plan by plan, in chunks of the current ``sizes``."""
-    for number, table in enumerate(tables):
-        todo = np.flatnonzero(table.status == MISSING)
+def _chunks(groups: dict[str, Points], sizes: dict[str, int]) -> Iterator[Chunk]:
+    """What is missing, group by group, in chunks of the current ``sizes``."""
+    for name, points in groups.items():
+        todo = points.missing()
         start = 0
-        while start < todo.size:
-            stop = start + sizes[number]
-            yield number, tuple(todo[start:stop].tolist())
+        while start < len(todo):
+            stop = start + sizes[name]
+            yield name, tuple(todo[start:stop])
             start = stop
 
 
-def _spread(tables: list[Table], pool: Pool, record: Record) -> None:
+def _spread(groups: dict[str, Points], pool: Pool, record: Record) -> None:
     """Keep the workers of a pool busy until nothing is missing."""
-    sizes = [1] * len(tables)
-    fresh = _chunks(tables, sizes)
+    sizes = dict.fromkeys(groups, 1)
+    fresh = _chunks(groups, sizes)
     again: deque[Chunk] = deque()  # of workers that died, and of tasks that failed
-    flight: dict[Future[Done], Chunk] = {}
-    refused: list[tuple[int, int, Exception]] = []
-    strikes = computed = 0
+    sent: dict[Future[Done], Chunk] = {}
+    refused: list[tuple[str, int, Exception]] = []
+    losses = computed = 0  # how often workers were lost since a point was finished
     while True:
-        while len(flight) < _AHEAD * pool.workers:
+        while len(sent) < _AHEAD * pool.workers:
             chunk = again.popleft() if again else next(fresh, None)
             if chunk is None:
                 break
             try:
-                flight[_submitted(pool, tables[chunk[0]], chunk[1])] = chunk
+                sent[_submitted(pool, groups[chunk[0]].job(chunk[1]))] = chunk
             except (ModelError, WorkerError):
                 raise
             except Exception as error:
                 if not is_loss(error):
                     raise WorkerError(f"the executor takes no work ({reason_of(error)})") from error
                 again.appendleft(chunk)
-                if not flight:
-                    strikes = _strike(strikes, error)
+                if not sent:
+                    losses = _one_more(losses, error)
                     pool.renew(error)
                 break
-        if not flight:
+        if not sent:
             if again:
                 continue
             break
         dead: BaseException | None = None
-        ready = wait(flight, return_when=FIRST_COMPLETED).done
+        ready = wait(sent, return_when=FIRST_COMPLETED).done
         if any(_broken(future) for future in ready):
-            ready = wait(flight).done  # none of a dead pool will ever come
+            ready = wait(sent).done  # none of a dead pool will ever come
         for future in ready:
-            number, indices = flight.pop(future)
+            name, numbers = sent.pop(future)
             try:
                 results, seconds = future.result()
             except ModelError:
@@ -272,39 +190,34 @@ def _spread(tables: list[Table], pool: Pool, record: Record) -> None:
             except Exception as error:
                 if is_loss(error):
                     dead = error
-                if is_loss(error) or len(indices) > 1:
+                if is_loss(error) or len(numbers) > 1:
                     # alone, so that one point takes no other with it
-                    again.extend((number, (index,)) for index in indices)
+                    again.extend((name, (number,)) for number in numbers)
                 else:
-                    refused.append((number, indices[0], error))
+                    refused.append((name, numbers[0], error))
                 continue
-            strikes = 0
+            losses = 0
             computed += len(results)
-            record(number, results)
+            record(name, results)
             wanted = _TASK_SECONDS * len(results) / max(seconds, 1e-9)
-            sizes[number] = max(1, min(_LARGEST_CHUNK, 2 * sizes[number], int(wanted)))
+            sizes[name] = max(1, min(_LARGEST_CHUNK, 2 * sizes[name], int(wanted)))
         if dead is not None:
-            strikes = _strike(strikes, dead)
+            losses = _one_more(losses, dead)
             pool.renew(dead)
     if refused and not computed:
         first = refused[0][2]
         raise WorkerError(f"the executor computes nothing ({reason_of(first)})") from first
-    for number, index, why in refused:
-        record(number, [(index, None, reason_of(why))])
+    for name, number, why in refused:
+        record(name, [(number, None, reason_of(why))])
 
 
-def _submitted(pool: Pool, table: Table, indices: tuple[int, ...]) -> Future[Done]:
-    job = table.plan.job(indices)
+def _submitted(pool: Pool, job: Job) -> Future[Done]:
     if not pool.needs_pickle:
-        return pool.submit(work, job, table.shapes)
+        return pool.submit(work, job)
     try:
-        sent = pickle.dumps((job, table.shapes))
+        sent = pickle.dumps(job)
     except Exception as error:
-        name = getattr(job.model.activation, "name", job.model.activation)
-        raise ModelError(
-            f"the model cannot be sent to another process ({reason_of(error)}): an "
-            f"activation like {name!r} must be a function at the top level of a module, no lambda"
-        ) from None
+        raise ModelError(job.cannot_be_sent(reason_of(error))) from None
     pool.check(sent)
     return pool.submit(work_sent, sent)
 
@@ -313,13 +226,109 @@ def _broken(future: Future[Any]) -> bool:
     return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
 
 
-def _strike(strikes: int, error: BaseException) -> int:
-    if strikes + 1 >= _STRIKES:
+def _one_more(losses: int, error: BaseException) -> int:
+    """One more loss of workers; WorkerError if there were too many in a row."""
+    if losses + 1 >= _MOST_LOSSES:
         raise WorkerError(
-            f"workers died {_STRIKES} times in a row without finishing a point "
+            f"workers died {_MOST_LOSSES} times in a row without finishing a point "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
-    return strikes + 1
+    return losses + 1
+
+
+# The file --------------------------------------------------------------------------------------
+
+
+def _compute_into(path: str | os.PathLike[str], campaign: Campaign[Any], where: Where) -> None:
+    """Compute what is missing into the HDF5 file ``path``, or complete it."""
+    start = time.perf_counter()
+    has_file = _load(path, campaign, where.overwrite)
+    if has_file and not campaign.missing:
+        _compute(campaign, where)
+        return
+    with ExitStack() as stack:
+        version = identity(campaign, __version__, git_commit())
+        replace = where.overwrite and not has_file
+        ledger = stack.enter_context(Ledger(ledger_path(path), version, replace=replace))
+        stack.callback(ledger.remove_if_empty)
+        # nobody else writes this file from here on; until here somebody may have
+        remove_parts(path)
+        campaign.clear()
+        has_file = _load(path, campaign, where.overwrite)
+        if has_file and not campaign.missing:
+            ledger.remove()
+            _compute(campaign, where)
+            return
+
+        def store() -> None:
+            nonlocal has_file
+            seconds = time.perf_counter() - start
+            campaign.store(path, overwrite=where.overwrite or has_file, seconds=seconds)
+            has_file = True
+
+        try:
+            _compute(campaign, where, ledger, _Renewal(store))
+        except KeyboardInterrupt:
+            with suppress(DataError):
+                ledger.sync()
+            raise
+        store()
+        ledger.remove()
+
+
+class _Renewal:
+    """Stores what there is from time to time, at a small share of the running time."""
+
+    def __init__(self, store: Callable[[], None]):
+        self._store = store
+        self._next = time.monotonic() + _RENEWAL_SECONDS
+
+    def __call__(self) -> None:
+        start = time.monotonic()
+        if start < self._next:
+            return
+        self._store()
+        end = time.monotonic()
+        self._next = end + max(_RENEWAL_SECONDS, (end - start) / _RENEWAL_SHARE)
+
+
+def _load(path: str | os.PathLike[str], campaign: Campaign[Any], overwrite: bool) -> bool:
+    """Enter the points that a file of this campaign holds; whether there is such a file."""
+    if not os.path.lexists(path):
+        check_output(path, endings=_ENDINGS)
+        return False
+    try:
+        then = campaign.load(path)
+    except DataError:
+        if not overwrite:
+            raise
+        check_output(path, overwrite=True, endings=_ENDINGS)
+        campaign.clear()
+        return False
+    now = (__version__, git_commit())
+    if not campaign.missing:
+        _remove_ledger(path, identity(campaign, *then))
+    elif then != now and not overwrite:
+        raise DataError(
+            f"{os.fspath(path)}: was begun by version {' '.join(map(str, then))}, this is "
+            f"{' '.join(now)}; complete it with the first or choose another file"
+        )
+    elif then != now:
+        campaign.clear()
+        return False
+    return True
+
+
+def _remove_ledger(path: str | os.PathLike[str], version: dict[str, str]) -> None:
+    """Remove what a process has left that was killed when its file had just become complete.
+
+    A ledger of anything else, or one that another process holds, is left alone; so is everything
+    where nothing can be written.
+    """
+    place = ledger_path(path)
+    if place.exists():
+        with suppress(DataError, OSError), Ledger(place, version) as ledger:
+            ledger.remove()
 
 
 def ledger_path(path: str | os.PathLike[str]) -> Path:
@@ -336,25 +345,3 @@ def ledger_path(path: str | os.PathLike[str]) -> Path:
 
 # less than the 255 bytes that most file systems take, for SQLite's file beside it
 _LONGEST_NAME = 240
-
-
-def checked_call(
-    path: Any, executor: Any, workers: Any, progress: Any, extra: Any = None
-) -> int | None:
-    """The number of own workers; called before anything is done.
-
-    Raises
-    ------
-    ModelError
-        If one of what sweeps share is not what it must be.
-    DataError
-        If ``path`` cannot be the name of a file.
-    """
-    found = checked_workers(workers, executor)
-    if path is not None:
-        path_of(path)
-    if progress is not None and not callable(progress):
-        raise ModelError(f"progress is {shown(progress)}; it must be a function of two numbers")
-    if extra is not None and not isinstance(extra, Mapping):
-        raise ModelError(f"extra is {shown(extra)}; it must be a mapping of names to values")
-    return found

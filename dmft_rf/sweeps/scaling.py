@@ -13,162 +13,31 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee
-from dmft_rf._convert import instance, number, one_of, shown
-from dmft_rf._frozen import Frozen, FrozenDict
-from dmft_rf.curves.definitions import NOTHING
+from dmft_rf._convert import instance, number, one_of
+from dmft_rf._stored import Result as StoredResult
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.sweeps.axes import numbers
+from dmft_rf.sweeps.campaign import Progress, Where
 from dmft_rf.sweeps.plan import Plan
-from dmft_rf.sweeps.quantities import Request
-from dmft_rf.sweeps.run import Campaign, Progress, checked_call
-from dmft_rf.sweeps.sweep import in_file, of_table
-from dmft_rf.sweeps.tables import Table
-
-if TYPE_CHECKING:
-    import xarray
+from dmft_rf.sweeps.request import Request
+from dmft_rf.sweeps.results import QUANTITIES, Fits, PowerLaw, Scaling
+from dmft_rf.sweeps.run import run
+from dmft_rf.sweeps.tables import PlanCampaign, Table
 
 Array = NDArray[np.float64]
 
-#: what is followed along the sweep; fields of Timescales
-QUANTITIES = (
-    "usable_start",
-    "usable_end",
-    "tau_gen",
-    "tau_opt",
-    "tau_mem",
-    "window",
-    "tau_gen_spectrum",
-    "tau_mem_spectrum",
-    "score_error_min",
-    "final_gap",
-    "relative_gap",
-)
 PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
 
 # half the step in log P of a local exponent: its error is of second order in it, 1e-6
 _STEP = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class PowerLaw(Frozen):
-    """Q = prefactor * P^exponent on [low, high].
-
-    Attributes
-    ----------
-    exponent, exponent_error : float
-        Fitted in log-log, and its standard error: the scatter of exact values about a pure power.
-    prefactor : float
-    low, high, decades : float
-        Range of P, and its length in decades.
-    points : int
-        Points of the sweep in it.
-    holds : str
-        The range in words, with the spread of the local exponent over it.
-    """
-
-    exponent: float
-    exponent_error: float
-    prefactor: float
-    low: float
-    high: float
-    decades: float
-    points: int
-    holds: str
-
-
-class Fits(FrozenDict[str, PowerLaw]):
-    """Power laws by quantity; a quantity for which none holds says so."""
-
-    def __missing__(self, name: object) -> PowerLaw:
-        if name not in QUANTITIES:
-            raise KeyError(f"{shown(name)} is no quantity of a sweep: {', '.join(QUANTITIES)}")
-        raise KeyError(
-            f"no power law holds for {name} over 3 points of this sweep or more; "
-            f"local_exponents[{name!r}] has the exponent at each point"
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Scaling(Frozen):
-    """Timescales along a sweep of one parameter.
-
-    Attributes
-    ----------
-    model : ScoreModel
-        The model whose parameter was varied.
-    parameter : str
-        "psi_n", "psi_p", "t" or "power_law.exponent".
-    values : array (n,)
-        Its values, ascending.
-    abscissa : array (n,)
-        What exponents refer to: the values, or Delta_t = 1 - e^{-2t} for "t", or e^alpha for the
-        exponent alpha of a power law (exponents are then d log Q/d alpha).
-    quantities : dict of arrays (n,)
-        The fields of Timescales by name; nan where a point failed.
-    local_exponents : dict of arrays (n,)
-        d log Q/d log P at each value.
-    fits : dict of PowerLaw
-        Over the widest range in which the local exponent stays within ``tolerance`` of one value;
-        without an entry where there is no such range of 3 points.
-    global_fits : dict of PowerLaw
-        Over all points.
-    tolerance : float
-    failures : dict
-        Message by value for the points that could not be solved.
-    rtol : float
-        Relative accuracy of every solution.
-    """
-
-    model: ScoreModel
-    parameter: str
-    values: Array
-    abscissa: Array
-    quantities: dict[str, Array]
-    local_exponents: dict[str, Array]
-    fits: dict[str, PowerLaw]
-    global_fits: dict[str, PowerLaw]
-    tolerance: float
-    failures: dict[float, str]
-    rtol: float
-
-    @property
-    def memorizes(self) -> NDArray[np.bool_]:
-        """Where there is something to memorize: the final gap is a tenth of 1 - L_floor or more."""
-        return self.quantities["relative_gap"] >= NOTHING
-
-    def to_xarray(self) -> xarray.Dataset:
-        """Return an xarray.Dataset over the swept parameter: quantities and local exponents.
-
-        Raises
-        ------
-        ModelError
-            If the extra ``xarray`` is not installed.
-        """
-        try:
-            import xarray
-        except ImportError:
-            raise ModelError(
-                "to_xarray needs the extra 'xarray': pip install 'dmft_rf[xarray]'"
-            ) from None
-        along = self.parameter
-        variables = {name: (along, array) for name, array in self.quantities.items()}
-        variables |= {f"{name}_exponent": (along, v) for name, v in self.local_exponents.items()}
-        attributes = {
-            f"{name}_{part}": getattr(fit, part)
-            for name, fit in self.fits.items()
-            for part in ("exponent", "exponent_error", "prefactor", "low", "high")
-        }
-        coordinates = {along: self.values, "abscissa": (along, self.abscissa)}
-        return xarray.Dataset(variables, coordinates, attributes)
 
 
 @ieee
@@ -216,7 +85,7 @@ def scaling(
     DataError, WorkerError
         As ``sweep``.
     """
-    workers = checked_call(path, executor, workers, progress, extra)
+    where = Where(path, overwrite, executor, workers, progress)
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     one_of(parameter, PARAMETERS, "parameter")
     tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
@@ -234,32 +103,7 @@ def scaling(
         for place in (value, *_beside(parameter, value))
     ]
     plan = Plan(model, GradientFlow(), over, Request(QUANTITIES, rtol=rtol, level=level))
-    campaign = Campaign({"points": plan})
-
-    def result(tables: dict[str, Table]) -> Scaling:
-        return _scaling(plan.model, parameter, points, tables["points"], tolerance)
-
-    if path is None:
-        tables = campaign.tables()
-        campaign.run(tables, executor=executor, workers=workers, progress=progress)
-        found = result(tables)
-    else:
-        # the sweep is stored beside its fits, which are made of it again when the file is read
-        swept: dict[str, Table] = {}
-
-        def keep(tables: dict[str, Table]) -> dict[str, Table]:
-            swept.update(tables)
-            return tables
-
-        def stored(tables: dict[str, Table]) -> dict[str, Any]:
-            runs = {"points": of_table(tables["points"])}
-            return runs if tables["points"].missing else {"scaling": result(tables), **runs}
-
-        in_file(
-            path, campaign, keep, stored, overwrite=overwrite, executor=executor,
-            workers=workers, progress=progress, extra=extra,
-        )  # fmt: skip
-        found = result(swept)
+    found = run(_ScalingCampaign(plan, parameter, points, tolerance, extra), where)
     if len(found.failures) == points.size:
         raise ConvergenceError(
             f"no point of the sweep over {parameter} could be solved: {found.failures[points[0]]}"
@@ -267,8 +111,32 @@ def scaling(
     return found
 
 
+class _ScalingCampaign(PlanCampaign[Scaling]):
+    """Three points per value: the value and its two neighbours, which give the local exponent."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        parameter: str,
+        values: Array,
+        tolerance: float,
+        extra: Mapping[str, Any] | None,
+    ):
+        super().__init__({"points": plan}, extra)
+        self._parameter, self._values, self._tolerance = parameter, values, tolerance
+
+    def result(self) -> Scaling:
+        """See `Campaign`."""
+        return _scaling(self._parameter, self._values, self.points["points"], self._tolerance)
+
+    def stored(self) -> dict[str, StoredResult]:
+        """The sweep, and what is made of it when it is complete."""
+        points: dict[str, StoredResult] = {"points": self.points["points"].sweep()}
+        return points if self.missing else {"scaling": self.result(), **points}
+
+
 def _constants(model: ScoreModel, parameter: str) -> dict[str, Any]:
-    """What a power law has in common with the model's covariance."""
+    """Parameters that all power laws of the sweep share: atoms and mean of the covariance."""
     if parameter != "power_law.exponent":
         return {}
     law = model.covariance
@@ -289,9 +157,7 @@ def _beside(parameter: str, value: float) -> tuple[float, float]:
     return value * math.exp(-_STEP), min(value * math.exp(_STEP), sys.float_info.max)
 
 
-def _scaling(
-    model: ScoreModel, parameter: str, points: Array, table: Table, tolerance: float
-) -> Scaling:
+def _scaling(parameter: str, points: Array, table: Table, tolerance: float) -> Scaling:
     """Exponents and fits of the quantities at each value and on either side of it."""
     n = points.size
     columns = {name: array.reshape(n, 3).copy() for name, array in table.quantities().items()}
@@ -320,7 +186,7 @@ def _scaling(
         if whole.size >= 3 and abscissa[whole[0]] < abscissa[whole[-1]]:
             global_fits[name] = _fit(abscissa, quantities[name], exponents[name], whole)
     return Scaling(
-        model=model,
+        model=table.plan.model,
         parameter=parameter,
         values=points,
         abscissa=abscissa,

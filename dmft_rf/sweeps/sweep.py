@@ -3,91 +3,22 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
-from dmft_rf._frozen import Frozen
-from dmft_rf._paths import path_of
-from dmft_rf._version import __version__
-from dmft_rf.errors import DataError, ModelError
-from dmft_rf.files.replace import check_output, remove_parts
-from dmft_rf.files.results import Run, git_commit, load, save
-from dmft_rf.model.covariance import Covariance
-from dmft_rf.model.mixture import Mixture
+from dmft_rf._stored import Result as StoredResult
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.sweeps.campaign import Progress, Where
 from dmft_rf.sweeps.plan import Plan
-from dmft_rf.sweeps.quantities import DESCRIPTIONS, Request
-from dmft_rf.sweeps.run import Campaign, Progress, checked_call, ledger_path
-from dmft_rf.sweeps.tables import Table
-
-if TYPE_CHECKING:
-    import xarray
-
-Array = NDArray[Any]
-
-# the file is renewed while the work goes on, at most this share of the time
-_RENEWAL_SHARE = 0.02
-_RENEWAL_SECONDS = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class Sweep(Frozen):
-    """Quantities at the points of a grid or a list.
-
-    Attributes
-    ----------
-    model, rule
-        What every point started from.
-    axes : dict of arrays
-        Swept values by name: along each axis of a grid, or of each point of a list. Activations are
-        named, covariances stand with their labels.
-    is_list : bool
-    quantities : dict of arrays
-        By name, shaped like the grid (or the list), followed by the times for learning curves and
-        by (bulks, 2) for edges; nan where a point is missing or failed.
-    status : uint8 array
-        Shaped like the grid: 0 missing, 1 done, 2 failed.
-    failures : dict
-        Why, by the flat (C order) index of the point.
-    request : dict
-        tau, rtol, level, multiple, gap_level: what the quantities were asked for with.
-    fingerprint : str
-        Identity of everything above that decides a number.
-    """
-
-    model: ScoreModel
-    rule: Rule
-    axes: dict[str, Array]
-    is_list: bool
-    quantities: dict[str, Array]
-    status: NDArray[np.uint8]
-    failures: dict[int, str]
-    request: dict[str, Any]
-    fingerprint: str
-
-    @property
-    def complete(self) -> bool:
-        """Whether every point was computed or has failed."""
-        return bool(np.all(self.status != 0))
-
-    def to_xarray(self) -> xarray.Dataset:
-        """Return an xarray.Dataset: swept parameters as coordinates, quantities as variables.
-
-        Raises
-        ------
-        ModelError
-            If the extra ``xarray`` is not installed.
-        """
-        return dataset(self)
+from dmft_rf.sweeps.request import Request
+from dmft_rf.sweeps.results import Sweep
+from dmft_rf.sweeps.run import run
+from dmft_rf.sweeps.tables import PlanCampaign
 
 
 @ieee
@@ -166,249 +97,19 @@ def sweep(
     WorkerError
         If worker processes keep dying.
     """
-    workers = checked_call(path, executor, workers, progress)
+    where = Where(path, overwrite, executor, workers, progress)
     rule = GradientFlow() if rule is None else rule
     request = Request.of(quantities, tau, rtol, level, multiple, gap_level)
-    plan = Plan(model, rule, over, request)
-
-    def result(tables: dict[str, Table]) -> Sweep:
-        return of_table(tables["sweep"])
-
-    if path is None:
-        tables = Campaign({"sweep": plan}).tables()
-        Campaign({"sweep": plan}).run(tables, executor=executor, workers=workers, progress=progress)
-        return result(tables)
-    found: Sweep = in_file(
-        path, Campaign({"sweep": plan}), result, lambda found: {"sweep": found},
-        overwrite=overwrite, executor=executor, workers=workers, progress=progress,
-    )  # fmt: skip
-    return found
+    return run(SweepCampaign({"sweep": Plan(model, rule, over, request)}), where)
 
 
-def of_table(table: Table) -> Sweep:
-    """The sweep that a table holds."""
-    plan = table.plan
-    request = plan.request
-    return Sweep(
-        model=plan.model,
-        rule=plan.rule,
-        axes={name: _axis(values) for name, values in plan.axes.items()},
-        is_list=plan.is_list,
-        quantities=table.quantities(),
-        status=table.status.reshape(plan.shape).copy(),
-        failures=dict(sorted(table.reasons.items())),
-        request={
-            "tau": np.array(request.tau),
-            "rtol": request.rtol,
-            "level": request.level,
-            "multiple": request.multiple,
-            "gap_level": request.gap_level,
-            **{f"fixed_{name}": _stored(value) for name, value in plan.fixed.items()},
-        },
-        fingerprint=plan.fingerprint,
-    )
+class SweepCampaign(PlanCampaign[Sweep]):
+    """One plan, whose table is the result."""
 
+    def result(self) -> Sweep:
+        """See `Campaign`."""
+        return self.points["sweep"].sweep()
 
-def in_file(
-    path: str | os.PathLike[str],
-    campaign: Campaign,
-    result: Callable[[dict[str, Table]], Any],
-    stored: Callable[[Any], dict[str, Any]],
-    *,
-    overwrite: bool,
-    executor: Executor | None,
-    workers: int | None,
-    progress: Progress | None,
-    extra: Mapping[str, Any] | None = None,
-) -> Any:
-    """Run a campaign into the HDF5 file ``path``, or complete it, and return its result.
-
-    ``result`` is made of the tables. ``stored`` of a result are the runs of the file; those with
-    the name of a plan are sweeps, from which an unfinished file is taken up again; ``extra`` are
-    further attributes of each.
-    """
-    start = time.perf_counter()
-    path_of(path)
-    tables = campaign.tables()
-    begun = _begun(path, campaign, tables, overwrite)
-    if begun and not _missing(tables):
-        return _read_whole(tables, result, progress)
-
-    from dmft_rf.files.ledger import Ledger
-
-    with ExitStack() as stack:
-        place, identity = ledger_path(path), campaign.identity(__version__, git_commit())
-        replace = overwrite and not begun
-        ledger = stack.enter_context(Ledger(place, identity, replace=replace))
-        stack.callback(ledger.remove_if_empty)
-        # nobody else writes this file from here on; until here somebody may have
-        remove_parts(path)
-        tables = campaign.tables()
-        begun = _begun(path, campaign, tables, overwrite)
-        if begun and not _missing(tables):
-            ledger.remove()
-            return _read_whole(tables, result, progress)
-
-        def store(found: Any) -> None:
-            nonlocal begun
-            more = {"wall_time_seconds": time.perf_counter() - start, **(extra or {})}
-            save(path, stored(found), overwrite=overwrite or begun, extra=more)
-            begun = True
-
-        renewal = _Renewal(lambda: store(result(tables)))
-        try:
-            campaign.run(
-                tables, ledger=ledger, executor=executor, workers=workers, progress=progress,
-                recorded=renewal,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            with suppress(DataError):
-                ledger.sync()
-            raise
-        final = result(tables)
-        store(final)
-        ledger.remove()
-    return final
-
-
-def _missing(tables: dict[str, Table]) -> int:
-    return sum(table.missing for table in tables.values())
-
-
-def _read_whole(
-    tables: dict[str, Table], result: Callable[[dict[str, Table]], Any], progress: Progress | None
-) -> Any:
-    """The result of a complete file."""
-    if progress is not None:
-        size = sum(table.plan.size for table in tables.values())
-        progress(size, size)
-    return result(tables)
-
-
-class _Renewal:
-    """Stores what there is from time to time, at a small share of the running time."""
-
-    def __init__(self, store: Callable[[], None]):
-        self._store = store
-        self._next = time.monotonic() + _RENEWAL_SECONDS
-
-    def __call__(self) -> None:
-        start = time.monotonic()
-        if start < self._next:
-            return
-        self._store()
-        end = time.monotonic()
-        self._next = end + max(_RENEWAL_SECONDS, (end - start) / _RENEWAL_SHARE)
-
-
-def _begun(
-    path: str | os.PathLike[str], campaign: Campaign, tables: dict[str, Table], overwrite: bool
-) -> bool:
-    """Fill the tables from a file of the same campaign, if there is one at ``path``."""
-    if not os.path.lexists(path):
-        check_output(path, endings=(".h5", ".hdf5"))
-        return False
-    try:
-        runs = load(path)
-        there = {name: runs[name].attributes.get("fingerprint") for name in tables if name in runs}
-        if there != {name: plan.fingerprint for name, plan in campaign.plans.items()}:
-            raise DataError(
-                f"{os.fspath(path)}: holds something else than this sweep; it is left alone. "
-                "Choose another file or allow it to be replaced (overwrite, --overwrite)"
-            )
-        for name, table in tables.items():
-            _fill(table, runs[name])
-    except DataError:
-        if not overwrite:
-            raise
-        check_output(path, overwrite=True, endings=(".h5", ".hdf5"))
-        tables.update(campaign.tables())
-        return False
-    now = (__version__, git_commit())
-    complete = not _missing(tables)
-    for run in runs.values():
-        then = (run.attributes["package_version"], run.attributes["git_commit"])
-        if complete:
-            _remove_ledger(path, campaign.identity(*then))
-        elif then != now and not overwrite:
-            raise DataError(
-                f"{os.fspath(path)}: was begun by version {' '.join(map(str, then))}, this is "
-                f"{' '.join(now)}; complete it with the first or choose another file"
-            )
-        elif then != now:
-            tables.update(campaign.tables())
-            return False
-    return True
-
-
-def _remove_ledger(path: str | os.PathLike[str], identity: dict[str, str]) -> None:
-    """Remove what a process has left that was killed when its file had just become complete.
-
-    A ledger of anything else, or one that another process holds, is left alone; so is everything
-    where nothing can be written.
-    """
-    place = ledger_path(path)
-    if place.exists():
-        from dmft_rf.files.ledger import Ledger
-
-        with suppress(DataError, OSError), Ledger(place, identity) as ledger:
-            ledger.remove()
-
-
-def _fill(table: Table, run: Run) -> None:
-    size = table.plan.size
-    try:
-        rows = [np.reshape(run.arrays[name], (size, -1)) for name in table.shapes]
-        table.rows[:] = np.concatenate(rows, axis=1)
-        table.status[:] = run.arrays["status"].ravel()
-        reasons = run.arrays["failure_reasons"]
-        for index, reason in zip(run.arrays["failures"].tolist(), reasons.tolist(), strict=True):
-            table.reasons[index] = reason.decode()
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"the points of a sweep are not all in its file ({error})") from None
-
-
-def _axis(values: tuple[Any, ...]) -> Array:
-    stored = [_stored(value) for value in values]
-    if any(isinstance(value, str) for value in stored):
-        return np.array(stored, dtype=str)
-    return np.array(stored, dtype=float)
-
-
-def _stored(value: Any) -> Any:
-    """A number or a name that stands for a value."""
-    if isinstance(value, int | float | str):
-        return value
-    if isinstance(value, Covariance | Mixture):
-        return value.label
-    return str(getattr(value, "name", getattr(value, "__name__", value)))
-
-
-def dataset(swept: Sweep) -> xarray.Dataset:
-    """See Sweep.to_xarray."""
-    try:
-        import xarray
-    except ImportError:
-        raise ModelError(
-            "to_xarray needs the extra 'xarray': pip install 'dmft_rf[xarray]'"
-        ) from None
-    names = list(swept.axes)
-    dims: tuple[str, ...] = ("point",) if swept.is_list else tuple(names)
-    coordinates: dict[str, Any] = {
-        name: (("point",) if swept.is_list else (name,), values)
-        for name, values in swept.axes.items()
-    }
-    variables = {}
-    for name, array in swept.quantities.items():
-        extra: tuple[str, ...] = ()
-        if name == "edges":
-            extra = ("bulk", "end")
-        elif array.ndim > len(dims):
-            extra = ("tau",)
-            coordinates["tau"] = ("tau", swept.request["tau"])
-        variables[name] = (dims + extra, array, {"long_name": DESCRIPTIONS[name]})
-    variables["status"] = (dims, swept.status, {"long_name": "0 missing, 1 done, 2 failed"})
-    attributes = {
-        key: value for key, value in swept.request.items() if isinstance(value, int | float | str)
-    }
-    return xarray.Dataset(variables, coordinates, {**attributes, "fingerprint": swept.fingerprint})
+    def stored(self) -> dict[str, StoredResult]:
+        """See `PlanCampaign`."""
+        return {"sweep": self.result()}

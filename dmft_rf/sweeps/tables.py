@@ -1,30 +1,110 @@
-"""The values of all points of a plan, and how a finished point stands in a ledger."""
+"""The points of plans as a campaign: how they are computed, kept in a ledger and in a file."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import struct
-from typing import TypeAlias
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.errors import ModelError
-from dmft_rf.sweeps.plan import Plan
-from dmft_rf.sweeps.quantities import unpacked
+from dmft_rf._interrupt import recognized
+from dmft_rf._stored import Result as StoredResult
+from dmft_rf._text import reason_of
+from dmft_rf.errors import DataError, ModelError
+from dmft_rf.files.results import Run, checked_extra, load, save
+from dmft_rf.model.covariance import Covariance
+from dmft_rf.model.mixture import Mixture
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.rules.flow import Rule
+from dmft_rf.sweeps.campaign import Campaign, Job, Points, Result
+from dmft_rf.sweeps.plan import Plan, Values, apply
+from dmft_rf.sweeps.quantities import packed_values, unpacked
+from dmft_rf.sweeps.request import Request
+from dmft_rf.sweeps.results import Sweep
 
 Array = NDArray[np.float64]
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
-#: index of a point, and its values or, in their place, why there are none
-Result: TypeAlias = tuple[int, Array | None, str]
+T = TypeVar("T")
 
 MISSING, DONE, FAILED = 0, 1, 2
 
 _LENGTH = struct.Struct("<I")
 
 
-class Table:
+@dataclass(frozen=True)
+class PlanJob(Job):
+    """Some points of a plan, by number, with all that a worker needs to compute them."""
+
+    model: ScoreModel
+    rule: Rule
+    request: Request
+    shapes: Shapes
+    points: tuple[tuple[int, Values], ...]
+
+    def results(self) -> list[Result]:
+        """See `Job`; ModelError if an activation gives other values than when it was stated."""
+        found: list[Result] = []
+        for number, values in self.points:
+            try:
+                # numpy's own settings, as in a fresh process: the user may have chosen others here
+                with recognized(), np.errstate(all="warn", under="ignore"):
+                    found.append((number, _packed_point(self, values), ""))
+            except _OtherActivation as error:
+                raise ModelError(str(error)) from None
+            except Exception as error:
+                found.append((number, None, reason_of(error)))
+        return found
+
+    def cannot_be_sent(self, reason: str) -> str:
+        """See `Job`."""
+        name = getattr(self.model.activation, "name", self.model.activation)
+        return (
+            f"the model cannot be sent to another process ({reason}): an activation like {name!r} "
+            "must be a function at the top level of a module, no lambda"
+        )
+
+
+class _OtherActivation(Exception):
+    """An activation that is not the one that the sweep was stated with."""
+
+
+def _packed_point(job: PlanJob, values: Values) -> Array:
+    """The values of a point; raises what ended it."""
+    stated = values.get("activation", job.model.activation)
+    same = True
+    try:
+        model, rule = apply(job.model, job.rule, values)
+        same = model.activation == stated
+        found = packed_values(model, rule, job.request, job.shapes)
+    except Exception:
+        _require_unchanged(stated, same)
+        raise
+    _require_unchanged(stated, same)
+    return found
+
+
+def _require_unchanged(stated: Any, same: bool) -> None:
+    """Raise _OtherActivation if the activation is not the stated one, or has changed meanwhile."""
+    try:
+        same = same and stated.restated() == stated
+    except ModelError:
+        same = False
+    if not same:
+        raise _OtherActivation(
+            f"activation {stated.name!r} gives other values than when the sweep was stated: what "
+            "it reads has changed since, or is different in a worker process. Make it a function "
+            "of its argument alone, another one for another parameter"
+        )
+
+
+class Table(Points):
     """Values of all points of a plan.
 
     Attributes
@@ -51,6 +131,27 @@ class Table:
         self.status = np.zeros(plan.size, dtype=np.uint8)
         self.reasons: dict[int, str] = {}
 
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return self.plan.size
+
+    def clear(self) -> None:
+        """Forget all finished points."""
+        self.rows.fill(np.nan)
+        self.status.fill(MISSING)
+        self.reasons.clear()
+
+    def missing(self) -> list[int]:
+        """Numbers of the points that are neither done nor failed."""
+        return np.flatnonzero(self.status == MISSING).tolist()
+
+    def job(self, numbers: Sequence[int]) -> PlanJob:
+        """What computes these points."""
+        plan = self.plan
+        points = tuple((number, {**plan.fixed, **plan.values(number)}) for number in numbers)
+        return PlanJob(plan.model, plan.rule, plan.request, self.shapes, points)
+
     def put(self, result: Result) -> None:
         """Enter a finished point."""
         index, values, reason = result
@@ -60,11 +161,6 @@ class Table:
         else:
             self.rows[index] = values
             self.status[index] = DONE
-
-    @property
-    def missing(self) -> int:
-        """Number of points that are neither done nor failed."""
-        return int(np.count_nonzero(self.status == MISSING))
 
     def quantities(self) -> dict[str, Array]:
         """Arrays by name, shaped like the plan and then like the quantity."""
@@ -81,13 +177,117 @@ class Table:
         numbers = b"" if values is None else np.ascontiguousarray(values, dtype="<f8").tobytes()
         return _LENGTH.pack(len(text)) + text + numbers
 
-    def take(self, index: int, record: bytes) -> None:
+    def take(self, name: str, record: bytes) -> None:
         """Enter a point that a ledger holds, if it is one of this plan."""
         (length,) = _LENGTH.unpack_from(record)
         end = _LENGTH.size + length
         values = np.frombuffer(record, dtype="<f8", offset=end).astype(np.float64)
-        if 0 <= index < self.plan.size and (length or values.size == self.rows.shape[1]):
-            self.put((index, None if length else values, record[_LENGTH.size : end].decode()))
+        fits = length or values.size == self.rows.shape[1]
+        if fits and name.isdecimal() and int(name) < self.size:
+            reason = record[_LENGTH.size : end].decode()
+            self.put((int(name), None if length else values, reason))
+
+    def fill(self, run: Run) -> None:
+        """Enter the points of a `Sweep` in a file; DataError if they are not all in it."""
+        try:
+            rows = [np.reshape(run.arrays[name], (self.size, -1)) for name in self.shapes]
+            self.rows[:] = np.concatenate(rows, axis=1)
+            self.status[:] = run.arrays["status"].ravel()
+            reasons = run.arrays["failure_reasons"]
+            for index, reason in zip(
+                run.arrays["failures"].tolist(), reasons.tolist(), strict=True
+            ):
+                self.reasons[index] = reason.decode()
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"the points of a sweep are not all in its file ({error})") from None
+
+    def sweep(self) -> Sweep:
+        """The points as a result, unfinished ones too."""
+        plan = self.plan
+        request = plan.request
+        return Sweep(
+            model=plan.model,
+            rule=plan.rule,
+            axes={name: _axis(values) for name, values in plan.axes.items()},
+            is_list=plan.is_list,
+            quantities=self.quantities(),
+            status=self.status.reshape(plan.shape).copy(),
+            failures=dict(sorted(self.reasons.items())),
+            request={
+                "tau": np.array(request.tau),
+                "rtol": request.rtol,
+                "level": request.level,
+                "multiple": request.multiple,
+                "gap_level": request.gap_level,
+                **{f"fixed_{name}": _stored(value) for name, value in plan.fixed.items()},
+            },
+            fingerprint=plan.fingerprint,
+        )
+
+
+class PlanCampaign(Campaign[T]):
+    """The points of one or several plans; a subclass says what is made of them.
+
+    Parameters
+    ----------
+    plans : mapping of str to Plan
+        By name, in the order in which they are run.
+    extra : mapping, optional
+        Further attributes of everything in the file.
+    """
+
+    points: dict[str, Table]  # type: ignore[assignment]
+
+    def __init__(self, plans: Mapping[str, Plan], extra: Mapping[str, Any] | None = None):
+        super().__init__({name: Table(plan) for name, plan in plans.items()})
+        self._extra = checked_extra(extra)
+
+    @abstractmethod
+    def stored(self) -> dict[str, StoredResult]:
+        """What stands in the file: the sweep of each plan under its name, and more if complete."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of everything that decides a number."""
+        text = "\n".join(f"{name} {one.plan.fingerprint}" for name, one in self.points.items())
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def load(self, path: str | os.PathLike[str]) -> tuple[str, str]:
+        """See `Campaign`."""
+        runs = load(path)
+        there = {
+            name: runs[name].attributes.get("fingerprint") for name in self.points if name in runs
+        }
+        if there != {name: table.plan.fingerprint for name, table in self.points.items()}:
+            raise DataError(
+                f"{os.fspath(path)}: holds something else than this sweep; it is left alone. "
+                "Choose another file or allow it to be replaced (overwrite, --overwrite)"
+            )
+        for name, table in self.points.items():
+            table.fill(runs[name])
+        about = runs[next(iter(self.points))].attributes
+        return about["package_version"], about["git_commit"]
+
+    def store(self, path: str | os.PathLike[str], *, overwrite: bool, seconds: float) -> None:
+        """See `Campaign`."""
+        extra = {"wall_time_seconds": seconds, **self._extra}
+        save(path, self.stored(), overwrite=overwrite, extra=extra)
+
+
+def _axis(values: tuple[Any, ...]) -> Array:
+    stored = [_stored(value) for value in values]
+    if any(isinstance(value, str) for value in stored):
+        return np.array(stored, dtype=str)
+    return np.array(stored, dtype=float)
+
+
+def _stored(value: Any) -> Any:
+    """A number or a name that stands for a value."""
+    if isinstance(value, int | float | str):
+        return value
+    if isinstance(value, Covariance | Mixture):
+        return value.label
+    return str(getattr(value, "name", getattr(value, "__name__", value)))
 
 
 def _memory() -> float:

@@ -36,19 +36,19 @@ class Pool:
         self.own = executor is None
         self._executor = executor
         self._processes: dict[int, Any] = {}
-        self._begun: Any = None  # where own workers say that they have begun
+        self._started: Any = None  # the pipe on which own workers report that they have started
         self.workers = workers if workers is not None else _parallelism(executor)
         if self.own:
             check_main()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Have a function called by a worker; own processes are started when they are needed."""
+        """Let a worker call a function; own processes are started when they are first needed."""
         if self._executor is None:
             import multiprocessing
 
             context = multiprocessing.get_context("spawn")
-            self._begun, begun = context.Pipe(duplex=False)
-            self._executor = ProcessPoolExecutor(self.workers, context, begin_worker, (begun,))
+            self._started, report = context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(self.workers, context, begin_worker, (report,))
         future = self._executor.submit(function, *arguments)
         if self.own:
             self._processes.update(getattr(self._executor, "_processes", None) or {})
@@ -60,7 +60,7 @@ class Pool:
         return self.own or isinstance(self._executor, ProcessPoolExecutor)
 
     def check(self, sent: bytes) -> None:
-        """Refuse what own workers could not load, as far as it can be told from here.
+        """Refuse what own workers could not load, as far as that is known here.
 
         Raises
         ------
@@ -92,9 +92,9 @@ class Pool:
         for process in self._processes.values():
             with contextlib.suppress(ValueError):  # of one that was closed
                 codes.append(process.exitcode)
-        begun = self._begun is not None and self._begun.poll()
+        started = self._started is not None and self._started.poll()
         self.end()
-        if not begun and any(code is not None and code > 0 for code in codes):
+        if not started and any(code is not None and code > 0 for code in codes):
             raise ModelError(_UNGUARDED)
 
     def end(self) -> None:
@@ -109,9 +109,9 @@ class Pool:
         for process in processes:
             with contextlib.suppress(OSError, ValueError, AssertionError):
                 process.join(5.0)
-        self._begun.close()
+        self._started.close()
         self._processes.clear()
-        self._executor = self._begun = None
+        self._executor = self._started = None
 
 
 def checked_workers(workers: Any, executor: Any) -> int | None:
@@ -168,10 +168,10 @@ _UNGUARDED = (
 
 
 def _is_unconditional(path: str) -> bool:
-    """Whether the main program surely does again what it is doing when it is imported.
+    """Whether the main program certainly does the same again when it is imported.
 
     That is so if it comes here from its top level, or by functions of its own, without a condition
-    in any of them. Of the rest the workers will tell.
+    in any of them. Other cases show when the workers start.
     """
     import ast
 
@@ -303,7 +303,7 @@ def dask_executor(address: str, timeout: float = 10.0) -> Iterator[Executor]:
 
 
 def _parallelism(executor: Any) -> int:
-    """How many points an executor computes at once, as far as it tells."""
+    """How many points an executor computes at once, as far as it is known."""
     client = getattr(executor, "_client", None)
     if client is not None:
         with contextlib.suppress(Exception):  # whatever a future version answers, it is a hint
@@ -312,16 +312,16 @@ def _parallelism(executor: Any) -> int:
     return workers if isinstance(workers, int) and workers > 0 else (os.cpu_count() or 1)
 
 
-def begin_worker(begun: Any = None) -> None:
-    """Say that it has begun, leave interruption to the parent, and do not outlive it."""
-    if begun is not None:
-        begun.send_bytes(b".")
+def begin_worker(report: Any = None) -> None:
+    """Report that it has started, leave interruptions to the parent, and end with it."""
+    if report is not None:
+        report.send_bytes(b".")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Workers of a parent that was killed would wait for work for ever."""
+    """End this process when its parent ends; else it would wait for work for ever."""
     import multiprocessing.connection
 
     parent = multiprocessing.parent_process()

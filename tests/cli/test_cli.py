@@ -490,7 +490,7 @@ def test_wrong_values_are_one_line(tmp_path, command, options, words):
         (("timescales", "--learning-rate", "0", "--dimension", "9"), ("learning_rate", "> 0")),
         (("timescales", "--learning-rate", "1", "--dimension", "-9"), ("dimension", "> 0")),
         (("scaling", "--over", "d"), ("'d'", "psi_n, psi_p, t")),
-        (("scaling", "--points", "2"), ("--points", "2", "3 to 1000")),
+        (("scaling", "--points", "2"), ("--points", "2", "3 and 1000")),
         (("scaling", "--points", "2.5"), ("--points", "2.5", "integer")),
         (("scaling", "--from", "0"), ("--from", "0.0", "> 0")),
         (("scaling", "--to", "inf"), ("--to", "inf", "finite")),
@@ -609,12 +609,12 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_an_interrupt_while_drawing_says_what_is_complete(tmp_path, monkeypatch):
-    import dmft_rf.plotting.curves
+    import dmft_rf.plotting.style
 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dmft_rf.plotting.curves, "save_figure", interrupted)
+    monkeypatch.setattr(dmft_rf.plotting.style, "save_figure", interrupted)
     out = tmp_path / "a.h5"
     answer = run("curves", *SMALL, "--out", out, "--plot", tmp_path / "a.png")
     assert (answer.exit_code, answer.stdout) == (130, "")
@@ -648,7 +648,7 @@ def test_an_error_of_the_program_is_one_line_and_shown_when_asked_for(tmp_path, 
 
 
 def test_an_error_while_options_are_read_is_one_line(tmp_path, monkeypatch):
-    import dmft_rf.cli._values as options
+    import dmft_rf.cli._parameters as options
 
     def broken(*_: Any) -> None:
         raise TypeError("no parser")

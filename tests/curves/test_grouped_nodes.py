@@ -367,7 +367,7 @@ def test_fresh_noise_on_few_samples() -> None:
 @pytest.mark.parametrize("psi_p", [8.0, 12.0])
 def test_spectrum_with_zeros_is_drawn(psi_p: float) -> None:
     """A hard edge or an atom at 0 has no place on a logarithmic axis, and no harm is done."""
-    from dmft_rf.plotting.curves import plot_spectrum
+    from dmft_rf.plotting.spectra import plot_spectrum
 
     figure = plot_spectrum(spectrum(ScoreModel(0.1, psi_p, 4.0, noise_draws=2)))
     figure.canvas.draw()

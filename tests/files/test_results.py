@@ -4,6 +4,8 @@ import math
 import os
 import re
 import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -16,6 +18,7 @@ from dmft_rf import (
     DataError,
     GradientFlow,
     HeavyBall,
+    Mixture,
     ModelError,
     Ridge,
     ScoreModel,
@@ -24,6 +27,8 @@ from dmft_rf import (
 from dmft_rf.files import results as store_module
 from dmft_rf.files.replace import check_output, replacing
 from dmft_rf.files.results import SCHEMA, Run, load, save
+from dmft_rf.pencil import zoo
+from dmft_rf.store import load_results
 from dmft_rf.units import steps_from_time, time_from_steps
 
 LAW = Covariance([0.5, 1.5], [0.25, 0.75], label="two atoms", dimension=40, samples=400)
@@ -143,6 +148,81 @@ def test_a_function_of_the_user_cannot_come_back(tmp_path):
     assert run.attributes["activation"] == "bent"
     with pytest.raises(ModelError, match="bent"):
         run.model()
+
+
+def test_results_are_made_again_from_their_file(tmp_path, solution, results):
+    heavy = solution.learning_curves([0.0, 0.5, 5.0], HeavyBall(0.5, momentum=0.8))
+    kept = {**results, "heavy": heavy}
+    save(tmp_path / "a.h5", kept, solution=solution)
+    again = load_results(tmp_path / "a.h5")
+    assert again.keys() == kept.keys()
+    for name, result in kept.items():
+        assert type(again[name]) is type(result)
+        assert again[name] == result, name
+    mixed = ScoreModel(0.1, 4.0, 2.0, "relu", Mixture([0.5, 0.5], [[0.5, 0.5], [0.5, 2.5]]), 2)
+    save(tmp_path / "mixed.h5", dmft_rf.spectrum(mixed))
+    assert load_results(tmp_path / "mixed.h5")["spectrum"].model == mixed
+
+
+def test_sweeps_and_diagrams_are_made_again_from_their_file(tmp_path):
+    over = {"activation": ["tanh", "erf"], "psi_n": [2.0, 1e300], "t": 0.1}
+    swept = dmft_rf.sweep(
+        MODEL,
+        over,
+        ["train", "edges", "bulks"],
+        rule=HeavyBall(0.5, momentum=0.8),
+        tau=[0.5],
+        rtol=1e-6,
+        path=tmp_path / "s.h5",
+    )
+    assert swept.failures
+    assert load_results(tmp_path / "s.h5") == {"sweep": swept}
+    plane = {"psi_n": [1.0, 2.0], "tau": [1.0, 10.0]}
+    diagram = dmft_rf.phase_diagram(MODEL, plane, path=tmp_path / "p.h5")
+    again = load_results(tmp_path / "p.h5")
+    assert again["phases"] == diagram
+    assert again["map"] == diagram.sweeps["map"]
+
+
+def test_what_no_file_can_hold_is_not_made_again(tmp_path, solution):
+    @dataclass(frozen=True)
+    class Mine(GradientFlow):
+        pass
+
+    save(tmp_path / "a.h5", solution.learning_curves([1.0], Mine()))
+    with pytest.raises(DataError, match="Mine is none of this package"):
+        load_results(tmp_path / "a.h5")
+    save(tmp_path / "p.h5", zoo.semicircle().bind().spectrum())
+    with pytest.raises(DataError, match="'pencil' cannot be made again"):
+        load_results(tmp_path / "p.h5")
+
+
+def test_a_result_says_itself_how_it_is_stored(tmp_path, solution):
+    class Counts:
+        kind = "counts"
+
+        def stored(self):
+            attributes, arrays = MODEL.stored()
+            return {**attributes, "of": "a test"}, {**arrays, "counts": np.arange(3)}
+
+    save(tmp_path / "a.h5", Counts())
+    run = load(tmp_path / "a.h5")["counts"]
+    assert (run.kind, run.attributes["of"], run.model()) == ("counts", "a test", MODEL)
+    assert run.arrays["counts"].tolist() == [0, 1, 2]
+
+
+def test_a_file_is_read_without_what_made_it(tmp_path, results):
+    save(tmp_path / "a.h5", results["spectrum"])
+    code = (
+        "import sys; from dmft_rf.store import load\n"
+        f"run = load({str(tmp_path / 'a.h5')!r})['spectrum']\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('dmft_rf.')}\n"
+        "assert not rooms & {'model', 'spectra', 'curves', 'sweeps', 'pencil', 'kernels'}, rooms\n"
+        "assert run.model().psi_p == 12.0\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('dmft_rf.')}\n"
+        "assert not rooms & {'spectra', 'curves', 'sweeps', 'pencil'}, rooms\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_a_single_time_and_no_time_are_stored(tmp_path, solution):

@@ -250,7 +250,7 @@ def calls() -> dict[str, Call]:
     add("Regression.losses", r["Regression"].losses, tau=[1.0], ridge=9.0, rtol=1e-2)
     add("PencilNodes.around", PencilNodes.around, system=system, ends=(0.1, 5.0), nodes=8,
         ridge=0.1)  # fmt: skip
-    plotting = import_module("dmft_rf.plotting.curves")
+    plotting = import_module("dmft_rf.plotting")
     add("plot_curves", plotting.plot_curves, curves=curves)
     add("plot_spectrum", plotting.plot_spectrum, spectrum=law)
     add("plot_pencil", plotting.plot_pencil, spectrum=pencil_law, title="x")
@@ -270,9 +270,9 @@ def calls() -> dict[str, Call]:
 
 # modules whose functions and classes are public, and the classes that other calls return
 _MODULES = (
-    "units", "curves.thresholds", "data.bundled", "plotting.curves", "plotting.phases",
-    "plotting.covariance",
-    "model.coefficients", "pencil.zoo", "pencil.readings",
+    "units", "curves.thresholds", "data.bundled", "plotting.curves", "plotting.spectra",
+    "plotting.covariance", "plotting.timescales",
+    "plotting.phases", "model.coefficients", "pencil.zoo", "pencil.readings",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import dmft_rf
 from dmft_rf import Activation, Covariance, DataError, GradientDescent, Ridge, ScoreModel
 from dmft_rf.pencil import zoo
-from dmft_rf.plotting.curves import (
+from dmft_rf.plotting import (
     plot_curves,
     plot_pencil,
     plot_scaling,
@@ -208,7 +208,8 @@ def test_no_display_no_pyplot_and_no_changed_settings(sweep):
     plot_scaling(sweep)
     assert dict(matplotlib.rcParams) == before
     code = (
-        "import sys, dmft_rf, dmft_rf.plotting.curves as p; assert 'matplotlib' not in sys.modules;"
+        "import sys, dmft_rf, dmft_rf.plotting.spectra as p;"
+        "assert 'matplotlib' not in sys.modules;"
         "p.plot_spectrum(dmft_rf.spectrum(dmft_rf.ScoreModel(0.1, 4, 2)));"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
@@ -248,7 +249,7 @@ def test_pictures_do_not_depend_on_the_users_settings(tmp_path, sweep, settings,
 
 PICTURE = """
 import sys, dmft_rf
-from dmft_rf.plotting.curves import plot_spectrum, save_figure
+from dmft_rf.plotting import plot_spectrum, save_figure
 save_figure(plot_spectrum(dmft_rf.spectrum(dmft_rf.ScoreModel(0.1, 4, 2))), sys.argv[1])
 import matplotlib
 assert "matplotlib.pyplot" not in sys.modules

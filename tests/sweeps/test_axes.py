@@ -20,7 +20,7 @@ from dmft_rf import (
     sweep,
 )
 from dmft_rf.sweeps.plan import Plan
-from dmft_rf.sweeps.quantities import Request
+from dmft_rf.sweeps.request import Request
 
 pandas = pytest.importorskip("pandas")
 xarray = pytest.importorskip("xarray")

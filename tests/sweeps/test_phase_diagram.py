@@ -22,7 +22,7 @@ from dmft_rf import DataError, ModelError, ScoreModel, phase_diagram, solve, swe
 from dmft_rf.cli import app
 from dmft_rf.files.results import load
 from dmft_rf.plotting.phases import plot_phase_diagram
-from dmft_rf.sweeps.phase_diagram import REGIONS, TIME_REGIONS
+from dmft_rf.sweeps.results import REGIONS, TIME_REGIONS
 from tests.helpers.sweeping import contents, environment, limited
 
 MODEL = ScoreModel(0.05, 16.0, 4.0)

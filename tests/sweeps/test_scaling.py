@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmft_rf import ConvergenceError, ModelError, ScoreModel, scaling, solve, timescales
-from dmft_rf.sweeps.scaling import QUANTITIES
+from dmft_rf.sweeps.results import QUANTITIES
 
 MODEL = ScoreModel(0.01, 256, 8)
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from dmft_rf import Covariance, ModelError, ScoreModel, scaling, solve, timescales
 from dmft_rf.cli import app
 from dmft_rf.files.results import load
-from dmft_rf.plotting.curves import plot_scaling
+from dmft_rf.plotting import plot_scaling
 from tests.helpers.sweeping import contents
 
 WIDE = ScoreModel(0.01, 1e7, 8)

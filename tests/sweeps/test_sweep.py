@@ -24,8 +24,9 @@ from dmft_rf.files.ledger import Ledger
 from dmft_rf.files.replace import replacing, replacing_hdf5
 from dmft_rf.files.results import git_commit
 from dmft_rf.sweeps.plan import Plan
-from dmft_rf.sweeps.quantities import Request
-from dmft_rf.sweeps.run import Campaign
+from dmft_rf.sweeps.request import Request
+from dmft_rf.sweeps.run import identity
+from dmft_rf.sweeps.sweep import SweepCampaign
 from tests.helpers.sweeping import contents, environment, limited, run_script
 
 MODEL = ScoreModel(0.1, 8.0, 4.0)
@@ -129,7 +130,7 @@ def kill_at_random_moments(tmp_path, nursery):
 PARALLEL = """
 import sys, time
 from dmft_rf import ScoreModel, sweep
-from dmft_rf.sweeps import sweep as sweeps
+from dmft_rf.sweeps import run as running
 
 def tell(done, total):
     print(done, flush=True)
@@ -137,7 +138,7 @@ def tell(done, total):
         time.sleep(600.0)
 
 if __name__ == "__main__":
-    sweeps._RENEWAL_SECONDS = float("inf")
+    running._RENEWAL_SECONDS = float("inf")
     sweep(ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"], path=sys.argv[1],
           workers=2, progress=tell)
 """
@@ -184,8 +185,8 @@ def test_kill_of_a_sweep_with_workers(tmp_path):
 FULL = """
 import resource, sys
 from dmft_rf import DataError, ScoreModel, sweep
-from dmft_rf.sweeps import sweep as sweeps
-sweeps._RENEWAL_SECONDS = float("inf")
+from dmft_rf.sweeps import run as running
+running._RENEWAL_SECONDS = float("inf")
 work = ScoreModel(0.1, 8.0, 4.0), {over!r}, ["tau_mem", "edges"]
 sweep(*work)
 limit = int(sys.argv[2])
@@ -217,7 +218,7 @@ def test_full_disk_keeps_what_was_finished(tmp_path, limit):
 
 def test_interruption_leaves_a_file_to_be_completed(tmp_path, monkeypatch):
     """Also a file that was renewed on the way and has lost its ledger is completed."""
-    monkeypatch.setattr("dmft_rf.sweeps.sweep._RENEWAL_SECONDS", 0.0)
+    monkeypatch.setattr("dmft_rf.sweeps.run._RENEWAL_SECONDS", 0.0)
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
 
     def interrupt(done, total):
@@ -273,7 +274,7 @@ def test_a_kill_after_the_last_point_leaves_nothing(tmp_path, monkeypatch, later
     before = path.read_bytes()
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
     if later:
-        monkeypatch.setattr("dmft_rf.sweeps.sweep.git_commit", lambda: "of another version")
+        monkeypatch.setattr("dmft_rf.sweeps.run.git_commit", lambda: "of another version")
     assert sweep(MODEL, OVER, "tau_mem", path=path).complete
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
     assert path.read_bytes() == before
@@ -292,8 +293,10 @@ def test_what_else_stands_beside_a_complete_file_is_left_alone(tmp_path, whose):
         elif whose == "text":
             ledger.write_text("my own notes on points\n")
         else:
-            work = Campaign({"sweep": Plan(MODEL, GradientFlow(), over, Request(("tau_mem",)))})
-            stack.enter_context(Ledger(ledger, work.identity(__version__, git_commit())))
+            work = SweepCampaign(
+                {"sweep": Plan(MODEL, GradientFlow(), over, Request(("tau_mem",)))}
+            )
+            stack.enter_context(Ledger(ledger, identity(work, __version__, git_commit())))
         before = ledger.read_bytes()
         assert sweep(MODEL, over, "tau_mem", path=path).complete
         assert ledger.read_bytes() == before
@@ -471,7 +474,7 @@ def test_a_file_that_appears_before_the_ledger_is_locked(tmp_path, monkeypatch, 
             monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
         return git_commit()
 
-    monkeypatch.setattr("dmft_rf.sweeps.sweep.git_commit", commit)
+    monkeypatch.setattr("dmft_rf.sweeps.run.git_commit", commit)
     if meanwhile == "same":
         assert sweep(MODEL, over, "tau_mem", path=path).complete
         assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]

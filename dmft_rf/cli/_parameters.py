@@ -1,0 +1,84 @@
+"""How options are read: numbers, lists of numbers, and groups of options that commands share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, get_type_hints
+
+import typer
+
+from dmft_rf.errors import ModelError
+
+
+def _number(text: str | float) -> float:
+    """Parse a number; the message names what was given."""
+    return _parsed(float, text, "a number")
+
+
+def _integer(text: str | int) -> int:
+    return _parsed(int, text, "an integer")
+
+
+def _parsed(kind: Callable[[Any], Any], text: Any, what: str) -> Any:
+    """``kind(text)``, but for what Python allows besides: other scripts' digits, underscores.
+
+    A default comes here too, as the number that it is.
+    """
+    try:
+        if isinstance(text, str) and (not text.isascii() or "_" in text):
+            raise ValueError
+        return kind(text)
+    except ValueError:
+        from dmft_rf._convert import shown  # brings numpy, which --help does not need
+
+        raise typer.BadParameter(f"{shown(text)} is not {what}") from None
+
+
+# what reads a number, and its name in the help
+NUMBER: dict[str, Any] = {"parser": _number, "metavar": "NUMBER"}
+INTEGER: dict[str, Any] = {"parser": _integer, "metavar": "INTEGER"}
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command whose parameters are option groups the options of all of them."""
+    groups = {name: hint for name, hint in get_type_hints(command).items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for group in groups.values():
+        hints = get_type_hints(group, include_extras=True)
+        for f in fields(group):
+            default = inspect.Parameter.empty if f.default is MISSING else f.default
+            parameters.append(
+                inspect.Parameter(
+                    f.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=hints[f.name],
+                )
+            )
+
+    def flat(**values: Any) -> None:
+        command(
+            **{
+                name: group(**{f.name: values[f.name] for f in fields(group)})  # type: ignore[operator]
+                for name, group in groups.items()
+            }
+        )
+
+    flat.__name__, flat.__doc__ = command.__name__, command.__doc__
+    flat.__annotations__ = {p.name: p.annotation for p in parameters}
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return flat
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """Return the numbers of a list separated by commas."""
+    from dmft_rf._convert import shown
+
+    try:
+        return [_number(part) for part in text.split(",")]
+    except typer.BadParameter:
+        raise ModelError(
+            f"{name} is {shown(text)}; it must be numbers separated by commas"
+        ) from None
