@@ -2,20 +2,18 @@
 
 t in [1e-3, 3], psi_p and psi_n in [0.05, 300], m in {1, 2, 3, 5, 20, 1000} or infinite, every
 nonlinear named activation, one to three classes of one to four atoms, some of them 0, and every
-distance from p = n m. DMFT_RF_EXAMPLES overrides the number of examples.
+distance from p = n m.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 
 import mpmath
-import numba
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from typer.testing import CliRunner
@@ -42,24 +40,12 @@ from dmft_rf.curves.grouped_nodes import GroupedNodes
 from dmft_rf.model.activation import NAMED
 from dmft_rf.numerics.contour import half_plane_contour
 from dmft_rf.pencil import Gaussian, Pencil, Sigma, sqrt, z
+from tests.helpers.box import box, log_uniform
 from tests.helpers.finite import draw
 
 INF = math.inf
-COMPILED = not numba.config.DISABLE_JIT
-EXAMPLES = int(os.environ.get("DMFT_RF_EXAMPLES", "40" if COMPILED else "4"))
 OFFSETS = range(1, 16, 2)  # digits of the distance from p = n m
 NAMES = ("train", "test", "score_error", "empirical_error", "weight_norm")
-
-box = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def log_uniform(low: float, high: float) -> st.SearchStrategy[float]:
-    return st.floats(math.log(low), math.log(high)).map(math.exp)
 
 
 @st.composite
@@ -103,6 +89,7 @@ def first_moment(model: ScoreModel) -> float:
     )
 
 
+@pytest.mark.compiled
 @box
 @given(models())
 @example(NARROW)
@@ -135,6 +122,7 @@ def assert_close(one: LearningCurves, other: LearningCurves) -> None:
         assert np.all(off <= one.error[name] + other.error[name]), name
 
 
+@pytest.mark.compiled
 @box
 @given(models())
 @example(NARROW)
@@ -177,6 +165,7 @@ CASES = [
 ]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("model", CASES)
 @pytest.mark.parametrize(("decay", "std"), [(0.0, 0.0), (1e-3, 0.4)])
 class TestRules:
@@ -319,6 +308,7 @@ def test_mixture_against_a_linear_pencil(m: float, psi_p: float) -> None:
         assert_allclose(held + mean, expected, rtol=1e-9)
 
 
+@pytest.mark.compiled
 class TestCloseToTheHardEdge:
     @pytest.mark.parametrize("off", [1e-3, -1e-3, 1e-5, -1e-7, 1e-10, -1e-13, 0.0])
     def test_finite_times_are_solved(self, off: float) -> None:
@@ -347,6 +337,7 @@ class TestCloseToTheHardEdge:
         assert "inf" in json.dumps(json.loads(result.stdout), allow_nan=False)
 
 
+@pytest.mark.compiled
 def test_fresh_noise_on_few_samples() -> None:
     """(1/d) Tr V^T U' V of drawn matrices: a sample's own label is most of it for p >> n."""
     model = ScoreModel(0.05, 2.0, 0.05, "tanh", Covariance([0.4, 1.6]), noise_draws=1)
@@ -354,7 +345,7 @@ def test_fresh_noise_on_few_samples() -> None:
     exact = float(nodes.form(np.ones((1, nodes.points.size)), nodes._empirical).value[0])
     mean = []
     for d, seeds in ((40, 12000), (80, 8000)):
-        draws = [draw(model, d, 100_000 * d + seed) for seed in range(seeds)]
+        draws = (draw(model, d, 100_000 * d + seed) for seed in range(seeds))
         found = [float(np.sum(one.V * (one.fresh @ one.V))) / d for one in draws]
         mean.append((np.mean(found), np.std(found, ddof=1) / math.sqrt(seeds)))
     (one, e1), (two, e2) = mean

@@ -49,11 +49,18 @@ MODELS = {
     "wide": ScoreModel(0.01, 6.0, 3.0, "tanh", WIDE),
     "zero atom": ScoreModel(0.01, 6.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
 }
+WITHOUT_COMPILER = ("A_iso", "B_two", "linear, p > d", "zero atom")  # the others are slow there
 CURVES = ("train", "test", "score_error")
 INF = math.inf
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name in WITHOUT_COMPILER else pytest.mark.compiled)
+        for name in MODELS
+    ],
+    scope="module",
+)
 def solution(request: pytest.FixtureRequest) -> Solution:
     return solve(MODELS[request.param])
 

@@ -60,6 +60,7 @@ def test_descent_on_its_disc_and_on_the_spectrum(solution: Solution, fraction: f
         assert np.all(np.abs(a - b) <= disc.error[name] + measure.error[name]), name
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("beta", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("fraction", [1e-2, 0.5, 0.95])
 def test_momentum_on_its_ellipse_and_on_the_spectrum(
