@@ -24,7 +24,6 @@ from dmft_rf import (
     GradientDescent,
     GradientFlow,
     HeavyBall,
-    LearningCurves,
     Mixture,
     ModelError,
     Ridge,
@@ -42,6 +41,7 @@ from dmft_rf.numerics.contour import half_plane_contour
 from dmft_rf.pencil import Gaussian, Pencil, Sigma, sqrt, z
 from tests.helpers.box import box, log_uniform
 from tests.helpers.finite import draw
+from tests.helpers.within import assert_close
 
 INF = math.inf
 OFFSETS = range(1, 16, 2)  # digits of the distance from p = n m
@@ -115,13 +115,6 @@ def times_of(solution: Solution) -> np.ndarray:
     return np.concatenate([[0.0], np.geomspace(0.01 / (rate * high), last, 40)])
 
 
-def assert_close(one: LearningCurves, other: LearningCurves) -> None:
-    """Equal within both errors."""
-    for name in NAMES:
-        off = np.abs(getattr(one, name) - getattr(other, name))
-        assert np.all(off <= one.error[name] + other.error[name]), name
-
-
 @pytest.mark.compiled
 @box
 @given(models())
@@ -143,7 +136,7 @@ def test_learning_curves(model: ScoreModel) -> None:
     # new noise is never easier than that of training; it can be harder than new samples
     fresh = curves.empirical_error * model.Delta_t
     assert np.all(fresh >= curves.train - model.Delta_t * error["empirical_error"] - error["train"])
-    assert_close(curves, solve(model, 3e-8).learning_curves(tau))
+    assert_close(curves, solve(model, 3e-8).learning_curves(tau), NAMES)
     # the end is least squares, where rounding leaves something of it
     try:
         end, least = (solution.learning_curves(INF, r) for r in (GradientFlow(), Ridge(0.0)))
@@ -152,7 +145,7 @@ def test_learning_curves(model: ScoreModel) -> None:
     else:
         low = float(solution.spectrum.edges[0, 0])
         if low > 0.0:
-            assert_close(end, least)
+            assert_close(end, least, NAMES)
         else:
             assert end.test == least.test == INF
 
@@ -228,7 +221,7 @@ class TestRules:
         ]
         ends = [solution.learning_curves(INF, rule) for rule in rules]
         for other in ends[1:]:
-            assert_close(ends[0], other) if std == 0.0 else None
+            assert_close(ends[0], other, NAMES) if std == 0.0 else None
             assert float(other.test) == pytest.approx(float(ends[0].test), rel=1e-9)
         if decay > 0.0:
             ridge = solution.learning_curves(INF, Ridge(omega))

@@ -27,6 +27,7 @@ from dmft_rf import (
 from dmft_rf.curves.closed_form_nodes import ContourNodes
 from dmft_rf.numerics.contour import half_plane_contour
 from tests.helpers.plain import network, reference_model
+from tests.helpers.within import CURVES, assert_close
 
 TWO = Covariance([0.5, 1.5], [0.5, 0.5])
 WIDE = Covariance([1e-4, 1.0], [0.5, 0.5])
@@ -50,7 +51,6 @@ MODELS = {
     "zero atom": ScoreModel(0.01, 6.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
 }
 WITHOUT_COMPILER = ("A_iso", "B_two", "linear, p > d", "zero atom")  # the others are slow there
-CURVES = ("train", "test", "score_error")
 INF = math.inf
 
 
@@ -81,14 +81,6 @@ def relative(curves: LearningCurves, other: LearningCurves, name: str) -> float:
     start = curves.model.initial_score_error if name == "score_error" else 1.0
     x, y = getattr(curves, name), getattr(other, name)
     return float(np.max(np.abs(x - y) / np.maximum(np.abs(y), 1e-3 * start)))
-
-
-def assert_close(a: LearningCurves, b: LearningCurves, rtol: float = 0.0) -> None:
-    """Equal within what both report, or relative ``rtol`` for a difference of the physics."""
-    for name in CURVES:
-        x, y = getattr(a, name), getattr(b, name)
-        allowed = a.error[name] + b.error[name] + rtol * np.abs(y)
-        assert np.all(np.abs(x - y) <= allowed), (name, np.max(np.abs(x - y) / allowed))
 
 
 class TestLimitsAndSigns:
