@@ -31,3 +31,15 @@ def pytest_ignore_collect(collection_path, config):
     if collection_path.name == "test_training.py" and config.option.markexpr != "jax":
         return True
     return None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without the compiler, what would take long there is left out: see the marker `compiled`."""
+    import numba
+
+    if not numba.config.DISABLE_JIT:
+        return
+    left_out = [item for item in items if item.get_closest_marker("compiled")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("compiled")]

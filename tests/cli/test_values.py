@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from dmft_rf.cli import app
+from tests.helpers.sampling import seventh
 
 COMMAND = typer.main.get_command(app)
 SMALL = ("--t", "0.1", "--psi-p", "8", "--psi-n", "2", "--rtol", "1e-3")
@@ -64,7 +65,7 @@ def call(*arguments: str) -> tuple[int, str, str]:
 
 
 def options() -> list[Any]:
-    """Command, option and what it is given with, for every option that takes a value."""
+    """Number, command, option and what it is given with, for every option that takes a value."""
     found = []
     for command, base in BASE.items():
         for option in COMMAND.commands[command].params:
@@ -75,11 +76,11 @@ def options() -> list[Any]:
             combinations = list(WITH.get(option.name, [()]))
             if option.name in ("start", "stop"):
                 combinations += ELSEWHERE[command]
-            found += [
-                pytest.param(command, flag, (*base, *more), id=" ".join((command, flag, *more)))
-                for more in combinations
-            ]
-    return found
+            found += [(command, flag, base, more) for more in combinations]
+    return [
+        pytest.param(k, command, flag, (*base, *more), id=" ".join((command, flag, *more)))
+        for k, (command, flag, base, more) in enumerate(found)
+    ]
 
 
 def refusal(line: str) -> bool:
@@ -93,12 +94,17 @@ def refusal(line: str) -> bool:
     )
 
 
+@seventh
 @pytest.mark.filterwarnings("default")  # as a user has them: none may be seen
-@pytest.mark.parametrize(("command", "flag", "base"), options())
-def test_odd_values(command: str, flag: str, base: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("number", "command", "flag", "base"), options())
+def test_odd_values(
+    every: int, number: int, command: str, flag: str, base: tuple[str, ...]
+) -> None:
+    """The sample of each option begins one value later than that of the option before it."""
     lists = flag in ("--tau", "--eigenvalues", "--weights")
     ends = ("1e100", "1e-100") if flag[2:].replace("-", "_") in WITH else ()
-    for value in (*(LISTS if lists else NUMBERS), *ends):
+    values = (*(LISTS if lists else NUMBERS), *ends)
+    for value in values[number % every :: every]:
         if flag == "--workers" and value in ("1", "2.5"):
             continue
         code, out, err = call(command, *base, f"{flag}={value}")

@@ -36,14 +36,11 @@ MODELS = {
     "five_bulks": ScoreModel(0.01, 64.0, 8.0, covariance=Covariance([0.5, 1.5])),
     "under": ScoreModel(0.05, 4.0, 16.0, "erf", Covariance([0.5, 1.5])),
 }
-_SOLVED: dict[str, Solution] = {}
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=MODELS, scope="module")
 def solution(request: pytest.FixtureRequest) -> Solution:
-    if request.param not in _SOLVED:
-        _SOLVED[request.param] = solve(MODELS[request.param])
-    return _SOLVED[request.param]
+    return solve(MODELS[request.param])
 
 
 @pytest.mark.parametrize(
@@ -206,6 +203,7 @@ def test_with_noise_draws(m: int) -> None:
     assert np.all(split.share > 0.0)
 
 
+@pytest.mark.compiled
 def test_a_bulk_that_reaches_zero_has_no_contour() -> None:
     solution = solve(ScoreModel(0.1, 8, 4, noise_draws=2))
     with pytest.raises(ConvergenceError, match="down to 0"):

@@ -79,6 +79,7 @@ def test_a_law_with_few_atoms_stays() -> None:
         law.gauss(0)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("m", [math.inf, 3])
 def test_compressed_curves_are_within_their_error(law: Covariance, m: float) -> None:
     model = ScoreModel(0.1, 6.0, 3.0, "tanh", law, noise_draws=m)

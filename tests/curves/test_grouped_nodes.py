@@ -2,20 +2,18 @@
 
 t in [1e-3, 3], psi_p and psi_n in [0.05, 300], m in {1, 2, 3, 5, 20, 1000} or infinite, every
 nonlinear named activation, one to three classes of one to four atoms, some of them 0, and every
-distance from p = n m. DMFT_RF_EXAMPLES overrides the number of examples.
+distance from p = n m.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 
 import mpmath
-import numba
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from typer.testing import CliRunner
@@ -26,7 +24,6 @@ from dmft_rf import (
     GradientDescent,
     GradientFlow,
     HeavyBall,
-    LearningCurves,
     Mixture,
     ModelError,
     Ridge,
@@ -42,24 +39,13 @@ from dmft_rf.curves.nodes import Nodes
 from dmft_rf.model.activation import NAMED
 from dmft_rf.numerics.contour import half_plane_contour
 from dmft_rf.pencil import Gaussian, Pencil, Sigma, sqrt, z
+from tests.helpers.box import box, log_uniform
 from tests.helpers.finite import draw
+from tests.helpers.within import assert_close
 
 INF = math.inf
-COMPILED = not numba.config.DISABLE_JIT
-EXAMPLES = int(os.environ.get("DMFT_RF_EXAMPLES", "40" if COMPILED else "4"))
 OFFSETS = range(1, 16, 2)  # digits of the distance from p = n m
 NAMES = ("train", "test", "score_error", "empirical_error", "weight_norm")
-
-box = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def log_uniform(low: float, high: float) -> st.SearchStrategy[float]:
-    return st.floats(math.log(low), math.log(high)).map(math.exp)
 
 
 @st.composite
@@ -103,6 +89,7 @@ def first_moment(model: ScoreModel) -> float:
     )
 
 
+@pytest.mark.compiled
 @box
 @given(models())
 @example(NARROW)
@@ -128,13 +115,7 @@ def times_of(solution: Solution) -> np.ndarray:
     return np.concatenate([[0.0], np.geomspace(0.01 / (rate * high), last, 40)])
 
 
-def assert_close(one: LearningCurves, other: LearningCurves) -> None:
-    """Equal within both errors."""
-    for name in NAMES:
-        off = np.abs(getattr(one, name) - getattr(other, name))
-        assert np.all(off <= one.error[name] + other.error[name]), name
-
-
+@pytest.mark.compiled
 @box
 @given(models())
 @example(NARROW)
@@ -155,7 +136,7 @@ def test_learning_curves(model: ScoreModel) -> None:
     # new noise is never easier than that of training; it can be harder than new samples
     fresh = curves.empirical_error * model.Delta_t
     assert np.all(fresh >= curves.train - model.Delta_t * error["empirical_error"] - error["train"])
-    assert_close(curves, solve(model, 3e-8).learning_curves(tau))
+    assert_close(curves, solve(model, 3e-8).learning_curves(tau), NAMES)
     # the end is least squares, where rounding leaves something of it
     try:
         end, least = (solution.learning_curves(INF, r) for r in (GradientFlow(), Ridge(0.0)))
@@ -164,7 +145,7 @@ def test_learning_curves(model: ScoreModel) -> None:
     else:
         low = float(solution.spectrum.edges[0, 0])
         if low > 0.0:
-            assert_close(end, least)
+            assert_close(end, least, NAMES)
         else:
             assert end.test == least.test == INF
 
@@ -177,6 +158,7 @@ CASES = [
 ]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("model", CASES)
 @pytest.mark.parametrize(("decay", "std"), [(0.0, 0.0), (1e-3, 0.4)])
 class TestRules:
@@ -239,7 +221,7 @@ class TestRules:
         ]
         ends = [solution.learning_curves(INF, rule) for rule in rules]
         for other in ends[1:]:
-            assert_close(ends[0], other) if std == 0.0 else None
+            assert_close(ends[0], other, NAMES) if std == 0.0 else None
             assert float(other.test) == pytest.approx(float(ends[0].test), rel=1e-9)
         if decay > 0.0:
             ridge = solution.learning_curves(INF, Ridge(omega))
@@ -319,6 +301,7 @@ def test_mixture_against_a_linear_pencil(m: float, psi_p: float) -> None:
         assert_allclose(held + mean, expected, rtol=1e-9)
 
 
+@pytest.mark.compiled
 class TestCloseToTheHardEdge:
     @pytest.mark.parametrize("off", [1e-3, -1e-3, 1e-5, -1e-7, 1e-10, -1e-13, 0.0])
     def test_finite_times_are_solved(self, off: float) -> None:
@@ -347,6 +330,7 @@ class TestCloseToTheHardEdge:
         assert "inf" in json.dumps(json.loads(result.stdout), allow_nan=False)
 
 
+@pytest.mark.compiled
 def test_fresh_noise_on_few_samples() -> None:
     """(1/d) Tr V^T U' V of drawn matrices: a sample's own label is most of it for p >> n."""
     model = ScoreModel(0.05, 2.0, 0.05, "tanh", Covariance([0.4, 1.6]), noise_draws=1)
@@ -354,7 +338,7 @@ def test_fresh_noise_on_few_samples() -> None:
     exact = float(nodes.form(np.ones((1, nodes.points.size)), nodes._fresh_form).value[0])
     mean = []
     for d, seeds in ((40, 12000), (80, 8000)):
-        draws = [draw(model, d, 100_000 * d + seed) for seed in range(seeds)]
+        draws = (draw(model, d, 100_000 * d + seed) for seed in range(seeds))
         found = [float(np.sum(one.V * (one.fresh @ one.V))) / d for one in draws]
         mean.append((np.mean(found), np.std(found, ddof=1) / math.sqrt(seeds)))
     (one, e1), (two, e2) = mean

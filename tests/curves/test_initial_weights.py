@@ -9,12 +9,10 @@ tau = 0 everything is known in closed form, and at tau = inf every rule is ridge
 from __future__ import annotations
 
 import math
-import os
 
-import numba
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from dmft_rf import (
@@ -29,19 +27,12 @@ from dmft_rf import (
     WeightAverage,
     solve,
 )
+from tests.helpers.box import box
 from validation.attack import ALLOWED, end, signs, start
 from validation.random_models import KINDS, RULES, case, rule
 
-COMPILED = not numba.config.DISABLE_JIT
-EXAMPLES = int(os.environ.get("DMFT_RF_EXAMPLES", "40" if COMPILED else "4"))
 INF = math.inf
-
-box = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+pytestmark = pytest.mark.compiled
 
 # an atom above 0, and a lower edge so near to 0 that the contour leads around both
 LOST = ScoreModel(

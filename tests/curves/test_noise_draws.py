@@ -48,13 +48,13 @@ def test_reference(name: str) -> None:
 @pytest.mark.parametrize(
     ("psi_n", "m", "psi_p", "expected"),
     [
-        (8, 1, 8, 2.7979),  # the hard edge
+        pytest.param(8, 1, 8, 2.7979, marks=pytest.mark.compiled),  # the hard edge
         (8, 4, 16, 1.8322),
         (8, 16, 8, 1.0348),
         (8, 4, 128, 1.6455),
         (16, 16, 16, 1.016886297),
         (16, 16, 64, 1.863222385),
-        (16, 16, 256, 3.410514092),
+        pytest.param(16, 16, 256, 3.410514092, marks=pytest.mark.compiled),
         (16, 16, 1024, 2.943795013),
     ],
 )
@@ -107,6 +107,7 @@ def test_one_group_is_the_closed_form() -> None:
         assert_allclose(held, again, rtol=1e-13)
 
 
+@pytest.mark.compiled
 def test_many_draws_tend_to_the_average_like_one_over_m() -> None:
     tau = [0.0, 1.0, 30.0, 1e3, 1e5, INF]
     limit = solve(ScoreModel(0.1, 6.0, 3.0, "tanh", TWO)).learning_curves(tau)
@@ -268,6 +269,7 @@ class TestCurves:
         curves = solve(ScoreModel(0.1, 12.0, 4.0, noise_draws=2)).learning_curves(10.0, rule)
         assert math.isnan(curves.empirical_error)
 
+    @pytest.mark.compiled
     def test_more_draws_help(self) -> None:
         final = [
             float(solve(ScoreModel(0.1, 12.0, 4.0, noise_draws=m)).learning_curves(1e3).test)
@@ -285,6 +287,7 @@ class TestCurves:
         assert found.tau_gen < found.tau_opt < found.tau_mem
 
 
+@pytest.mark.compiled
 class TestHardEdge:
     """p = n m: the spectrum reaches down to 0."""
 

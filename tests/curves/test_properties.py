@@ -1,20 +1,17 @@
 """Properties over the whole parameter box of the package, by hypothesis.
 
 t in [1e-6, 10], psi_p and psi_n in [0.05, 1e4] (log-uniform), every named activation, covariances
-with one to three atoms (ratio up to 1e4) or a power law. The number of examples is small where the
-kernels are not compiled; DMFT_RF_EXAMPLES overrides it.
+with one to three atoms (ratio up to 1e4) or a power law.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dmft_rf import (
@@ -33,23 +30,11 @@ from dmft_rf import (
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.model.activation import NAMED
 from dmft_rf.numerics.contour import half_plane_contour
+from tests.helpers.box import EXAMPLES, box, log_uniform
 
-COMPILED = not numba.config.DISABLE_JIT
-EXAMPLES = int(os.environ.get("DMFT_RF_EXAMPLES", "60" if COMPILED else "8"))
-ATOMS = 64 if COMPILED else 8  # of a power law
+pytestmark = pytest.mark.compiled
+ATOMS = 64  # of a power law
 CURVES = ("train", "test", "score_error")
-
-box = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def log_uniform(low: float, high: float) -> st.SearchStrategy[float]:
-    ends = math.log(low), math.log(high)
-    return st.floats(*ends).map(lambda u: min(max(math.exp(u), low), high))
 
 
 @st.composite

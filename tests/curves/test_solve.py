@@ -27,6 +27,7 @@ from dmft_rf import (
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
 from tests.helpers.plain import network, reference_model
+from tests.helpers.within import CURVES, assert_close
 
 TWO = Covariance([0.5, 1.5], [0.5, 0.5])
 WIDE = Covariance([1e-4, 1.0], [0.5, 0.5])
@@ -49,11 +50,17 @@ MODELS = {
     "wide": ScoreModel(0.01, 6.0, 3.0, "tanh", WIDE),
     "zero atom": ScoreModel(0.01, 6.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
 }
-CURVES = ("train", "test", "score_error")
+WITHOUT_COMPILER = ("A_iso", "B_two", "linear, p > d", "zero atom")  # the others are slow there
 INF = math.inf
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name in WITHOUT_COMPILER else pytest.mark.compiled)
+        for name in MODELS
+    ],
+    scope="module",
+)
 def solution(request: pytest.FixtureRequest) -> Solution:
     return solve(MODELS[request.param])
 
@@ -74,14 +81,6 @@ def relative(curves: LearningCurves, other: LearningCurves, name: str) -> float:
     start = curves.model.initial_score_error if name == "score_error" else 1.0
     x, y = getattr(curves, name), getattr(other, name)
     return float(np.max(np.abs(x - y) / np.maximum(np.abs(y), 1e-3 * start)))
-
-
-def assert_close(a: LearningCurves, b: LearningCurves, rtol: float = 0.0) -> None:
-    """Equal within what both report, or relative ``rtol`` for a difference of the physics."""
-    for name in CURVES:
-        x, y = getattr(a, name), getattr(b, name)
-        allowed = a.error[name] + b.error[name] + rtol * np.abs(y)
-        assert np.all(np.abs(x - y) <= allowed), (name, np.max(np.abs(x - y) / allowed))
 
 
 class TestLimitsAndSigns:

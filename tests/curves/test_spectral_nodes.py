@@ -15,6 +15,7 @@ from dmft_rf import (
     WeightAverage,
     solve,
 )
+from tests.helpers.within import assert_close
 
 MODELS = [
     ScoreModel(0.1, 8, 4),
@@ -44,9 +45,7 @@ def solution(request: pytest.FixtureRequest) -> Solution:
 def test_spectrum_and_contour_agree(solution: Solution, rule) -> None:
     contour = solution.learning_curves(TAU, rule)
     measure = solution._on_spectrum(TAU, rule)
-    for name in ("train", "test", "score_error"):
-        a, b = getattr(contour, name), getattr(measure, name)
-        assert np.all(np.abs(a - b) <= contour.error[name] + measure.error[name]), name
+    assert_close(contour, measure)
 
 
 @pytest.mark.parametrize("fraction", [1e-3, 0.3, 0.95])
@@ -55,11 +54,10 @@ def test_descent_on_its_disc_and_on_the_spectrum(solution: Solution, fraction: f
     rule = GradientDescent(step)
     tau = rule.times([0, 1, 2, 7, 100, 10_000])
     disc, measure = solution.learning_curves(tau, rule), solution._on_spectrum(tau, rule)
-    for name in ("train", "test", "score_error"):
-        a, b = getattr(disc, name), getattr(measure, name)
-        assert np.all(np.abs(a - b) <= disc.error[name] + measure.error[name]), name
+    assert_close(disc, measure)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("beta", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("fraction", [1e-2, 0.5, 0.95])
 def test_momentum_on_its_ellipse_and_on_the_spectrum(
@@ -70,9 +68,7 @@ def test_momentum_on_its_ellipse_and_on_the_spectrum(
     # at k = 100 the oscillations of r_k need more nodes than the spectrum is given
     tau = rule.times([0, 1, 2, 7, 20, 10_000])
     ellipse, measure = solution.learning_curves(tau, rule), solution._on_spectrum(tau, rule)
-    for name in ("train", "test", "score_error"):
-        a, b = getattr(ellipse, name), getattr(measure, name)
-        assert np.all(np.abs(a - b) <= ellipse.error[name] + measure.error[name]), name
+    assert_close(ellipse, measure)
 
 
 def test_small_steps_are_gradient_flow(solution: Solution) -> None:

@@ -10,10 +10,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dmft_rf import Covariance, GradientFlow, LearningCurves, ScoreModel, solve, spectrum
+from dmft_rf import Covariance, GradientFlow, ScoreModel, solve, spectrum
 from dmft_rf.curves.losses import curves_on
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
+from tests.helpers.within import assert_close
 
 TAU = np.concatenate([[0.0], np.geomspace(1e-2, 1e9, 45), [np.inf]])
 MODELS = {
@@ -26,12 +27,6 @@ MODELS = {
     ),
 }
 NAMES = ("train", "test", "score_error", "generalization_gap", "weight_norm")
-
-
-def assert_within_errors(one: LearningCurves, other: LearningCurves) -> None:
-    for name in NAMES:
-        apart = np.abs(getattr(one, name) - getattr(other, name))
-        assert np.all(apart <= one.error[name] + other.error[name]), name
 
 
 @pytest.fixture(params=MODELS, scope="module")
@@ -49,7 +44,7 @@ def test_the_number_of_nodes(model: ScoreModel) -> None:
     ]
     assert found[0].relative_error > 1e4 * found[-1].relative_error
     for coarse in found[:-1]:
-        assert_within_errors(coarse, found[-1])
+        assert_close(coarse, found[-1], NAMES)
 
 
 def test_the_tolerance(model: ScoreModel) -> None:
@@ -57,7 +52,7 @@ def test_the_tolerance(model: ScoreModel) -> None:
     assert found[0].diagnostics["nodes"] < found[-1].diagnostics["nodes"]
     for coarse, fine in pairwise(found):
         assert coarse.error_estimate <= coarse.rtol
-        assert_within_errors(coarse.learning_curves(TAU), fine.learning_curves(TAU))
+        assert_close(coarse.learning_curves(TAU), fine.learning_curves(TAU), NAMES)
 
 
 def test_the_order_and_the_repetition_of_atoms(model: ScoreModel) -> None:
@@ -67,7 +62,7 @@ def test_the_order_and_the_repetition_of_atoms(model: ScoreModel) -> None:
     thirds = Covariance(cov.eigenvalues[order], cov.weights[order] / 3.0)
     one, other = solve(model), solve(model.replace(covariance=thirds))
     np.testing.assert_allclose(other.spectrum.edges, one.spectrum.edges, rtol=1e-12)
-    assert_within_errors(one.learning_curves(TAU), other.learning_curves(TAU))
+    assert_close(one.learning_curves(TAU), other.learning_curves(TAU), NAMES)
 
 
 def test_the_other_times_of_a_call(model: ScoreModel) -> None:

@@ -29,6 +29,7 @@ from dmft_rf import (
 from dmft_rf.curves.contour_cache import Kept
 from dmft_rf.rules.flow import Rule
 
+pytestmark = pytest.mark.compiled
 MODELS = {
     "closed form": ScoreModel(0.1, 8.0, 4.0, covariance=Covariance([0.5, 1.5])),
     "hard edge": ScoreModel(0.1, 8.0, 4.0, noise_draws=2),

@@ -47,6 +47,7 @@ def test_n_star_ends_overfitting(model):
     assert gap(0.999 * found) > 0.1
 
 
+@pytest.mark.compiled
 def test_n_star_against_bisection():
     """No more than the sign of (gap - level), from a wide bracket."""
     for psi_p in (0.5, 3.0, 40.0):
@@ -90,6 +91,7 @@ def test_the_gap_falls_like_one_over_n():
     assert abs(ratio[2] - 10.0) < abs(ratio[1] - 10.0) < abs(ratio[0] - 10.0)
 
 
+@pytest.mark.compiled
 def test_a_longer_training_needs_more_samples():
     """n_window grows with c and ends at n_star."""
     model = ScoreModel(0.1, 8.0, 1.0)

@@ -130,7 +130,7 @@ def test_a_loss_that_never_rises_again() -> None:
         ScoreModel(1e-3, 8.0, 4.0, noise_draws=1),
         ScoreModel(1e-7, 8.0, 4.0, noise_draws=1),
         ScoreModel(3e-5, 170.0, 0.5, "erf", Covariance([1.33]), 4),
-        ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+        pytest.param(ScoreModel(0.1, 8.0, 4.0, noise_draws=2), marks=pytest.mark.compiled),
     ],
 )
 def test_early_stopping_with_few_noise_draws(model: ScoreModel) -> None:

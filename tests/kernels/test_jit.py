@@ -24,6 +24,7 @@ import pytest
 import dmft_rf
 from dmft_rf import Covariance, ScoreModel, solve
 
+pytestmark = pytest.mark.compiled  # processes that choose for themselves whether to compile
 ROOT = Path(dmft_rf.__file__).parent
 
 KERNEL = """
@@ -138,8 +139,6 @@ def test_no_cache_and_no_compiler(installed: Path) -> None:
 
 # A damaged cache --------------------------------------------------------------------------
 
-compiled = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="there is no compiler")
-
 TINY = """
 from dmft_rf.kernels._jit import njit
 
@@ -224,7 +223,6 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@compiled
 def test_a_kernel_that_another_one_calls_is_compiled_anew_with_it(tiny, tmp_path) -> None:
     """The caller's own file stays as it is."""
     called, caller = tmp_path / "called.py", tmp_path / "tiny.py"
@@ -248,7 +246,6 @@ def test_a_kernel_that_another_one_calls_is_compiled_anew_with_it(tiny, tmp_path
     assert tiny()(3.0) == 16.0
 
 
-@compiled
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_compiled_anew(tiny, tmp_path, capfd, damage) -> None:
     assert tiny()(3.0) == 7.0
@@ -264,7 +261,6 @@ def test_a_damaged_file_is_compiled_anew(tiny, tmp_path, capfd, damage) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@compiled
 def test_the_file_of_other_types_or_another_kernel_is_not_believed(tiny, tmp_path) -> None:
     kernel = tiny()
     assert kernel(3.0) == 7.0
@@ -277,7 +273,6 @@ def test_the_file_of_other_types_or_another_kernel_is_not_believed(tiny, tmp_pat
     assert tiny()(3.0) == 11.0
 
 
-@compiled
 @pytest.mark.parametrize("call", ["mkstemp", "write", "replace", "makedirs"])
 def test_a_cache_that_cannot_be_written_to_is_done_without(
     tiny, tmp_path, monkeypatch, capfd, call

@@ -297,6 +297,7 @@ def test_coefficients_too_large_for_a_float(tmp_path: Path, factors: str) -> Non
 # -- the command --------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 def test_command_prints_and_writes(tmp_path: Path) -> None:
     picture, results = tmp_path / "a.png", tmp_path / "a.h5"
     done = run(EXAMPLES / "anticommutator.toml", "--plot", picture, "--out", results)
@@ -331,6 +332,7 @@ def test_command_in_latex(tmp_path: Path) -> None:
     assert r"\mathrm{Tr}" in done.stdout
 
 
+@pytest.mark.compiled
 def test_hard_edges_and_atoms_are_drawn(tmp_path: Path) -> None:
     """The density is infinite at 0 for p = n; the picture is finite."""
     for size, name in ((1.0, "hard"), (2.0, "atom")):
@@ -343,6 +345,7 @@ def test_hard_edges_and_atoms_are_drawn(tmp_path: Path) -> None:
 # -- the tutorial -------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 def test_the_tutorial_runs() -> None:
     text = (ROOT / "docs" / "pencils.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}

@@ -27,11 +27,10 @@ from dmft_rf.sweeps.plan import Plan
 from dmft_rf.sweeps.request import Request
 from dmft_rf.sweeps.run import identity
 from dmft_rf.sweeps.sweep import SweepCampaign
+from tests.helpers.sampling import seventh
 from tests.helpers.sweeping import contents, environment, limited, run_script
 
 MODEL = ScoreModel(0.1, 8.0, 4.0)
-# SWEEP_KILLS=20 python -m pytest tests/sweeps/test_sweep.py -k kill
-KILLS = int(os.environ.get("SWEEP_KILLS", "6"))
 OVER = {"psi_n": [1.0, 2.0, 5.0, 9.0], "psi_p": [2.0, 3.0, 8.0, 40.0], "t": [0.05, 0.3]}
 
 # Imports once; for every line on stdin it forks a process that completes a sweep and says how many
@@ -96,12 +95,13 @@ class Nursery:
         assert self.process.wait(timeout=30) == 0
 
 
-def test_kill_at_random_moments_never_loses_a_finished_point(tmp_path):
+@seventh
+def test_kill_at_random_moments_never_loses_a_finished_point(tmp_path, every):
     with contextlib.closing(Nursery()) as nursery:
-        kill_at_random_moments(tmp_path, nursery)
+        kill_at_random_moments(tmp_path, nursery, 28 // every)
 
 
-def kill_at_random_moments(tmp_path, nursery):
+def kill_at_random_moments(tmp_path, nursery, enough):
     undisturbed = tmp_path / "undisturbed.h5"
     start = time.monotonic()
     assert nursery.run(undisturbed, None)[0] == 0
@@ -109,13 +109,13 @@ def kill_at_random_moments(tmp_path, nursery):
     expected = contents(undisturbed)
     rng = random.Random(7)
     kills = files = 0
-    while kills < KILLS:  # a sweep that comes to its end is followed by another one
+    while kills < enough:  # a sweep that comes to its end is followed by another one
         files += 1
         path = tmp_path / f"killed{files}.h5"
         safe = 0
         status = -1
         while status != 0:
-            delay = rng.uniform(0.0, 0.7 * longest) if kills < KILLS else None
+            delay = rng.uniform(0.0, 0.7 * longest) if kills < enough else None
             status, counts = nursery.run(path, delay)
             assert status in (0, signal.SIGKILL)
             assert all(count >= safe for count in counts)  # what was said to be safe is there
