@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from dmft_rf._convert import shown
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
+from dmft_rf.pencil.balance import units
 from dmft_rf.pencil.matrices import Transposed
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.statement import Pencil
 
-# relative size below which an element of a random draw is rounding
+# size below which an element of a random draw is rounding, relative to what it is a sum of
 _ZERO = 1e-11
 
 
@@ -199,8 +200,8 @@ class _Draw:
 
     def _check_regular(self, space: str, row: tuple[str, ...]) -> None:
         A = self._constant(space, self.lam[0], 1e3 * self.z)
-        scale = np.abs(A).max(axis=1)
-        left, singular, _ = np.linalg.svd(A / np.where(scale > 0.0, scale, 1.0)[:, None])
+        _, u, v = units(np.abs(A), np.zeros(A.shape))
+        left, singular, _ = np.linalg.svd(A * np.ldexp(1.0, -(u[:, None] + v)))
         if singular[-1] < 1e-12:
             guilty = [b for b, x in zip(row, np.abs(left[:, -1]), strict=True) if x > 1e-6]
             raise ModelError(
@@ -224,7 +225,8 @@ class _Draw:
                     if self.pencil.blocks[i] == space and live:
                         A[row.index(i), row.index(j)] += complex(*self.rng.uniform(0.5, 1.5, 2))
                 inverse = np.abs(np.linalg.inv(A))
-                grown[space] = (inverse > _ZERO * inverse.max()) | result[space]
+                terms = inverse @ np.abs(A) @ inverse
+                grown[space] = (inverse > _ZERO * terms) | result[space]
             if all(np.array_equal(grown[s], result[s]) for s in self.members):
                 return result
             result = grown

@@ -42,6 +42,8 @@ Place = tuple[float, float]
 
 # the logarithm of a place in an interval is followed so far, or less where rounding is larger
 _FAR = (30.0, 26.0, 22.0, 18.0)
+# and then, to tell an atom from a bulk that is closer still, as far as floats have digits
+_FARTHEST = (150.0, 75.0, 50.0, 40.0)
 # halvings of the scale between special points, wherever it may hold a part of the support
 _DEPTH = 5
 _MOST_PROBES = 4000
@@ -72,7 +74,8 @@ class Support(Frozen):
         Lower and upper edge of every bulk, each as (singular point of A, distance from it).
     masses : (n_bulks,) array
     atoms : (n_atoms, 2) array
-        Location and mass.
+        Location and mass: what is nearer to a singular point of A than e^-40 to e^-150 of the
+        distance to the next one, or than e^-18 to e^-30 where rounding allows no more.
     total : float
     special : (n_special,) array
         The singular points of A: places of atoms and hard edges.
@@ -332,6 +335,9 @@ def _divided(search: Search, low: float, high: float, breaks: list[float]) -> li
         return [*nearer, probe, *between(middle, probe, u, b, depth + 1)]
 
     probes = [first, *between(start, first, 0.0, last, 0), last]
+    farther = _farthest(search, at)
+    if farther and not farther[1].inside:
+        probes += [farther[1], *between(*farther, start, first, 0)]
     probes += [search.probe(b) for b in breaks]
     probes = sorted({p.x: p for p in probes}.values(), key=lambda p: p.x)
     position = 0
@@ -355,6 +361,16 @@ def _nearest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe
         except ConvergenceError as error:
             last = error
     raise last
+
+
+def _farthest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe] | None:
+    """The same, much nearer; None where rounding is too large, next to many hard edges."""
+    for t in _FARTHEST:
+        try:
+            return t, search.probe(at(t))
+        except ConvergenceError:
+            continue
+    return None
 
 
 def _middle(a: float, b: float) -> float:
