@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dmft_rf import ScoreModel, scaling, solve, timescales
+from dmft_rf import GradientFlow, ScoreModel, scaling, solve, timescales
+from dmft_rf.curves.losses import curves_on
+from dmft_rf.curves.solve import nodes_on_contour
 from dmft_rf.curves.thresholds import n_star, n_window
+from dmft_rf.numerics.region import Region
+from dmft_rf.spectra.spectrum import Spectrum
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -103,3 +107,35 @@ def test_few_draws_turn_the_score_error_early() -> None:
     late, early = found
     assert f"after {late:.1f} relaxation times of the highest edge at t = 0.01" in page("groups.md")
     assert f"after {early:.1e} of them at t = 1e-7".replace("e-0", "e-") in page("groups.md")
+
+
+def test_the_table_of_errors_and_estimates() -> None:
+    text = (DOCS / "theory.md").read_text(encoding="utf-8")
+    table = text.split("| case | decades of support |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[2:6]] for line in table.splitlines()[2:]]
+    assert len(rows) == 6
+    for model, mine in (
+        (ScoreModel(0.1, 8.0, 4.0), rows[:3]),
+        (ScoreModel(0.01, 64.0, 8.0), rows[3:]),
+    ):
+        law = solve(model).spectrum
+        low, high = law.ends
+        assert f"{math.log10(high / low):.1f}" == mine[0][0]
+        times = np.geomspace(1.0 / (model.rate * high), 10.0 / (model.rate * low), 7)
+        times = np.append(times, np.inf)
+
+        def test_loss(
+            nodes: int, law: Spectrum = law, times: np.ndarray = times
+        ) -> tuple[np.ndarray, np.ndarray]:
+            curves = curves_on(nodes_on_contour(law, Region(), nodes), times, GradientFlow())
+            return curves.test, curves.error["test"]
+
+        exact, _ = test_loss(200)
+        for _, nodes, printed_error, printed_estimate in mine:
+            found, claimed = test_loss(int(nodes))
+            error = float(np.max(np.abs(found / exact - 1.0)))
+            estimate = float(np.max(claimed / found))
+            # two digits are printed; 4e-15 is the rounding of both sums
+            assert abs(error - float(printed_error)) <= 0.05 * error + 4e-15
+            assert abs(estimate - float(printed_estimate)) <= 0.05 * estimate
+            assert error < estimate
