@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 TAU = "tau is gradient-flow time, dA/dtau = -d^2 grad_A L_train."
 OVERFITTING = (
-    "tau_mem is an overfitting time, read off the losses: the score starts to fit the sample; "
-    "whether generated samples are copies of the data is another question."
+    "tau_mem is an overfitting time, read off the losses: the gap between test and train loss has "
+    "reached half its final value; the score is damaged long before. Whether generated samples are "
+    "copies of the data is another question."
 )
 _REAL_DATA = (
     "Of the data the theory knows the covariance alone (Gaussian equivalence), and real data are "

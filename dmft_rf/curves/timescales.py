@@ -1,11 +1,12 @@
-r"""Timescales of training: when the score is learned, when to stop, when the sample is fitted.
+r"""Timescales of training: when the score is learned, when to stop, when the loss overfits.
 
 Two routes to each. From the curves: what a user would read off a learning curve, found by root
 finding on the exact curve. From the spectrum: an eigenvalue lambda of U relaxes on the time
 psi_p/(2 Delta_t lambda), so the slowest mode of the upper bulk ends generalization and the
 slowest mode of all ends memorization (Bonnaire et al., arXiv:2505.17638, section 4, who leave out
-the factor 2). tau_mem is an overfitting time: the score starts to fit the sample. Whether samples
-are then copies of the data is another question, that needs samples.
+the factor 2). tau_mem is an overfitting time: the gap between test and train loss has reached half
+its final value. The score is damaged long before that. Whether generated samples are then copies of
+the data is another question, that needs samples.
 """
 
 from __future__ import annotations
