@@ -47,6 +47,8 @@ _FARTHEST = (150.0, 75.0, 50.0, 40.0)
 # halvings of the scale between special points, wherever it may hold a part of the support
 _DEPTH = 5
 _MOST_PROBES = 4000
+# shares of the way from an edge to the point outside, where more of the support is looked for
+_BESIDE = (1e-3, 1e-2, 0.1)
 _MOST_STEPS_OUT = 40
 # of the last Newton step, so that real and complex solutions can be told apart
 _PRECISE = 1e-9
@@ -348,9 +350,31 @@ def _divided(search: Search, low: float, high: float, breaks: list[float]) -> li
         wide = b.x - a.x > 1e-13 * max(abs(a.x), abs(b.x))
         if outside and search.differ(a, b) and wide and a.x < middle < b.x:
             probes.insert(position + 1, search.near(middle, a.x, b.x))
+        elif a.inside != b.inside and (more := _beyond(search, a, b)):
+            probes.insert(position + 1, more)
         else:
             position += 1
     return probes
+
+
+def _beyond(search: Search, a: Probe, b: Probe) -> Probe | None:
+    """A probe next to the edge between two, on its outer side, if there is more support there.
+
+    The edge that is found belongs to the probe inside; the one outside may lie several bulks away.
+    """
+    outside, inside = (b, a) if a.inside else (a, b)
+    edge = _polished(search, outside, inside)
+    for share in _BESIDE:
+        x = edge + share * (outside.x - edge)
+        if not min(edge, outside.x) < x < max(edge, outside.x):
+            continue
+        try:
+            probe = search.probe(x)
+        except ConvergenceError:  # too close to the edge
+            continue
+        more = probe.inside or abs(probe.count - outside.count) > search.tiny
+        return probe if more else None
+    return None
 
 
 def _nearest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe]:
