@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dmft_rf import GradientFlow, ScoreModel, scaling, solve, timescales
+from dmft_rf import GradientFlow, ScoreModel, scaling, solve, spectrum, timescales
 from dmft_rf.curves.losses import curves_on
 from dmft_rf.curves.solve import nodes_on_contour
 from dmft_rf.curves.thresholds import n_star, n_window
 from dmft_rf.numerics.region import Region
 from dmft_rf.spectra.spectrum import Spectrum
+from tests.helpers.plain import INFINITE_DRAWS, REFERENCE, reference_model
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -139,3 +140,34 @@ def test_the_table_of_errors_and_estimates() -> None:
             assert abs(error - float(printed_error)) <= 0.05 * error + 4e-15
             assert abs(estimate - float(printed_estimate)) <= 0.05 * estimate
             assert error < estimate
+
+
+def test_the_line_on_losses_against_reference_values() -> None:
+    assert "train 1e-14, test 1e-13, score error 1e-12 or better; density 2e-14" in page(
+        "theory.md"
+    )
+    for name in INFINITE_DRAWS:
+        model, expected = reference_model(name), REFERENCE[name]
+        curves = solve(model, rtol=1e-10).learning_curves(expected["tau"])
+        for curve, least in (("train", 1e-14), ("test", 1e-13), ("score_error", 1e-12)):
+            assert np.max(np.abs(getattr(curves, curve) / expected[curve] - 1.0)) < least
+        density = np.array(expected["density"])
+        inside = density > 1e-12
+        found = solve(model).spectrum.density(expected["density_at"])
+        assert np.max(np.abs(found[inside] / density[inside] - 1.0)) < 2e-14
+
+
+def test_the_lines_on_the_hard_edge_and_on_infinite_width() -> None:
+    law = spectrum(ScoreModel(0.01, 2.0, 1.0))
+    low, high = law.support.offsets[0]
+    assert low == 0.0
+    offsets = (high - low) * np.array([1e-8, 1e-6])
+    first, second = law.density(law.model.coefficients.s2 + offsets) * np.sqrt(offsets)
+    assert f"equal to {abs(first / second - 1.0):.0e}".replace("e-0", "e-") in page("theory.md")
+    wide, wider = (
+        float(solve(ScoreModel(0.1, psi_p, 4.0)).learning_curves(1e3).test) / 1.143993 - 1.0
+        for psi_p in (1e4, 1e5)
+    )
+    assert f"| {abs(wide):.0e}, falling".replace("e-0", "e-") in page("theory.md")
+    # the closed form is printed to 5e-7
+    assert abs(wider) < 0.1 * abs(wide) + 5e-7

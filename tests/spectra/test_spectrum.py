@@ -543,3 +543,18 @@ def test_slopes_keep_their_digits_where_the_unknowns_differ(model: ScoreModel) -
     k = resolvent(model, z[:, None] + radius[:, None] * ring).k
     slope = (k * ring.conj()).mean(axis=1) / radius
     assert np.max(np.abs(resolvent(model, z).dk / slope - 1.0)) < 1e-12
+
+
+@pytest.mark.parametrize("power", [-20, -6, 20])
+@pytest.mark.parametrize("draws", [math.inf, 3])
+def test_the_law_of_c_sigma_is_that_of_sigma_times_c_squared(power: int, draws: float) -> None:
+    c = 10.0**power
+
+    def law(factor: float) -> Spectrum:
+        activation = Activation("c tanh", lambda x: factor * np.tanh(x))
+        return spectrum(ScoreModel(0.05, 6.0, 3.0, activation, Covariance([0.1, 1.5]), draws))
+
+    one, other = law(1.0), law(c)
+    np.testing.assert_allclose(other.edges / c**2, one.edges, rtol=1e-13)
+    np.testing.assert_allclose(other.bulk_masses, one.bulk_masses, rtol=1e-13)
+    np.testing.assert_allclose(other.moment(2) / c**4, one.moment(2), rtol=1e-12)
