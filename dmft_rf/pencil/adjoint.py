@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.errors import ModelError
-from dmft_rf.pencil.balance import units
+from dmft_rf.pencil.balance import in_units
 from dmft_rf.pencil.matrices import Transposed
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
@@ -47,10 +47,9 @@ def check_self_adjoint(pencil: Pencil, covariance: Covariance, values: Mapping[s
     inner = dense[np.ix_(rest, rest)]
     if rest.size:
         n = rest.size // _SIZE
-        sizes = np.abs(inner).reshape(n, _SIZE, n, _SIZE).max(axis=(1, 3))
-        _, *both = units(sizes, np.zeros((n, n)))
-        row, column = (np.repeat(np.ldexp(1.0, -exponents), _SIZE) for exponents in both)
-        if np.linalg.cond(inner * row[:, None] * column) > 1e10:
+        _, *sides = in_units(np.abs(inner).reshape(n, _SIZE, n, _SIZE).max(axis=(1, 3)))
+        rows, columns = (np.repeat(side, _SIZE) for side in sides)
+        if np.linalg.cond(inner * rows[:, None] * columns) > 1e10:
             return
     H = dense[np.ix_(mine, mine)]
     if rest.size:

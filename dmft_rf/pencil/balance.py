@@ -11,7 +11,7 @@ and has the size of the largest eigenvalues. Powers of 2 are exact.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,20 @@ def units(fixed: Array, slope: Array) -> tuple[int, NDArray[np.int64], NDArray[n
     v = 0.5 * (most + least)
     u = matched - v[columns]
     return round(t), np.rint(u).astype(np.int64), np.rint(v).astype(np.int64)
+
+
+def in_units(A: NDArray[Any]) -> tuple[NDArray[Any], Array, Array]:
+    """A with its rows and columns in natural units, and what both have been multiplied by."""
+    _, u, v = units(np.abs(A), np.zeros(A.shape))
+    rows, columns = np.ldexp(1.0, -u), np.ldexp(1.0, -v)
+    return A * rows[:, None] * columns, rows, columns
+
+
+def inverse(A: NDArray[Any]) -> NDArray[Any]:
+    """Inverse of a matrix whose rows and columns may have any units."""
+    natural, rows, columns = in_units(A)
+    inverted: NDArray[Any] = np.linalg.inv(natural) * columns[:, None] * rows
+    return inverted
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,10 +30,12 @@ def scaled(name: str, c: float) -> Pencil:
     if name == "hard edge":
         return gram(c * X, {"p": 1, "n": 1})
     U, V = wigner("U", "n"), wigner("V", "n")
+    if name == "cube":
+        return linearize(c * c * U * U * U + c * c * U, {"n": 1})
     return linearize(c * U * V * c + c * V * U * c, {"n": 1})
 
 
-FAMILIES = ("variance", "atom", "two bulks", "hard edge", "anticommutator")
+FAMILIES = ("variance", "atom", "two bulks", "hard edge", "anticommutator", "cube")
 SIGMA = Covariance([0.1, 2.0])
 UNITS: dict[str, PencilSpectrum] = {}
 
@@ -49,6 +51,7 @@ def law(name: str) -> PencilSpectrum:
 @example(name="atom", power=-30.0)
 @example(name="two bulks", power=24.0)
 @example(name="hard edge", power=30.0)
+@example(name="cube", power=30.0)
 @settings(max_examples=25, deadline=None)
 def test_the_law_of_c_x_is_that_of_x_times_c_squared(name: str, power: float) -> None:
     c = 10.0 ** (0.5 * power)
