@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -15,6 +16,8 @@ from dmft_rf.pencil import Gaussian, Pencil, Sigma, gram, linearize, sqrt, wigne
 from dmft_rf.pencil.readings import Regression
 from dmft_rf.pencil.spectrum import PencilSpectrum
 
+# twenty spectra take minutes in plain Python
+compiled = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="needs compiled kernels")
 X = Gaussian("X", "p", "n", per="n")
 Z = Gaussian("Z", "d", "n", per="n")
 
@@ -46,6 +49,7 @@ def law(name: str) -> PencilSpectrum:
     return UNITS[name]
 
 
+@compiled
 @given(name=st.sampled_from(FAMILIES), power=st.floats(-30.0, 30.0))
 @example(name="variance", power=-15.0)
 @example(name="atom", power=-30.0)
@@ -67,6 +71,7 @@ def test_the_law_of_c_x_is_that_of_x_times_c_squared(name: str, power: float) ->
     assert_allclose(other.system.solve(c**2 * z).q * c**2, one.system.solve(z).q, rtol=1e-11)
 
 
+@compiled
 @given(power=st.floats(-30.0, 30.0))
 @example(power=-20.0)
 @settings(max_examples=4, deadline=None)

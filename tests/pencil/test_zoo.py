@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -362,6 +363,7 @@ def silverstein_edges(covariance: Covariance, psi_n: float) -> np.ndarray:
     return np.sort(edges).reshape(-1, 2)
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="takes minutes in plain Python")
 @pytest.mark.parametrize(("decay", "psi_n"), [(1.0, 50.0), (1.5, 50.0), (2.0, 1e3), (1.0, 1e5)])
 def test_many_bulks_of_a_power_law(decay: float, psi_n: float) -> None:
     covariance = Covariance.power_law(decay, 16)
