@@ -220,6 +220,12 @@ class TestAttack:
         assert tally.comparisons > 5000
         assert {"closed form", "noise draws", "mixture", "hard edge"} <= set(tally.count)
 
+    def test_unknowns_that_differ_by_seven_orders_of_magnitude(self) -> None:
+        """t = 4e-6, 12 noise draws of two classes, sigma = x + 7e-5 sin 3 x."""
+        worst = drawn(1, 346).worst
+        assert worst is not None
+        assert worst.ratio < 1.0
+
     def test_it_notices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Errors that are claimed too small, and an atom that is lost."""
         from dmft_rf.curves.nodes import Nodes

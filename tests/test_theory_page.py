@@ -7,8 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dmft_rf import ScoreModel, scaling, solve, timescales
+from dmft_rf import GradientFlow, ScoreModel, scaling, solve, spectrum, timescales
+from dmft_rf.curves.losses import curves_on
+from dmft_rf.curves.solve import nodes_on_contour
 from dmft_rf.curves.thresholds import n_star, n_window
+from dmft_rf.numerics.region import Region
+from dmft_rf.spectra.spectrum import Spectrum
+from tests.helpers.plain import INFINITE_DRAWS, REFERENCE, reference_model
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -103,3 +108,66 @@ def test_few_draws_turn_the_score_error_early() -> None:
     late, early = found
     assert f"after {late:.1f} relaxation times of the highest edge at t = 0.01" in page("groups.md")
     assert f"after {early:.1e} of them at t = 1e-7".replace("e-0", "e-") in page("groups.md")
+
+
+def test_the_table_of_errors_and_estimates() -> None:
+    text = (DOCS / "theory.md").read_text(encoding="utf-8")
+    table = text.split("| case | decades of support |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[2:6]] for line in table.splitlines()[2:]]
+    assert len(rows) == 6
+    for model, mine in (
+        (ScoreModel(0.1, 8.0, 4.0), rows[:3]),
+        (ScoreModel(0.01, 64.0, 8.0), rows[3:]),
+    ):
+        law = solve(model).spectrum
+        low, high = law.ends
+        assert f"{math.log10(high / low):.1f}" == mine[0][0]
+        times = np.geomspace(1.0 / (model.rate * high), 10.0 / (model.rate * low), 7)
+        times = np.append(times, np.inf)
+
+        def test_loss(
+            nodes: int, law: Spectrum = law, times: np.ndarray = times
+        ) -> tuple[np.ndarray, np.ndarray]:
+            curves = curves_on(nodes_on_contour(law, Region(), nodes), times, GradientFlow())
+            return curves.test, curves.error["test"]
+
+        exact, _ = test_loss(200)
+        for _, nodes, printed_error, printed_estimate in mine:
+            found, claimed = test_loss(int(nodes))
+            error = float(np.max(np.abs(found / exact - 1.0)))
+            estimate = float(np.max(claimed / found))
+            # two digits are printed; 4e-15 is the rounding of both sums
+            assert abs(error - float(printed_error)) <= 0.05 * error + 4e-15
+            assert abs(estimate - float(printed_estimate)) <= 0.05 * estimate
+            assert error < estimate
+
+
+def test_the_line_on_losses_against_reference_values() -> None:
+    assert "train 1e-14, test 1e-13, score error 1e-12 or better; density 2e-14" in page(
+        "theory.md"
+    )
+    for name in INFINITE_DRAWS:
+        model, expected = reference_model(name), REFERENCE[name]
+        curves = solve(model, rtol=1e-10).learning_curves(expected["tau"])
+        for curve, least in (("train", 1e-14), ("test", 1e-13), ("score_error", 1e-12)):
+            assert np.max(np.abs(getattr(curves, curve) / expected[curve] - 1.0)) < least
+        density = np.array(expected["density"])
+        inside = density > 1e-12
+        found = solve(model).spectrum.density(expected["density_at"])
+        assert np.max(np.abs(found[inside] / density[inside] - 1.0)) < 2e-14
+
+
+def test_the_lines_on_the_hard_edge_and_on_infinite_width() -> None:
+    law = spectrum(ScoreModel(0.01, 2.0, 1.0))
+    low, high = law.support.offsets[0]
+    assert low == 0.0
+    offsets = (high - low) * np.array([1e-8, 1e-6])
+    first, second = law.density(law.model.coefficients.s2 + offsets) * np.sqrt(offsets)
+    assert f"equal to {abs(first / second - 1.0):.0e}".replace("e-0", "e-") in page("theory.md")
+    wide, wider = (
+        float(solve(ScoreModel(0.1, psi_p, 4.0)).learning_curves(1e3).test) / 1.143993 - 1.0
+        for psi_p in (1e4, 1e5)
+    )
+    assert f"| {abs(wide):.0e}, falling".replace("e-0", "e-") in page("theory.md")
+    # the closed form is printed to 5e-7
+    assert abs(wider) < 0.1 * abs(wide) + 5e-7

@@ -167,7 +167,10 @@ def newton(z, k, E, par, lam, w):
         k = k + damp * dk
         E = E + damp * dE
         if step < 1e-9 or size < 1e-13:
-            return k, E, dk_dz, dE_dz, size, iteration + 1, CONVERGED
+            # the slopes of the solution: those of the last guess are as wrong as it was
+            _, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
+            det = z_k * G_E - z_E * G_k
+            return k, E, G_E / det, -G_k / det, size, iteration + 1, CONVERGED
         step = size
     return k, E, dk_dz, dE_dz, step, _MAX_NEWTON, NOT_CONVERGED
 

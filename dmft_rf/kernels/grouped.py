@@ -109,11 +109,16 @@ def system(k, e, par, c, C, o2, w, residual, jacobian):
 
 
 @njit
-def solve_small(A, b, n):
+def solve_small(A, b, unit, n):
     """x of A x = b, in place of b, by elimination with row pivoting; A is destroyed.
 
-    Returns whether A was regular.
+    Row i and column i are taken in units of |unit[i]|: where unknowns differ by orders of magnitude
+    pivots of unlike units lose as many digits. Returns whether A was regular.
     """
+    for i in range(n):
+        b[i] /= abs(unit[i])
+        for j in range(n):
+            A[i, j] *= abs(unit[j]) / abs(unit[i])
     for i in range(n):
         pivot = i
         for r in range(i + 1, n):
@@ -134,6 +139,8 @@ def solve_small(A, b, n):
         for j in range(i + 1, n):
             b[i] -= A[i, j] * b[j]
         b[i] /= A[i, i]
+    for i in range(n):
+        b[i] *= abs(unit[i])
     return True
 
 
@@ -154,7 +161,7 @@ def settle(k, e, par, c, C, o2, w):
         z = system(k, e, par, c, C, o2, w, f, A)
         B[:] = A[1:, 1:]
         g[:] = f[1:]
-        if not solve_small(B, g, J):
+        if not solve_small(B, g, e, J):
             return z, 0.0, g, NOT_CONVERGED
         size = 0.0
         for j in range(J):
@@ -181,7 +188,7 @@ def settle(k, e, par, c, C, o2, w):
                 B[r, j] -= factor * B[i, j]
     B[:] = A[1:, 1:]
     g[:] = -A[1:, 0]
-    solve_small(B, g, J)
+    solve_small(B, g, e, J)
     slope = A[0, 0]
     for j in range(J):
         slope += A[0, j + 1] * g[j]
@@ -199,6 +206,7 @@ def newton(z, k, e, par, c, C, o2, w):
     A = np.empty((J + 1, J + 1), np.complex128)
     B = np.empty((J + 1, J + 1), np.complex128)
     slope = np.zeros(J + 1, np.complex128)
+    x = np.empty(J + 1, np.complex128)
     step = np.inf
     for iteration in range(_MAX_NEWTON):
         system(k, e, par, c, C, o2, w, f, A)
@@ -206,7 +214,9 @@ def newton(z, k, e, par, c, C, o2, w):
         B[:] = A
         slope[:] = 0.0
         slope[0] = 1.0
-        regular = solve_small(B, slope, J + 1) and solve_small(A, f, J + 1)
+        x[0] = k
+        x[1:] = e
+        regular = solve_small(B, slope, x, J + 1) and solve_small(A, f, x, J + 1)
         size = abs(f[0]) / abs(k)
         for j in range(J):
             size = max(size, abs(f[j + 1]) / abs(e[j]))
@@ -219,7 +229,13 @@ def newton(z, k, e, par, c, C, o2, w):
         for j in range(J):
             e[j] -= damp * f[j + 1]
         if step < 1e-9 or size < 1e-13:
-            return k, slope[0], slope[1:], size, iteration + 1, CONVERGED
+            # the slopes of the solution: those of the last guess are as wrong as it was
+            system(k, e, par, c, C, o2, w, f, A)
+            slope[:] = 0.0
+            slope[0] = 1.0
+            regular = solve_small(A, slope, x, J + 1)
+            status = CONVERGED if regular else NOT_CONVERGED
+            return k, slope[0], slope[1:], size, iteration + 1, status
         step = size
     return k, slope[0], slope[1:], step, _MAX_NEWTON, NOT_CONVERGED
 

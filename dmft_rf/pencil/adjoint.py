@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf.errors import ModelError
+from dmft_rf.pencil.balance import in_units
 from dmft_rf.pencil.matrices import Transposed
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
@@ -44,8 +45,12 @@ def check_self_adjoint(pencil: Pencil, covariance: Covariance, values: Mapping[s
     mine = np.arange(first, first + _SIZE)
     rest = np.setdiff1d(np.arange(dense.shape[0]), mine)
     inner = dense[np.ix_(rest, rest)]
-    if rest.size and np.linalg.cond(inner) > 1e10:
-        return
+    if rest.size:
+        n = rest.size // _SIZE
+        _, *sides = in_units(np.abs(inner).reshape(n, _SIZE, n, _SIZE).max(axis=(1, 3)))
+        rows, columns = (np.repeat(side, _SIZE) for side in sides)
+        if np.linalg.cond(inner * rows[:, None] * columns) > 1e10:
+            return
     H = dense[np.ix_(mine, mine)]
     if rest.size:
         H = H - dense[np.ix_(mine, rest)] @ np.linalg.solve(inner, dense[np.ix_(rest, mine)])

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from dmft_rf._convert import shown
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
+from dmft_rf.pencil.balance import in_units, inverse, units
 from dmft_rf.pencil.matrices import Transposed
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.statement import Pencil
 
-# relative size below which an element of a random draw is rounding
+# size below which an element of a random draw is rounding, relative to what it is a sum of
 _ZERO = 1e-11
 
 
@@ -167,7 +168,7 @@ def _contract(pencil: Pencil) -> dict[tuple[str, str, Unknown], Scalar]:
 
 
 class _Draw:
-    """The pencil at random parameters, a random z and two random eigenvalues.
+    """The pencil at random parameters, a random z and two random eigenvalues, in natural units.
 
     What vanishes or agrees there does so identically, but for coincidences of probability zero.
     """
@@ -178,12 +179,31 @@ class _Draw:
         self.values = {name: float(self.rng.uniform(0.5, 1.5)) for name in pencil.parameters}
         self.lam = (0.7130, 1.3917)
         self.weights = (0.4123, 0.5877)
-        self.z = complex(40.0, 60.0)
+        t, rows, columns = self._units()
+        self.rows, self.columns = rows, columns
+        self.z = complex(40.0, 60.0) * t
         self.bare = {
             space: [self._constant(space, lam, self.z) for lam in self.lam] for space in members
         }
         for space, row in members.items():
             self._check_regular(space, row)
+
+    def _units(self) -> tuple[float, dict[str, float], dict[str, float]]:
+        """The unit of z, and what rows and columns are multiplied by (`pencil.balance`)."""
+        order = [block for row in self.members.values() for block in row]
+        index, lam = {b: n for n, b in enumerate(order)}, self.lam[0]
+        fixed, slope = np.zeros((2, len(order), len(order)))
+        for (i, j), (a, b) in self.pencil.constant.items():
+            place = index[i], index[j]
+            fixed[place], slope[place] = abs(self.at(a, lam)), abs(self.at(b, lam))
+        for (i, j), terms in self.pencil.random.items():
+            for term in terms:
+                norm = abs(self.at(term.left, lam) * self.at(term.right, lam))
+                norm *= abs(self.at(term.gaussian.variance, lam)) ** 0.5
+                fixed[index[i], index[j]] = max(fixed[index[i], index[j]], norm)
+        t, u, v = units(fixed, slope)
+        rows, columns = (dict(zip(order, np.ldexp(1.0, -x).tolist(), strict=True)) for x in (u, v))
+        return float(np.ldexp(1.0, t)), rows, columns
 
     def at(self, scalar: Scalar, lam: float) -> complex:
         """A coefficient at these values; complex where a root of them is."""
@@ -194,13 +214,13 @@ class _Draw:
         A = np.zeros((len(row), len(row)), np.complex128)
         for (i, j), (a, b) in self.pencil.constant.items():
             if self.pencil.blocks[i] == space:
-                A[row.index(i), row.index(j)] = self.at(a, lam) + z * self.at(b, lam)
+                value = self.at(a, lam) + z * self.at(b, lam)
+                A[row.index(i), row.index(j)] = value * self.rows[i] * self.columns[j]
         return A
 
     def _check_regular(self, space: str, row: tuple[str, ...]) -> None:
         A = self._constant(space, self.lam[0], 1e3 * self.z)
-        scale = np.abs(A).max(axis=1)
-        left, singular, _ = np.linalg.svd(A / np.where(scale > 0.0, scale, 1.0)[:, None])
+        left, singular, _ = np.linalg.svd(in_units(A)[0])
         if singular[-1] < 1e-12:
             guilty = [b for b, x in zip(row, np.abs(left[:, -1]), strict=True) if x > 1e-6]
             raise ModelError(
@@ -223,8 +243,9 @@ class _Draw:
                     live = result[self.pencil.blocks[u.k]][other.index(u.k), other.index(u.l)]
                     if self.pencil.blocks[i] == space and live:
                         A[row.index(i), row.index(j)] += complex(*self.rng.uniform(0.5, 1.5, 2))
-                inverse = np.abs(np.linalg.inv(A))
-                grown[space] = (inverse > _ZERO * inverse.max()) | result[space]
+                G = np.abs(inverse(A))
+                size = G @ np.abs(A) @ G
+                grown[space] = (_ZERO * size < G) | result[space]
             if all(np.array_equal(grown[s], result[s]) for s in self.members):
                 return result
             result = grown
@@ -239,20 +260,25 @@ class _Draw:
         index = {u: n for n, u in enumerate(unknowns)}
         out = np.zeros(len(unknowns), np.complex128)
         for n, lam in enumerate(self.lam):
-            inverse = {}
+            G = {}
             for space, row in self.members.items():
                 M = self.bare[space][n].copy()
                 for i, j, f, u in terms:
                     if self.pencil.blocks[i] == space:
-                        M[row.index(i), row.index(j)] -= self.at(f, lam) * g[index[u]]
-                inverse[space] = np.linalg.inv(M)
+                        value = self.at(f, lam) * g[index[u]] * self.rows[i] * self.columns[j]
+                        M[row.index(i), row.index(j)] -= value
+                G[space] = inverse(M)
             for u, k in index.items():
                 space = self.pencil.blocks[u.k]
                 size = self.at(self.pencil.spaces[space], lam) * self.weights[n]
                 row = self.members[space]
-                element = inverse[space][row.index(u.k), row.index(u.l)]
+                element = G[space][row.index(u.k), row.index(u.l)] * self._unit(u)
                 out[k] += size * self.at(u.weight, lam) * element
         return out
+
+    def _unit(self, u: Unknown) -> float:
+        """What the element of G in an unknown is to be multiplied by."""
+        return self.columns[u.k] * self.rows[u.l]
 
     def equal(
         self, unknowns: list[Unknown], terms: list[tuple[str, str, Scalar, Unknown]]
@@ -269,7 +295,9 @@ class _Draw:
         groups, signs = _classes(g, [0] * len(unknowns))
         while True:
             free = self.rng.normal(size=(2, len(unknowns)))
+            unit = [self._unit(unknowns[groups.index(n)]) for n in groups]
             g = np.array([s * complex(*free[:, n]) for n, s in zip(groups, signs, strict=True)])
+            g *= unit
             image = self.image(0.1 * g, unknowns, terms)
             finer, _ = _classes(image * np.array(signs), groups, signed=False)
             if len(set(finer)) == len(set(groups)):

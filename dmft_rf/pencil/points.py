@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,15 +48,18 @@ class Points(Frozen):
 
     @lazy
     def _greens(self) -> tuple[Complex, ...]:
-        """G per set, (n_points, n_cells, K, K), at the points themselves."""
+        """G per set in natural units, (n_points, n_cells, K, K), at the points themselves."""
         from dmft_rf.kernels import dyson
 
         flat = self.z.ravel()
         g = np.where((flat.imag < 0.0)[:, None], self.g.conj(), self.g)
-        return tuple(
-            dyson.greens(flat, g[k], a.A0, a.A1, a.cells, a.terms, a.h)
-            for k, a in enumerate(self.system.sets)
-        )
+        found = []
+        for k, natural in enumerate(self.system.balanced):
+            a, scaled = natural.arrays, g[k] / natural.scalars
+            found.append(
+                dyson.greens(flat / natural.unit, scaled, a.A0, a.A1, a.cells, a.terms, a.h)
+            )
+        return tuple(found)
 
     def trace(self, i: str, j: str, weight: Weight = 1.0) -> Complex:
         """(1/d) Tr[weight(Sigma) (L^{-1})_ij], shape ``system.shape + z.shape``.
@@ -77,7 +80,8 @@ class Points(Frozen):
         out = []
         for k, G in enumerate(self._greens):
             (e,) = self.system.elements({(i, j): weight}, self.system.set_values(k), sized=True)
-            out.append(G[:, e.cells, e.i, e.j] @ e.values)
+            size = self.system.balanced[k].sized(e.cells, e.i, e.j)
+            out.append(size * (G[:, e.cells, e.i, e.j] @ e.values))
         return np.array(out).reshape(self.system.shape + self.z.shape)
 
     def observable(self, name: str, weight: Weight = 1.0) -> Complex:
@@ -127,9 +131,16 @@ class Points(Frozen):
         if other.system != system:
             raise ModelError("the two sets of points must be solutions of the same system")
         out = []
-        for k, arrays in enumerate(system.pair_sets):
+        for k, natural in enumerate(system.balanced_pairs):
             values = system.set_values(k)
-            P = system.elements(inner, values, sized=False)
-            Q = system.elements(outer, values, sized=True)
-            out.append(two_point(arrays, self._greens[k], other._greens[k], P, Q))
+            # P stands between two G, with its rows beside the columns of the first
+            P = [
+                replace(e, values=e.values * natural.sized(e.cells, e.j, e.i))
+                for e in system.elements(inner, values, sized=False)
+            ]
+            Q = [
+                replace(e, values=e.values * natural.sized(e.cells, e.i, e.j))
+                for e in system.elements(outer, values, sized=True)
+            ]
+            out.append(two_point(natural.arrays, self._greens[k], other._greens[k], P, Q))
         return np.array(out).reshape(system.shape + self.z.shape + other.z.shape)

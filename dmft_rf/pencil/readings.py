@@ -108,8 +108,9 @@ def converged(
     ConvergenceError
         If they do not agree with the largest contour.
     """
-    edges = find_support(system.sets[0]).edges
-    ends = float(edges[0, 0]), float(edges[-1, 1])
+    natural = system.balanced[0]
+    edges = find_support(natural.arrays).edges
+    ends = natural.unit * float(edges[0, 0]), natural.unit * float(edges[-1, 1])
     low, high = ends[0] + ridge, ends[1] + ridge
     nodes = nodes_for(_MARGIN * low, high / _MARGIN, rtol) if low > 0.0 else _FEWEST_NODES
     nodes = max(_FEWEST_NODES, nodes)

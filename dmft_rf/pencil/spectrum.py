@@ -22,7 +22,8 @@ from dmft_rf.pencil.support import Place, Search, Support, find_support
 from dmft_rf.spectra.spectrum import Panels, power_mean, stored_law
 
 if TYPE_CHECKING:
-    from dmft_rf.pencil.system import Arrays, System
+    from dmft_rf.pencil.balance import Balanced
+    from dmft_rf.pencil.system import System
 
 Array = NDArray[np.float64]
 
@@ -95,13 +96,14 @@ class PencilSpectrum(Frozen):
     kind: ClassVar[str] = "pencil"
 
     system: System
-    arrays: Arrays
+    natural: Balanced  # in its units all numbers below are found
     support: Support
 
     @property
+    @ieee
     def edges(self) -> Array:
         """Edges of the bulks, ascending, shape (n_bulks, 2)."""
-        return self.support.edges
+        return self.natural.unit * self.support.edges
 
     @property
     @ieee
@@ -113,7 +115,7 @@ class PencilSpectrum(Frozen):
     @ieee
     def atoms(self) -> Array:
         """(location, mass) of each atom, shape (n_atoms, 2)."""
-        return self.support.atoms / np.array([1.0, self.support.total])
+        return self.support.atoms * np.array([self.natural.unit, 1.0 / self.support.total])
 
     def density(self, lam: ArrayLike) -> Array:
         """Density of the continuous part at real ``lam``, shaped like it, at zero offset.
@@ -128,19 +130,19 @@ class PencilSpectrum(Frozen):
             If the Dyson equation cannot be solved at some point.
         """
         points = floats(lam, "lam")
-        flat = points.ravel()
+        flat = points.ravel() / self.natural.unit
         out = np.zeros(flat.size)
         for piece in (piece for bulk in self._bulks for piece in bulk):
             offset = piece.sign * (flat - piece.origin)
             inside = np.flatnonzero((offset >= piece.low) & (offset <= piece.high))
             out[inside] = self._inside(piece, offset[inside])
-        for edge in self.edges.ravel():
+        for edge in self.support.edges.ravel():
             out[flat == edge] = math.inf if edge in self.support.special else 0.0
-        return out.reshape(points.shape)
+        return out.reshape(points.shape) / self.natural.unit
 
     def _inside(self, piece: _Piece, offset: Array) -> Array:
         """Density at offsets in a piece."""
-        a = self.arrays.shifted(piece.origin)
+        a = self.natural.arrays.shifted(piece.origin)
         order = np.argsort(offset, kind="stable")
         x = piece.sign * offset[order] + 0j
         g, residual, status, _ = dyson_path.solve_path(x, *a.all)
@@ -152,7 +154,8 @@ class PencilSpectrum(Frozen):
             at = offset[order[i]]
             if min(abs(piece.low - at), abs(piece.high - at)) > _AT_EDGE * at:
                 raise ConvergenceError(
-                    f"density at lambda = {piece.origin + x[i].real!r} did not converge",
+                    "density at lambda = "
+                    f"{self.natural.unit * (piece.origin + x[i].real)!r} did not converge",
                     residual=float(residual[i]),
                 )
             # there is none on an edge, and none where the density is infinite
@@ -169,7 +172,7 @@ class PencilSpectrum(Frozen):
         theta = math.pi * (np.arange(each) + 0.5) / each
         half = 0.5 * math.pi / each
         parts = [piece.points(piece.rule(theta - half, theta + half, 1)[0]) for piece in pieces]
-        return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
+        return self.natural.unit * np.sort(np.concatenate(parts)) if parts else np.zeros(0)
 
     @lazy
     def _bulks(self) -> list[list[_Piece]]:
@@ -220,7 +223,8 @@ class PencilSpectrum(Frozen):
                 continue
             if abs(total - mass) > _MASS_ERROR * max(float(mass), 1e-3):
                 raise ConvergenceError(
-                    f"the density of the bulk that begins at {bulk[0].start!r} integrates to "
+                    "the density of the bulk that begins at "
+                    f"{self.natural.unit * bulk[0].start!r} integrates to "
                     f"{total!r}; its exact mass is {float(mass)!r}",
                     residual=abs(total - float(mass)),
                 )
@@ -264,7 +268,7 @@ class PencilSpectrum(Frozen):
     def integrate(self, f: Callable[[Array], Array]) -> float:
         """Integral of ``f(lambda)``, smooth on each bulk, against the whole law."""
         x, w, _ = self._quadrature
-        total = float(np.sum(w * values_of(f, x, "f")))
+        total = float(np.sum(w * values_of(f, self.natural.unit * x, "f")))
         for location, mass in self.atoms:
             total += float(mass) * float(values_of(f, np.array([location]), "f")[0])
         return total
@@ -315,11 +319,11 @@ def pencil_spectrum(system: System) -> PencilSpectrum:
         raise ModelError(
             f"the parameters have shape {system.shape}; a spectrum needs one set of values"
         )
-    arrays = system.sets[0]
+    natural = system.balanced[0]
     breaks: tuple[float, ...] = ()
     searches: dict[float, Search] = {}
     for _ in range(_MOST_ROUNDS):
-        law = PencilSpectrum(system, arrays, find_support(arrays, breaks, searches))
+        law = PencilSpectrum(system, natural, find_support(natural.arrays, breaks, searches))
         try:
             _ = law._quadrature
         except _GapError as gap:  # so narrow that the search has stepped over them

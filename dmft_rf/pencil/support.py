@@ -42,9 +42,13 @@ Place = tuple[float, float]
 
 # the logarithm of a place in an interval is followed so far, or less where rounding is larger
 _FAR = (30.0, 26.0, 22.0, 18.0)
+# and then, to tell an atom from a bulk that is closer still, as far as floats have digits
+_FARTHEST = (150.0, 75.0, 50.0, 40.0)
 # halvings of the scale between special points, wherever it may hold a part of the support
 _DEPTH = 5
 _MOST_PROBES = 4000
+# shares of the way from an edge to the point outside, where more of the support is looked for
+_BESIDE = (1e-3, 1e-2, 0.1)
 _MOST_STEPS_OUT = 40
 # of the last Newton step, so that real and complex solutions can be told apart
 _PRECISE = 1e-9
@@ -72,7 +76,8 @@ class Support(Frozen):
         Lower and upper edge of every bulk, each as (singular point of A, distance from it).
     masses : (n_bulks,) array
     atoms : (n_atoms, 2) array
-        Location and mass.
+        Location and mass: what is nearer to a singular point of A than e^-40 to e^-150 of the
+        distance to the next one, or than e^-18 to e^-30 where rounding allows no more.
     total : float
     special : (n_special,) array
         The singular points of A: places of atoms and hard edges.
@@ -332,6 +337,9 @@ def _divided(search: Search, low: float, high: float, breaks: list[float]) -> li
         return [*nearer, probe, *between(middle, probe, u, b, depth + 1)]
 
     probes = [first, *between(start, first, 0.0, last, 0), last]
+    farther = _farthest(search, at)
+    if farther and not farther[1].inside:
+        probes += [farther[1], *between(*farther, start, first, 0)]
     probes += [search.probe(b) for b in breaks]
     probes = sorted({p.x: p for p in probes}.values(), key=lambda p: p.x)
     position = 0
@@ -342,9 +350,31 @@ def _divided(search: Search, low: float, high: float, breaks: list[float]) -> li
         wide = b.x - a.x > 1e-13 * max(abs(a.x), abs(b.x))
         if outside and search.differ(a, b) and wide and a.x < middle < b.x:
             probes.insert(position + 1, search.near(middle, a.x, b.x))
+        elif a.inside != b.inside and (more := _beyond(search, a, b)):
+            probes.insert(position + 1, more)
         else:
             position += 1
     return probes
+
+
+def _beyond(search: Search, a: Probe, b: Probe) -> Probe | None:
+    """A probe next to the edge between two, on its outer side, if there is more support there.
+
+    The edge that is found belongs to the probe inside; the one outside may lie several bulks away.
+    """
+    outside, inside = (b, a) if a.inside else (a, b)
+    edge = _polished(search, outside, inside)
+    for share in _BESIDE:
+        x = edge + share * (outside.x - edge)
+        if not min(edge, outside.x) < x < max(edge, outside.x):
+            continue
+        try:
+            probe = search.probe(x)
+        except ConvergenceError:  # too close to the edge
+            continue
+        more = probe.inside or abs(probe.count - outside.count) > search.tiny
+        return probe if more else None
+    return None
 
 
 def _nearest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe]:
@@ -355,6 +385,16 @@ def _nearest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe
         except ConvergenceError as error:
             last = error
     raise last
+
+
+def _farthest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe] | None:
+    """The same, much nearer; None where rounding is too large, next to many hard edges."""
+    for t in _FARTHEST:
+        try:
+            return t, search.probe(at(t))
+        except ConvergenceError:
+            continue
+    return None
 
 
 def _middle(a: float, b: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.pencil.adjoint import check_self_adjoint
+from dmft_rf.pencil.balance import Balanced, balanced
 from dmft_rf.pencil.points import Elements, Points
 from dmft_rf.pencil.scalars import SIGMA, Scalar
 
@@ -101,6 +103,36 @@ class System(Frozen):
             self._arrays(self.set_values(k), dyson.pair_unknowns, dyson.pair_contractions)
             for k in range(len(self.sets))
         )
+
+    @lazy
+    def balanced(self) -> tuple[Balanced, ...]:
+        """``sets`` in natural units: what is solved."""
+        return tuple(balanced(a, self._random(k)) for k, a in enumerate(self.sets))
+
+    @lazy
+    def balanced_pairs(self) -> tuple[Balanced, ...]:
+        """``pair_sets`` in the same units."""
+        return tuple(balanced(a, self._random(k)) for k, a in enumerate(self.pair_sets))
+
+    def _random(self, k: int) -> Array:
+        """Norms of the random blocks at the parameters of set ``k``, in the order of the cells."""
+        pencil, values = self.pencil, self.set_values(k)
+        order = [block for row in pencil.dyson.members.values() for block in row]
+        norms = np.zeros((len(order), len(order)))
+        for (i, j), terms in pencil.random.items():
+            for term in terms:
+                X = term.gaussian
+                rows, columns, per = (
+                    self._number(pencil.spaces[space], values)
+                    for space in (X.rows, X.columns, X.per)
+                )
+                norm = math.sqrt(self._number(X.variance, values) / per)
+                norm *= math.sqrt(rows) + math.sqrt(columns)
+                for side, block in ((term.left, i), (term.right, j)):
+                    norm *= float(np.abs(self._evaluate(side, values, pencil.blocks[block])).max())
+                place = order.index(i), order.index(j)
+                norms[place] = max(norms[place], norm)
+        return norms
 
     def _evaluate(self, scalar: Scalar, values: Mapping[str, float], space: str) -> Array:
         """A coefficient on the cells of a space."""
@@ -206,8 +238,11 @@ class System(Frozen):
         g = np.empty((len(self.sets), flat.size, n), np.complex128)
         residual = np.empty((len(self.sets), flat.size))
         status = np.empty((len(self.sets), flat.size), np.int64)
-        for k, arrays in enumerate(self.sets):
-            g[k], residual[k], status[k], _ = dyson_path.solve_path(upper, *arrays.all)
+        for k, natural in enumerate(self.balanced):
+            g[k], residual[k], status[k], _ = dyson_path.solve_path(
+                upper / natural.unit, *natural.arrays.all
+            )
+            g[k] *= natural.scalars
         result = Points(self, points, g, residual)
         missed = (status != dyson.CONVERGED) | (residual > _TOLERANCE)
         if np.any(missed):

@@ -81,6 +81,14 @@ EMPTY = ScoreModel(
 NULL = ScoreModel(
     2.65e-6, 5426.148, 3219.405, "relu", Covariance([1.0, 0.0], [0.28, 0.72]).normalized()
 )
+# failed with the oldest versions of the dependencies
+POWER = ScoreModel(
+    0.0024787521766663585,
+    1.5,
+    0.0820849986238988,
+    "linear",
+    Covariance.power_law(1.0, 64).normalized(),
+)
 
 
 def grid(model: ScoreModel, low: float, high: float, count: int = 40) -> np.ndarray:
@@ -101,6 +109,7 @@ def assert_close(a: LearningCurves, b: LearningCurves) -> None:
 @example(LATE)
 @example(EMPTY)
 @example(HEAVY)
+@example(POWER)
 def test_spectrum(model: ScoreModel) -> None:
     law, c = spectrum(model), model.coefficients
     assert np.all(law.bulk_masses > 0.0)
@@ -153,6 +162,7 @@ def test_transform(model: ScoreModel, exponent: float, angle: float) -> None:
 @example(HEAVY)
 @example(EMPTY)
 @example(NULL)
+@example(POWER)
 def test_learning_curves(model: ScoreModel) -> None:
     solution = solve(model)
     assert solution.error_estimate <= 1e-10

@@ -242,8 +242,8 @@ def test_symbols_and_kernels_agree(pencil: Pencil) -> None:
     numbers |= dict(zip(equations.symbols, g[list(minimal)], strict=True))
     found = [complex(r.subs(numbers)) for r in equations.right]
     assert_allclose(found, g[list(minimal)], rtol=1e-10)
-    arrays = system.sets[0]
-    G = points._greens[0][0]
+    a = arrays = system.sets[0]
+    G = dyson.greens(points.z.ravel(), points.g[0], a.A0, a.A1, a.cells, a.terms, a.h)[0]
     M = dyson.coupling(G, G, 1.0, arrays.cells, arrays.reads, arrays.r, arrays.terms, arrays.h)
     # columns of unknowns that are equal by symmetry belong to one symbol
     folded = np.zeros((len(minimal), len(minimal)), complex)

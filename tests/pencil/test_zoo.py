@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -329,3 +331,44 @@ def test_epoch_wise_double_descent() -> None:
 def test_hard_edge_of_regression_is_refused() -> None:
     with pytest.raises(ModelError, match="above -ridge"):
         Regression.of(1.5, 1.5, 0.7, 0.4).losses(1.0)
+
+
+def silverstein_edges(covariance: Covariance, psi_n: float) -> np.ndarray:
+    """Where dx/dm = 0 for x(m) = -1/m + (1/psi_n) <lambda/(1 + lambda m)> (Silverstein and Choi).
+
+    dx/dm > 0 exactly outside the support, and between two poles -1/lambda in one interval at most.
+    """
+    from scipy.optimize import brentq, minimize_scalar
+
+    lam, w = covariance.eigenvalues[::-1], covariance.weights[::-1] / psi_n
+
+    def x(m: float) -> float:
+        return -1.0 / m + float(np.sum(w * lam / (1.0 + lam * m)))
+
+    def falls(u: float) -> float:  # u = ln(-m)
+        t = lam * math.exp(u)
+        return float(np.sum(w * (t / (1.0 - t)) ** 2)) - 1.0
+
+    poles = -np.log(lam)
+    edges = [
+        x(-math.exp(brentq(falls, poles[0] - 40.0, poles[0] - 1e-9, xtol=1e-15))),
+        x(-math.exp(brentq(falls, poles[-1] + 1e-9, poles[-1] + 40.0, xtol=1e-15))),
+    ]
+    for a, b in itertools.pairwise(poles):
+        ends = a + 1e-9, b - 1e-9
+        least = minimize_scalar(falls, bounds=ends, method="bounded", options={"xatol": 1e-12}).x
+        if falls(least) < 0.0:
+            for one, other in ((ends[0], least), (least, ends[1])):
+                edges.append(x(-math.exp(brentq(falls, one, other, xtol=1e-15))))
+    return np.sort(edges).reshape(-1, 2)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="takes minutes in plain Python")
+@pytest.mark.parametrize(("decay", "psi_n"), [(1.0, 50.0), (1.5, 50.0), (2.0, 1e3), (1.0, 1e5)])
+def test_many_bulks_of_a_power_law(decay: float, psi_n: float) -> None:
+    covariance = Covariance.power_law(decay, 16)
+    law = zoo.sample_covariance().bind(covariance, psi_n=psi_n).spectrum()
+    edges = silverstein_edges(covariance, psi_n)
+    assert 9 <= len(edges) <= 16
+    assert_allclose(law.edges, edges, rtol=1e-12)
+    assert law.mass_error < 1e-12

@@ -8,7 +8,16 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import Covariance, ModelError, ScoreModel, Spectrum, resolvent, spectrum
+from dmft_rf import (
+    Activation,
+    Covariance,
+    Mixture,
+    ModelError,
+    ScoreModel,
+    Spectrum,
+    resolvent,
+    spectrum,
+)
 from tests.helpers.plain import network, one_point, one_point_residual, reference_model
 
 ISO = Covariance.isotropic()
@@ -33,6 +42,9 @@ MODELS = {
     "zero atom": ScoreModel(0.01, 6.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
     "power law": ScoreModel(0.01, 6.0, 3.0, "tanh", Covariance.power_law(1.5, atoms=16)),
 }
+
+# v^2 is 1e-9: unknowns of groups differ by seven orders of magnitude
+SLIGHTLY = Activation("x + 7e-5 sin 3 x", lambda x: x + 7e-5 * np.sin(3.0 * x))
 
 cached_spectrum = functools.cache(spectrum)
 
@@ -512,3 +524,37 @@ def distribution(law: Spectrum) -> tuple[np.ndarray, np.ndarray]:
         values.append(start + share * mass / share[-1])
         start += mass
     return np.concatenate(points), np.concatenate(values)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ScoreModel(4e-6, 0.66, 0.1, "softplus", Mixture([0.3, 0.7], [[0.4, 1.2], [2.5, 2.5]]), 12),
+        ScoreModel(4e-6, 0.66, 0.1, SLIGHTLY, Mixture([0.3, 0.7], [[0.4, 1.2], [2.5, 2.5]]), 12),
+        ScoreModel(4e-6, 0.66, 0.1, SLIGHTLY, Covariance([0.4, 1.2])),
+    ],
+    ids=["groups", "groups, almost linear", "one group, almost linear"],
+)
+def test_slopes_keep_their_digits_where_the_unknowns_differ(model: ScoreModel) -> None:
+    """dk/dz by Cauchy's formula on circles: 32 points leave 0.4^32 of the series."""
+    z = np.logspace(-8.0, 2.0, 21) * (1.0 + 1.0j)
+    ring = np.exp(2j * np.pi * (np.arange(32) + 0.5) / 32)
+    radius = 0.4 * z.imag
+    k = resolvent(model, z[:, None] + radius[:, None] * ring).k
+    slope = (k * ring.conj()).mean(axis=1) / radius
+    assert np.max(np.abs(resolvent(model, z).dk / slope - 1.0)) < 1e-12
+
+
+@pytest.mark.parametrize("power", [-20, -6, 20])
+@pytest.mark.parametrize("draws", [math.inf, 3])
+def test_the_law_of_c_sigma_is_that_of_sigma_times_c_squared(power: int, draws: float) -> None:
+    c = 10.0**power
+
+    def law(factor: float) -> Spectrum:
+        activation = Activation("c tanh", lambda x: factor * np.tanh(x))
+        return spectrum(ScoreModel(0.05, 6.0, 3.0, activation, Covariance([0.1, 1.5]), draws))
+
+    one, other = law(1.0), law(c)
+    np.testing.assert_allclose(other.edges / c**2, one.edges, rtol=1e-13)
+    np.testing.assert_allclose(other.bulk_masses, one.bulk_masses, rtol=1e-13)
+    np.testing.assert_allclose(other.moment(2) / c**4, one.moment(2), rtol=1e-12)
