@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
     from dmft_rf.data.read import read_covariance
+    from dmft_rf.generated.generation import Generation, generation
+    from dmft_rf.generated.path_bound import PathBound
     from dmft_rf.model.activation import Activation
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
@@ -33,11 +35,13 @@ _HOME = {
     "Activation": "model.activation",
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
+    "Generation": "generated.generation",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
     "LearningCurves": "curves.losses",
     "Mixture": "model.mixture",
+    "PathBound": "generated.path_bound",
     "PhaseDiagram": "sweeps.phase_diagram",
     "PowerLaw": "sweeps.scaling",
     "Ridge": "rules.flow",
@@ -49,6 +53,7 @@ _HOME = {
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.flow",
     "bulk_split": "curves.bulk_split",
+    "generation": "generated.generation",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
     "resolvent": "spectra.resolvent",
@@ -80,12 +85,14 @@ __all__ = [
     "ConvergenceError",
     "Covariance",
     "DataError",
+    "Generation",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",
     "LearningCurves",
     "Mixture",
     "ModelError",
+    "PathBound",
     "PhaseDiagram",
     "PowerLaw",
     "Ridge",
@@ -99,6 +106,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "bulk_split",
+    "generation",
     "phase_diagram",
     "read_covariance",
     "resolvent",

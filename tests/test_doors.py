@@ -52,7 +52,8 @@ ELSEWHERE = {
 MADE = {
     "BulkSplit", "LearningCurves", "Solution", "Timescales", "Coefficients", "PencilNodes",
     "PencilNodes.integral", "PencilNodes.quadratic", "NoiseDraws.S_VV", "NoiseDraws.S_VW",
-    "NoiseDraws.T", "converged", "of_stated", "deviation", "Activation.values_for",
+    "NoiseDraws.T", "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
+    "PathBound", "linear_part",
 }  # fmt: skip
 
 

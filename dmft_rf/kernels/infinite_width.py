@@ -2,8 +2,8 @@ r"""Infinite width: every function of the features is a function of the sample c
 
 As psi_p -> infinity with the training time kept, (1/d) Phi^T f(U) Phi becomes psi_p f(psi_p K)
 (docs/theory.md, sections 3 and 14): what is left is the kernel K of the data, and eigenvalues of U
-are counted in units of psi_p (the floor s^2 drops out). Each eigenvalue x of the sample covariance C
-gives K two modes, with A = b^2 + gamma^2 x and v_n = v^2/psi_n:
+are counted in units of psi_p (the floor s^2 drops out). Each eigenvalue x of the sample covariance
+C gives K two modes, with A = b^2 + gamma^2 x and v_n = v^2/psi_n:
 
     k_+ = (A + v_n)/2 + root,   k_- = b^2 v_n/k_+,   root^2 = ((A - v_n)/2)^2 + gamma^2 v_n x,
 
@@ -186,4 +186,38 @@ def variances(r1, E1, r2, E2, lam, w, q0, q1, psi_n, gamma2):
                 m2 += lam[a] * term
             g = gamma2 * gamma2 / (psi_n * E1[i] * E2[j])
             out[i, j] = g * (q0 * m1 + q1 * m2) * m1 / (1.0 - g * m2)
+    return out
+
+
+@njit
+def _exprel(u):
+    """1 - e^{-u} for complex u, with its digits near 0; 1 at infinity."""
+    size = np.exp(-u.real)
+    half = np.sin(0.5 * u.imag)
+    real = -np.expm1(-u.real) + 2.0 * size * half * half
+    return complex(real, size * np.sin(u.imag))
+
+
+@njit
+def learned_scores(x, a2, delta, signal, vn, clock):
+    """G of gradient flow at diffusion times (n_t,) and points x of C's plane, shape (n_t, n).
+
+    The learned score is -G(C) x_t with G = a^2 [w_+ h(k_+) + w_- h(k_-)], h(k) = (1 - e^{-k c})/k
+    and c = ``clock`` = 2 Delta_t tau, which may be inf. ``delta`` and ``signal`` are Delta_t and
+    e^{-2t}.
+    """
+    out = np.empty((a2.size, x.size), dtype=np.complex128)
+    for i in range(a2.size):
+        for j in range(x.size):
+            # both modes are proportional to a^2
+            plus, minus, top, low = modes(x[j], delta[i], vn[i] / a2[i], signal[i])
+            if np.isinf(clock[i]):
+                # the sum of both modes is 1/Delta_t for every x: the noise is fitted
+                out[i, j] = 1.0 / delta[i] if vn[i] > 0.0 else top / plus
+                continue
+            scaled = a2[i] * clock[i]
+            total = top * _exprel(plus * scaled) / plus
+            if vn[i] > 0.0:
+                total += low * _exprel(minus * scaled) / minus
+            out[i, j] = total
     return out

@@ -29,6 +29,10 @@ from dmft_rf.spectra.closed_form_support import SupportFinder
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
+# nodes per panel of the rule on the axis, the size of the last coefficients that resolves a density
+# (twice as many orders are integrated exactly), and how often panels are halved at most
+_PANEL, _RESOLVED, _MOST_HALVINGS = 20, 1e-7, 20
+
 
 @dataclass(frozen=True, eq=False)
 class KernelSupport(Frozen):
@@ -104,25 +108,45 @@ class SampleLaw(Frozen):
             raise ConvergenceError(f"no effective ridge of the sample covariance at x = {bad!r}")
         return kappa
 
-    def on_axis(self, panels: int) -> tuple[Array, Array]:
+    @lazy
+    def on_axis(self) -> tuple[Array, Array]:
         """A rule on the support itself: points x, shape (n,), and weights, shape (n_atoms, n).
 
         sum_j weights[a, j] f(x_j) is the integral of f against the law seen from lambda_a: the atom
-        at 0, and each bulk mapped so that its edges are no singularities, on ``panels`` panels of
-        20 Gauss-Legendre nodes. Two are enough unless a gap is about to open or to close.
+        at 0, and each bulk mapped so that its edges are no singularities, on Gauss-Legendre
+        panels that are halved, as where a gap is about to open, until they resolve the density.
         """
-        node, weight = np.polynomial.legendre.leggauss(20)
-        width = math.pi / panels
-        theta = (width * (np.arange(panels)[:, None] + 0.5 * (node + 1.0))).ravel()
-        weight = np.tile(0.5 * width * weight, panels)
-        points, slopes = edge_map(self.edges[:, :1], self.edges[:, 1:], theta)
-        x = points.ravel()
-        kappa = self.ridges(x.astype(complex))
-        density = -kappa.imag / (math.pi * x * np.abs(self.lam[:, None] + kappa) ** 2)
-        weights = density * self.lam[:, None] * (slopes * weight).ravel()
+        found = [self._on_bulk(float(low), float(high)) for low, high in self.edges]
+        points = np.concatenate([x for x, _ in found])
+        weights = np.concatenate([weight for _, weight in found], axis=1)
         if self.atoms.any():
-            return np.append(0.0, x), np.column_stack([self.atoms, weights])
-        return x, weights
+            return np.append(0.0, points), np.column_stack([self.atoms, weights])
+        return points, weights
+
+    def _on_bulk(self, low: float, high: float) -> tuple[Array, Array]:
+        node, weight = np.polynomial.legendre.leggauss(_PANEL)
+        # the last two Legendre coefficients of values at the nodes
+        orders = np.arange(_PANEL - 2, _PANEL)
+        last = np.polynomial.legendre.legvander(node, _PANEL - 1)[:, orders] * weight[:, None]
+        last *= orders + 0.5
+        waiting, done = [(0.0, math.pi, 0)], []
+        while waiting:
+            start, end, depth = waiting.pop()
+            half = 0.5 * (end - start)
+            x, slope = edge_map(low, high, start + half * (node + 1.0))
+            kappa = self.ridges(x.astype(complex))
+            density = -kappa.imag / (math.pi * x * np.abs(self.lam[:, None] + kappa) ** 2)
+            density *= self.lam[:, None] * slope
+            tail = np.abs(density @ last).max()
+            if tail <= _RESOLVED or depth == _MOST_HALVINGS:
+                done.append((start, x, density * (half * weight)))
+            else:
+                middle = start + half
+                waiting += [(start, middle, depth + 1), (middle, end, depth + 1)]
+        done.sort(key=lambda part: part[0])
+        return np.concatenate([part[1] for part in done]), np.concatenate(
+            [part[2] for part in done], axis=1
+        )
 
     def kernel(self, b2: float, v2: float, gamma2: float) -> KernelSupport:
         """Support of U at infinite width for these coefficients of the activation."""

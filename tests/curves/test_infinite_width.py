@@ -77,7 +77,7 @@ def test_the_density_of_the_sample_covariance_gives_the_same(rule: Rule, psi_n: 
     c = coefficients("tanh", t, 1.0)
     found = curves_at_infinite_width(nodes_of("tanh", t, psi_n, FAR, rule), tau, rule)
     law = SampleLaw(psi_n, FAR.eigenvalues, FAR.weights)
-    x, weights = law.on_axis(20)
+    x, weights = law.on_axis
     vn, rate = c.v2 / psi_n, 2.0 * c.Delta_t
     modes = modes_at(x.astype(complex), c.b**2, vn, c.gamma2).real
     k, shares = modes[:2], modes[2:]

@@ -90,7 +90,7 @@ def test_moments_of_the_law(law: SampleLaw) -> None:
 
 
 def test_density_and_atom_have_the_same_integrals(law: SampleLaw) -> None:
-    x, weights = law.on_axis(150)
+    x, weights = law.on_axis
     assert (weights >= 0.0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-9)
     np.testing.assert_allclose(weights @ x, law.lam, rtol=1e-9)
@@ -120,7 +120,7 @@ def test_drawn_samples_have_this_law() -> None:
     values, vectors = np.linalg.eigh(X @ X.T / X.shape[1])
     function = 1.0 / (np.maximum(values, 0.0) + 0.4)
     seen = ((vectors**2 * function).sum(axis=1)).reshape(2, -1).mean(axis=1)
-    x, weights = law.on_axis(20)
+    x, weights = law.on_axis
     np.testing.assert_allclose(weights @ (1.0 / (x + 0.4)), seen, atol=10.0 / d)
 
 
@@ -135,7 +135,7 @@ def test_support_of_the_kernel_at_infinite_width() -> None:
     np.testing.assert_allclose(found.masses, 1.0)
     np.testing.assert_allclose(found.atoms, [[v2 / 4.0, 3.0]])
     # as many eigenvalues as K has rows, and its trace
-    x, weights = law.on_axis(3)
+    x, weights = law.on_axis
     k = modes_at(x.astype(complex), b2, v2 / 4.0, gamma2).real[:2]
     trace = float((law.w @ weights) @ k.sum(axis=0)) + 3.0 * v2 / 4.0
     assert found.masses.sum() + found.atoms[:, 1].sum() == pytest.approx(1.0 + 4.0)
@@ -157,7 +157,7 @@ def test_the_two_point_function_of_the_sample_is_the_variance_of_a_one_point_int
     def h(k: np.ndarray) -> np.ndarray:
         return -np.expm1(-20.0 * k) / k
 
-    x, seen = law.on_axis(150)
+    x, seen = law.on_axis
     k = modes_at(x.astype(complex), b2, vn, gamma2).real
     M = (k[2:] * h(k[:2])).sum(axis=0)
     Q = law.w * (q0 + q1 * law.lam)
