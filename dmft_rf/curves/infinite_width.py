@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.kernels.infinite_width import modes_at
+from dmft_rf.kernels.infinite_width import modes
 from dmft_rf.model.coefficients import Coefficients
 from dmft_rf.numerics.contour import contour_in, flattened, half_plane_contour, nodes_for
 from dmft_rf.numerics.region import Region
@@ -66,7 +66,7 @@ class OnePointNodes(Frozen):
     @lazy
     def _modes(self) -> Complex:
         c = self.coefficients
-        return modes_at(self.x, c.b**2, c.v2 / self.law.psi_n, c.gamma2)
+        return modes(self.x, c.b**2, c.v2 / self.law.psi_n, c.gamma2)
 
     @property
     def points(self) -> Complex:
@@ -149,7 +149,7 @@ def one_point_nodes(
         return OnePointNodes(law, c, contour.z - shift, contour.weights)
     region = replace(region, start=math.sqrt(b2 * vn))
     low, high = (
-        float(modes_at(np.array([end + 0j]), b2, vn, c.gamma2)[0, 0].real) for end in law.ends
+        float(modes(np.array([end + 0j]), b2, vn, c.gamma2)[0, 0].real) for end in law.ends
     )
     count = nodes_for(*flattened(region, low, high), rtol)
     if not low > region.start or count > MOST_NODES:

@@ -27,30 +27,23 @@ _HALVINGS = 200
 
 @njit
 def modes(x, b2, vn, gamma2):
-    """k_+, k_-, w_+, w_- at one complex or real point x of the spectrum of C."""
+    """k_+, k_-, w_+, w_- at complex points x of the spectrum of C, shape (4, n)."""
     half = 0.5 * (b2 + gamma2 * x - vn)
     cross = gamma2 * vn * x
     root = np.sqrt(half * half + cross)
-    if half.real * root.real + half.imag * root.imag >= 0.0:
-        larger = root + half
-        k_plus = larger + vn
-        top = larger / (2.0 * root) if root != 0.0 else 1.0 + 0.0 * root
-        low = cross / larger / (2.0 * root) if root != 0.0 else 0.0 * root
-    else:
-        larger = root - half
-        k_plus = 0.5 * (b2 + gamma2 * x + vn) + root
-        top = cross / larger / (2.0 * root)
-        low = larger / (2.0 * root)
-    k_minus = b2 * vn / k_plus
-    return k_plus, k_minus, top, low
-
-
-@njit
-def modes_at(x, b2, vn, gamma2):
-    """`modes` of an array of complex points, shape (4, n)."""
+    aligned = half.real * root.real + half.imag * root.imag >= 0.0
+    turned = np.where(aligned, root, -root)
+    # the larger share and, from cross = (root + half)(root - half), the smaller one
+    whole = turned + half
+    equal = turned == 0.0
+    twice = np.where(equal, 1.0 + 0.0j, 2.0 * turned)
+    large = np.where(equal, 1.0 + 0.0j, whole / twice)
+    small = np.where(equal, 0.0j, cross / np.where(whole == 0.0, 1.0 + 0.0j, whole) / twice)
     out = np.empty((4, x.size), dtype=np.complex128)
-    for j in range(x.size):
-        out[0, j], out[1, j], out[2, j], out[3, j] = modes(x[j], b2, vn, gamma2)
+    out[0] = half + vn + root
+    out[1] = b2 * vn / out[0]
+    out[2] = np.where(aligned, large, small)
+    out[3] = np.where(aligned, small, large)
     return out
 
 
@@ -190,12 +183,12 @@ def variances(r1, E1, r2, E2, lam, w, q0, q1, psi_n, gamma2):
 
 
 @njit
-def _exprel(u):
-    """1 - e^{-u} for complex u, with its digits near 0; 1 at infinity."""
+def _learned(u):
+    """1 - e^{-u} for complex u, with its digits near 0."""
     size = np.exp(-u.real)
     half = np.sin(0.5 * u.imag)
     real = -np.expm1(-u.real) + 2.0 * size * half * half
-    return complex(real, size * np.sin(u.imag))
+    return real + 1j * (size * np.sin(u.imag))
 
 
 @njit
@@ -208,16 +201,17 @@ def learned_scores(x, a2, delta, signal, vn, clock):
     """
     out = np.empty((a2.size, x.size), dtype=np.complex128)
     for i in range(a2.size):
-        for j in range(x.size):
-            # both modes are proportional to a^2
-            plus, minus, top, low = modes(x[j], delta[i], vn[i] / a2[i], signal[i])
-            if np.isinf(clock[i]):
-                # the sum of both modes is 1/Delta_t for every x: the noise is fitted
-                out[i, j] = 1.0 / delta[i] if vn[i] > 0.0 else top / plus
-                continue
-            scaled = a2[i] * clock[i]
-            total = top * _exprel(plus * scaled) / plus
+        # both modes are proportional to a^2
+        both = modes(x, delta[i], vn[i] / a2[i], signal[i])
+        plus, minus, top, low = both[0], both[1], both[2], both[3]
+        if np.isinf(clock[i]):
+            # the sum of both modes is 1/Delta_t for every x: the noise is fitted
             if vn[i] > 0.0:
-                total += low * _exprel(minus * scaled) / minus
-            out[i, j] = total
+                out[i] = 1.0 / delta[i]
+            else:
+                out[i] = top / plus
+            continue
+        out[i] = top * _learned(plus * (a2[i] * clock[i])) / plus
+        if vn[i] > 0.0:
+            out[i] += low * _learned(minus * (a2[i] * clock[i])) / minus
     return out

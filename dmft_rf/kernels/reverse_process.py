@@ -73,64 +73,35 @@ def follow(G, lengths, into, full, trained, weights, noisy, edges, series, chang
     gain = np.ones((P, m))
     trace = np.empty((P, m))
     Lambda = np.ones(n, dtype=np.complex128)
-    grown = np.empty((m, n), dtype=np.complex128)
-    fed = np.empty((m, n), dtype=np.complex128)
-    end = np.empty(n, dtype=np.complex128)
-    slope = np.empty(m, dtype=np.complex128)
-    back = np.empty(m, dtype=np.complex128)
+    integrals = into.astype(np.complex128)
+    whole = full.astype(np.complex128)
+    rho = np.ones(m)
     for p in range(P):
-        length = lengths[p]
-        rho = np.empty(m)
-        rho[:] = gain[p - 1, m - 1] if p > 0 else 1.0
+        step = 2.0 * lengths[p]
+        rho[:] = rho[m - 1]
         settled = False
         for _ in range(_MOST_ROUNDS):
-            total = np.zeros(m)
-            for j in range(n):
-                for i in range(m):
-                    slope[i] = 2.0 * (1.0 - c * rho[i] * G[p, i, j]) * length
-                for i in range(m):
-                    exponent = 0.0j
-                    for q in range(m):
-                        exponent += into[i, q] * slope[q]
-                    grown[i, j] = np.exp(exponent)
-                if noisy:
-                    for i in range(m):
-                        back[i] = 1.0 / grown[i, j]
-                    for i in range(m):
-                        added = 0.0j
-                        for q in range(m):
-                            added += into[i, q] * back[q]
-                        fed[i, j] = Lambda[j] + 2.0 * length * added
-                else:
-                    for i in range(m):
-                        fed[i, j] = Lambda[j]
-                for i in range(m):
-                    total[i] += (weights[j] * (grown[i, j] * fed[i, j])).real
+            slope = step * (1.0 - c * rho.reshape(m, 1) * G[p])
+            grown = np.exp(integrals @ slope)
+            fed_there = Lambda + (step if noisy else 0.0) * (integrals @ (1.0 / grown))
+            total = ((grown * fed_there) @ weights).real
             largest = 0.0
             for i in range(m):
                 if not 0.0 < total[i] < 1e300:
                     return Lambda, gain, trace, np.nan
-                now = series_at(np.log(total[i]), edges, series)
-                if np.isnan(now):
+                there = series_at(np.log(total[i]), edges, series)
+                if np.isnan(there):
                     return Lambda, gain, trace, total[i]
-                found = now / trained[p, i]
+                found = there / trained[p, i]
                 largest = max(largest, abs(found - rho[i]))
                 rho[i] = found
-            trace[p] = total
             if largest <= change:
                 settled = True
                 break
         if not settled:
             return Lambda, gain, trace, np.nan
+        trace[p] = total
         gain[p] = rho
-        for j in range(n):
-            exponent = 0.0j
-            added = 0.0j
-            for q in range(m):
-                exponent += full[q] * 2.0 * (1.0 - c * rho[q] * G[p, q, j]) * length
-                if noisy:
-                    added += full[q] / grown[q, j]
-            end[j] = np.exp(exponent) * (Lambda[j] + (2.0 * length * added if noisy else 0.0))
-        for j in range(n):
-            Lambda[j] = end[j]
+        fed = Lambda + (step if noisy else 0.0) * (whole @ (1.0 / grown))
+        Lambda = np.exp(whole @ slope) * fed
     return Lambda, gain, trace, 0.0

@@ -19,7 +19,7 @@ from dmft_rf import (
 )
 from dmft_rf.curves.infinite_width import OnePointNodes, curves_at_infinite_width, one_point_nodes
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.kernels.infinite_width import modes_at
+from dmft_rf.kernels.infinite_width import modes
 from dmft_rf.model.coefficients import coefficients
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.numerics.region import Region
@@ -79,8 +79,8 @@ def test_the_density_of_the_sample_covariance_gives_the_same(rule: Rule, psi_n: 
     law = SampleLaw(psi_n, FAR.eigenvalues, FAR.weights)
     x, weights = law.on_axis
     vn, rate = c.v2 / psi_n, 2.0 * c.Delta_t
-    modes = modes_at(x.astype(complex), c.b**2, vn, c.gamma2).real
-    k, shares = modes[:2], modes[2:]
+    both = modes(x.astype(complex), c.b**2, vn, c.gamma2).real
+    k, shares = both[:2], both[2:]
     own = law.w @ weights
     sigma = math.exp(-2.0 * t) * law.lam + c.Delta_t
     for i, time in enumerate(tau):

@@ -7,7 +7,7 @@ import pytest
 
 from dmft_rf.kernels.infinite_width import (
     effective_ridges,
-    modes_at,
+    modes,
     sample_parameters,
     second_unknowns,
     seen_from,
@@ -40,7 +40,7 @@ def test_modes_are_the_eigenvalues_of_two_by_two_blocks(
     for x in (0.0, 1e-9, 0.05, 0.7, 40.0):
         off = np.sqrt(gamma2 * vn * x)
         values, vectors = np.linalg.eigh([[b2 + gamma2 * x, off], [off, vn]])
-        got = modes_at(np.array([x + 0j]), b2, vn, gamma2)[:, 0]
+        got = modes(np.array([x + 0j]), b2, vn, gamma2)[:, 0]
         expected = [values[1], values[0], vectors[0, 1] ** 2, vectors[0, 0] ** 2]
         np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-16)
 
@@ -48,8 +48,8 @@ def test_modes_are_the_eigenvalues_of_two_by_two_blocks(
 def test_modes_keep_the_digits_of_a_small_share() -> None:
     """w_+ of the mode k_+ close to v_n and w_- of the mode close to it fall like x."""
     x = 1e-14
-    top = modes_at(np.array([x + 0j]), 0.02, 0.4, 1.0)[2, 0]
-    low = modes_at(np.array([x + 0j]), 0.4, 0.02, 1.0)[3, 0]
+    top = modes(np.array([x + 0j]), 0.02, 0.4, 1.0)[2, 0]
+    low = modes(np.array([x + 0j]), 0.4, 0.02, 1.0)[3, 0]
     first_order = 0.4 * x / 0.38**2, 0.02 * x / 0.38**2
     assert top.real == pytest.approx(first_order[0], rel=1e-12)
     assert low.real == pytest.approx(first_order[1], rel=1e-12)
@@ -59,8 +59,8 @@ def test_both_modes_stay_right_of_the_border() -> None:
     b2, vn, gamma2 = 0.3, 0.1, 0.5
     border = -(b2 + vn) / gamma2
     heights = np.geomspace(1e-3, 1e3, 40) * 1j
-    inside = modes_at(border + 1e-6 + heights, b2, vn, gamma2)[:2]
-    outside = modes_at(border - 1e-6 + heights, b2, vn, gamma2)[:2]
+    inside = modes(border + 1e-6 + heights, b2, vn, gamma2)[:2]
+    outside = modes(border - 1e-6 + heights, b2, vn, gamma2)[:2]
     assert (inside.real > 0.0).all()
     assert not (outside.real > 0.0).all()
 
@@ -136,7 +136,7 @@ def test_support_of_the_kernel_at_infinite_width() -> None:
     np.testing.assert_allclose(found.atoms, [[v2 / 4.0, 3.0]])
     # as many eigenvalues as K has rows, and its trace
     x, weights = law.on_axis
-    k = modes_at(x.astype(complex), b2, v2 / 4.0, gamma2).real[:2]
+    k = modes(x.astype(complex), b2, v2 / 4.0, gamma2).real[:2]
     trace = float((law.w @ weights) @ k.sum(axis=0)) + 3.0 * v2 / 4.0
     assert found.masses.sum() + found.atoms[:, 1].sum() == pytest.approx(1.0 + 4.0)
     assert trace == pytest.approx(b2 + gamma2 + v2, rel=1e-12)
@@ -158,7 +158,7 @@ def test_the_two_point_function_of_the_sample_is_the_variance_of_a_one_point_int
         return -np.expm1(-20.0 * k) / k
 
     x, seen = law.on_axis
-    k = modes_at(x.astype(complex), b2, vn, gamma2).real
+    k = modes(x.astype(complex), b2, vn, gamma2).real
     M = (k[2:] * h(k[:2])).sum(axis=0)
     Q = law.w * (q0 + q1 * law.lam)
     expected = Q @ (seen @ M**2 - (seen @ M) ** 2)
