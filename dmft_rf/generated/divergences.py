@@ -28,6 +28,10 @@ NAMES = (
 )  # fmt: skip
 
 
+# rounding of Lambda: it has gone through some fifty panels, each an exponential of a sum
+_ROUNDING = 16.0 * ROUNDING
+
+
 def measured(
     points: SamplePoints, run: Run, law: SampleLaw, t_end: float
 ) -> tuple[dict[str, float], dict[str, float]]:
@@ -42,7 +46,7 @@ def measured(
 
     def total(weights: NDArray[np.complex128], f: NDArray[np.complex128]) -> tuple[float, float]:
         terms = weights * f
-        return float(terms.real.sum()), ROUNDING * float(np.abs(terms).sum())
+        return float(terms.real.sum()), _ROUNDING * float(np.abs(terms).sum())
 
     trace, trace_off = total(all_, run.variance)
     ratio, ratio_off = total(of_target, inverse)

@@ -37,7 +37,7 @@ SCHEDULES = ("score", "noise")
 SAMPLERS = ("sde", "ode")
 # margin of the contour in units of the mean eigenvalue, nodes on it relative to those for rounding,
 # nodes per panel in t: the next are tried where the ones before miss the tolerance
-_LEVELS = ((0.1, 1.2, 13), (0.03, 1.3, 14), (0.01, 1.8, 16), (0.003, 2.4, 20))
+_LEVELS = ((0.1, 1.2, 13), (0.03, 1.5, 14), (0.03, 2.5, 16), (0.03, 5.0, 20))
 # a value below this is held to an absolute accuracy
 _SMALL = 1e-3
 

@@ -20,6 +20,8 @@ import numpy as np
 from dmft_rf.kernels._jit import njit
 
 _MOST_ROUNDS = 200
+# exponents over one panel, beyond which the points lie where the learned score explodes
+_LARGEST = 600.0
 
 
 @njit
@@ -82,7 +84,10 @@ def follow(G, lengths, into, full, trained, weights, noisy, edges, series, chang
         settled = False
         for _ in range(_MOST_ROUNDS):
             slope = step * (1.0 - c * rho.reshape(m, 1) * G[p])
-            grown = np.exp(integrals @ slope)
+            exponent = integrals @ slope
+            if not np.abs(exponent.real).max() < _LARGEST:
+                return Lambda, gain, trace, np.nan
+            grown = np.exp(exponent)
             fed_there = Lambda + (step if noisy else 0.0) * (integrals @ (1.0 / grown))
             total = ((grown * fed_there) @ weights).real
             largest = 0.0

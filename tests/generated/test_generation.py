@@ -345,3 +345,19 @@ def test_zero_eigenvalues_need_an_end() -> None:
     with pytest.raises(ModelError, match="t_end is 0 and the covariance of the data has zero"):
         generated("relu", 4.0, data, 1.0)
     assert np.isfinite(generated("relu", 4.0, data, 1.0, t_end=1e-3).kl)
+
+
+def test_where_the_learned_score_explodes_another_contour_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Small eigenvalues and long training: on the first contour the variance underflows."""
+    data = Covariance([0.01, 0.04, 0.15, 1.4], [0.05, 0.02, 0.26, 0.67])
+    process: dict[str, Any] = {"schedule": "noise", "sampler": "ode", "t_start": 4.0, "t_end": 1e-3}
+    found = generated("erf", 53.0, data, 2700.0, **process)
+    law = SampleLaw(53.0, data.eigenvalues, data.weights)
+    weights = law.w @ law.on_axis[1]
+    trace = float(weights @ found.covariance.eigenvalues)
+    assert float(found.trace) == pytest.approx(trace, rel=1e-10)
+    monkeypatch.setattr(module, "_LEVELS", module._LEVELS[:1])
+    with pytest.raises(ConvergenceError, match="cannot be followed"):
+        generated("erf", 53.0, data, 2700.0, **process)
