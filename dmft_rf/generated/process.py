@@ -39,15 +39,14 @@ class TimeRule(Frozen):
 
     Attributes
     ----------
-    t, weights : (P, m) arrays
-        Nodes, from t_start down, and their weights.
+    t : (P, m) array
+        Nodes, from t_start down.
     lengths : (P,) array
     into, full : (m, m) and (m,) arrays
         Integrals over a panel of length 1 from its start to each node, and to its end.
     """
 
     t: Array
-    weights: Array
     lengths: Array
     into: Array
     full: Array
@@ -72,7 +71,7 @@ def time_rule(t_start: float, t_end: float, nodes: int, slowest: float = 1.0) ->
     node, weight, into = _legendre(nodes)
     lengths = edges_[:-1] - edges_[1:]
     t = edges_[:-1, None] - lengths[:, None] * node
-    return TimeRule(t, lengths[:, None] * weight, lengths, into, weight)
+    return TimeRule(t, lengths, into, weight)
 
 
 @lru_cache(maxsize=8)
