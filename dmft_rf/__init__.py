@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
     from dmft_rf.data.read import read_covariance
+    from dmft_rf.generated.generation import Generation, generation
+    from dmft_rf.generated.path_bound import PathBound
     from dmft_rf.model.activation import Activation
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
@@ -36,11 +38,13 @@ _HOME = {
     "Activation": "model.activation",
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
+    "Generation": "generated.generation",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
     "LearningCurves": "curves.losses",
     "Mixture": "model.mixture",
+    "PathBound": "generated.path_bound",
     "PhaseDiagram": "sweeps.results",
     "PowerLaw": "sweeps.results",
     "Ridge": "rules.flow",
@@ -52,6 +56,7 @@ _HOME = {
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.average",
     "bulk_split": "curves.bulk_split",
+    "generation": "generated.generation",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
     "resolvent": "spectra.resolvent",
@@ -83,12 +88,14 @@ __all__ = [
     "ConvergenceError",
     "Covariance",
     "DataError",
+    "Generation",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",
     "LearningCurves",
     "Mixture",
     "ModelError",
+    "PathBound",
     "PhaseDiagram",
     "PowerLaw",
     "Ridge",
@@ -102,6 +109,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "bulk_split",
+    "generation",
     "phase_diagram",
     "read_covariance",
     "resolvent",

@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "spectra": {"kernels", "numerics", "model"},
     "pencil": {"kernels", "numerics", "model", "spectra"},
     "curves": {"kernels", "numerics", "model", "rules", "spectra"},
+    "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
     "sweeps": {"model", "rules", "spectra", "curves", "files"},
     "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps"},
 }

@@ -52,7 +52,8 @@ ELSEWHERE = {
 MADE = {
     "BulkSplit", "LearningCurves", "Solution", "Timescales", "Coefficients", "PencilNodes",
     "PencilNodes.integral", "PencilNodes.quadratic",
-    "converged", "of_stated", "deviation", "Activation.values_for",
+    "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
+    "PathBound", "linear_part",
 }  # fmt: skip
 
 

@@ -131,6 +131,19 @@ def deviation(t: float, sigma_x2: float) -> float:
     return math.sqrt(math.exp(-2.0 * t) * sigma_x2 - math.expm1(-2.0 * t))
 
 
+@np.errstate(all="ignore")
+def linear_part(activation: Activation, gamma: float) -> float:
+    """E[sigma(gamma z) z]/gamma, the slope that the activation has on average."""
+    mu1 = _profile(activation, gamma, activation.values_for(gamma)).mu1
+    if not _relative_difference(mu1) <= _TOLERANCE:
+        raise ConvergenceError(
+            f"linear part of activation {activation.name!r} at deviation {gamma}: two quadratures "
+            f"differ by {_relative_difference(mu1):.1e} (allowed: {_TOLERANCE:.0e})",
+            residual=_relative_difference(mu1),
+        )
+    return float(mu1[0]) / gamma
+
+
 @lru_cache(maxsize=4096)
 @np.errstate(all="ignore")  # what is not finite in the end raises an error
 def _coefficients(

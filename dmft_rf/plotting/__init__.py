@@ -42,12 +42,6 @@ __all__ = [
     "save_figure",
 ]
 
-_HOME = {
-    "plot_covariance": "covariance",
-    "plot_phase_diagram": "phases",
-    "plot_timescales": "timescales",
-}
-
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:

@@ -321,6 +321,17 @@ class SupportFinder(Frozen):
         )
         return highest, lowest
 
+    @property
+    def sample_bulks(self) -> tuple[Array, Array]:
+        """Edges of the bulks of C, ascending, shape (n, 2), and the mass of each, per d."""
+        gaps = self._data_gaps
+        edges = [(self._c(a.low), self._c(b.high)) for a, b in itertools.pairwise(gaps)]
+        return np.array(edges), np.array([a.above - b.above for a, b in itertools.pairwise(gaps)])
+
+    def family(self, c: Array, sign: int) -> Array:
+        """The eigenvalues k_+ (``sign`` 1) or k_- (-1) of K that belong to eigenvalues c of C."""
+        return np.array([self._k(float(x), sign) for x in c.ravel()]).reshape(c.shape)
+
     @lazy
     def _data_gaps(self) -> list[_DataGap]:
         """Gaps of C in ascending c: below its support, between its bulks, above them."""

@@ -24,6 +24,7 @@ from dmft_rf import (
     ScoreModel,
     WeightAverage,
     bulk_split,
+    generation,
     phase_diagram,
     resolvent,
     scaling,
@@ -32,6 +33,7 @@ from dmft_rf import (
     sweep,
     timescales,
 )
+from dmft_rf.generated.generation import at_infinite_width
 from dmft_rf.model.accumulator import CovarianceAccumulator
 from dmft_rf.model.coefficients import coefficients
 from dmft_rf.numerics.jacobi import JacobiMatrix
@@ -102,6 +104,8 @@ def results() -> dict[str, Any]:
         "Equations": equations, "Regression": regression,
         "PencilNodes": PencilNodes.around(system, (0.1, 5.0), 8),
         "PencilFile": PencilFile(semicircle(), COVARIANCE, {}),
+        "PathBound": generation(MODEL, [1.0, 2.0], t_start=0.3, t_end=0.2, rtol=1e-2),
+        "Generation": at_infinite_width(Activation.of("relu"), 2.0, COVARIANCE, [1.0, 2.0]),
     }  # fmt: skip
 
 
@@ -189,6 +193,8 @@ def calls() -> dict[str, Call]:
     add("Timescales.tau_ratio", r["Timescales"].tau_ratio, ratio=1.05)
     add("Timescales.value", r["Timescales"].value, name="tau_opt")
     add("bulk_split", bulk_split, solution=one, tau=[1.0], rule=GradientFlow())
+    span = {"schedule": "score", "sampler": "sde", "t_start": 0.3, "t_end": 0.2, "rtol": 1e-2}
+    found["generation"] = Call(generation, {"model": MODEL, "tau": [1.0], **span}, long=True)
     add("resolvent", resolvent, model=MODEL, z=[1.0 + 1.0j])
     add("Resolvent.S", r["Resolvent"].S, Q=[1.0, 2.0])
     add("GroupedResolvent.S", r["grouped Resolvent"].S, Q=[1.0, 2.0])
