@@ -20,7 +20,7 @@ with beta = b_0^2 + sum_j c_j C_j/E_j. For b_0 = 0, (1) turns (2) into
 
 which keeps its digits at interpolation, psi_p close to sum_j psi_j (and there only). They follow by
 averaging first over the columns given W, then over the rows of W (docs/theory.md); with one group
-they are those of kernels.fixed_point.
+they are those of kernels.closed_form.
 
 Branch. Taking imaginary parts of (1) and (2) gives a linear system with non-negative coefficients
 for (Im q, Im E_j) and the source Im z: a solution with all of them positive makes its

@@ -17,7 +17,7 @@ b_i = eta_0 + sum_j c_j eta_j/E_ji and S_i = <r_i>,
 
 V_Q is the variance over features, sample and noise draws, b_1 b_2 <Q r_1 r_2> the squared mean.
 The responses of q to Q and to 1 are exchanged by symmetry, which gives u_Q without the determinant
-of the linear map (docs/theory.md). With one group this is kernels.two_point times b^2.
+of the linear map (docs/theory.md). With one group this is kernels.closed_form_pairs times b^2.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class SupportFinder(Frozen):
     Parameters
     ----------
     par : (6,) array
-        psi_p, psi_n, b^2, v^2, s^2, gamma^2, as in kernels.fixed_point.
+        psi_p, psi_n, b^2, v^2, s^2, gamma^2, as in kernels.closed_form.
     lam, w : (n_atoms,) arrays
         Eigenvalues (ascending, distinct) and weights of Sigma.
 

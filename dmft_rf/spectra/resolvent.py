@@ -73,13 +73,11 @@ class Resolvent(Frozen):
     @lazy
     def r(self) -> Complex:
         """1/(beta - k) at the atoms of Sigma, shape (..., n_atoms)."""
-        g = self.groups
+        g, rest = self.groups, (self.groups.par[2] - self.k)[..., None]
         if g.closed_form:  # with the rounding of gamma^2/E, which partial fractions share
             par, lam, _ = g.two_unknowns
-            beta = np.multiply.outer(par[5] / self.E[..., 0], lam)
-        else:
-            beta = (g.count / self.E) @ g.covariances
-        return 1.0 / ((g.par[2] - self.k)[..., None] + beta)
+            return 1.0 / (rest + np.multiply.outer(par[5] / self.E[..., 0], lam))
+        return 1.0 / (rest + (g.count / self.E) @ g.covariances)
 
     def S(self, Q: ArrayLike = 1.0) -> Complex:
         """(1/d) Tr[Q W^T (U - z)^{-1} W]/d for a function Q of Sigma, given at its eigenvalues."""
@@ -112,7 +110,8 @@ class Resolvent(Frozen):
     @lazy
     def signal(self) -> Complex:
         """V^T (U - z)^{-1} M at the eigenvalues of Sigma, b_V r, shape (..., n_atoms)."""
-        return self.label[..., None] * self.r
+        g = self.groups
+        return (self.label[..., None] if g.labels.any() else g.label) * self.r
 
     @lazy
     def S_VV(self) -> Complex:

@@ -306,9 +306,9 @@ def test_the_main_job_on_real_data(tmp_path):
         "divided by their mean 18.7836",
         "d_eff = (Tr Sigma)^2/Tr Sigma^2 = 13.2",
         "errors of order 7.6 % at late times",
-        "psi_n n tau_gen tau_opt tau_mem",
+        "psi_n n usable_end tau_gen tau_opt tau_mem",
         "(n = 64 to 2048 samples)",
-        "overfitting time",
+        "end of overfitting",
         "Gaussian equivalence",
     ):
         assert words in text

@@ -23,7 +23,9 @@ CASES: list[tuple[str | Callable[..., Any], float]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("activation", "sigma_x2"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("activation", "sigma_x2"), CASES, ids=lambda case: getattr(case, "__name__", str(case))
+)
 def test_both_coefficients(activation: Any, sigma_x2: float) -> None:
     series = in_time(Activation.of(activation), sigma_x2)
     t = np.array([1e-8, 3e-5, 2e-3, 0.04, 0.3, 1.2, 3.0, 7.5])
