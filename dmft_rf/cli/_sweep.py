@@ -225,7 +225,7 @@ def _cell(result: Scaling, name: str, i: int) -> str:
     """A value with its local exponent; none for tau_mem where there is nothing to memorize."""
     if name == "tau_mem" and result.quantities["relative_gap"][i] < NOTHING:
         return "none"
-    return f"{number(float(result.quantities[name][i]), 5)} ({_slope(result, name, i)})"
+    return f"{number(float(result.quantities[name][i]), 4)} ({_slope(result, name, i)})"
 
 
 def _slope(result: Scaling, name: str, i: int) -> str:
