@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dmft_rf.model.score_model import ScoreModel
     from dmft_rf.rules.flow import GradientFlow, Ridge, WeightAverage
     from dmft_rf.rules.steps import GradientDescent, HeavyBall
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
     from dmft_rf.spectra.resolvent import resolvent
     from dmft_rf.spectra.spectrum import Spectrum, spectrum
     from dmft_rf.sweeps.phase_diagram import PhaseDiagram, phase_diagram
@@ -45,6 +46,7 @@ _HOME = {
     "ScoreModel": "model.score_model",
     "Solution": "curves.solve",
     "Spectrum": "spectra.spectrum",
+    "StochasticGradientDescent": "rules.stochastic",
     "Sweep": "sweeps.sweep",
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.flow",
@@ -69,6 +71,8 @@ _MODULES = {
     "phaseplot": "plotting.phases",
     "plotting": "plotting",
     "points": "sweeps.quantities",
+    "schedules": "rules.schedules",
+    "sgd": "curves.stochastic",
     "store": "store",
     "thresholds": "curves.thresholds",
     "units": "units",
@@ -93,6 +97,7 @@ __all__ = [
     "ScoreModel",
     "Solution",
     "Spectrum",
+    "StochasticGradientDescent",
     "Sweep",
     "Timescales",
     "WeightAverage",

@@ -1,0 +1,87 @@
+r"""How gradient noise spreads over the modes of U, from one-point functions at contour nodes.
+
+A unit of noise eps L dtau leaves in the losses, after a time s of gradient flow,
+
+    K(s)   = (4 Delta_t^2/psi_p) integral x^2 e^{-2 alpha x s} d rho        in L_train,
+    K_t(s) = (4 Delta_t^2/psi_p) integral x   e^{-2 alpha x s} d rho_t      in L_test,
+    K_w(s) = (4 Delta_t^2/psi_p) integral x   e^{-2 alpha x s} d rho        in Delta_t |A|^2/(p d),
+
+where rho_t is the law of the feature covariance of fresh samples along the modes of U,
+integral d rho_t/(x - z) = N q(z) + S_test(z)/psi_p. All three are integrals of e^{-2 alpha x s}
+against measures whose Stieltjes transforms are here, without the factor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf._frozen import Frozen
+from dmft_rf.curves.nodes import Nodes
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.spectra.spectrum import Spectrum
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseTransforms(Frozen):
+    """Transforms at the nodes, each (N,), of complete laws: atoms above 0 are in them.
+
+    Attributes
+    ----------
+    nodes : Nodes
+    weight, weight_size
+        Integral of x/(x - z) against rho, and the sizes of its terms.
+    test, test_size
+        Integral of x/(x - z) against rho_t.
+    """
+
+    nodes: Nodes
+    weight: Complex
+    weight_size: Array
+    test: Complex
+    test_size: Array
+
+    @classmethod
+    def of(cls, nodes: Nodes) -> NoiseTransforms:
+        """From the transforms of the bulks and the atoms."""
+        model, z = nodes.model, nodes.points
+        X, size = nodes.x_bulk.copy(), nodes.bulk_sizes[1].copy()
+        for place, mass in nodes.law.atoms:
+            if place > 0.0:  # one at 0 is never driven
+                X += mass * place / (place - z)
+                size += mass * place / np.abs(place - z)
+        N, held = model.residual_variance, tested(model)
+        signal = z * nodes.S_test / model.psi_p
+        return cls(nodes, X, size, N * X + held + signal, N * size + held + np.abs(signal))
+
+    @property
+    def train(self) -> Complex:
+        """Integral of x^2/(x - z) against rho."""
+        return mean_eigenvalue(self.nodes.model) + self.nodes.points * self.weight
+
+    @property
+    def train_size(self) -> Array:
+        """The sizes of the terms of ``train``."""
+        return mean_eigenvalue(self.nodes.model) + np.abs(self.nodes.points) * self.weight_size
+
+
+def tested(model: ScoreModel) -> float:
+    """mu_1^2, the part of the mean eigenvalue that depends on the data linearly."""
+    return sum(
+        one.share * one.linear**2 * float(model.weights @ one.diffused) for one in model.classes
+    )
+
+
+def mean_eigenvalue(model: ScoreModel) -> float:
+    """m_1 = E sigma^2 - mu_0^2, the mean of rho and of rho_t's x."""
+    return model.residual_variance + tested(model)
+
+
+def lowest(law: Spectrum) -> float:
+    """Lowest place of the spectrum that noise drives: an atom above 0, or the lower edge."""
+    return min([law.ends[0], *(float(place) for place in law.atoms[:, 0] if place > 0.0)])

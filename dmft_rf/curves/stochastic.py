@@ -1,0 +1,397 @@
+r"""Learning curves of mini-batch SGD: a deterministic rule, and what the noise of its steps adds.
+
+With F and F_test the losses of the mean weights, the kernels K, K_t of
+dmft_rf.curves.noise_transforms and the outlier's y (0 for activations without a mean),
+
+    L_train(tau) = (1 + y) [F(tau) + integral_0^tau eps(s) K(tau - s) L_train(s) ds],
+    L_test(tau)  = F_test(tau) + integral_0^tau eps(s) K_t(tau - s) L_train(s) ds
+                   + y/(1 + y) L_train(tau).
+
+At constant eps the Laplace transform solves them. With z = -p_L/(2 alpha), R_0 that of F,
+K^(z) = eps Delta_t integral x^2/(x - z) d rho and K_t^ likewise,
+
+    R = (1 + y) R_0/(1 - (1 + y) K^),
+    L_train = (1 + y) F + integral (1 - e^{-2 alpha x tau})/x against the measure of R (1 + y) K^,
+    L_test  = F_test + the same against the measure of R K_t^ + y/(1 + y) L_train,
+
+on a contour that encloses the zero of 1 - (1 + y) K^ below the spectrum as well. Derivation and
+assumptions: docs/theory.md, section on mini-batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dmft_rf._arithmetic import ieee
+from dmft_rf._convert import instance
+from dmft_rf.curves.losses import LearningCurves, checked_times
+from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.noise_transforms import NoiseTransforms, lowest, mean_eigenvalue
+from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.model.mixture import Mixture
+from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.contour import flattened, nodes_for
+from dmft_rf.numerics.estimate import ROUNDING, Estimate
+from dmft_rf.numerics.region import Region
+from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.stochastic import StochasticGradientDescent
+from dmft_rf.spectra.spectrum import Spectrum
+
+Array = NDArray[np.float64]
+
+# nodes of a contour
+_MOST_NODES = 1500
+
+
+@dataclass(frozen=True)
+class Access:
+    """What is needed of a solved model.
+
+    Attributes
+    ----------
+    law : Spectrum
+    rtol : float
+    around_zero : bool
+        Whether the spectrum leaves no room for a contour right of 0.
+    flow : function
+        Learning curves of a deterministic rule at given times.
+    nodes : function
+        Nodes on a contour in a region, around [low, the end of the spectrum], of a given number.
+    """
+
+    law: Spectrum
+    rtol: float
+    around_zero: bool
+    flow: Callable[[Array, Rule], LearningCurves]
+    nodes: Callable[[Region, float, int], Nodes]
+
+    @property
+    def model(self) -> ScoreModel:
+        """The model that was solved."""
+        return self.law.model
+
+
+@ieee
+@dataclass(frozen=True, eq=False)
+class StochasticCurves(LearningCurves):
+    """Learning curves of SGD, with the two parts that they are the sums of.
+
+    At tau = 0 an outlying mode (activations with a mean) has already settled: its few steps take no
+    time in the limit.
+
+    Attributes
+    ----------
+    gradient_flow : LearningCurves
+        Those of the mean weights: gradient flow, or the rule's ``mean_rule``.
+    train_noise, test_noise : arrays shaped like tau
+        What the noise adds to the training and the test loss.
+    load : array shaped like tau
+        The share of the training loss that the noise of the steps would sustain in the long run at
+        the present eps; the stationary loss is that of gradient flow over 1 - load.
+    threshold : float
+        The constant eps at which the load would be 1.
+    """
+
+    rule: StochasticGradientDescent  # type: ignore[assignment]
+    gradient_flow: LearningCurves
+    train_noise: Array
+    test_noise: Array
+    load: Array
+    threshold: float
+
+    @property
+    @ieee
+    def score_noise(self) -> Array:
+        """What the noise adds to the score error."""
+        return self.test_noise / self.model.Delta_t
+
+
+@dataclass(frozen=True)
+class _Added:
+    """What noise adds to train and test loss and to Delta_t ||A||^2/(p d), each (n_tau,)."""
+
+    train: Estimate
+    test: Estimate
+    norm: Estimate
+
+
+def load(model: ScoreModel, rule: StochasticGradientDescent, tau: ArrayLike = math.inf) -> Array:
+    """The load at the noise that the rule has at the times ``tau``, in their shape.
+
+    (1 + y) eps Delta_t m_1/(1 - momentum), with the mean eigenvalue m_1 = E sigma^2 - mu_0^2; 1 is
+    the limit of stability. Steps of finite size add to it: `threshold` of a solution counts them.
+
+    Raises
+    ------
+    ModelError
+        If the model is a mixture, or the noise is not finite and >= 0 at these times.
+    """
+    checked(model, rule)
+    return _load(model, rule, rule.noise_at(checked_times(tau)))
+
+
+def outlier(
+    model: ScoreModel, rule: StochasticGradientDescent, noise: Array
+) -> tuple[Array, Array]:
+    """X and y of the outlying mode of an activation with mean mu_0, at these values of eps.
+
+    X = 2 eps batch Delta_t mu_0^2 is the part of the mode that one step removes, and y L_bulk its
+    stationary loss, y = X (1 + m)/[batch (1 - m) (2 (1 + m) - X)] with the momentum m; inf where
+    the steps overshoot, X >= 2 (1 + m).
+    """
+    m, mu0 = rule.momentum, model.coefficients.mu0
+    X = 2.0 * rule.batch * model.Delta_t * mu0 * mu0 * noise
+    room = 2.0 * (1.0 + m) - X
+    y = X * (1.0 + m) / (rule.batch * (1.0 - m) * np.where(room > 0.0, room, 1.0))
+    return X, np.where(room > 0.0, y, math.inf)
+
+
+def _load(model: ScoreModel, rule: StochasticGradientDescent, noise: Array) -> Array:
+    y = outlier(model, rule, noise)[1]
+    single = noise * (model.Delta_t * mean_eigenvalue(model) / (1.0 - rule.momentum))
+    return np.asarray(np.where(noise > 0.0, (1.0 + y) * single, 0.0))
+
+
+def threshold(model: ScoreModel, rule: StochasticGradientDescent) -> float:
+    """The constant eps at which the load of this model and this batch and momentum reaches 1.
+
+    Raises
+    ------
+    ModelError
+        If the model is a mixture.
+    """
+    from scipy.optimize import brentq
+
+    checked(model, rule)
+    most = (1.0 - rule.momentum) / (model.Delta_t * mean_eigenvalue(model))
+
+    def beyond(eps: float) -> float:
+        found = float(_load(model, rule, np.array(eps)))
+        return 1.0 - 1.0 / found if found > 0.0 else -1e300
+
+    if not beyond(most) > 0.0:  # no mean, or one that rounding hides
+        return float(most)
+    return float(brentq(beyond, 0.0, most, xtol=1e-300, rtol=1e-14))
+
+
+def checked(model: Any, rule: Any) -> None:
+    """Raise ModelError unless the theory of SGD covers this model."""
+    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
+    instance(rule, StochasticGradientDescent, "rule", "StochasticGradientDescent(noise=1.0)")
+    if isinstance(model.covariance, Mixture):
+        raise ModelError(
+            "the noise of SGD is not derived for a Mixture: each class has a loss of its own, "
+            "which drives the noise of its samples; take one Covariance"
+        )
+
+
+def curves_of_noise(
+    access: Access, tau: ArrayLike, rule: StochasticGradientDescent
+) -> StochasticCurves:
+    """Learning curves of SGD at the times ``tau``.
+
+    Raises ModelError if the rule diverges, and ConvergenceError if the nodes do not carry it.
+    """
+    model = access.model
+    checked(model, rule)
+    times = checked_times(tau)
+    limit = threshold(model, rule)
+    _check_stable(model, rule, times, limit)
+    flow = access.flow(np.asarray(times * rule.pace), rule.mean_rule)
+    region, low = _place(access, times, rule)
+    size = nodes_for(*flattened(region, low, access.law.ends[1]), access.rtol)
+    if size > _MOST_NODES:
+        raise ConvergenceError(
+            f"no contour around [{low:.3g}, {access.law.ends[1]:.3g}] carries {rule}: it would "
+            f"need {size:g} nodes, more than {_MOST_NODES}",
+            partial=flow,
+        )
+    best: StochasticCurves | None = None
+    while size <= _MOST_NODES:
+        nodes = NoiseTransforms.of(access.nodes(region, low, int(size)))
+        curves = _sum(flow, _added(nodes, flow, times.ravel(), rule), times, rule, limit)
+        if best is not None and curves.relative_error > 0.7 * best.relative_error:
+            break  # what is left is rounding, or not the nodes'
+        best = curves
+        if best.relative_error <= access.rtol:
+            break
+        size = math.ceil(1.25 * size)
+    assert best is not None
+    return best
+
+
+def _check_stable(
+    model: ScoreModel, rule: StochasticGradientDescent, times: Array, limit: float
+) -> None:
+    """Raise ModelError where the losses grow without end."""
+    late = np.isinf(times).any()
+    if not (rule.constant or late):
+        return
+    eps = float(rule.noise_at(np.array(math.inf)))
+    if not eps < limit:
+        raise ModelError(
+            f"noise is {eps!r}{'' if rule.constant else ' at tau = inf'}; the losses grow without "
+            f"end, this model (batch {rule.batch}, momentum {rule.momentum:g}) allows eps below "
+            f"{limit:.9g}"
+        )
+
+
+def _place(access: Access, times: Array, rule: StochasticGradientDescent) -> tuple[Region, float]:
+    """Region of the contour and the lower end of what it leads around.
+
+    1 - (1 + y) K^ has its lowest zero above (1 - load) x_0 with the lowest place x_0 of the
+    spectrum, since x/(x - u) <= x_0/(x_0 - u). Powers of 2, so that neighbouring loads share
+    their nodes.
+    """
+    model, low = access.model, lowest(access.law)
+    if rule.constant:
+        rest = 1.0 - float(_load(model, rule, np.array(rule.noise)))
+        low *= 2.0 ** -max(1.0, math.ceil(-math.log2(rest)))
+    else:
+        low *= 0.5
+    if not access.around_zero:
+        return Region(), low
+    finite = times[np.isfinite(times)]
+    latest = 2.0 * rule.pace * float(finite.max(initial=0.0))
+    latest = 2.0 ** math.ceil(math.log2(max(latest, 1.0 / (model.rate * access.law.ends[1]))))
+    pole = any(place == 0.0 for place, _ in access.law.atoms)
+    return Region(start=-1.0 / (model.rate * latest)), 0.0 if pole else low
+
+
+def _added(
+    nodes: NoiseTransforms, flow: LearningCurves, tau: Array, rule: StochasticGradientDescent
+) -> _Added:
+    """What the noise adds at the times ``tau``, shape (n_tau,)."""
+    late = np.isinf(tau)
+    parts = [(late, _stationary(nodes, flow, late, rule))] if late.any() else []
+    if not late.all() or not tau.size:
+        parts.append((~late, _constant(nodes, flow, tau[~late], ~late, rule)))
+    found = []
+    for name in ("train", "test", "norm"):
+        value, error = np.empty(tau.size), np.empty(tau.size)
+        for where, part in parts:
+            one = getattr(part, name)
+            value[where], error[where] = one.value, one.error
+        found.append(Estimate(value, error))
+    return _Added(*found)
+
+
+def _flow_train(flow: LearningCurves, where: NDArray[np.bool_]) -> Estimate:
+    return Estimate(flow.train.ravel()[where], flow.error["train"].ravel()[where])
+
+
+def _stationary(
+    nodes: NoiseTransforms,
+    flow: LearningCurves,
+    where: NDArray[np.bool_],
+    rule: StochasticGradientDescent,
+) -> _Added:
+    """At tau = inf: L_train = (1 + y) F/(1 - load)."""
+    model = nodes.nodes.model
+    F = _flow_train(flow, where)
+    eps = rule.noise_at(np.array([math.inf])) * rule.pace
+    y = float(outlier(model, rule, eps / rule.pace)[1][0])
+    single = float(eps[0]) * model.Delta_t * mean_eigenvalue(model)
+    rest = 1.0 - (1.0 + y) * single
+    total = F.over(rest / (1.0 + y))
+    total = Estimate(total.value, total.error + ROUNDING * np.abs(total.value) / rest)
+    at_zero = sum(float(mass) for place, mass in nodes.nodes.law.atoms if place == 0.0)
+    moving = float(eps[0]) * model.Delta_t * (1.0 - at_zero)
+    none = Estimate(np.zeros(F.value.size), np.zeros(F.value.size))
+    return _Added(
+        none.plus((single + y / (1.0 + y), total)),
+        none.plus((single + y / (1.0 + y), total)),
+        none.plus((moving, total)),
+    )
+
+
+def _constant(
+    nodes: NoiseTransforms,
+    flow: LearningCurves,
+    tau: Array,
+    where: NDArray[np.bool_],
+    rule: StochasticGradientDescent,
+) -> _Added:
+    """The closed form at constant eps."""
+    own, model, z = nodes.nodes, nodes.nodes.model, nodes.nodes.points
+    kappa2 = rule.initial_std**2 * model.Delta_t
+    noise = np.array(rule.noise)
+    y = float(outlier(model, rule, noise)[1])
+    scale = float(noise) * rule.pace * model.Delta_t
+    start = 1.0 - own.S_VV - kappa2 * z * nodes.weight
+    start_size = 1.0 + np.abs(own.S_VV) + kappa2 * np.abs(z) * nodes.weight_size
+    back = (1.0 + y) * scale * nodes.train
+    R = (1.0 + y) * start / (1.0 - back)
+    loses = start_size / np.abs(start)
+    loses += (1.0 + y) * scale * nodes.train_size / np.abs(1.0 - back)
+    clock = 2.0 * rule.pace * tau
+    h = GradientFlow().filter(z, clock, model.rate)
+    turning = majorants(GradientFlow(), own.contour, clock, model.rate).filter
+
+    def driven(transform: NDArray[Any], size: Array) -> Estimate:
+        product = R * scale * transform
+        whole = np.abs(R) * scale * (size + np.abs(transform) * loses)
+        return own.integral(h, product, turning, whole)
+
+    train = driven((1.0 + y) * nodes.train, (1.0 + y) * nodes.train_size)
+    train = train.plus((y, _flow_train(flow, where)))
+    total = _flow_train(flow, where).plus((1.0, train))
+    return _Added(
+        train,
+        driven(nodes.test, nodes.test_size).plus((y / (1.0 + y), total)),
+        driven(nodes.weight, nodes.weight_size),
+    )
+
+
+def _sum(
+    flow: LearningCurves,
+    added: _Added,
+    tau: Array,
+    rule: StochasticGradientDescent,
+    limit: float,
+) -> StochasticCurves:
+    """The curves of the mean weights and of the noise, added."""
+    model = flow.model
+
+    def total(name: str, factor: float, part: Estimate) -> Estimate:
+        return Estimate(getattr(flow, name), flow.error[name]).plus(
+            (factor, Estimate(part.value.reshape(tau.shape), part.error.reshape(tau.shape)))
+        )
+
+    train = total("train", 1.0, added.train)
+    test = total("test", 1.0, added.test)
+    score = total("score_error", 1.0 / model.Delta_t, added.test)
+    norm = total("weight_norm", 1.0, added.norm)
+    empirical = train.over(model.Delta_t)
+    if math.isfinite(model.noise_draws):  # the noise's share under fresh noise is not derived
+        empirical = Estimate(np.full(tau.shape, math.nan), np.zeros(tau.shape))
+    return StochasticCurves(
+        tau=tau,
+        train=train.value,
+        test=test.value,
+        score_error=score.value,
+        empirical_error=empirical.value,
+        weight_norm=norm.value,
+        error={
+            "train": train.error,
+            "test": test.error,
+            "generalization_gap": train.error + test.error,
+            "score_error": score.error,
+            "empirical_error": empirical.error,
+            "weight_norm": norm.error,
+        },
+        rule=rule,
+        model=model,
+        gradient_flow=replace(flow, tau=tau),
+        train_noise=added.train.value.reshape(tau.shape),
+        test_noise=added.test.value.reshape(tau.shape),
+        load=_load(model, rule, rule.noise_at(tau)),
+        threshold=limit,
+    )
