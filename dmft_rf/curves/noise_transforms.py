@@ -13,6 +13,7 @@ against measures whose Stieltjes transforms are here, without the factor.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 from dmft_rf._frozen import Frozen
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.estimate import Estimate
+from dmft_rf.rules.stochastic import StochasticGradientDescent
+from dmft_rf.spectra.resolvent import resolvent
 from dmft_rf.spectra.spectrum import Spectrum
 
 Array = NDArray[np.float64]
@@ -82,6 +86,60 @@ def mean_eigenvalue(model: ScoreModel) -> float:
     return model.residual_variance + tested(model)
 
 
+def stationary(law: Spectrum, shift: float) -> Array:
+    """Integrals of x^2/(x + shift) d rho, x/(x + shift) d rho_t and x/(x + shift) d rho.
+
+    Times eps Delta_t L_train they are what noise sustains, in the long run, in the training loss,
+    the test loss and the weights of a rule with weight decay ``shift`` >= 0.
+    """
+    model, mean = law.model, mean_eigenvalue(law.model)
+    if shift == 0.0:
+        still = sum(float(mass) for place, mass in law.atoms if place == 0.0)
+        return np.array([mean, mean, 1.0 - still])
+    point = resolvent(model, np.array([-shift]))
+    (one,) = model.classes
+    q = float(point.q.real[0])
+    tests = model.residual_variance * q
+    tests += float(point.S(one.linear**2 * one.diffused).real[0]) / model.psi_p
+    return np.array([mean - shift + shift**2 * q, mean - shift * tests, 1.0 - shift * q])
+
+
 def lowest(law: Spectrum) -> float:
     """Lowest place of the spectrum that noise drives: an atom above 0, or the lower edge."""
     return min([law.ends[0], *(float(place) for place in law.atoms[:, 0] if place > 0.0)])
+
+
+def outlier(
+    model: ScoreModel, rule: StochasticGradientDescent, noise: Array
+) -> tuple[Array, Array]:
+    """X and y of the outlying mode of an activation with mean mu_0, at these values of eps.
+
+    X = 2 eps batch Delta_t mu_0^2 is the part of the mode that one step removes, and y L_bulk its
+    stationary loss, y = X (1 + m)/[batch (1 - m) (2 (1 + m) - X)] with the momentum m; inf where
+    the steps overshoot, X >= 2 (1 + m).
+    """
+    m, mu0 = rule.momentum, model.coefficients.mu0
+    X = 2.0 * rule.batch * model.Delta_t * mu0 * mu0 * noise
+    room = 2.0 * (1.0 + m) - X
+    y = X * (1.0 + m) / (rule.batch * (1.0 - m) * np.where(room > 0.0, room, 1.0))
+    return X, np.where(room > 0.0, y, math.inf)
+
+
+def loads(law: Spectrum, rule: StochasticGradientDescent, noise: Array) -> Array:
+    """(1 + y) eps Delta_t/(1 - momentum) times the first of `stationary` at these values of eps.
+
+    The share of L_train that the noise sustains; 1 is where the losses diverge.
+    """
+    y = outlier(law.model, rule, noise)[1]
+    driven = float(stationary(law, rule.weight_decay)[0])
+    single = noise * (law.model.Delta_t * driven / (1.0 - rule.momentum))
+    return np.asarray(np.where(noise > 0.0, (1.0 + y) * single, 0.0))
+
+
+@dataclass(frozen=True)
+class Added:
+    """What noise adds to train and test loss and to Delta_t ||A||^2/(p d), each (n_tau,)."""
+
+    train: Estimate
+    test: Estimate
+    norm: Estimate

@@ -33,7 +33,15 @@ from dmft_rf._convert import instance
 from dmft_rf.curves.losses import LearningCurves, checked_times
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.noise_transforms import NoiseTransforms, lowest, mean_eigenvalue
+from dmft_rf.curves.noise_memory import along
+from dmft_rf.curves.noise_transforms import (
+    Added,
+    NoiseTransforms,
+    loads,
+    lowest,
+    outlier,
+    stationary,
+)
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
@@ -113,72 +121,70 @@ class StochasticCurves(LearningCurves):
         return self.test_noise / self.model.Delta_t
 
 
-@dataclass(frozen=True)
-class _Added:
-    """What noise adds to train and test loss and to Delta_t ||A||^2/(p d), each (n_tau,)."""
-
-    train: Estimate
-    test: Estimate
-    norm: Estimate
-
-
-def load(model: ScoreModel, rule: StochasticGradientDescent, tau: ArrayLike = math.inf) -> Array:
+def load(solution: Any, rule: StochasticGradientDescent, tau: ArrayLike = math.inf) -> Array:
     """The load at the noise that the rule has at the times ``tau``, in their shape.
 
-    (1 + y) eps Delta_t m_1/(1 - momentum), with the mean eigenvalue m_1 = E sigma^2 - mu_0^2; 1 is
-    the limit of stability. Steps of finite size add to it: `threshold` of a solution counts them.
+    (1 + y) eps Delta_t m_1/(1 - momentum), with the mean eigenvalue m_1 = E sigma^2 - mu_0^2 (with
+    weight decay omega, the mean of x^2/(x + omega)); 1 is the limit of stability. Steps of finite
+    size add to it.
+
+    Parameters
+    ----------
+    solution : Solution or Spectrum
+    rule : StochasticGradientDescent
+    tau : array_like
 
     Raises
     ------
     ModelError
         If the model is a mixture, or the noise is not finite and >= 0 at these times.
     """
-    checked(model, rule)
-    return _load(model, rule, rule.noise_at(checked_times(tau)))
+    return loads(_law(solution, rule), rule, rule.noise_at(checked_times(tau)))
 
 
-def outlier(
-    model: ScoreModel, rule: StochasticGradientDescent, noise: Array
-) -> tuple[Array, Array]:
-    """X and y of the outlying mode of an activation with mean mu_0, at these values of eps.
+def threshold(solution: Any, rule: StochasticGradientDescent) -> float:
+    """The constant eps at which the load with this batch and momentum reaches 1.
 
-    X = 2 eps batch Delta_t mu_0^2 is the part of the mode that one step removes, and y L_bulk its
-    stationary loss, y = X (1 + m)/[batch (1 - m) (2 (1 + m) - X)] with the momentum m; inf where
-    the steps overshoot, X >= 2 (1 + m).
+    Parameters and errors are those of `load`.
     """
-    m, mu0 = rule.momentum, model.coefficients.mu0
-    X = 2.0 * rule.batch * model.Delta_t * mu0 * mu0 * noise
-    room = 2.0 * (1.0 + m) - X
-    y = X * (1.0 + m) / (rule.batch * (1.0 - m) * np.where(room > 0.0, room, 1.0))
-    return X, np.where(room > 0.0, y, math.inf)
+    from scipy.optimize import brentq
+
+    law = _law(solution, rule)
+    driven = float(stationary(law, rule.weight_decay)[0])
+    most = (1.0 - rule.momentum) / (law.model.Delta_t * driven)
+
+    def beyond(eps: float) -> float:
+        y = float(outlier(law.model, rule, np.array(eps))[1])
+        return 1.0 - most / ((1.0 + y) * eps) if eps > 0.0 else -1e300
+
+    if not beyond(most) > 0.0:  # no mean, or one that rounding hides
+        return most
+    return float(brentq(beyond, 0.0, most, xtol=1e-300, rtol=1e-14))
 
 
-def _load(model: ScoreModel, rule: StochasticGradientDescent, noise: Array) -> Array:
-    y = outlier(model, rule, noise)[1]
-    single = noise * (model.Delta_t * mean_eigenvalue(model) / (1.0 - rule.momentum))
-    return np.asarray(np.where(noise > 0.0, (1.0 + y) * single, 0.0))
+def noise_floor(solution: Any, rule: StochasticGradientDescent) -> tuple[float, float]:
+    """What the noise that the rule has at tau = inf adds to the final train and test loss.
 
-
-def threshold(model: ScoreModel, rule: StochasticGradientDescent) -> float:
-    """The constant eps at which the load of this model and this batch and momentum reaches 1.
+    Parameters
+    ----------
+    solution : Solution
+    rule : StochasticGradientDescent
 
     Raises
     ------
     ModelError
-        If the model is a mixture.
+        As `load`, or if the losses diverge.
     """
-    from scipy.optimize import brentq
+    checked(getattr(solution, "model", None), rule)
+    curves = solution.learning_curves(math.inf, rule)
+    return float(curves.train_noise), float(curves.test_noise)
 
-    checked(model, rule)
-    most = (1.0 - rule.momentum) / (model.Delta_t * mean_eigenvalue(model))
 
-    def beyond(eps: float) -> float:
-        found = float(_load(model, rule, np.array(eps)))
-        return 1.0 - 1.0 / found if found > 0.0 else -1e300
-
-    if not beyond(most) > 0.0:  # no mean, or one that rounding hides
-        return float(most)
-    return float(brentq(beyond, 0.0, most, xtol=1e-300, rtol=1e-14))
+def _law(solution: Any, rule: Any) -> Spectrum:
+    law = solution if isinstance(solution, Spectrum) else getattr(solution, "spectrum", None)
+    law = instance(law, Spectrum, "solution", "solve(model)")
+    checked(law.model, rule)
+    return law
 
 
 def checked(model: Any, rule: Any) -> None:
@@ -202,8 +208,8 @@ def curves_of_noise(
     model = access.model
     checked(model, rule)
     times = checked_times(tau)
-    limit = threshold(model, rule)
-    _check_stable(model, rule, times, limit)
+    limit = threshold(access.law, rule)
+    _check_stable(rule, times, limit)
     flow = access.flow(np.asarray(times * rule.pace), rule.mean_rule)
     region, low = _place(access, times, rule)
     size = nodes_for(*flattened(region, low, access.law.ends[1]), access.rtol)
@@ -216,7 +222,8 @@ def curves_of_noise(
     best: StochasticCurves | None = None
     while size <= _MOST_NODES:
         nodes = NoiseTransforms.of(access.nodes(region, low, int(size)))
-        curves = _sum(flow, _added(nodes, flow, times.ravel(), rule), times, rule, limit)
+        added = _added(nodes, flow, times.ravel(), rule, access.rtol)
+        curves = _sum(access.law, flow, added, times, rule, limit)
         if best is not None and curves.relative_error > 0.7 * best.relative_error:
             break  # what is left is rounding, or not the nodes'
         best = curves
@@ -227,9 +234,7 @@ def curves_of_noise(
     return best
 
 
-def _check_stable(
-    model: ScoreModel, rule: StochasticGradientDescent, times: Array, limit: float
-) -> None:
+def _check_stable(rule: StochasticGradientDescent, times: Array, limit: float) -> None:
     """Raise ModelError where the losses grow without end."""
     late = np.isinf(times).any()
     if not (rule.constant or late):
@@ -252,7 +257,7 @@ def _place(access: Access, times: Array, rule: StochasticGradientDescent) -> tup
     """
     model, low = access.model, lowest(access.law)
     if rule.constant:
-        rest = 1.0 - float(_load(model, rule, np.array(rule.noise)))
+        rest = 1.0 - float(loads(access.law, rule, np.array(rule.noise)))
         low *= 2.0 ** -max(1.0, math.ceil(-math.log2(rest)))
     else:
         low *= 0.5
@@ -266,13 +271,22 @@ def _place(access: Access, times: Array, rule: StochasticGradientDescent) -> tup
 
 
 def _added(
-    nodes: NoiseTransforms, flow: LearningCurves, tau: Array, rule: StochasticGradientDescent
-) -> _Added:
+    nodes: NoiseTransforms,
+    flow: LearningCurves,
+    tau: Array,
+    rule: StochasticGradientDescent,
+    rtol: float,
+) -> Added:
     """What the noise adds at the times ``tau``, shape (n_tau,)."""
     late = np.isinf(tau)
-    parts = [(late, _stationary(nodes, flow, late, rule))] if late.any() else []
+    parts = [(late, _stationary(nodes.nodes.law, flow, late, rule))] if late.any() else []
     if not late.all() or not tau.size:
-        parts.append((~late, _constant(nodes, flow, tau[~late], ~late, rule)))
+        closed = rule.constant and rule.average is None and rule.weight_decay == 0.0
+        if closed:
+            part = _constant(nodes, flow, tau[~late], ~late, rule)
+        else:
+            part = along(nodes, _flow_train(flow, ~late), tau[~late], rule, rtol)
+        parts.append((~late, part))
     found = []
     for name in ("train", "test", "norm"):
         value, error = np.empty(tau.size), np.empty(tau.size)
@@ -280,7 +294,7 @@ def _added(
             one = getattr(part, name)
             value[where], error[where] = one.value, one.error
         found.append(Estimate(value, error))
-    return _Added(*found)
+    return Added(*found)
 
 
 def _flow_train(flow: LearningCurves, where: NDArray[np.bool_]) -> Estimate:
@@ -288,27 +302,32 @@ def _flow_train(flow: LearningCurves, where: NDArray[np.bool_]) -> Estimate:
 
 
 def _stationary(
-    nodes: NoiseTransforms,
+    law: Spectrum,
     flow: LearningCurves,
     where: NDArray[np.bool_],
     rule: StochasticGradientDescent,
-) -> _Added:
-    """At tau = inf: L_train = (1 + y) F/(1 - load)."""
-    model = nodes.nodes.model
+) -> Added:
+    """At tau = inf: L_train = (1 + y) F/(1 - load); an average keeps less of it."""
+    model = law.model
     F = _flow_train(flow, where)
-    eps = rule.noise_at(np.array([math.inf])) * rule.pace
-    y = float(outlier(model, rule, eps / rule.pace)[1][0])
-    single = float(eps[0]) * model.Delta_t * mean_eigenvalue(model)
-    rest = 1.0 - (1.0 + y) * single
+    eps = rule.noise_at(np.array([math.inf]))
+    y = float(outlier(model, rule, eps)[1][0])
+    scale = float(eps[0]) * rule.pace * model.Delta_t
+    held = scale * stationary(law, rule.weight_decay)
+    rest = 1.0 - (1.0 + y) * float(held[0])
     total = F.over(rest / (1.0 + y))
     total = Estimate(total.value, total.error + ROUNDING * np.abs(total.value) / rest)
-    at_zero = sum(float(mass) for place, mass in nodes.nodes.law.atoms if place == 0.0)
-    moving = float(eps[0]) * model.Delta_t * (1.0 - at_zero)
+    settled = y / (1.0 + y)
+    if rule.average is not None:  # 1/(y (1 + alpha y T)) = 1/y - 1/(y + 1/(alpha T))
+        rate = model.rate * rule.average * rule.pace
+        held = held - scale * stationary(law, rule.weight_decay + 1.0 / rate)
+        settled = 0.0
     none = Estimate(np.zeros(F.value.size), np.zeros(F.value.size))
-    return _Added(
-        none.plus((single + y / (1.0 + y), total)),
-        none.plus((single + y / (1.0 + y), total)),
-        none.plus((moving, total)),
+    train, test, norm = (float(one) for one in held)
+    return Added(
+        none.plus((train + settled, total)),
+        none.plus((test + settled, total)),
+        none.plus((norm, total)),
     )
 
 
@@ -318,7 +337,7 @@ def _constant(
     tau: Array,
     where: NDArray[np.bool_],
     rule: StochasticGradientDescent,
-) -> _Added:
+) -> Added:
     """The closed form at constant eps."""
     own, model, z = nodes.nodes, nodes.nodes.model, nodes.nodes.points
     kappa2 = rule.initial_std**2 * model.Delta_t
@@ -343,7 +362,7 @@ def _constant(
     train = driven((1.0 + y) * nodes.train, (1.0 + y) * nodes.train_size)
     train = train.plus((y, _flow_train(flow, where)))
     total = _flow_train(flow, where).plus((1.0, train))
-    return _Added(
+    return Added(
         train,
         driven(nodes.test, nodes.test_size).plus((y / (1.0 + y), total)),
         driven(nodes.weight, nodes.weight_size),
@@ -351,8 +370,9 @@ def _constant(
 
 
 def _sum(
+    law: Spectrum,
     flow: LearningCurves,
-    added: _Added,
+    added: Added,
     tau: Array,
     rule: StochasticGradientDescent,
     limit: float,
@@ -392,6 +412,6 @@ def _sum(
         gradient_flow=replace(flow, tau=tau),
         train_noise=added.train.value.reshape(tau.shape),
         test_noise=added.test.value.reshape(tau.shape),
-        load=_load(model, rule, rule.noise_at(tau)),
+        load=loads(law, rule, rule.noise_at(tau)),
         threshold=limit,
     )

@@ -16,6 +16,7 @@ from dmft_rf import (
     WeightAverage,
     sgd,
     solve,
+    spectrum,
 )
 
 SGD = StochasticGradientDescent
@@ -78,9 +79,9 @@ def test_the_values_of_the_note(name):
 
 
 def test_the_load_of_the_note():
-    assert sgd.load(A, SGD(5.0)) == pytest.approx(0.357367326700, abs=1e-12)
+    assert sgd.load(solve(A), SGD(5.0)) == pytest.approx(0.357367326700, abs=1e-12)
     relu = CASES["a mean"][0]
-    assert sgd.load(relu, SGD(4.0)) == pytest.approx(0.279379145, abs=1e-9)
+    assert sgd.load(solve(relu), SGD(4.0)) == pytest.approx(0.279379145, abs=1e-9)
     y = sgd.outlier(relu, SGD(4.0), np.array(4.0))[1]
     assert y == pytest.approx(0.130453914535, abs=1e-11)
 
@@ -135,9 +136,9 @@ def test_the_stationary_floor(activation):
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
 def test_beyond_the_threshold_is_refused(activation, momentum):
     model = ScoreModel(0.1, 4, 2, activation=activation)
-    limit = sgd.threshold(model, SGD(1.0, momentum=momentum))
-    assert sgd.load(model, SGD(limit, momentum=momentum)) == pytest.approx(1.0, abs=1e-12)
     solution = solve(model)
+    limit = sgd.threshold(solution, SGD(1.0, momentum=momentum))
+    assert sgd.load(solution, SGD(limit, momentum=momentum)) == pytest.approx(1.0, abs=1e-12)
     near = solution.learning_curves(INF, SGD(0.999 * limit, momentum=momentum))
     assert near.train > 300 * near.gradient_flow.train
     with pytest.raises(ModelError, match=f"noise is .*allows eps below {limit:.9g}"):
@@ -199,7 +200,7 @@ def test_wrong_parameters(arguments, message):
 def test_what_is_not_derived_is_refused():
     mixture = Mixture([0.5, 0.5], [[1.0, 2.0], [0.5, 3.0]])
     with pytest.raises(ModelError, match="not derived for a Mixture"):
-        sgd.load(ScoreModel(0.1, 4, 2, covariance=mixture), SGD(1.0))
+        sgd.load(spectrum(ScoreModel(0.1, 4, 2, covariance=mixture)), SGD(1.0))
 
 
 def test_the_mean_weights():
