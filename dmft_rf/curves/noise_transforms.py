@@ -14,7 +14,7 @@ against measures whose Stieltjes transforms are here, without the factor.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,8 @@ def stationary(law: Spectrum, shift: float) -> Array:
     """Integrals of x^2/(x + shift) d rho, x/(x + shift) d rho_t and x/(x + shift) d rho.
 
     Times eps Delta_t L_train they are what noise sustains, in the long run, in the training loss,
-    the test loss and the weights of a rule with weight decay ``shift`` >= 0.
+    the test loss and the weights of a rule with weight decay ``shift``, a number off the negatives
+    of the spectrum.
     """
     model, mean = law.model, mean_eigenvalue(law.model)
     if shift == 0.0:
@@ -125,15 +126,36 @@ def outlier(
     return X, np.where(room > 0.0, y, math.inf)
 
 
-def loads(law: Spectrum, rule: StochasticGradientDescent, noise: Array) -> Array:
-    """(1 + y) eps Delta_t/(1 - momentum) times the first of `stationary` at these values of eps.
+def sustained(law: Spectrum, rule: StochasticGradientDescent) -> Array:
+    """What noise sustains in the long run, `stationary`, for the weights or steps of this rule.
 
-    The share of L_train that the noise sustains; 1 is where the losses diverge.
+    Steps of finite size follow a mode y = x + omega with 1/y + 1/(Y - y) for 1/y, where Y =
+    2 (1 + momentum)/(alpha dtau); averages with 1/y - 1/(y + 1/(alpha T)).
+    """
+    model, omega = law.model, rule.weight_decay
+    found = stationary(law, omega)
+    if rule.finite_steps is not None:
+        end = 2.0 * (1.0 + rule.momentum) / (model.rate * rule.finite_steps)
+        found = found - stationary(law, omega - end)
+    if rule.average is not None:
+        found = found - stationary(law, omega + 1.0 / (model.rate * rule.average * rule.pace))
+    return found
+
+
+def loads(law: Spectrum, rule: StochasticGradientDescent, noise: Array) -> Array:
+    """(1 + y) eps Delta_t/(1 - momentum) times the first of `sustained` at these values of eps.
+
+    The share of L_train that the noise sustains; 1 is where the losses diverge. An average does not
+    change it: the weights themselves drive the noise.
     """
     y = outlier(law.model, rule, noise)[1]
-    driven = float(stationary(law, rule.weight_decay)[0])
-    single = noise * (law.model.Delta_t * driven / (1.0 - rule.momentum))
+    single = noise * (law.model.Delta_t * driven(law, rule) / (1.0 - rule.momentum))
     return np.asarray(np.where(noise > 0.0, (1.0 + y) * single, 0.0))
+
+
+def driven(law: Spectrum, rule: StochasticGradientDescent) -> float:
+    """The first of `sustained` for the weights themselves."""
+    return float(sustained(law, replace(rule, average=None))[0])
 
 
 @dataclass(frozen=True)

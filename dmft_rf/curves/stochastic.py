@@ -34,13 +34,15 @@ from dmft_rf.curves.losses import LearningCurves, checked_times
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.noise_memory import along
+from dmft_rf.curves.noise_steps import stepwise
 from dmft_rf.curves.noise_transforms import (
     Added,
     NoiseTransforms,
+    driven,
     loads,
     lowest,
     outlier,
-    stationary,
+    sustained,
 )
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.mixture import Mixture
@@ -150,8 +152,7 @@ def threshold(solution: Any, rule: StochasticGradientDescent) -> float:
     from scipy.optimize import brentq
 
     law = _law(solution, rule)
-    driven = float(stationary(law, rule.weight_decay)[0])
-    most = (1.0 - rule.momentum) / (law.model.Delta_t * driven)
+    most = (1.0 - rule.momentum) / (law.model.Delta_t * driven(law, rule))
 
     def beyond(eps: float) -> float:
         y = float(outlier(law.model, rule, np.array(eps))[1])
@@ -256,6 +257,17 @@ def _place(access: Access, times: Array, rule: StochasticGradientDescent) -> tup
     their nodes.
     """
     model, low = access.model, lowest(access.law)
+    finite = times[np.isfinite(times)]
+    latest = rule.pace * float(finite.max(initial=0.0))
+    latest = 2.0 ** math.ceil(math.log2(max(latest, 1.0 / (model.rate * access.law.ends[1]))))
+    pole = any(place == 0.0 for place, _ in access.law.atoms)
+    if rule.finite_steps is not None:
+        mean, region = rule.mean_rule, rule.mean_rule.region(model.rate)
+        if not access.around_zero:
+            return region, 0.5 * low
+        # squares of what the filter of the mean weights holds
+        margin = mean.margin(2.0 * latest, model.rate) - rule.weight_decay
+        return replace(region, start=-margin), 0.0 if pole else 0.5 * low
     if rule.constant:
         rest = 1.0 - float(loads(access.law, rule, np.array(rule.noise)))
         low *= 2.0 ** -max(1.0, math.ceil(-math.log2(rest)))
@@ -263,11 +275,7 @@ def _place(access: Access, times: Array, rule: StochasticGradientDescent) -> tup
         low *= 0.5
     if not access.around_zero:
         return Region(), low
-    finite = times[np.isfinite(times)]
-    latest = 2.0 * rule.pace * float(finite.max(initial=0.0))
-    latest = 2.0 ** math.ceil(math.log2(max(latest, 1.0 / (model.rate * access.law.ends[1]))))
-    pole = any(place == 0.0 for place, _ in access.law.atoms)
-    return Region(start=-1.0 / (model.rate * latest)), 0.0 if pole else low
+    return Region(start=-0.5 / (model.rate * latest)), 0.0 if pole else low
 
 
 def _added(
@@ -282,7 +290,9 @@ def _added(
     parts = [(late, _stationary(nodes.nodes.law, flow, late, rule))] if late.any() else []
     if not late.all() or not tau.size:
         closed = rule.constant and rule.average is None and rule.weight_decay == 0.0
-        if closed:
+        if rule.finite_steps is not None:
+            part = stepwise(nodes, _flow_train(flow, ~late), tau[~late], rule)
+        elif closed:
             part = _constant(nodes, flow, tau[~late], ~late, rule)
         else:
             part = along(nodes, _flow_train(flow, ~late), tau[~late], rule, rtol)
@@ -312,18 +322,13 @@ def _stationary(
     F = _flow_train(flow, where)
     eps = rule.noise_at(np.array([math.inf]))
     y = float(outlier(model, rule, eps)[1][0])
-    scale = float(eps[0]) * rule.pace * model.Delta_t
-    held = scale * stationary(law, rule.weight_decay)
-    rest = 1.0 - (1.0 + y) * float(held[0])
+    scale = float(eps[0]) * model.Delta_t / (1.0 - rule.momentum)
+    rest = 1.0 - (1.0 + y) * scale * driven(law, rule)
     total = F.over(rest / (1.0 + y))
     total = Estimate(total.value, total.error + ROUNDING * np.abs(total.value) / rest)
-    settled = y / (1.0 + y)
-    if rule.average is not None:  # 1/(y (1 + alpha y T)) = 1/y - 1/(y + 1/(alpha T))
-        rate = model.rate * rule.average * rule.pace
-        held = held - scale * stationary(law, rule.weight_decay + 1.0 / rate)
-        settled = 0.0
+    settled = y / (1.0 + y) if rule.average is None else 0.0
     none = Estimate(np.zeros(F.value.size), np.zeros(F.value.size))
-    train, test, norm = (float(one) for one in held)
+    train, test, norm = (float(one) for one in scale * sustained(law, rule))
     return Added(
         none.plus((train + settled, total)),
         none.plus((test + settled, total)),
@@ -354,18 +359,18 @@ def _constant(
     h = GradientFlow().filter(z, clock, model.rate)
     turning = majorants(GradientFlow(), own.contour, clock, model.rate).filter
 
-    def driven(transform: NDArray[Any], size: Array) -> Estimate:
+    def added(transform: NDArray[Any], size: Array) -> Estimate:
         product = R * scale * transform
         whole = np.abs(R) * scale * (size + np.abs(transform) * loses)
         return own.integral(h, product, turning, whole)
 
-    train = driven((1.0 + y) * nodes.train, (1.0 + y) * nodes.train_size)
+    train = added((1.0 + y) * nodes.train, (1.0 + y) * nodes.train_size)
     train = train.plus((y, _flow_train(flow, where)))
     total = _flow_train(flow, where).plus((1.0, train))
     return Added(
         train,
-        driven(nodes.test, nodes.test_size).plus((y / (1.0 + y), total)),
-        driven(nodes.weight, nodes.weight_size),
+        added(nodes.test, nodes.test_size).plus((y / (1.0 + y), total)),
+        added(nodes.weight, nodes.weight_size),
     )
 
 
