@@ -208,6 +208,7 @@ def memory(
             half = 0.5 * (edges[p + 1] - edges[p])
             m = mu[i] * half
             small = abs(m) < _SMALL
+            inverse = 1.0 / m if not small else 0.0j
             while t < T and panel[t] == p:
                 e = _fallen(m * (place[t] + 1.0))
                 total = 0.0j
@@ -218,7 +219,7 @@ def memory(
                 else:
                     before, here, sign = 0.0j, 0.0j, 1.0
                     for order in range(n):
-                        J = (legendre[t, order] - sign * e - here) / m
+                        J = (legendre[t, order] - sign * e - here) * inverse
                         total += drive[p, order] * J
                         before, here = here, before + (2.0 * order + 1.0) * J
                         sign = -sign
@@ -233,7 +234,7 @@ def memory(
             else:
                 before, here, sign = 0.0j, 0.0j, 1.0
                 for order in range(n):
-                    J = (1.0 - sign * e - here) / m
+                    J = (1.0 - sign * e - here) * inverse
                     total += drive[p, order] * J
                     before, here = here, before + (2.0 * order + 1.0) * J
                     sign = -sign

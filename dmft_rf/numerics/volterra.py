@@ -29,8 +29,10 @@ Complex = NDArray[np.complex128]
 # points of a panel, and of the rule from its start to a time in it
 _POINTS, _INNER = 10, 8
 # panels in a factor of 10 of the time since a kink, and the most there may be
-_PER_DECADE = 5
+_PER_DECADE = 10
 _MOST_PANELS = 4000
+# last Legendre coefficients of a panel, relative to rtol: its halves have a thousandth of them
+_TAIL = 10.0
 # the first panel after a kink, in units of the shortest time of the kernel
 _FIRST = 0.5
 
@@ -49,6 +51,7 @@ def _rule() -> tuple[Array, ...]:
 
 
 _X, _W, _VALUES, _COEFFICIENTS, _INTEGRALS = _rule()
+_ENDS = legendre.legvander(np.array([-1.0, 1.0]), _POINTS - 1).T
 _INNER_X, _INNER_W = legendre.leggauss(_INNER)
 
 
@@ -124,18 +127,19 @@ def solve_volterra(
     edges = np.concatenate([_graded(a, b, shortest) for a, b in pairwise(kinks)] + [[end]])
     args = mu, c, d, F_0
     while True:
-        found = _on(edges, noise, gain, *args)
+        found, unseen = _on(edges, noise, gain, *args)
         size = np.abs(found.drive).sum(axis=1)
         tail = np.abs(found.drive[:, -2:]).sum(axis=1)
-        coarse = tail > 0.1 * rtol * np.maximum(size, 1e-6 * size.max(initial=0.0))
+        coarse = tail > _TAIL * rtol * np.maximum(size, 1e-6 * size.max(initial=0.0))
+        coarse |= unseen > _TAIL * rtol
         # what a jump in so short a panel leaves out is negligible, or below the rounding of times
         wide = np.diff(edges) > np.maximum(0.1 * rtol * shortest, 8.0 * EPS * edges[1:])
         if not (coarse & wide).any():
-            fine = _on(_halved(edges, np.ones(edges.size - 1, dtype=np.bool_)), noise, gain, *args)
+            halves = _halved(edges, np.ones(edges.size - 1, dtype=np.bool_))
+            fine, unseen = _on(halves, noise, gain, *args)
             off = _difference(found, fine)
-            # a jump between the last point of a panel and its end shows in its halves only
-            scale = np.abs(fine.solution).max(axis=1)
-            coarse = (off > rtol * scale).reshape(-1, 2).any(axis=1)
+            coarse = off > 0.2 * rtol * np.abs(fine.solution).max(axis=1)
+            coarse = (coarse | (unseen > _TAIL * rtol)).reshape(-1, 2).any(axis=1)
             if not (coarse & wide).any():
                 error = np.maximum.accumulate(off)
                 return Memory(fine.edges, fine.solution, fine.free, fine.drive, error)
@@ -182,8 +186,12 @@ def _on(
     c: Complex,
     d: Complex,
     F_0: float,
-) -> Memory:
-    """The solution by collocation on these panels, without an error estimate."""
+) -> tuple[Memory, Array]:
+    """The solution by collocation on these panels, without an error estimate.
+
+    Also by how much e at the ends of a panel is off the polynomial through its points, relative to
+    e: kinks between the last point and the end show there alone.
+    """
     half, middle = 0.5 * np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
     times = middle[:, None] + half[:, None] * _X
     # rounding must not carry a point over a kink
@@ -192,4 +200,8 @@ def _on(
     solution, free = march(
         edges, e, g, mu, c, d, F_0, _X, _W, _INTEGRALS, _COEFFICIENTS, _VALUES
     )  # fmt: skip
-    return Memory(edges, solution, free, (e * solution) @ _COEFFICIENTS.T, np.zeros(half.size))
+    ends = np.stack([edges[:-1], np.nextafter(edges[1:], 0.0)], axis=1)
+    miss = np.abs((e @ _COEFFICIENTS.T) @ _ENDS - noise(ends)).max(axis=1)
+    largest = np.abs(e).max(axis=1)
+    found = Memory(edges, solution, free, (e * solution) @ _COEFFICIENTS.T, np.zeros(half.size))
+    return found, miss / np.where(largest > 0.0, largest, 1.0)
