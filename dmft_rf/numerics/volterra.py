@@ -122,27 +122,32 @@ def solve_volterra(
 
     ``noise`` is e and ``gain`` g, functions of an array of times which may jump at the ``breaks``.
     """
-    kinks = [0.0, *sorted(time for time in set(breaks) if 0.0 < time < end), end]
+    corners = [0.0, *sorted(time for time in set(breaks) if 0.0 < time < end), end]
     shortest = 1.0 / float(np.abs(mu).max())
-    edges = np.concatenate([_graded(a, b, shortest) for a, b in pairwise(kinks)] + [[end]])
+    edges = np.concatenate([_graded(a, b, shortest) for a, b in pairwise(corners)] + [[end]])
     args = mu, c, d, F_0
+    best: Memory | None = None
+    least = math.inf
     while True:
         found, unseen = _on(edges, noise, gain, *args)
-        size = np.abs(found.drive).sum(axis=1)
         tail = np.abs(found.drive[:, -2:]).sum(axis=1)
-        coarse = tail > _TAIL * rtol * np.maximum(size, 1e-6 * size.max(initial=0.0))
-        coarse |= unseen > _TAIL * rtol
+        coarse = np.maximum(tail, unseen) > _TAIL * rtol * _scale(found)
         # what a jump in so short a panel leaves out is negligible, or below the rounding of times
         wide = np.diff(edges) > np.maximum(0.1 * rtol * shortest, 8.0 * EPS * edges[1:])
         if not (coarse & wide).any():
             halves = _halved(edges, np.ones(edges.size - 1, dtype=np.bool_))
             fine, unseen = _on(halves, noise, gain, *args)
             off = _difference(found, fine)
-            coarse = off > 0.2 * rtol * np.abs(fine.solution).max(axis=1)
-            coarse = (coarse | (unseen > _TAIL * rtol)).reshape(-1, 2).any(axis=1)
+            relative = off / np.abs(fine.solution).max(axis=1)
+            kinks_left = unseen > _TAIL * rtol * _scale(fine)
+            if best is not None and relative.max() > 0.5 * least and not kinks_left.any():
+                return best  # what is left is rounding
+            error = np.maximum.accumulate(off)
+            best = Memory(fine.edges, fine.solution, fine.free, fine.drive, error)
+            least = float(relative.max())
+            coarse = ((relative > 0.2 * rtol) | kinks_left).reshape(-1, 2).any(axis=1)
             if not (coarse & wide).any():
-                error = np.maximum.accumulate(off)
-                return Memory(fine.edges, fine.solution, fine.free, fine.drive, error)
+                return best
         coarse &= wide
         if edges.size + coarse.sum() > _MOST_PANELS:
             worst = float(edges[int(np.argmax(np.where(coarse, tail, 0.0)))])
@@ -151,6 +156,12 @@ def solve_volterra(
                 "jumps or turns too often there; a dmft_rf.schedules.Piecewise knows its jumps"
             )
         edges = _halved(edges, coarse)
+
+
+def _scale(found: Memory) -> Array:
+    """Size of the drive on each panel, at least a millionth of the largest."""
+    size = np.abs(found.drive).sum(axis=1)
+    return np.asarray(np.maximum(size, 1e-6 * size.max(initial=0.0)))
 
 
 def _difference(coarse: Memory, fine: Memory) -> Array:
@@ -189,8 +200,8 @@ def _on(
 ) -> tuple[Memory, Array]:
     """The solution by collocation on these panels, without an error estimate.
 
-    Also by how much e at the ends of a panel is off the polynomial through its points, relative to
-    e: kinks between the last point and the end show there alone.
+    Also by how much e L at the ends of a panel is off the polynomial through its points for the
+    reason that e is: kinks between the last point and the end show there alone.
     """
     half, middle = 0.5 * np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
     times = middle[:, None] + half[:, None] * _X
@@ -202,6 +213,5 @@ def _on(
     )  # fmt: skip
     ends = np.stack([edges[:-1], np.nextafter(edges[1:], 0.0)], axis=1)
     miss = np.abs((e @ _COEFFICIENTS.T) @ _ENDS - noise(ends)).max(axis=1)
-    largest = np.abs(e).max(axis=1)
     found = Memory(edges, solution, free, (e * solution) @ _COEFFICIENTS.T, np.zeros(half.size))
-    return found, miss / np.where(largest > 0.0, largest, 1.0)
+    return found, miss * np.abs(solution).max(axis=1)
