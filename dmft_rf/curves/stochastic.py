@@ -58,6 +58,8 @@ Array = NDArray[np.float64]
 
 # nodes of a contour
 _MOST_NODES = 1500
+# a final training loss below this counts as one that vanishes
+_SMALL = 0.01
 
 
 @dataclass(frozen=True)
@@ -356,21 +358,32 @@ def _constant(
     loses = start_size / np.abs(start)
     loses += (1.0 + y) * scale * nodes.train_size / np.abs(1.0 - back)
     clock = 2.0 * rule.pace * tau
-    h = GradientFlow().filter(z, clock, model.rate)
+    h, left = GradientFlow().filter_and_residual(z, clock, model.rate)
     turning = majorants(GradientFlow(), own.contour, clock, model.rate).filter
 
-    def added(transform: NDArray[Any], size: Array) -> Estimate:
+    def added(transform: NDArray[Any], size: Array) -> tuple[NDArray[Any], Array, Estimate]:
         product = R * scale * transform
         whole = np.abs(R) * scale * (size + np.abs(transform) * loses)
-        return own.integral(h, product, turning, whole)
+        return product, whole, own.integral(h, product, turning, whole)
 
-    train = added((1.0 + y) * nodes.train, (1.0 + y) * nodes.train_size)
+    product, whole, train = added((1.0 + y) * nodes.train, (1.0 + y) * nodes.train_size)
+    if own.train_limit < _SMALL and not own.around_zero:
+        # the limit at tau = inf, less what is missing, keeps the digits of a loss that vanishes
+        held = (1.0 + y) * scale * float(sustained(own.law, rule)[0])
+        end = np.full(tau.size, (1.0 + y) * held / (1.0 - held))
+        missing = own.integral(left, product / z, turning * z, whole / np.abs(z))
+        limit = Estimate(own.train_limit * end, own.exact.limit_error * end)
+        late = limit.plus((-1.0, missing))
+        closer = late.error < train.error
+        train = Estimate(
+            np.where(closer, late.value, train.value), np.where(closer, late.error, train.error)
+        )
     train = train.plus((y, _flow_train(flow, where)))
     total = _flow_train(flow, where).plus((1.0, train))
     return Added(
         train,
-        added(nodes.test, nodes.test_size).plus((y / (1.0 + y), total)),
-        added(nodes.weight, nodes.weight_size),
+        added(nodes.test, nodes.test_size)[2].plus((y / (1.0 + y), total)),
+        added(nodes.weight, nodes.weight_size)[2],
     )
 
 

@@ -207,3 +207,13 @@ def test_the_mean_weights():
     assert SGD(1.0, weight_decay=0.1, initial_std=2.0).mean_rule == GradientFlow(0.1, 2.0)
     assert SGD(1.0, average=3.0, momentum=0.5).mean_rule == WeightAverage(6.0)
     assert SGD(1.0, momentum=0.5, finite_steps=0.1).mean_rule == HeavyBall(0.1, 0.0, 0.0, 0.5)
+
+
+def test_a_training_loss_that_vanishes_keeps_its_digits():
+    """p > n m: every column is interpolated in the end, at a load of 0.95 as well."""
+    model = ScoreModel(0.043, 18.19, 1.74, noise_draws=1)
+    solution = solve(model)
+    rule = SGD(0.95 * sgd.threshold(solution, SGD(1.0)))
+    curves = solution.learning_curves([1e4, 2e4], rule)
+    assert curves.train[0] == pytest.approx(8.59e-11, rel=1e-3)
+    assert abs(curves.train[1]) < curves.error["train"][1] < 1e-13
