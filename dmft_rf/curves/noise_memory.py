@@ -28,6 +28,9 @@ from dmft_rf.rules.stochastic import StochasticGradientDescent
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
+# relative rounding of what a mode remembers
+_OF_MEMORY = 50.0 * EPS
+
 
 def along(
     nodes: NoiseTransforms,
@@ -48,19 +51,16 @@ def along(
         return Added(kept, kept, still)
     found = solved(nodes, rule, end, rtol)
     scale = 4.0 * model.Delta_t**2 / model.psi_p
-    left = _left(found, nodes, rule, clock)
-    decay = own.points + rule.weight_decay
+    left, lost = _left(found, nodes, rule, clock)
     # the part of Y that turns is bounded as that of a constant drive
     strongest = float(np.abs(found.drive).sum(axis=1).max())
     turning = majorants(GradientFlow(rule.weight_decay), own.contour, 2.0 * clock, model.rate)
     bound = turning.filter * (strongest / (2.0 * model.rate))
-    loses = np.ones(decay.size)
-    if rule.average is not None:
-        near = np.abs(1.0 - model.rate * rule.average * rule.pace * decay)
-        loses = 1.0 + 4.0 / np.minimum(near, 1.0) ** 2
 
     def spread(transform: Complex, size: Array) -> Estimate:
-        return own.integral(left, scale * transform, bound, scale * size * loses)
+        summed = own.integral(left, scale * transform, bound, scale * size)
+        cancelled = lost @ (2.0 * scale * np.abs(own.contour.weights * transform))
+        return Estimate(summed.value, summed.error + cancelled)
 
     z = own.points
     train = spread(z * nodes.weight, np.abs(z) * nodes.weight_size)
@@ -124,14 +124,17 @@ def solved(
 
 def _left(
     found: Memory, nodes: NoiseTransforms, rule: StochasticGradientDescent, clock: Array
-) -> Complex:
-    """Y, or the same for averaged weights, at the nodes; (n_tau, N)."""
+) -> tuple[Complex, Array]:
+    """Y, or the same for averaged weights, at the nodes, and its rounding; each (n_tau, N)."""
     model = nodes.nodes.model
     decay = model.rate * (nodes.nodes.points + rule.weight_decay)
     if rule.average is None:
-        return found.of(2.0 * decay, clock)
+        left = found.of(2.0 * decay, clock)
+        return left, _OF_MEMORY * np.abs(left)
     T = rule.average * rule.pace
     rates = np.concatenate([2.0 * decay, decay + 1.0 / T, [2.0 / T]])
     both = found.of(rates, clock)
     own, mixed, slow = both[:, : decay.size], both[:, decay.size : -1], both[:, -1:]
-    return (own - 2.0 * mixed + slow) / (1.0 - decay * T) ** 2
+    near = (1.0 - decay * T) ** 2
+    size = np.abs(own) + 2.0 * np.abs(mixed) + np.abs(slow)
+    return (own - 2.0 * mixed + slow) / near, _OF_MEMORY * size / np.abs(near)

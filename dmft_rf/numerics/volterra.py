@@ -138,7 +138,8 @@ def solve_volterra(
             halves = _halved(edges, np.ones(edges.size - 1, dtype=np.bool_))
             fine, unseen = _on(halves, noise, gain, *args)
             off = _difference(found, fine)
-            relative = off / np.abs(fine.solution).max(axis=1)
+            largest = np.abs(fine.solution).max(axis=1)
+            relative = off / np.maximum(largest, 1e-3 * largest.max())
             kinks_left = unseen > _TAIL * rtol * _scale(fine)
             if best is not None and relative.max() > 0.5 * least and not kinks_left.any():
                 return best  # what is left is rounding
@@ -159,9 +160,9 @@ def solve_volterra(
 
 
 def _scale(found: Memory) -> Array:
-    """Size of the drive on each panel, at least a millionth of the largest."""
+    """Size of the drive on each panel, at least a thousandth of the largest."""
     size = np.abs(found.drive).sum(axis=1)
-    return np.asarray(np.maximum(size, 1e-6 * size.max(initial=0.0)))
+    return np.asarray(np.maximum(size, 1e-3 * size.max(initial=0.0)))
 
 
 def _difference(coarse: Memory, fine: Memory) -> Array:
