@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.pencil.spectrum import PencilSpectrum
     from dmft_rf.rules.flow import Rule
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
     from dmft_rf.spectra.spectrum import Spectrum
     from dmft_rf.sweeps.phase_diagram import PhaseDiagram
     from dmft_rf.sweeps.scaling import Scaling
@@ -281,6 +282,7 @@ def kind_of(result: Any) -> str:
     kinds = {
         "Spectrum": "spectrum",
         "LearningCurves": "curves",
+        "StochasticCurves": "curves",
         "Timescales": "timescales",
         "Scaling": "scaling",
         "Sweep": "sweep",
@@ -310,9 +312,17 @@ def describe_model(model: ScoreModel) -> dict[str, Any]:
     }
 
 
-def describe_rule(rule: Rule) -> dict[str, Any]:
-    """Return the rule's name and its parameters, by attribute name."""
-    parameters = {f"rule_{f.name}": getattr(rule, f.name) for f in fields(rule)}
+def describe_rule(rule: Rule | StochasticGradientDescent) -> dict[str, Any]:
+    """Return the rule's name and those of its parameters that are set, by attribute name.
+
+    What is no number, such as a schedule, is stored as its text.
+    """
+    found = {f"rule_{f.name}": getattr(rule, f.name) for f in fields(rule)}
+    parameters = {
+        name: value if isinstance(value, int | float | str) else repr(value)
+        for name, value in found.items()
+        if value is not None
+    }
     return {"rule": type(rule).__name__, **parameters}
 
 
@@ -412,6 +422,9 @@ def _collect_curves(curves: LearningCurves) -> Collected:
     )
     arrays = {name: getattr(curves, name) for name in names}
     arrays |= {f"{name}_error": error for name, error in curves.error.items()}
+    for name in ("train_noise", "test_noise", "load"):
+        if hasattr(curves, name):  # those of SGD
+            arrays[name] = getattr(curves, name)
     return {"error_estimate": curves.relative_error, **describe_rule(curves.rule)}, arrays
 
 
