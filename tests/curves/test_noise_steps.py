@@ -94,14 +94,14 @@ def test_small_steps_are_the_limit(model, momentum):
 @pytest.mark.parametrize("model", [A, RELU])
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.5, "weight_decay": 0.05}])
 def test_late_steps_reach_the_stationary_loss(model, options):
-    rule = SGD(2.0, finite_steps=0.5, **options)
+    rule = SGD(2.0, finite_steps=2.0, **options)
     solution = solve(model)
-    late, end = solution.learning_curves([1e5, INF], rule).test
+    late, end = solution.learning_curves([3e4, INF], rule).test
     assert late == pytest.approx(end, rel=1e-9)
     limit = sgd.threshold(solution, rule)
-    assert sgd.load(solution, SGD(limit, finite_steps=0.5, **options)) == pytest.approx(1.0)
+    assert sgd.load(solution, SGD(limit, finite_steps=2.0, **options)) == pytest.approx(1.0)
     with pytest.raises(ModelError, match="allows eps below"):
-        solution.learning_curves(1.0, SGD(1.01 * limit, finite_steps=0.5, **options))
+        solution.learning_curves(1.0, SGD(1.01 * limit, finite_steps=2.0, **options))
 
 
 def test_batches_that_grow():
