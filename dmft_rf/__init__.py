@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dmft_rf.rules.average import WeightAverage
     from dmft_rf.rules.flow import GradientFlow, Ridge
     from dmft_rf.rules.steps import GradientDescent, HeavyBall
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
     from dmft_rf.spectra.resolvent import resolvent
     from dmft_rf.spectra.spectrum import Spectrum, spectrum
     from dmft_rf.sweeps.phase_diagram import phase_diagram
@@ -52,6 +53,7 @@ _HOME = {
     "ScoreModel": "model.score_model",
     "Solution": "curves.solve",
     "Spectrum": "spectra.spectrum",
+    "StochasticGradientDescent": "rules.stochastic",
     "Sweep": "sweeps.results",
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.average",
@@ -77,6 +79,8 @@ _MODULES = {
     "phaseplot": "plotting.phases",
     "plotting": "plotting",
     "points": "sweeps.quantities",
+    "schedules": "rules.schedules",
+    "sgd": "curves.stochastic",
     "store": "store",
     "thresholds": "curves.thresholds",
     "units": "units",
@@ -103,6 +107,7 @@ __all__ = [
     "ScoreModel",
     "Solution",
     "Spectrum",
+    "StochasticGradientDescent",
     "Sweep",
     "Timescales",
     "WeightAverage",

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from dmft_rf.curves.solve import Solution
     from dmft_rf.model.score_model import ScoreModel
     from dmft_rf.rules.flow import Rule
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
 
 _PER_DECADE = 24  # of automatic times; tables show two
 _MOST_ROWS = 50
+# what curves of SGD have besides
+_OF_NOISE = ("train_noise", "test_noise", "load", "threshold")
 
 
 def spectrum(options: ModelOptions, output: OutputOptions) -> None:
@@ -105,7 +108,14 @@ def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) 
     values = ", ".join(
         f"{k.removeprefix('rule_')} = {v:g}" for k, v in described.items() if k != "rule"
     )
-    report.header.append(("rule", f"{training.rule}, {values}"))
+    from dmft_rf.curves.stochastic import StochasticCurves
+
+    stochastic = isinstance(result, StochasticCurves)
+    report.header.append(("rule", f"{'SGD' if stochastic else training.rule}, {values}"))
+    if isinstance(result, StochasticCurves):
+        report.header.append(
+            ("load", f"{float(result.load.max()):.6g}, 1 at the noise {result.threshold:.6g}")
+        )
     report.document["rule"] = described
     accuracy(report, result.relative_error, options.rtol)
     shown = _round_times(tau) if automatic else np.arange(tau.size)
@@ -129,6 +139,7 @@ def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) 
         **{name: getattr(result, name) for name in (*columns, "empirical_error", "weight_norm")},
         "error": result.error,
         "floor": model.floor,
+        **({name: getattr(result, name) for name in _OF_NOISE} if stochastic else {}),
     }
     from dmft_rf.plotting.curves import plot_curves
 
@@ -142,14 +153,19 @@ def _curve_number(result: LearningCurves, name: str, i: int) -> str:
     return number(value, 8)
 
 
-def automatic_times(solution: Solution, rule: Rule) -> NDArray[np.float64]:
-    """Times at which the curves change: 0, a logarithmic grid of round values, and inf.
+def automatic_times(
+    solution: Solution, rule: Rule | StochasticGradientDescent
+) -> NDArray[np.float64]:
+    """Times at which something happens: 0, a logarithmic grid of round values, and inf.
 
     The grid goes from 0.03 times the shortest to 30 times the longest relaxation time of the
     spectrum, out to whole decades; discrete rules get the nearest whole steps.
     """
     from dmft_rf.rules import flow as rules
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
 
+    if isinstance(rule, StochasticGradientDescent):
+        return automatic_times(solution, rule.mean_rule) / rule.pace
     if isinstance(rule, rules.Ridge):  # the same at every time
         return np.array([math.inf])
     low, high = solution.diagnostics["support"]

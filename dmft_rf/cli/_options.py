@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
@@ -16,6 +16,7 @@ from dmft_rf.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from dmft_rf.rules.flow import Rule
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
 
 
 @dataclass(frozen=True)
@@ -118,19 +119,24 @@ class RuleOptions:
         float | None,
         Option(
             "--step",
-            help="gradient-descent, heavy-ball: tau per step, eta/d^2 for a learning rate eta.",
+            help="gradient-descent, heavy-ball, SGD: tau per step, eta/d^2 for a learning rate "
+            "eta; SGD without it is the limit of small steps.",
             **NUMBER,
         ),
     ] = None
     momentum: Annotated[
         float | None,
-        Option("--momentum", help="heavy-ball: beta in [0, 1); default 0.9.", **NUMBER),
+        Option(
+            "--momentum",
+            help="heavy-ball, SGD: in [0, 1); default 0.9 for heavy-ball, 0 for SGD.",
+            **NUMBER,
+        ),
     ] = None
     decay_time: Annotated[
         float | None,
         Option(
             "--decay-time",
-            help="weight-average: time of the exponential average, in tau.",
+            help="weight-average, SGD: time of the exponential average, in tau.",
             **NUMBER,
         ),
     ] = None
@@ -143,8 +149,82 @@ class RuleOptions:
         ),
     ] = None
 
-    def build(self) -> Rule:
+    sgd_noise: Annotated[
+        float | None,
+        Option(
+            "--sgd-noise",
+            help="Mini-batch SGD with the noise eta/(d batch) of its steps, >= 0, in place of "
+            "gradient flow.",
+            **NUMBER,
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        Option(
+            "--learning-rate",
+            help="SGD: eta, which gives the noise with --batch and --dimension.",
+            **NUMBER,
+        ),
+    ] = None
+    batch: Annotated[
+        int | None, Option("--batch", help="SGD: samples in a step; default 1.", metavar="INTEGER")
+    ] = None
+    dimension: Annotated[
+        float | None,
+        Option("--dimension", help="SGD: the d of the data, with --learning-rate.", **NUMBER),
+    ] = None
+
+    def _stochastic(self) -> StochasticGradientDescent | None:
+        """SGD, if an option of it is given."""
+        from dmft_rf.rules.stochastic import StochasticGradientDescent
+
+        if self.sgd_noise is None and self.learning_rate is None:
+            for name in ("batch", "dimension"):
+                if getattr(self, name) is not None:
+                    raise ModelError(
+                        f"--{name} is {getattr(self, name)!r}; it needs --learning-rate"
+                        + (" or --sgd-noise" if name == "batch" else "")
+                    )
+            return None
+        if self.rule != "gradient-flow":
+            raise ModelError(f"--rule is {self.rule!r}; SGD has no other rule beside it")
+        if self.ridge is not None:
+            raise ModelError(f"--ridge is {self.ridge!r}, but SGD has no such option")
+        options = {
+            "momentum": self.momentum,
+            "average": self.decay_time,
+            "weight_decay": self.weight_decay,
+            "initial_std": self.initial_std,
+        }
+        given: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
+        batch = 1 if self.batch is None else self.batch
+        if self.learning_rate is None:
+            if self.dimension is not None:
+                raise ModelError(f"--dimension is {self.dimension!r}; it needs --learning-rate")
+            return StochasticGradientDescent(
+                self.sgd_noise,  # type: ignore[arg-type]
+                batch,
+                finite_steps=self.step,
+                **given,
+            )
+        if self.sgd_noise is not None:
+            raise ModelError("--sgd-noise and --learning-rate are two ways to state the noise")
+        if self.dimension is None:
+            raise ModelError(
+                f"--learning-rate is {self.learning_rate!r}; the noise also needs --dimension, "
+                "the d of the data"
+            )
+        if self.step is not None:
+            raise ModelError(f"--step is {self.step!r}; --learning-rate and --dimension give it")
+        return StochasticGradientDescent.from_run(
+            learning_rate=self.learning_rate, batch=batch, dimension=self.dimension, **given
+        )
+
+    def build(self) -> Rule | StochasticGradientDescent:
         """Return the rule; ModelError for an option that it does not have."""
+        stochastic = self._stochastic()
+        if stochastic is not None:
+            return stochastic
         from dmft_rf._convert import one_of
         from dmft_rf.rules import average
         from dmft_rf.rules import flow as rules

@@ -333,9 +333,13 @@ class Nodes(Frozen):
 
 
 @ieee
-def nodes_on_contour(law: Spectrum, region: Region, size: int) -> Nodes:
-    """One- and two-point functions on a contour in ``region``."""
-    contour = contour_in(region, *enclosed(law, region), size)
+def nodes_on_contour(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
+    """One- and two-point functions on a contour in ``region``.
+
+    It leads around what is ``enclosed``, or around all from ``low`` on.
+    """
+    m, M = enclosed(law, region)
+    contour = contour_in(region, m if low is None else low, M, size)
     return Nodes(law, contour)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +28,7 @@ from dmft_rf.curves.losses import (
 )
 from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
+from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
@@ -36,6 +37,7 @@ from dmft_rf.numerics.estimate import EPS, with_more_nodes
 from dmft_rf.numerics.jacobi import JacobiMatrix
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
+from dmft_rf.rules.stochastic import StochasticGradientDescent
 from dmft_rf.spectra.spectrum import Spectrum, spectrum
 
 # sets of nodes and levels of panels that a solution keeps beside its own nodes
@@ -107,7 +109,17 @@ class Solution(Frozen):
         }
         return {**attributes, **about}, arrays
 
-    def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> LearningCurves:
+    @overload
+    def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> LearningCurves: ...
+
+    @overload
+    def learning_curves(
+        self, tau: ArrayLike, rule: StochasticGradientDescent
+    ) -> StochasticCurves: ...
+
+    def learning_curves(
+        self, tau: ArrayLike, rule: Rule | StochasticGradientDescent | None = None
+    ) -> LearningCurves:
         """Train loss, test loss, generalization gap and score error at the times ``tau``.
 
         Parameters
@@ -115,7 +127,8 @@ class Solution(Frozen):
         tau : array, any shape
             Gradient-flow time (dA/dtau = -d^2 grad L_train), >= 0; may hold 0 and inf.
         rule : Rule
-            GradientFlow() by default; Ridge, WeightAverage, GradientDescent, HeavyBall.
+            GradientFlow() by default; Ridge, WeightAverage, GradientDescent, HeavyBall;
+            StochasticGradientDescent, whose curves are StochasticCurves.
 
         Raises
         ------
@@ -124,6 +137,8 @@ class Solution(Frozen):
         ConvergenceError
             If ``rtol`` cannot be reached for this rule.
         """
+        if isinstance(rule, StochasticGradientDescent):
+            return self._under_noise(tau, rule).require(self.rtol)
         rule = checked_rule(rule)
         if rule.can_diverge:
             rule.check(self.spectrum.ends[1], self.model.rate)
@@ -131,6 +146,21 @@ class Solution(Frozen):
         if self.compression is not None:
             curves = self.compression.applied(curves, self.model)
         return curves.require(self.rtol)
+
+    def _under_noise(self, tau: ArrayLike, rule: StochasticGradientDescent) -> StochasticCurves:
+        if self.compression is not None:
+            raise ModelError(
+                "this solution is compressed; the error that this makes is known for deterministic "
+                "rules only: solve(model) without compress"
+            )
+        law = self.nodes.law
+
+        def nodes(region: Region, low: float, size: int) -> Nodes:
+            key = (region, low, size)
+            return self._kept.get(key, lambda: nodes_on_contour(law, region, size, low))
+
+        access = Access(law, self.rtol, self.hard_edge, self.learning_curves, nodes)
+        return curves_of_noise(access, tau, rule)
 
     def _curves(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         if self.hard_edge:

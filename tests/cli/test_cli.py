@@ -23,6 +23,7 @@ from dmft_rf import (
     HeavyBall,
     Ridge,
     ScoreModel,
+    StochasticGradientDescent,
     WeightAverage,
 )
 from dmft_rf.cli import app
@@ -96,6 +97,17 @@ def test_spectrum_agrees_with_the_library():
             [0.0, 5.0, math.inf],
         ),
         (("--rule", "weight-average", "--decay-time", "7"), WeightAverage(7.0), [1.0, 70.0]),
+        (("--sgd-noise", "3"), StochasticGradientDescent(3.0), [0.0, 9.0, math.inf]),
+        (
+            ("--sgd-noise", "2", "--step", "0.5", "--momentum", "0.5", "--batch", "4"),
+            StochasticGradientDescent(2.0, 4, 0.5, finite_steps=0.5),
+            [0.0, 5.0],
+        ),
+        (
+            ("--learning-rate", "30", "--dimension", "10", "--batch", "2", "--decay-time", "4"),
+            StochasticGradientDescent(1.5, 2, average=4.0),
+            [5.0],
+        ),
     ],
 )
 def test_curves_agree_with_the_library(options, rule, tau):
@@ -485,6 +497,14 @@ def test_wrong_values_are_one_line(tmp_path, command, options, words):
         (("curves", "--rule", "gradient-descent", "--step", "1", "--tau", "0.5"), ("whole",)),
         (("curves", "--rule", "heavy-ball", "--step", "1", "--momentum", "1"), ("momentum",)),
         (("curves", "--weight-decay", "nan"), ("weight_decay", "nan")),
+        (("curves", "--sgd-noise", "1000"), ("noise", "1000.0", "eps below")),
+        (("curves", "--sgd-noise", "1", "--rule", "ridge"), ("--rule", "ridge", "SGD")),
+        (("curves", "--sgd-noise", "1", "--ridge", "1"), ("--ridge", "SGD")),
+        (("curves", "--sgd-noise", "1", "--learning-rate", "1"), ("two ways",)),
+        (("curves", "--learning-rate", "1"), ("--learning-rate", "--dimension")),
+        (("curves", "--learning-rate", "1", "--dimension", "9", "--step", "1"), ("--step",)),
+        (("curves", "--batch", "2"), ("--batch", "--sgd-noise")),
+        (("curves", "--dimension", "2"), ("--dimension", "--learning-rate")),
         (("timescales", "--learning-rate", "1"), ("--learning-rate", "--dimension")),
         (("timescales", "--dimension", "9"), ("--dimension", "--learning-rate")),
         (("timescales", "--learning-rate", "0", "--dimension", "9"), ("learning_rate", "> 0")),

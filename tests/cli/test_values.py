@@ -37,6 +37,8 @@ WITH = {
     "momentum": [("--rule", "heavy-ball", "--step", "0.01")],
     "decay_time": [("--rule", "weight-average")],
     "ridge": [("--rule", "ridge")],
+    "sgd_noise": [(), ("--decay-time", "1", "--tau", "0,1,inf")],
+    "batch": [("--sgd-noise", "0.1")],
     "weights": [("--eigenvalues", "1,2"), ("--eigenvalues", "1")],
     "atoms": [("--power-law", "1")],
     "dimension": [("--learning-rate", "0.1"), ("--learning-rate", "1e-100")],

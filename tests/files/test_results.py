@@ -115,6 +115,21 @@ def test_every_run_states_its_parameters_and_provenance(tmp_path, solution, resu
     assert a["wall_time_seconds"] == solution.diagnostics["seconds"]
 
 
+def test_curves_of_sgd_are_stored_with_their_noise(tmp_path, solution):
+    """What is set of the rule, a schedule as its text, and the parts of the losses."""
+    schedule = dmft_rf.schedules.InverseTime(2.0, 50.0)
+    rule = dmft_rf.StochasticGradientDescent(schedule, average=3.0)
+    curves = solution.learning_curves([1.0, 20.0], rule)
+    save(tmp_path / "a.h5", {"run": curves})
+    (run,) = load(tmp_path / "a.h5").values()
+    assert run.attributes["rule"] == "StochasticGradientDescent"
+    assert run.attributes["rule_noise"] == "InverseTime(start=2.0, decay_time=50.0)"
+    assert run.attributes["rule_average"] == 3.0
+    assert "rule_finite_steps" not in run.attributes
+    for name in ("test", "train_noise", "test_noise", "load"):
+        assert np.array_equal(run.arrays[name], getattr(curves, name))
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [

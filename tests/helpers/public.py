@@ -164,6 +164,12 @@ def calls() -> dict[str, Call]:
     add("WeightAverage", WeightAverage, decay_time=1.0, weight_decay=0.1, initial_std=0.1)
     add("GradientDescent", GradientDescent, step=0.1, weight_decay=0.1, initial_std=0.1)
     add("HeavyBall", HeavyBall, step=0.1, weight_decay=0.1, initial_std=0.1, momentum=0.5)
+    sgd = dmft_rf.StochasticGradientDescent
+    add("StochasticGradientDescent", sgd, noise=1.0, batch=2, momentum=0.5, average=None,
+        weight_decay=0.1, initial_std=0.1, finite_steps=0.1)  # fmt: skip
+    add("StochasticGradientDescent.from_run", sgd.from_run, learning_rate=1.0, batch=2,
+        dimension=10.0, psi_p=2.0, finite_steps=True)  # fmt: skip
+    add("StochasticGradientDescent.noise_at", sgd(1.0).noise_at, tau=[1.0])
     for name in ("GradientFlow", "Ridge", "WeightAverage", "GradientDescent", "HeavyBall"):
         rule, x = r[name], np.array([0.5, 1.0])
         for method in ("filter", "residual", "memory", "filter_and_residual", "velocity"):
