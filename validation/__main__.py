@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from dmft_rf import ConvergenceError, DataError, ModelError
+from dmft_rf import ConvergenceError, DataError, ModelError, WorkerError
 from dmft_rf._interrupt import recognized
 
 PASS, FAIL, USAGE = 0, 1, 2
@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
         return USAGE
     except ConvergenceError as error:
         print(f"the theory has no prediction: {error}", file=sys.stderr)
+        return FAIL
+    except WorkerError as error:
+        print(f"error: {error}", file=sys.stderr)
         return FAIL
     except KeyboardInterrupt:
         print("interrupted; the finished cells are kept, run again to go on", file=sys.stderr)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
 
+from dmft_rf import WorkerError
+from dmft_rf.cli._progress import progress
+from dmft_rf.sweeps.workers import Pool, is_loss, starting
 from validation.cases import Case
 from validation.simulate import Cell, simulate
 from validation.store import Store
-
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def pending(store: Store, cases: list[Case]) -> list[tuple[Case, int, int]]:
@@ -42,121 +38,89 @@ def _cost(case: Case, d: int) -> float:
     return 10.0 * p**3 + (12.0 + m) * p * p * n + 1e3 * p * n + 1e9
 
 
-def run(store: Store, cases: list[Case], workers: int = 1, quiet: bool = False) -> int:
-    """Simulate what is missing, then merge the store.
+def run(
+    store: Store,
+    cases: list[Case],
+    workers: int | None = 1,
+    quiet: bool = False,
+    known: Mapping[str, Cell] | None = None,
+) -> int:
+    """Simulate what is missing and write the store.
 
     Parameters
     ----------
     store : Store
     cases : list of Case
-    workers : int
+    workers : int or None
         Processes; each uses a single thread of BLAS, so that results do not depend on the number.
+        None: this process, with the threads that it has.
     quiet : bool
         No progress on stderr.
+    known : mapping of str to Cell, optional
+        Cells of another store by key; those that fit are taken from it.
 
     Returns
     -------
     int
         Number of cells that were simulated.
+
+    Raises
+    ------
+    DataError
+        If the store cannot be written or another process is writing it.
+    WorkerError
+        If a worker process dies. Finished cells are kept, as after any other error.
     """
-    todo = pending(store, cases)
-    if todo:
-        progress = _Progress([_cost(case, d) for case, d, _ in todo], quiet)
-        with _single_threaded(), _pool(workers) as pool:
-            queue = iter(todo)
-            running: dict[Future[Cell], float] = {}
+    if not pending(store, cases) and not store.unfinished.exists():
+        return 0
+    with store.filling(cases):
+        for case, d, seed in pending(store, cases):
+            cell = (known or {}).get(f"{case.name}.d{d}.s{seed}")
+            if cell is not None and cell.fingerprint == case.fingerprint:
+                store.add(cell)
+        todo = pending(store, cases)
+        with ExitStack() as stack:
+            show = None if quiet or not todo else stack.enter_context(progress("cells"))
+            done = 0
 
-            def submit() -> None:
-                job = next(queue, None)
-                if job is not None:
-                    running[pool.submit(simulate, *job)] = _cost(job[0], job[1])
+            def finished(cell: Cell) -> None:
+                nonlocal done
+                store.add(cell)
+                done += 1
+                if show is not None:
+                    show(done, len(todo))
 
-            # two jobs per worker in flight: a large queue would only hold results back
-            for _ in range(2 * workers):
-                submit()
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                # an error ends the run: what else has finished is kept first
-                for future in sorted(done, key=lambda f: f.exception() is not None):
-                    cost = running.pop(future)
-                    cell = future.result()
-                    store.add(cell)
-                    progress.step(cost, cell.key)
-                    submit()
-        progress.close()
-    if todo or store.journal.exists():
-        store.merge(cases)
+            if show is not None:
+                show(0, len(todo))
+            if workers is not None and todo:
+                pool = Pool(workers)
+                stack.callback(pool.end)
+                stack.enter_context(starting())
+                _spread(todo, pool, finished)
+            else:
+                for job in todo:
+                    finished(simulate(*job))
     return len(todo)
 
 
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Children start with one thread of BLAS each (it reads the environment once, at import)."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-def _die_with_parent() -> None:
-    """End this worker when the parent is gone, even if it was killed."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-class _Progress:
-    """One line on stderr: share of the work, time left, last cell."""
-
-    def __init__(self, costs: list[float], quiet: bool):
-        self._total, self._count = sum(costs), len(costs)
-        self._spent, self._done = 0.0, 0
-        self._start = time.monotonic()
-        self._last = 0.0
-        self._terminal = sys.stderr.isatty()
-        self._quiet = quiet
-
-    def step(self, cost: float, name: str) -> None:
-        """Count one finished cell."""
-        self._spent += cost
-        self._done += 1
-        now = time.monotonic()
-        every = 0.2 if self._terminal else 15.0
-        if self._quiet or (now - self._last < every and self._done < self._count):
+def _spread(
+    todo: list[tuple[Case, int, int]], pool: Pool, finished: Callable[[Cell], None]
+) -> None:
+    """Keep the workers busy until every cell is finished, or one fails."""
+    queue = iter(todo)
+    running: set[Future[Cell]] = set()
+    while True:
+        # two jobs per worker in flight: a large queue would only hold results back
+        while len(running) < 2 * pool.workers and (job := next(queue, None)) is not None:
+            running.add(pool.submit(simulate, *job))
+        if not running:
             return
-        self._last = now
-        left = (now - self._start) * (self._total / self._spent - 1.0)
-        line = (
-            f"simulated {self._done}/{self._count} cells, {100 * self._spent / self._total:.0f} % "
-            f"of the work, about {left:.0f} s left, last {name}"
-        )
-        print(f"\r{line:<100.100}" if self._terminal else line, end="" if self._terminal else "\n",
-              file=sys.stderr, flush=True)  # fmt: skip
-
-    def close(self) -> None:
-        """End the line."""
-        if self._terminal and not self._quiet:
-            print(file=sys.stderr)
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        # an error ends the run: what else has finished is kept first
+        for future in sorted(done, key=lambda one: one.exception() is not None):
+            error = future.exception()
+            if error is not None and is_loss(error):
+                raise WorkerError(
+                    "a worker process has died; the finished cells are kept, run again to go on"
+                ) from error
+            finished(future.result())

@@ -17,16 +17,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf import DataError, GradientDescent, HeavyBall, ModelError, solve
-from dmft_rf.files.replace import replacing
+from dmft_rf import GradientDescent, HeavyBall, ModelError, solve
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.score_model import ScoreModel
 from validation.losses import Trained, losses_from_weights
@@ -73,7 +70,7 @@ class Protocol:
 
 @dataclass
 class Training:
-    """R independent trainings of one network at once, restartable.
+    """R independent trainings of one network at once.
 
     Parameters
     ----------
@@ -144,7 +141,7 @@ class Training:
         error = self.B @ phi + xi / math.sqrt(self._delta)
         return error @ np.swapaxes(phi, 1, 2) / phi.shape[2]
 
-    def advance(self, steps: int, progress: Callable[[int], None] | None = None) -> None:
+    def advance(self, steps: int) -> None:
         """Train until ``steps`` steps have been made in all."""
         proto = self.protocol
         while self.steps < steps:
@@ -163,40 +160,6 @@ class Training:
                 self._velocity *= momentum
                 self._velocity -= self._rate * proto.step * gradient
                 self.B += self._velocity
-            if progress is not None:
-                progress(self.steps)
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint; the file is complete at every moment."""
-        import json
-
-        with replacing(path, overwrite=True) as temporary, temporary.open("wb") as stream:
-            np.savez(
-                stream, B=self.B, velocity=self._velocity, square=self._square, steps=self.steps,
-                protocol=repr(self.protocol), rng=json.dumps(self._rng.bit_generator.state),
-            )  # fmt: skip
-
-    def restore(self, path: Path) -> None:
-        """Continue from a checkpoint of the same training, bit by bit.
-
-        Raises
-        ------
-        DataError
-            If the file is no checkpoint of it.
-        """
-        import json
-
-        try:
-            with np.load(path) as file:
-                if str(file["protocol"]) != repr(self.protocol) or file["B"].shape != self.B.shape:
-                    raise DataError(f"{path}: is a checkpoint of another training")
-                self.B, self._velocity = file["B"], file["velocity"]
-                self._square, self.steps = file["square"], int(file["steps"])
-                self._rng.bit_generator.state = json.loads(str(file["rng"]))
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(f"{path}: is not a readable checkpoint ({error})") from error
 
 
 def study(d: int = 24, runs: int = 4, draws: int = 4, seeds: int = 8) -> dict[str, Any]:

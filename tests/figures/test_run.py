@@ -80,7 +80,7 @@ def test_networks_are_simulated_once_and_redrawing_computes_nothing(
     def never(*arguments: object) -> Cell:
         raise AssertionError("simulated again")
 
-    monkeypatch.setattr("figures.simulations.simulate", never)
+    monkeypatch.setattr("validation.runner.simulate", never)
     assert main(run) == 0
     (tmp_path / "adam.png").unlink()
     (tmp_path / "simulations.h5").unlink()
@@ -96,9 +96,9 @@ def test_an_existing_store_is_used_where_it_fits(tmp_path: Path) -> None:
     marked = dataclasses.replace(
         fitting, arrays={**fitting.arrays, "0/test": fitting.arrays["0/test"] + 7.0}
     )
-    other.add(marked)
-    other.add(dataclasses.replace(simulate(networks, 4, 1), fingerprint="another"))
-    other.merge([networks])
+    with other.filling([networks]):
+        other.add(marked)
+        other.add(dataclasses.replace(simulate(networks, 4, 1), fingerprint="another"))
     (tmp_path / "out").mkdir()
     simulations = Simulations(tmp_path / "out", tmp_path / "validation.h5")
     assert simulations.complete([networks]) == 2

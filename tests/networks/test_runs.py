@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import fcntl
 import importlib.util
 import os
 from pathlib import Path
@@ -15,15 +13,14 @@ import numpy as np
 import pytest
 
 from dmft_rf import DataError, ModelError
+from dmft_rf.files.ledger import Ledger
 from dmft_rf.files.replace import replacing_hdf5
 from tests.helpers.fake_training import SMALL, Diverging, Fake, contents, settings
 from validation.__main__ import main as validation_main
 from validation.networks import command
-from validation.networks.checkpoints import Checkpoint, Checkpoints
 from validation.networks.engine import ended_early, run
-from validation.networks.files import SCHEMA
 from validation.networks.plan import SGD_RATE, Setting, profile
-from validation.networks.store import Store
+from validation.networks.store import SCHEMA, Checkpoint, Store
 
 
 class Clock:
@@ -130,7 +127,7 @@ def test_finished_runs_are_never_computed_again(tmp_path: Path) -> None:
     assert found.setting == SMALL
     assert found.facts["ended"] == "steps"
     assert {"git_commit", "package_version", "versions", "seconds"} <= found.facts.keys()
-    assert not (tmp_path / "n.h5.checkpoints").exists()
+    assert [place.name for place in tmp_path.iterdir()] == ["n.h5"]
 
 
 def test_time_that_runs_out_costs_nothing(tmp_path: Path) -> None:
@@ -162,7 +159,7 @@ def test_a_kill_loses_no_more_than_the_last_minute(tmp_path: Path) -> None:
     run(whole, [SMALL], Fake, quiet=True)
     with pytest.raises(KeyboardInterrupt):
         run(store, [SMALL], Killed, quiet=True, clock=Clock())
-    left = Store(tmp_path / "b.h5").checkpoints.load(SMALL)
+    left = Store(tmp_path / "b.h5").checkpoint(SMALL)
     assert left is not None
     assert 100 < left.step <= 400
     before = Fake.trained
@@ -233,32 +230,46 @@ def test_a_changed_parameter_is_noticed(tmp_path: Path) -> None:
         Store(tmp_path / "n.h5")
 
 
+def save(store: Store, setting: Setting) -> None:
+    with store.filling():
+        store.save(setting, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     store = Store(tmp_path / "n.h5")
-    with store.locked(), pytest.raises(DataError, match="another process"):
+    with store.filling(), pytest.raises(DataError, match="another process"):
         run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_process_at_a_time_through_a_link_too(tmp_path: Path) -> None:
     run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
     (tmp_path / "link.h5").symlink_to(tmp_path / "n.h5")
     store, link = Store(tmp_path / "n.h5"), Store(tmp_path / "link.h5")
-    with store.locked(), pytest.raises(DataError, match=r"link\.h5: another process"):
+    with store.filling(), pytest.raises(DataError, match="another process"):
         run(link, [SMALL], Fake, quiet=True)
     other = dataclasses.replace(SMALL, seed=1)
-    link.checkpoints.save(other, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
-    assert store.checkpoints.load(other) is not None
+    save(link, other)
+    assert store.checkpoint(other) is not None
+    run(link, [other], Fake, quiet=True)
+    assert (tmp_path / "link.h5").is_symlink()
+    assert other.key in Store(tmp_path / "n.h5").runs
 
 
-def test_what_cannot_be_locked_is_not_held_by_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def flock(stream: Any, operation: int) -> None:
-        raise OSError(errno.ENOLCK, "no locks")
+def test_runs_that_have_ended_are_seen_while_others_are_trained(tmp_path: Path) -> None:
+    path = tmp_path / "n.h5"
+    other = dataclasses.replace(SMALL, seed=1)
+    seen: list[Store] = []
 
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(DataError, match=r"cannot be locked .*no locks"):
-        run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
+    class Watched(Fake):
+        def advance(self, to: int) -> None:
+            if self.setting == other and not seen:
+                seen.append(Store(path))
+            super().advance(to)
+
+    run(Store(path), [SMALL, other], Watched, quiet=True)
+    assert [*seen[0].runs] == [SMALL.key]
+    assert contents(seen[0]).keys() == {k for k in contents(Store(path)) if SMALL.key in k}
 
 
 def killed(*_: Any) -> None:
@@ -273,12 +284,16 @@ def test_a_kill_before_the_checkpoint_of_an_ended_run_is_dropped(
     path, setting = tmp_path / "n.h5", dataclasses.replace(SMALL, seed=1)
     trainer = make(setting)
     half = Checkpoint(0, 1.0, {}, trainer.state(), trainer.facts()["digest"])
-    Store(path).checkpoints.save(setting, half)
+    store = Store(path)
+    with store.filling():
+        store.save(setting, half)
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "drop", killed)
+        patch.setattr(Ledger, "drop", killed)
+        patch.setattr(Store, "_complete", killed)
         with pytest.raises(SystemExit):
             run(Store(path), [setting], make, quiet=True)
-    assert Store(path).checkpoints.load(setting) is not None
+    assert not path.exists()
+    assert Store(path).checkpoint(setting) is not None
     assert setting.key in Store(path).ended
     slower = dataclasses.replace(setting, rate=1e-4)
     if make is Diverging:
@@ -286,7 +301,7 @@ def test_a_kill_before_the_checkpoint_of_an_ended_run_is_dropped(
         assert slower.key in Store(path).runs
     else:
         assert run(Store(path), [setting], make, quiet=True) == 0
-    assert not Store(path).checkpoints.folder.exists()
+    assert [place.name for place in tmp_path.iterdir()] == ["n.h5"]
 
 
 def test_the_checkpoint_of_another_try_stays(tmp_path: Path) -> None:
@@ -294,10 +309,10 @@ def test_the_checkpoint_of_another_try_stays(tmp_path: Path) -> None:
     setting = dataclasses.replace(SMALL, seed=1)
     run(store, [setting], Diverging, quiet=True)
     slower = dataclasses.replace(setting, rate=1e-4)
-    store.checkpoints.save(slower, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
-    with store.locked():
+    save(store, slower)
+    with store.filling():
         pass
-    assert store.checkpoints.load(slower) is not None
+    assert store.checkpoint(slower) is not None
 
 
 def test_half_written_stores_of_killed_processes_are_removed(
@@ -306,26 +321,31 @@ def test_half_written_stores_of_killed_processes_are_removed(
     store = Store(tmp_path / "n.h5")
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
-        patch.setattr(Path, "unlink", lambda *_: None)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
         with pytest.raises(SystemExit):
             run(store, [SMALL], Fake, quiet=True)
     assert len([*tmp_path.glob(".*.part.*")]) == 1
     run(store, [SMALL], Fake, quiet=True)
-    assert sorted(place.name for place in tmp_path.iterdir()) == ["n.h5", "n.h5.lock"]
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["n.h5"]
 
 
-def test_damaged_checkpoint(tmp_path: Path) -> None:
+def test_checkpoints_come_back(tmp_path: Path) -> None:
     store = Store(tmp_path / "n.h5")
-    store.checkpoints.save(SMALL, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
-    place = store.checkpoints.place(SMALL)
-    back = store.checkpoints.load(SMALL)
+    save(store, SMALL)
+    back = Store(store.path).checkpoint(SMALL)
     assert back is not None
     assert (back.step, back.leaves[0].tolist()) == (5, [1.0, 1.0, 1.0])
     with pytest.raises(DataError, match="other parameters"):
-        store.checkpoints.load(dataclasses.replace(SMALL, rate=0.5))
-    place.write_bytes(place.read_bytes()[:300])
+        store.checkpoint(dataclasses.replace(SMALL, rate=0.5))
+    before = store.unfinished.read_bytes()
+    store.unfinished.write_bytes(b"hello")
     with pytest.raises(DataError, match="left alone"):
-        store.checkpoints.load(SMALL)
+        run(store, [SMALL], Fake, quiet=True)
+    assert store.unfinished.read_bytes() == b"hello"
+    store.unfinished.write_bytes(before.replace(np.ones(3).tobytes(), bytes(24)))
+    assert store.checkpoint(SMALL) is None  # what was damaged is trained again
+    run(store, [SMALL], Fake, quiet=True)
+    assert not store.unfinished.exists()
 
 
 # -- the command -------------------------------------------------------------------------------

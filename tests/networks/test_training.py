@@ -140,7 +140,7 @@ def test_a_run_that_is_interrupted_ends_like_one_that_is_not(tmp_path: Path) -> 
     run(whole, [SMALL], trainer.Trainer, quiet=True)
     with pytest.raises(KeyboardInterrupt):
         run(store, [SMALL], Interrupted, quiet=True, clock=clock)
-    assert store.checkpoints.load(SMALL) is not None
+    assert store.checkpoint(SMALL) is not None
     again = Store(tmp_path / "b.h5")
     run(again, [SMALL], trainer.Trainer, quiet=True)
     one, other = whole.runs[SMALL.key].curves, again.runs[SMALL.key].curves

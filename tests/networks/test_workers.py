@@ -63,7 +63,7 @@ def test_two_at_once_end_like_one_after_the_other(whole: Store, tmp_path: Path) 
     work = [found.setting for found in whole.runs.values()]
     assert run_at_once(store, work, Fake, jobs=2, quiet=True) == 0
     assert same(Store(store.path), whole)
-    assert not store.checkpoints.folder.exists()
+    assert not store.unfinished.exists()
     before = store.path.read_bytes()
     assert run_at_once(Store(store.path), work, Dying, jobs=2, quiet=True) == 0
     assert store.path.read_bytes() == before  # nobody was started
@@ -72,7 +72,7 @@ def test_two_at_once_end_like_one_after_the_other(whole: Store, tmp_path: Path) 
 def test_time_that_runs_out_leaves_checkpoints(whole: Store, tmp_path: Path) -> None:
     store = Store(tmp_path / "n.h5")
     assert run_at_once(store, TWO, Waiting, jobs=2, hours=0.2 / 3600, quiet=True) == 2
-    assert all(store.checkpoints.load(setting) is not None for setting in TWO)
+    assert all(store.checkpoint(setting) is not None for setting in TWO)
     assert run_at_once(store, TWO, Fake, jobs=2, quiet=True) == 0
     assert same(store, part(whole, 2))
 
@@ -81,7 +81,7 @@ def test_a_worker_that_dies_stops_the_others_in_order(whole: Store, tmp_path: Pa
     store = Store(tmp_path / "n.h5")
     with pytest.raises(WorkerError, match=rf"{TWO[1].key}: its process has died \(exit code 9\)"):
         run_at_once(store, TWO, Dying, jobs=2, quiet=True)
-    left = store.checkpoints.load(TWO[0])
+    left = store.checkpoint(TWO[0])
     assert left is not None  # although the minute of a checkpoint was not over
     assert 0 < left.step < SMALL.steps
     assert run_at_once(store, TWO, Fake, jobs=2, quiet=True) == 0
@@ -99,7 +99,7 @@ def test_a_run_that_cannot_be_trained(
     work = [dataclasses.replace(setting, n=n) for setting in TWO]
     with pytest.raises(kind, match=told):
         run_at_once(store, work, Unfit, jobs=2, quiet=True)
-    assert store.checkpoints.load(work[0]) is not None
+    assert store.checkpoint(work[0]) is not None
 
 
 def test_threads_of_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_a_signal_keeps_everything(
     assert process.wait(60) == 130
     assert not any(map(alive, workers))
     store = Store(tmp_path / "n.h5")
-    kept = [store.checkpoints.load(setting) for setting in TWO[:jobs]]
+    kept = [store.checkpoint(setting) for setting in TWO[:jobs]]
     assert all(one is not None and 0 < one.step < SMALL.steps for one in kept)
     run(store, TWO, Fake, quiet=True)
     assert same(store, part(whole, 2))
@@ -192,14 +192,6 @@ def test_no_worker_outlives_a_parent_that_was_killed(whole: Store, tmp_path: Pat
     store = Store(tmp_path / "n.h5")  # and nothing is locked or torn
     run_at_once(store, TWO, Fake, jobs=2, quiet=True)
     assert same(store, part(whole, 2))
-
-
-def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
-    store = Store(tmp_path / "n.h5")
-    store.checkpoints.folder.mkdir()
-    (store.checkpoints.folder / ".01234567.part.0123456789ab.h5").write_bytes(b"half")
-    run(store, [SMALL], Fake, quiet=True)
-    assert not store.checkpoints.folder.exists()
 
 
 # -- progress ----------------------------------------------------------------------------------
@@ -241,7 +233,7 @@ def test_a_run_that_diverges_stops_nobody(jobs: int, whole: Store, tmp_path: Pat
     gone = found.diverged[TWO[1].key]
     assert gone.facts["reason"] == "a loss is not finite at step 126"
     assert gone.step[-1] == 100
-    assert not store.checkpoints.folder.exists()
+    assert not store.unfinished.exists()
     # with the same setting it would diverge again, with another it is tried, and takes its place
     assert found.has(TWO[1])
     slower = dataclasses.replace(TWO[1], rate=1e-4)
@@ -337,7 +329,7 @@ def test_other_numbers_under_one_name_are_refused(other: type[Fake], tmp_path: P
     assert target.path.read_bytes() == before
     with pytest.raises(DataError, match="no such store"):
         merge(target, [tmp_path / "missing.h5"])
-    with target.locked(), pytest.raises(DataError, match="another process"):
+    with target.filling(), pytest.raises(DataError, match="another process"):
         merge(Store(target.path), [file.path])
 
 
@@ -345,10 +337,10 @@ def test_a_merged_run_needs_no_checkpoint(tmp_path: Path) -> None:
     target, file = Store(tmp_path / "a.h5"), Store(tmp_path / "b.h5")
     seconds = itertools.count(0.0).__next__  # every look at the clock costs one
     assert run(target, TWO[:1], Fake, hours=5 / 3600, quiet=True, clock=seconds) == 1
-    assert target.checkpoints.load(TWO[0]) is not None
+    assert target.checkpoint(TWO[0]) is not None
     run(file, TWO[:1], Fake, quiet=True)
     assert merge(target, [file.path]) == (1, 0)
-    assert target.checkpoints.load(TWO[0]) is None
+    assert target.checkpoint(TWO[0]) is None
     assert contents(target)
 
 

@@ -12,7 +12,6 @@ import scipy.stats
 
 from dmft_rf import (
     ConvergenceError,
-    DataError,
     GradientDescent,
     GradientFlow,
     HeavyBall,
@@ -392,35 +391,21 @@ def test_mean_of_fresh_noise_training_is_the_filter():
         Protocol("adam", 0.1),
     ],
 )
-def test_training_restarts_bit_by_bit(tmp_path, protocol):
+def test_training_in_two_stretches_is_the_same(protocol):
     W, X = weights_and_samples()
-    act = Activation.of("tanh")
-
-    def make():
-        return Training(W, X, T, act, protocol, runs=2, seed=3)
-
-    whole, first, second = make(), make(), make()
-    seen = []
-    whole.advance(9, seen.append)
-    assert seen == list(range(1, 10))
-    first.advance(4)
-    first.save(tmp_path / "checkpoint.npz")
-    second.restore(tmp_path / "checkpoint.npz")
-    second.advance(9)
-    np.testing.assert_array_equal(second.B, whole.B)
+    whole, parts = (
+        Training(W, X, T, Activation.of("tanh"), protocol, runs=2, seed=3) for _ in range(2)
+    )
+    whole.advance(9)
+    parts.advance(4)
+    assert (parts.steps, np.abs(parts.B - whole.B).max() > 0.0) == (4, True)
+    parts.advance(9)
+    np.testing.assert_array_equal(parts.B, whole.B)
     assert np.isfinite(whole.B).all()
 
 
-def test_foreign_checkpoints_and_protocols_are_refused(tmp_path):
+def test_protocols_that_make_no_sense():
     W, X = weights_and_samples()
-    training = Training(W, X, T, Activation.of("tanh"), Protocol())
-    (tmp_path / "bad.npz").write_bytes(b"no checkpoint")
-    with pytest.raises(DataError, match=r"bad\.npz"):
-        training.restore(tmp_path / "bad.npz")
-    other = Training(W, X, T, Activation.of("tanh"), Protocol(step=2.0))
-    other.save(tmp_path / "other.npz")
-    with pytest.raises(DataError, match="another training"):
-        training.restore(tmp_path / "other.npz")
     with pytest.raises(ModelError, match="optimizer"):
         Protocol("newton")
     with pytest.raises(ModelError, match="step"):

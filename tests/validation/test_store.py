@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dmft_rf import DataError, ScoreModel, __version__
+from dmft_rf import DataError, ScoreModel, WorkerError, __version__
 from dmft_rf.files.replace import replacing_hdf5
 from tests.helpers import sweeping
 from tests.helpers.sweeping import limited
@@ -31,11 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TINY = Case("tiny", "for the tests", ScoreModel(0.3, 2.0, 1.0), ((6, 40), (8, 20)), (1.0, 10.0))
 
-# Imports once; for every line on stdin it forks a process that simulates what is missing, says
-# which cell it begins and which one is safe, and merges now and then. A line is one write, so that
-# a kill cannot cut it.
+# Imports once; for every line on stdin it forks a process that simulates what is missing and says
+# which cell it begins and which one is safe. A line is one write, so that a kill cannot cut it.
 SCRIPT = """
-import os, signal, sys, time
+import dataclasses, os, signal, sys, time
 from dmft_rf import ScoreModel
 from dmft_rf.files.results import git_commit
 from validation.cases import Case
@@ -51,14 +49,12 @@ def say(text):
 
 def work(path):
     store = Store(path)
-    for i, job in enumerate(pending(store, [TINY])):
-        key = f"tiny.d{{job[1]}}.s{{job[2]}}"
-        say("begin " + key)
-        store.add(simulate(*job))
-        say("safe " + key)
-        if i % 10 == 9:
-            store.merge([TINY])
-    store.merge([TINY])
+    with store.filling([TINY]):
+        for job in pending(store, [TINY]):
+            key = f"tiny.d{{job[1]}}.s{{job[2]}}"
+            say("begin " + key)
+            store.add(dataclasses.replace(simulate(*job), seconds=0.0))  # files can be compared
+            say("safe " + key)
 
 for line in sys.stdin:
     path, delay = line.rstrip().split("\\t")
@@ -111,13 +107,6 @@ class Nursery:
         assert self.process.wait(timeout=30) == 0
 
 
-def contents(path: Path) -> dict[str, dict[str, bytes]]:
-    return {
-        key: {name: array.tobytes() for name, array in cell.arrays.items()}
-        for key, cell in Store(path).cells.items()
-    }
-
-
 def test_kill_at_random_moments_never_loses_a_finished_cell(tmp_path):
     with contextlib.closing(Nursery(tmp_path)) as nursery:
         kill_at_random_moments(tmp_path, nursery)
@@ -126,8 +115,8 @@ def test_kill_at_random_moments_never_loses_a_finished_cell(tmp_path):
 def kill_at_random_moments(tmp_path, nursery):
     undisturbed = tmp_path / "undisturbed.h5"
     assert nursery.run(undisturbed, None)[0] == 0
-    expected = contents(undisturbed)
-    assert len(expected) == sum(seeds for _, seeds in TINY.sizes)
+    expected = undisturbed.read_bytes()
+    assert len(Store(undisturbed).cells) == sum(seeds for _, seeds in TINY.sizes)
     rng = random.Random(20)
     kills = files = 0
     while kills < 20:  # a run that comes to its end is followed by another one
@@ -144,14 +133,16 @@ def kill_at_random_moments(tmp_path, nursery):
             safe |= there | {line[5:] for line in lines if line.startswith("safe ")}
             assert status in (0, signal.SIGKILL)
             kills += status != 0
-        assert contents(path) == expected  # bit by bit
-        assert not Store(path).journal.exists()
+        assert path.read_bytes() == expected
+        assert not list(tmp_path.glob(f"{path.name}.*"))
 
 
 def test_worker_processes_give_the_same_cells_and_resume(tmp_path):
     case = Case("tiny", "for the tests", TINY.model, ((6, 4), (8, 2)), TINY.judged)
     store = Store(tmp_path / "a.h5")
-    store.add(simulate(case, 6, 1))
+    with contextlib.suppress(ZeroDivisionError), store.filling([case]):
+        store.add(simulate(case, 6, 1))
+        raise ZeroDivisionError  # ends before the file is written
     before = store.cells["tiny.d6.s1"]
     assert run(store, [case], workers=2, quiet=True) == 5
     again = Store(tmp_path / "a.h5")
@@ -173,28 +164,41 @@ def test_what_has_finished_is_kept_when_another_cell_fails(tmp_path, monkeypatch
             raise MemoryError
         return of(case, seed)
 
-    @contextlib.contextmanager
-    def pool(workers):
-        with ThreadPoolExecutor(workers) as threads:
-            yield threads
+    class Threads(ThreadPoolExecutor):
+        workers = 2
+
+        def __init__(self, workers):
+            super().__init__(workers)
+
+        def end(self):
+            self.shutdown()
 
     def all_of_them(running, return_when):
         return sorted(wait(running).done, key=lambda future: future.exception() is None), set()
 
     monkeypatch.setattr(runner, "simulate", fails)
-    monkeypatch.setattr(runner, "_pool", pool)
+    monkeypatch.setattr(runner, "Pool", Threads)
     monkeypatch.setattr(runner, "wait", all_of_them)
     with pytest.raises(MemoryError):
         run(Store(tmp_path / "a.h5"), [OTHER], workers=2, quiet=True)
     assert sorted(Store(tmp_path / "a.h5").cells) == ["other.d6.s1", "other.d6.s2"]
 
 
+def die(case, d, seed):
+    os._exit(9)
+
+
+def test_a_worker_that_dies_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "simulate", die)
+    with pytest.raises(WorkerError, match="a worker process has died"):
+        run(Store(tmp_path / "a.h5"), [OTHER], workers=1, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "later"])
 def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
     path = tmp_path / "results.h5"
-    store = Store(path)
-    store.add(simulate(TINY, 6, 0))
-    store.merge([TINY])
+    fill(Store(path), [TINY], simulate(TINY, 6, 0))
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-700])
     elif damage == "text":
@@ -209,20 +213,21 @@ def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
     with pytest.raises(DataError, match=r"results\.h5"):
         Store(path)
     assert path.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.h5", "results.h5.lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results.h5"]
 
 
-def test_a_damaged_cell_is_refused_by_name(tmp_path):
+def test_a_foreign_ledger_is_refused_and_left_alone(tmp_path):
     store = Store(tmp_path / "results.h5")
-    store.add(simulate(TINY, 6, 0))
-    (store.journal / "tiny.d6.s1.h5").write_bytes(b"\x89HDF\r\n\x1a\n rubbish")
-    with pytest.raises(DataError, match=r"tiny\.d6\.s1"):
-        Store(tmp_path / "results.h5")
+    store.unfinished.write_text("notes on something else\n")
+    for refused in (lambda: Store(store.path), lambda: fill(store, [])):
+        with pytest.raises(DataError, match=r"results\.h5\.unfinished: is not"):
+            refused()
+    assert store.unfinished.read_text() == "notes on something else\n"
 
 
 def test_cells_of_other_parameters_are_not_mixed_in(tmp_path):
     store = Store(tmp_path / "results.h5")
-    store.add(simulate(TINY, 6, 0))
+    fill(store, [TINY], simulate(TINY, 6, 0))
     other = Case("tiny", "", ScoreModel(0.4, 2.0, 1.0), ((6, 1),), TINY.judged)
     with pytest.raises(DataError, match="other parameters"):
         store.of(other)
@@ -243,90 +248,72 @@ def of(case: Case, seed: int) -> Cell:
     return Cell(case.name, 6, seed, case.fingerprint, {"x": np.full(3, float(seed))})
 
 
-def two(path: Path) -> tuple[Store, Store]:
-    """What two processes have that began at the same time."""
-    return Store(path), Store(path)
+def fill(store: Store, cases: list[Case], *cells: Cell) -> None:
+    with store.filling(cases):
+        for one in cells:
+            store.add(one)
 
 
-def test_cells_of_another_process_survive_a_merge(tmp_path):
-    """Also if that process is killed before it merges them, and those that it has merged."""
+def test_two_processes_write_one_after_the_other(tmp_path):
+    """The second is refused while the first writes; nothing of either is lost."""
     path = tmp_path / "a.h5"
-    first, second = two(path)
-    first.add(of(TINY, 0))
-    second.add(of(OTHER, 0))
-    first.merge([TINY])
-    assert sorted(Store(path).cells) == ["other.d6.s0", "tiny.d6.s0"]
-    first, second = two(path)
-    first.add(of(TINY, 1))
-    first.merge([TINY])
-    second.add(of(OTHER, 1))
-    second.merge([OTHER])
-    assert len(Store(path).cells) == 4
-    assert {p.name for p in tmp_path.iterdir()} == {"a.h5", "a.h5.lock"}
+    first, second = Store(path), Store(path)
+    with first.filling([TINY]):
+        first.add(of(TINY, 0))
+        with pytest.raises(DataError, match="another process is writing it"):
+            fill(second, [OTHER], of(OTHER, 0))
+        assert sorted(Store(path).cells) == ["tiny.d6.s0"]  # seen before the file is there
+        first.add(of(TINY, 1))
+    fill(second, [OTHER], of(OTHER, 0))
+    assert sorted(Store(path).cells) == ["other.d6.s0", "tiny.d6.s0", "tiny.d6.s1"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
 
 
-def test_the_folder_is_not_removed_while_a_cell_is_written(tmp_path, monkeypatch):
-    first, second = two(tmp_path / "a.h5")
-    first.add(of(TINY, 0))
-    write = store_module._write_cell
-    merging = threading.Thread(target=first.merge, args=([TINY],))
-
-    def late(group, cell):
-        if cell.case == "other" and not merging.ident:
-            merging.start()
-            merging.join(0.3)
-        write(group, cell)
-
-    monkeypatch.setattr(store_module, "_write_cell", late)
-    second.add(of(OTHER, 0))
-    merging.join()
-    assert len(Store(tmp_path / "a.h5").cells) == 2
-
-
-def test_cells_that_are_merged_while_they_are_read(tmp_path, monkeypatch):
+def test_cells_that_are_completed_while_they_are_read(tmp_path, monkeypatch):
     store = Store(tmp_path / "a.h5")
-    for seed in range(3):
-        store.add(of(OTHER, seed))
-    read = store_module._read_single
+    with contextlib.suppress(ZeroDivisionError), store.filling([OTHER]):
+        for seed in range(3):
+            store.add(of(OTHER, seed))
+        raise ZeroDivisionError
+    read = store_module._read_all
+    found = store_module.peek(store.unfinished, store_module._IDENTITY)
 
-    def late(path):
-        monkeypatch.setattr(store_module, "_read_single", read)
-        found = read(path)
-        store.merge([OTHER])
-        return found
+    def late(path, identity):
+        yield from found
+        fill(store, [OTHER])
 
-    monkeypatch.setattr(store_module, "_read_single", late)
+    monkeypatch.setattr(store_module, "peek", late)
     assert len(Store(tmp_path / "a.h5").of(OTHER)) == 3
+    assert len(read(tmp_path / "a.h5")) == 3
+    assert not store.unfinished.exists()
 
 
-def test_a_reader_does_not_stop_a_merge(tmp_path, monkeypatch):
-    store = Store(tmp_path / "a.h5")
-    store.add(of(OTHER, 0))
-    store.merge([OTHER])
-    store.add(of(OTHER, 1))
+def test_a_reader_does_not_stop_a_writer(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    store = Store(path)
+    fill(store, [OTHER], of(OTHER, 0))
     read = store_module._read_cell
 
     def late(group):
         monkeypatch.setattr(store_module, "_read_cell", read)
-        store.merge([OTHER])
+        fill(store, [OTHER], of(OTHER, 1))
         return read(group)
 
     monkeypatch.setattr(store_module, "_read_cell", late)
-    assert len(store_module._read_all(tmp_path / "a.h5")) == 1
-    assert len(Store(tmp_path / "a.h5").cells) == 2
+    assert len(store_module._read_all(path)) == 1
+    assert len(Store(path).cells) == 2
 
 
 def test_a_later_version_and_other_cases_leave_old_groups_as_they_are(tmp_path, monkeypatch):
     path = tmp_path / "a.h5"
-    store = Store(path)
-    store.add(of(TINY, 0))
-    store.merge([TINY])
+    fill(Store(path), [TINY], of(TINY, 0))
     before = sweeping.contents(path)
-    store.add(of(TINY, 1))
-    monkeypatch.setattr(store_module, "__version__", "9.9")
     store = Store(path)
-    store.add(of(OTHER, 0))
-    store.merge([OTHER])
+    with contextlib.suppress(ZeroDivisionError), store.filling([TINY]):
+        store.add(of(TINY, 1))
+        raise ZeroDivisionError
+    monkeypatch.setattr(store_module, "__version__", "9.9")
+    fill(Store(path), [OTHER], of(OTHER, 0))
     after = sweeping.contents(path)
     assert {name: after[name] for name in before if name[0] != "/"} == {
         name: value for name, value in before.items() if name[0] != "/"
@@ -335,21 +322,21 @@ def test_a_later_version_and_other_cases_leave_old_groups_as_they_are(tmp_path, 
     versions = {key: cell.package_version for key, cell in cells.items()}
     assert versions == {"tiny.d6.s0": __version__, "tiny.d6.s1": __version__, "other.d6.s0": "9.9"}
     copy = Store(tmp_path / "copy.h5")
-    copy.add(cells["tiny.d6.s0"])
+    fill(copy, [TINY], cells["tiny.d6.s0"])
     assert Store(tmp_path / "copy.h5").cells["tiny.d6.s0"].package_version == __version__
 
 
-def test_half_written_files_of_a_killed_merge_are_removed(tmp_path, monkeypatch):
+def test_half_written_files_of_a_killed_process_are_removed(tmp_path, monkeypatch):
     def kill(*_):
         raise SystemExit
 
     store = Store(tmp_path / "a.h5")
-    store.add(of(OTHER, 0))
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", kill)
-        patch.setattr(Path, "unlink", lambda *_: None)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
         with pytest.raises(SystemExit):
-            store.merge([OTHER])
+            fill(store, [OTHER], of(OTHER, 0))
     assert len([*tmp_path.glob(".*.part.*")]) == 1
-    Store(tmp_path / "a.h5").merge([OTHER])
-    assert {p.name for p in tmp_path.iterdir()} == {"a.h5", "a.h5.lock"}
+    fill(Store(tmp_path / "a.h5"), [OTHER])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+    assert len(Store(tmp_path / "a.h5").cells) == 1

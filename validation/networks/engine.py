@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import DataError
-from validation.networks.checkpoints import Checkpoint, Checkpoints
+from validation.common.hdf5 import versions
 from validation.networks.plan import Setting
 from validation.networks.progress import Progress
 from validation.networks.stopping import Stop
-from validation.networks.store import DIVERGED, Run, Store, versions
+from validation.networks.store import DIVERGED, Checkpoint, Run, Store
 
 Row = dict[str, NDArray[Any]]
 Clock = Callable[[], float]
@@ -80,13 +81,14 @@ def run(
     KeyboardInterrupt
         After a signal, when what is under way has been kept as a checkpoint.
     """
-    with store.locked(), Stop(hours, clock) as stop:
+    with store.filling(), Stop(hours, clock) as stop:
         todo = [setting for setting in settings if not store.has(setting)]
         progress = Progress(todo, len(settings), quiet, clock)
         for i, setting in enumerate(todo):
             ended = None
             if not stop():
-                ended = train(store.checkpoints, setting, make, stop, progress.show, clock)
+                left, save = store.checkpoint(setting), partial(store.save, setting)
+                ended = train(setting, make, left, save, stop, progress.show, clock)
             if ended is None:
                 stop.raise_if_signalled()
                 return len(todo) - i
@@ -96,13 +98,36 @@ def run(
 
 
 def train(
-    checkpoints: Checkpoints, setting: Setting, make: Make, stop: Callable[[], bool],
-    tell: Callable[[Setting, int], None], clock: Clock = time.monotonic,
-) -> Run | None:  # fmt: skip
-    """Bring one run to its end; None if ``stop()`` became true and a checkpoint was left.
+    setting: Setting,
+    make: Make,
+    left: Checkpoint | None,
+    save: Callable[[Checkpoint], None],
+    stop: Callable[[], bool],
+    show: Callable[[Setting, int], None],
+    clock: Clock = time.monotonic,
+) -> Run | None:
+    """Bring one run to its end; None if ``stop()`` became true and a checkpoint was saved.
 
-    ``stop`` is asked after every stretch, ``tell`` learns the step. A run that diverges is a
-    result too, with the curves up to there.
+    Parameters
+    ----------
+    setting : Setting
+    make : callable
+        Setting -> trainer at step 0.
+    left : Checkpoint or None
+        Where the run was left.
+    save : callable
+        Keeps a checkpoint: once a minute, and before it stops.
+    stop : callable
+        Asked after every stretch.
+    show : callable
+        Called with the setting and its step after every stretch.
+    clock : callable
+        Seconds, monotonic.
+
+    Returns
+    -------
+    Run or None
+        A run that diverges is a result too, with the curves up to there.
 
     Raises
     ------
@@ -113,7 +138,6 @@ def train(
     digest = str(trainer.facts()["digest"])
     rows: list[Row] = []
     before = 0.0
-    left = checkpoints.load(setting)
     if left is not None:
         if left.digest != digest:
             raise DataError(f"{setting.key}: its checkpoint was trained on other data")
@@ -121,14 +145,6 @@ def train(
         rows = unstack(left.curves)
         before = left.seconds
     start = saved = clock()
-
-    def save() -> None:
-        nonlocal saved
-        seconds = before + clock() - start
-        checkpoints.save(
-            setting, Checkpoint(trainer.step, seconds, stack(rows), trainer.state(), digest)
-        )
-        saved = clock()
 
     measured = {int(row["step"]) for row in rows}
     pace = 1.0  # steps per second; learned from a first short stretch
@@ -141,10 +157,12 @@ def train(
             began, first = clock(), trainer.step
             trainer.advance(min(int(target), first + max(1, int(pace * _STRETCH))))
             pace = (trainer.step - first) / max(clock() - began, 1e-9)
-            tell(setting, trainer.step)
+            show(setting, trainer.step)
             stopping = stop()
             if stopping or clock() - saved > _SAVE:
-                save()
+                seconds = before + clock() - start
+                save(Checkpoint(trainer.step, seconds, stack(rows), trainer.state(), digest))
+                saved = clock()
             if stopping:
                 return None
         if trainer.step == target and int(target) not in measured:

@@ -18,7 +18,7 @@ def merge(
     Parameters
     ----------
     store : Store
-        Is locked meanwhile.
+        Is held meanwhile.
     files : sequence of path
         Are only read, and may be in use: what they hold when they are read is taken.
     pictures : sequence of str
@@ -39,7 +39,7 @@ def merge(
     if missing:
         raise DataError(f"{missing[0]}: no such store")
     others = [Store(file) for file in files]
-    with store.locked():
+    with store.filling():
         have: dict[str, tuple[Run, Path]] = {k: (r, store.path) for k, r in store.ended.items()}
         new: list[Run] = []
         there = 0

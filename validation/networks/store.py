@@ -1,4 +1,4 @@
-"""Finished runs in one HDF5 file; beside it the checkpoints of those that are not.
+"""Runs that have ended in one HDF5 file; beside it, in a ledger, what is not complete.
 
 Layout (schema 2): the attributes ``networks_schema`` and ``package_version`` at the root; one group
 per run, named by `Setting.key`, with every parameter, fingerprint, seconds, ended, package_version,
@@ -6,9 +6,11 @@ git_commit, versions and what the trainer says (device, source and digest of the
 parameters) as attributes; its data sets are the curves, measurements along the first axis. A run
 whose ``ended`` is ``diverged`` holds the curves up to there and ``reason``.
 
-The file is replaced whole: a copy with the new run is made in memory, written under another name,
-flushed and renamed. Files of another kind, of a later schema, truncated or damaged are refused and
-left alone.
+While runs are trained, one process holds the ledger ``<file>.unfinished``, with the runs that have
+ended and the checkpoints of those that have not: weights, state of the optimiser, measurements so
+far. When the process ends the file is written, whole, and a ledger without checkpoints is removed.
+A process that is killed leaves everything in the ledger. Files of another kind, of a later schema,
+truncated or damaged are refused and left alone.
 """
 
 from __future__ import annotations
@@ -16,36 +18,38 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
+from dmft_rf.files.ledger import Ledger, peek
 from dmft_rf.files.replace import remove_parts, replacing_hdf5
-from dmft_rf.files.results import git_commit
-from validation.locking import locked
-from validation.networks.checkpoints import Checkpoints
-from validation.networks.files import (
-    mark,
+from validation.common.hdf5 import (
     opened,
+    packed,
     read_arrays,
-    read_attributes,
+    unfinished,
+    unpacked,
     write_arrays,
-    write_setting,
 )
 from validation.networks.plan import Setting
 
+#: 2: runs may have diverged
+SCHEMA = 2
 DIVERGED = "diverged"
 #: curves that are pictures of generated samples and the nearest training pictures
 PICTURES = frozenset({"shown", "shown_nearest"})
+
+_MARK, _KIND = "networks_schema", "runs"
+_IDENTITY = {"work": "trained networks", "schema": SCHEMA}
+# kinds of records
+_RUN, _CHECKPOINT = "run/", "checkpoint/"
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,24 @@ class Run:
         kept = {name: values for name, values in self.curves.items() if name not in PICTURES}
         return dataclasses.replace(self, curves=kept)
 
+    def write(self, group: Any) -> None:
+        """Put everything into a group of an HDF5 file."""
+        about = {**self.setting.describe(), "fingerprint": self.setting.fingerprint, **self.facts}
+        for name, value in about.items():
+            group.attrs[name] = value
+        write_arrays(group, self.curves, compress=True)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run that has not ended: its step, measurements, seconds and the trainer's arrays."""
+
+    step: int
+    seconds: float
+    curves: dict[str, NDArray[Any]]
+    leaves: list[NDArray[Any]]
+    digest: str
+
 
 class Store:
     """The runs of one file.
@@ -112,55 +134,37 @@ class Store:
         Finished runs by key.
     diverged : dict of Run
         Those that came to nothing.
-    checkpoints : Checkpoints
 
     Raises
     ------
     DataError
-        If the file is truncated, damaged, of a later schema or of another kind.
+        If the file, or the ledger beside it, is truncated, damaged, of a later schema or of another
+        kind.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        self.checkpoints = Checkpoints(self.path)
+        self.unfinished = unfinished(path)
         self.runs: dict[str, Run] = {}
         self.diverged: dict[str, Run] = {}
-        self._read()
+        self._ledger: Ledger | None = None
+        self._read(peek(self.unfinished, _IDENTITY))
 
-    @held_back()
-    def _read(self) -> None:
-        if not os.path.lexists(self.path):
-            return
-        with opened(self.path, "runs") as file:
-            found = [_read_run(group, self.path) for group in file.values()]
-        self.runs = {run.setting.key: run for run in found if not run.diverged}
-        self.diverged = {run.setting.key: run for run in found if run.diverged}
+    def _read(self, records: Iterable[tuple[str, bytes]]) -> None:
+        # before the file: what another process completes meanwhile is in the file
+        new = [unpacked(content, _read_run) for name, content in records if name.startswith(_RUN)]
+        old = _read_all(self.path) if os.path.lexists(self.path) else []
+        for run in [*old, *new]:
+            self._take(run)
+
+    def _take(self, run: Run) -> None:
+        self.diverged.pop(run.setting.key, None)
+        (self.diverged if run.diverged else self.runs)[run.setting.key] = run
 
     @property
     def ended(self) -> dict[str, Run]:
         """All runs that have ended, either way, by key."""
         return {**self.runs, **self.diverged}
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the file for this process.
-
-        Raises
-        ------
-        DataError
-            If another process does, or it cannot be locked.
-        """
-        with locked(self.path):
-            # what another process finished between reading and locking must not be lost
-            self._read()
-            # what processes leave that are killed
-            remove_parts(self.path)
-            self.checkpoints.drop_ended(run.setting for run in self.ended.values())
-            self.checkpoints.tidy()
-            try:
-                yield
-            finally:
-                self.checkpoints.tidy()
 
     def has(self, setting: Setting) -> bool:
         """Whether the run has ended; one that diverged with other parameters has not.
@@ -184,51 +188,139 @@ class Store:
             "choose another output folder"
         )
 
-    @held_back()
+    def checkpoint(self, setting: Setting) -> Checkpoint | None:
+        """Where a run was left, or None.
+
+        Raises
+        ------
+        DataError
+            If it is of other parameters.
+        """
+        wanted = _checkpoint_name(setting)
+        if self._ledger is not None:
+            names, content = self._ledger.names(), self._ledger.get(wanted)
+        else:
+            records = dict(peek(self.unfinished, _IDENTITY))
+            names, content = list(records), records.get(wanted)
+        if content is not None:
+            return unpacked(content, _read_checkpoint)
+        if any(name.startswith(f"{_CHECKPOINT}{setting.key}/") for name in names):
+            raise DataError(
+                f"{self.unfinished}: holds a checkpoint of {setting.key} with other parameters; "
+                "move the file away or choose another output folder"
+            )
+        return None
+
+    # -- writing -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[None]:
+        """Hold the file for this process: runs and checkpoints can be added in the body.
+
+        The file is written at the end, however the body ends.
+
+        Raises
+        ------
+        DataError
+            If another process holds it, or it cannot be written.
+        """
+        with Ledger(self.unfinished, _IDENTITY) as ledger:
+            try:
+                # what another process finished between reading and locking must not be lost
+                self._read(ledger.records())
+            except BaseException:
+                ledger.remove_if_empty()
+                raise
+            for run in self.ended.values():  # a kill may have left their checkpoints
+                ledger.drop(_checkpoint_name(run.setting))
+            self._ledger = ledger
+            try:
+                yield
+            finally:
+                self._ledger = None
+                self._complete(ledger)
+
     def add(self, *runs: Run) -> None:
-        """Keep runs, then drop their checkpoints; they are on disk when this returns.
+        """Keep runs, then drop their checkpoints; all or none are kept when this returns.
 
         A run takes the place of one of the same name that diverged.
         """
-        if not runs:
-            return
+        assert self._ledger is not None, "runs are added in the body of `filling`"
+        self._ledger.add([(f"{_RUN}{run.setting.key}", packed(run.write)) for run in runs])
+        for run in runs:
+            self._take(run)
+            self._ledger.drop(_checkpoint_name(run.setting))
+
+    def save(self, setting: Setting, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint of a run."""
+        assert self._ledger is not None, "checkpoints are saved in the body of `filling`"
+
+        def write(file: Any) -> None:
+            file.attrs["step"], file.attrs["seconds"] = checkpoint.step, checkpoint.seconds
+            file.attrs["digest"] = checkpoint.digest
+            write_arrays(file.create_group("curves"), checkpoint.curves)
+            leaves = {f"{i:04d}": leaf for i, leaf in enumerate(checkpoint.leaves)}
+            write_arrays(file.create_group("leaves"), leaves)
+
+        self._ledger.put(_checkpoint_name(setting), packed(write))
+
+    def _complete(self, ledger: Ledger) -> None:
+        """Write the runs of the ledger into the file, whole; what is left are checkpoints."""
+        names = ledger.names()
+        new = [name for name in names if name.startswith(_RUN)]
+        if new:
+            self._write([name.removeprefix(_RUN) for name in new])
+        if len(new) == len(names):
+            ledger.remove()
+        else:
+            for name in new:
+                ledger.drop(name)
+
+    @held_back()
+    def _write(self, keys: list[str]) -> None:
+        remove_parts(self.path)  # of processes that were killed
         start = self.path if self.path.exists() else None
         with replacing_hdf5(self.path, overwrite=True, start=start) as file:
-            mark(file, "runs")
+            file.attrs[_MARK], file.attrs["kind"] = SCHEMA, _KIND
             file.attrs["package_version"] = __version__
-            for run in runs:
-                _write_run(file, run, replace=run.setting.key in self.diverged)
-        for run in runs:
-            self.diverged.pop(run.setting.key, None)
-            (self.diverged if run.diverged else self.runs)[run.setting.key] = run
-            self.checkpoints.drop(run.setting)
+            for key in sorted(keys):
+                if key in file:
+                    del file[key]
+                self.ended[key].write(file.create_group(key))
 
 
-def versions() -> dict[str, str]:
-    """Version of the package, commit, and versions of what the numbers depend on."""
-    return {
-        "package_version": __version__,
-        "git_commit": git_commit() or "unknown",
-        "versions": f"python {platform.python_version()}, numpy {np.__version__}, "
-        f"scipy {scipy.__version__}, h5py {h5py.__version__}",
+def _checkpoint_name(setting: Setting) -> str:
+    return f"{_CHECKPOINT}{setting.key}/{setting.fingerprint}"
+
+
+def _read_checkpoint(file: Any) -> Checkpoint:
+    leaves = [leaf for _, leaf in sorted(read_arrays(file["leaves"]).items())]
+    return Checkpoint(
+        int(file.attrs["step"]), float(file.attrs["seconds"]), read_arrays(file["curves"]), leaves,
+        str(file.attrs["digest"]),
+    )  # fmt: skip
+
+
+def _read_run(group: Any) -> Run:
+    given = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in group.attrs.items()
     }
-
-
-def _write_run(file: Any, run: Run, replace: bool) -> None:
-    if replace:
-        del file[run.setting.key]
-    group = file.create_group(run.setting.key)
-    write_setting(group, run.setting)
-    for name, value in run.facts.items():
-        group.attrs[name] = value
-    write_arrays(group, run.curves)
-
-
-def _read_run(group: Any, path: Path) -> Run:
-    given = read_attributes(group)
     setting = Setting.of(given)
     if setting.fingerprint != str(given.pop("fingerprint")):
-        raise DataError(f"{path}: the parameters of {setting.key} do not fit their fingerprint")
+        raise DataError(f"the parameters of {setting.key} do not fit their fingerprint")
     known = set(setting.describe())
     facts = {name: value for name, value in given.items() if name not in known}
     return Run(setting, read_arrays(group), facts)
+
+
+@held_back()
+def _read_all(path: Path) -> list[Run]:
+    otherwise = f"holds no {_KIND} of trained networks"
+    with opened(path, _MARK, SCHEMA, otherwise) as file:
+        if str(file.attrs.get("kind")) != _KIND:
+            raise DataError(f"{path}: {otherwise}; it is left alone")
+        try:
+            return [_read_run(group) for group in file.values()]
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None

@@ -1,10 +1,10 @@
 """Several runs at once, each in a process of its own with one thread; only this one writes.
 
 A training step is too short for two threads to share. A worker trains one run after the other, so
-that what it has compiled serves again; it writes checkpoints and hands the finished `Run` over
-through its pipe. The parent alone holds and writes the store. Workers leave signals to it: it asks
-them to stop by a word on the pipe, which they hear at the end of a stretch, when they leave a
-checkpoint. A parent that was killed takes its workers with it.
+that what it has compiled serves again; it hands checkpoints and the finished `Run` over through its
+pipe. The parent alone holds and writes the store. Workers leave signals to it: it asks them to stop
+by a word on the pipe, which they hear at the end of a stretch, when they send a checkpoint. A
+parent that was killed takes its workers with it.
 
 `dmft_rf.sweeps.workers.Pool` is not used: an executor that loses a worker ends the others on the
 spot.
@@ -24,12 +24,11 @@ from typing import Any
 
 from dmft_rf import DataError, ModelError, WorkerError
 from dmft_rf.sweeps.workers import begin_worker, single_threaded
-from validation.networks.checkpoints import Checkpoints
 from validation.networks.engine import Make, run, train
 from validation.networks.plan import Setting
 from validation.networks.progress import Progress
 from validation.networks.stopping import SIGNALS, Stop
-from validation.networks.store import Store
+from validation.networks.store import Checkpoint, Store
 
 _XLA, _ONE_THREAD = "XLA_FLAGS", "--xla_cpu_multi_thread_eigen"
 # seconds between two looks at the time and at signals, and those that a worker has to stop in
@@ -62,7 +61,7 @@ def run_at_once(
         raise ModelError(f"jobs is {jobs}; it must be 1 or more")
     if jobs == 1:
         return run(store, settings, make, hours, quiet)
-    with store.locked(), Stop(hours) as stop:
+    with store.filling(), Stop(hours) as stop:
         todo = [setting for setting in settings if not store.has(setting)]
         crew = _Crew(store, make, Progress(todo, len(settings), quiet))
         try:
@@ -124,9 +123,7 @@ class _Crew:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
-        process = context.Process(
-            target=_worker, args=(theirs, os.fspath(self._store.path), self._make), daemon=True
-        )
+        process = context.Process(target=_worker, args=(theirs, self._make), daemon=True)
         # a signal to the whole group while the worker still starts would kill it
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
@@ -137,9 +134,10 @@ class _Crew:
         self._processes[mine] = process
 
     def _send(self, pipe: Connection, setting: Setting) -> None:
+        left = self._store.checkpoint(setting)
         self._at[pipe] = setting
         with contextlib.suppress(OSError):  # it is dead, which the next look at it tells
-            pipe.send(setting)
+            pipe.send((setting, left))
 
     def _hear(self, pipe: Connection) -> bool:
         """Take one message in; whether a run has ended."""
@@ -156,6 +154,9 @@ class _Crew:
             ) from None
         if kind == "step":
             self._progress.show(setting, what)
+            return False
+        if kind == "checkpoint":
+            self._store.save(setting, what)
             return False
         del self._at[pipe]
         if kind == "ended":
@@ -202,20 +203,23 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[_XLA] = before
 
 
-def _worker(pipe: Connection, path: str, make: Make) -> None:
+def _worker(pipe: Connection, make: Make) -> None:
     """Train what comes through the pipe until it says None or ends."""
     begin_worker()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    checkpoints = Checkpoints(path)
 
-    def tell(_: Setting, step: int) -> None:
+    def show(_: Setting, step: int) -> None:
         pipe.send(("step", step))
 
+    def save(checkpoint: Checkpoint) -> None:
+        pipe.send(("checkpoint", checkpoint))
+
     with contextlib.suppress(EOFError, OSError):  # the parent has gone
-        while (setting := pipe.recv()) is not None:
+        while (work := pipe.recv()) is not None:
             message: tuple[str, Any]
             try:
-                ended = train(checkpoints, setting, make, pipe.poll, tell)
+                setting, left = work
+                ended = train(setting, make, left, save, pipe.poll, show)
                 message = ("stopped", None) if ended is None else ("ended", ended)
             except DataError as error:
                 message = ("unfit", str(error))
