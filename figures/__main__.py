@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from dmft_rf import ConvergenceError, DataError, ModelError
 from dmft_rf._interrupt import recognized
-from figures.catalogue import MODULES, NETWORKS, PROFILES, Figure, figure
+from figures.catalogue import MODULES, NETWORKS, PROFILES, figure
 
 if TYPE_CHECKING:
+    from figures.figure import Figure
     from figures.numbers import Numbers
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -131,7 +132,7 @@ def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
 def draw(about: Figure, numbers: Numbers, folder: Path, name: str) -> None:
     """Write NAME.png and NAME.pdf."""
     from dmft_rf.files.replace import replacing
-    from figures.style import styled
+    from validation.common.style import styled
 
     with styled():
         picture = about.draw(numbers)

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from dmft_rf import Covariance, ScoreModel
 from dmft_rf.errors import DataError
 from figures.numbers import Numbers
-from validation.cases import Case, Sizes
-from validation.runner import run
-from validation.simulate import Cell
-from validation.store import Store
+from validation.finite.cases import Case, Sizes
+from validation.finite.runner import run
+from validation.finite.simulate import Cell
+from validation.finite.store import Store
 
 if TYPE_CHECKING:
-    from validation.networks.store import Store as NetworkStore
+    from validation.networks.run.store import Store as NetworkStore
 
 Array = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ class Simulations:
         self._workers, self._quiet = workers, quiet
         self.networks: NetworkStore | None = None
         if networks is not None:
-            from validation.networks.store import Store as Trained
+            from validation.networks.run.store import Store as Trained
 
             if not networks.is_file():
                 raise DataError(f"{networks}: no such store")

@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         return benchmark(given[1:])
     if given[:1] == ["attack"]:
-        from validation.attack import main as attack
+        from validation.attack.attack import main as attack
 
         return attack(given[1:])
     options = _parser().parse_args(given)
@@ -105,9 +105,9 @@ def _golden(command: list[str]) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from validation.cases import choose, grid
-    from validation.runner import run
-    from validation.store import Store
+    from validation.finite.cases import choose, grid
+    from validation.finite.runner import run
+    from validation.finite.store import Store
 
     start = time.perf_counter()
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
@@ -128,10 +128,10 @@ def _report(
     options: argparse.Namespace, cases: list, store: object, folder: Path, simulated: int,
     start: float,
 ) -> int:  # fmt: skip
-    from validation.compare import compare, judge
-    from validation.mutate import MUTATIONS
-    from validation.report import Report
-    from validation.universality import data_run
+    from validation.compare.compare import compare, judge
+    from validation.compare.mutate import MUTATIONS
+    from validation.compare.report import Report
+    from validation.compare.universality import data_run
 
     def say(text: str) -> None:
         if not options.quiet:
@@ -160,7 +160,7 @@ def _report(
     ]
     training = {}
     if options.training:
-        from validation.training import study
+        from validation.finite.training import study
 
         say("training step by step")
         training = study()

@@ -16,19 +16,11 @@ from figures.__main__ import main as figures_main
 from figures.catalogue import NETWORKS
 from figures.numbers import Numbers
 from tests.helpers.fake_training import SMALL, Fake, settings
-from validation.networks import (
-    dating,
-    draw_laws,
-    gather_laws,
-    gather_theory,
-    pictures,
-    report,
-    summary,
-    tables,
-)
-from validation.networks.engine import run
-from validation.networks.plan import Setting
-from validation.networks.store import Run, Store
+from validation.networks.analysis import dating, gather_laws, gather_theory, summary, tables
+from validation.networks.pictures import draw_laws, pictures, report
+from validation.networks.run.engine import run
+from validation.networks.run.plan import Setting
+from validation.networks.run.store import Run, Store
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,12 @@ from figures.numbers import Numbers
 from tests.helpers.fake_training import SMALL
 from validation import golden
 from validation.benchmark import report as benchmark
-from validation.compare import Verdict
-from validation.networks.store import Checkpoint, Run
-from validation.networks.store import Store as NetworkStore
-from validation.report import Report
-from validation.simulate import Cell
-from validation.store import Store
+from validation.compare.compare import Verdict
+from validation.compare.report import Report
+from validation.finite.simulate import Cell
+from validation.finite.store import Store
+from validation.networks.run.store import Checkpoint, Run
+from validation.networks.run.store import Store as NetworkStore
 
 Write = Callable[[Path, int], None]
 

@@ -12,9 +12,9 @@ from dmft_rf import DataError, ModelError, WorkerError
 from dmft_rf._interrupt import recognized
 
 if TYPE_CHECKING:
-    from validation.networks.engine import Trains
-    from validation.networks.plan import Setting
-    from validation.networks.store import Store
+    from validation.networks.run.engine import Trains
+    from validation.networks.run.plan import Setting
+    from validation.networks.run.store import Store
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 FILE = "networks.h5"
@@ -89,13 +89,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def trainer(setting: Setting) -> Trains:
     """The trainer of a setting; JAX is imported by the process that trains."""
-    from validation.networks.trainer import Trainer
+    from validation.networks.run.trainer import Trainer
 
     return Trainer(setting)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from validation.networks.plan import profile
+    from validation.networks.run.plan import profile
 
     if options.hours is not None and not options.hours > 0.0:
         raise ModelError(f"hours is {options.hours}; it must be positive")
@@ -115,7 +115,7 @@ def _run(options: argparse.Namespace) -> int:
     if missing and training:
         raise ModelError(f"training needs {' and '.join(missing)}: pip install '.[experiments]'")
 
-    from validation.networks.store import Store
+    from validation.networks.run.store import Store
 
     folder = options.out or Path(f"networks-{options.profile}")
     try:
@@ -124,14 +124,14 @@ def _run(options: argparse.Namespace) -> int:
         raise DataError(f"{folder}: cannot be made ({error})") from error
     store = Store(folder / FILE)
     if options.merge:
-        from validation.networks.merge import merge
+        from validation.networks.run.merge import merge
 
         added, there = merge(store, options.merge, options.pictures)
         print(f"{added} runs added to {store.path}, {there} were there already")
         if not options.report:
             return DONE
     if training:
-        from validation.networks.workers import run_at_once
+        from validation.networks.run.workers import run_at_once
 
         run_at_once(store, settings, trainer, options.jobs, options.hours, options.quiet)
     return _told(options, settings, store, folder)
@@ -144,7 +144,7 @@ def _told(
     if not store.ended:
         print("no run has ended yet; run again to go on")
         return DONE
-    from validation.networks.report import write
+    from validation.networks.pictures.report import write
 
     write(folder, store, options.profile, left)
     diverged = f", {len(store.diverged)} diverged" if store.diverged else ""
