@@ -167,13 +167,13 @@ RUN, ANALYSIS = "validation.networks.run", "validation.networks.analysis"
 PICTURES = "validation.networks.pictures"
 BESIDE_ROOMS: dict[str, set[str]] = {
     "validation.common": set(),
-    "validation.attack": set(),
     "validation.golden": set(),
+    "validation.attack": {"validation.common"},
     "validation.benchmark": {"validation.common"},
     "validation.finite": {"validation.common"},
     "validation.compare": {"validation.common", "validation.finite"},
     RUN: {"validation.common"},
-    ANALYSIS: {RUN},
+    ANALYSIS: {"validation.common", RUN},
     PICTURES: {"validation.common", RUN, ANALYSIS},
 }
 
@@ -311,6 +311,9 @@ def loaded_after(statement: str) -> set[str]:
         ("import dmft_rf.pencil.zoo", HEAVY),
         ("import dmft_rf.store", HEAVY),
         ("import dmft_rf.plotting", HEAVY),
+        # their commands choose the number of threads before numpy is loaded
+        ("import validation.__main__, validation.networks.command", ("numpy",)),
+        ("import validation.benchmark.command, figures.__main__", ("numpy",)),
     ],
 )
 def test_import_is_light(statement: str, unwanted: tuple[str, ...]) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from dmft_rf import ConvergenceError, DataError, ModelError, WorkerError
-from dmft_rf._interrupt import recognized
+from dmft_rf import ModelError
+from validation.common.command import ended, made, note, process_count
 
-PASS, FAIL, USAGE = 0, 1, 2
+PASS, FAIL = 0, 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,21 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         return attack(given[1:])
     options = _parser().parse_args(given)
-    try:
-        with recognized():
-            return _golden(options.command) if options.command else _validate(options)
-    except (DataError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except ConvergenceError as error:
-        print(f"the theory has no prediction: {error}", file=sys.stderr)
-        return FAIL
-    except WorkerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAIL
-    except KeyboardInterrupt:
-        print("interrupted; the finished cells are kept, run again to go on", file=sys.stderr)
-        return 130
+    command = partial(_golden, options.command) if options.command else partial(_validate, options)
+    return ended(command, "the finished cells are kept, run again to go on")
 
 
 def _golden(command: list[str]) -> int:
@@ -110,15 +97,9 @@ def _validate(options: argparse.Namespace) -> int:
     from validation.finite.store import Store
 
     start = time.perf_counter()
-    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
-    if workers < 1:
-        raise ModelError(f"workers is {workers}; it must be 1 or more")
+    workers = process_count(options.workers)
     cases = choose(grid(options.profile), options.cases)
-    folder = options.out or Path(f"validation-{options.profile}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error})") from error
+    folder = made(options.out or Path(f"validation-{options.profile}"))
     store = Store(folder / "validation.h5")
     simulated = run(store, cases, workers, options.quiet)
     return _report(options, cases, store, folder, simulated, start)
@@ -133,10 +114,7 @@ def _report(
     from validation.compare.report import Report
     from validation.compare.universality import data_run
 
-    def say(text: str) -> None:
-        if not options.quiet:
-            print(text, file=sys.stderr, flush=True)
-
+    say = partial(note, quiet=options.quiet)
     say("comparing with the theory")
     cells = {case.name: store.of(case) for case in cases}  # type: ignore[attr-defined]
     gaussian = [case for case in cases if not case.data]

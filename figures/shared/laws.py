@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dmft_rf import ScoreModel, spectrum
 from figures.numbers import Numbers
 from validation.common import style
+from validation.common.equivalent import draw_equivalent
 from validation.finite.simulate import Cell
 
 if TYPE_CHECKING:
@@ -82,15 +83,11 @@ def put_equivalent(numbers: Numbers, path: str, model: ScoreModel, d: int, seeds
     U = s^2 + M M^T with M = [gamma W X/sqrt(d n) + v Omega/sqrt(n), b W/sqrt(d)], (p, n + d);
     M^T M has the same eigenvalues other than 0.
     """
-    c, cov = model.coefficients, model.covariance
-    p, n = round(model.psi_p * d), round(model.psi_n * d)
-    counts = np.rint(cov.weights * d).astype(int)
-    scale = np.sqrt(np.repeat(cov.eigenvalues, counts))
-    rng = np.random.default_rng(d)
+    c, rng = model.coefficients, np.random.default_rng(d)
     found = []
     for _ in range(seeds):
-        W, X = rng.standard_normal((p, d)), scale[:, None] * rng.standard_normal((d, n))
-        G = math.sqrt(c.gamma2 / d) * (W @ X) + math.sqrt(c.v2) * rng.standard_normal((p, n))
+        W, G, _ = draw_equivalent(model, d, rng)
+        p, n = G.shape
         M = np.concatenate([G / math.sqrt(n), c.b / math.sqrt(d) * W], axis=1)
         found.append(c.s2 + np.linalg.eigvalsh(M.T @ M)[-min(p, n + d) :])
     numbers.put(

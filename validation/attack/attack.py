@@ -26,8 +26,6 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -54,6 +52,7 @@ from dmft_rf.numerics.contour import contour_in
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
 from validation.attack.models import RULES, Case, case, rule, times
+from validation.common.command import bar, ended, note
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
@@ -358,17 +357,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     options = parser.parse_args(arguments)
+    return ended(lambda: _run(options), "nothing was written")
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.models < 1 or options.seed < 0 or options.first < 0:
-        print("error: --models must be 1 or more, --seed and --first 0 or more", file=sys.stderr)
-        return 2
-    tally, began = Tally(options.seed), time.monotonic()
-    for index in range(options.first, options.first + options.models):
-        lines = tally.add(index, drawn(options.seed, index))
-        if not options.quiet:
-            for line in lines:
-                print(line, file=sys.stderr, flush=True)
-            if tally.models % 50 == 0:
-                spent = time.monotonic() - began
-                print(f"{tally.models} models, {spent:.0f} s", file=sys.stderr, flush=True)
+        raise ModelError("--models must be 1 or more, --seed and --first 0 or more")
+    tally = Tally(options.seed)
+    with bar("models", quiet=options.quiet) as show:
+        for index in range(options.first, options.first + options.models):
+            for line in tally.add(index, drawn(options.seed, index)):
+                note(line, quiet=options.quiet)
+            show(tally.models, options.models)
     print(tally.text())
     return PASS if tally.passed else FAIL

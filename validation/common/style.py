@@ -1,4 +1,4 @@
-"""One look for all figures: sizes at print, colours, lines and markers.
+"""One look for pictures at print size: the library's, with smaller text, full frames and no grid.
 
 Column width is 3.4 inches and page width 7.0; text is 7 points or more at that size. Colours are
 those of Okabe and Ito for a few curves and a section of viridis for ordered ones: both survive
@@ -14,15 +14,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf.plotting.style import (  # noqa: F401  (those that users of this module name)
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SETTINGS,
+    SKY,
+    VERMILION,
+    load_matplotlib,
+)
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+
 COLUMN, PAGE = 3.4, 7.0
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#6B6B6B"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1)), (0, (7, 2, 2, 2)))
 
@@ -32,12 +45,14 @@ PSI_P = r"features per dimension $\psi_p = p/d$"
 SCORE = r"score error $E_{\rm score}$"
 
 _SETTINGS: dict[str, Any] = {
+    **SETTINGS,
     "font.size": 8.0,
     "axes.labelsize": 8.0,
     "axes.titlesize": 8.0,
     "axes.linewidth": 0.7,
     "axes.grid": False,
-    "axes.axisbelow": True,
+    "axes.spines.top": True,
+    "axes.spines.right": True,
     "xtick.labelsize": 7.0,
     "ytick.labelsize": 7.0,
     "xtick.direction": "in",
@@ -49,16 +64,12 @@ _SETTINGS: dict[str, Any] = {
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
     "legend.fontsize": 7.0,
-    "legend.frameon": False,
     "legend.handlelength": 2.2,
     "legend.borderaxespad": 0.4,
     "legend.labelspacing": 0.35,
     "lines.linewidth": 1.3,
     "lines.markersize": 3.8,
     "errorbar.capsize": 0.0,
-    "mathtext.fontset": "dejavusans",
-    "pdf.fonttype": 42,
-    "figure.constrained_layout.use": True,
     "savefig.dpi": 180,
 }
 
@@ -66,9 +77,7 @@ _SETTINGS: dict[str, Any] = {
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw with these settings and leave matplotlib's as they were."""
-    import matplotlib
-
-    with matplotlib.rc_context(_SETTINGS):  # type: ignore[arg-type]
+    with load_matplotlib().rc_context(_SETTINGS):
         yield
 
 
@@ -78,7 +87,7 @@ def canvas(
     """A figure of ``rows`` by ``columns`` panels; no display, no global state."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
 
 
@@ -104,7 +113,7 @@ def points(
     ax: Axes, x: Array, mean: Array, error: Array | None = None, *, colour: str, marker: str = "o",
     label: str | None = None, hollow: bool = False,
 ) -> None:  # fmt: skip
-    """Simulations: markers with one standard error; what a logarithmic axis cannot show is left."""
+    """Markers with one standard error, without the points that a logarithmic axis cannot show."""
     good = np.isfinite(x) & np.isfinite(mean)
     if ax.get_xscale() == "log":
         good &= x > 0.0

@@ -1,12 +1,7 @@
-"""The pictures of the report: theory as lines, simulations as points with error bars.
-
-Colours are those of Okabe and Ito, which survive colour blindness and grey print.
-"""
+"""The pictures of the report, in the library's style: theory as lines, simulations as points."""
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import solve
+from dmft_rf.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, styled
 from validation.compare.compare import Comparison, Verdict
 from validation.compare.universality import DataRun
 from validation.finite.cases import FLOW
@@ -24,10 +20,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
-)  # fmt: skip
-GREY = "#595959"
 _QUANTITIES = (
     ("train", r"training loss $L_{\rm train}$", BLUE, "o"),
     ("test", r"test loss $L_{\rm test}$", VERMILION, "s"),
@@ -41,21 +33,10 @@ def _figure(columns: int, height: float = 3.4) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6 * columns, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(True, color="#E4E4E4", linewidth=0.6)
-        ax.set_axisbelow(True)
-    return figure, list(axes)
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
-def png(figure: Figure) -> str:
-    """The picture as base64 text for an HTML page."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
+@styled
 def case_figure(c: Comparison) -> Figure:
     """Learning curves, approach to the limit, and spectrum of one case."""
     figure, (curves, limit, spectrum) = _figure(3, 3.9)
@@ -88,7 +69,7 @@ def _learning_curves(ax: Axes, c: Comparison) -> None:
     ax.set_ylim(bottom=0.5 * lowest)
     ax.set_xlabel(_TAU)
     ax.set_ylabel("loss per dimension")
-    ax.legend(fontsize=7.5, frameon=False)
+    ax.legend(fontsize=7.5)
     ax.set_title(
         r"lines: theory; points: networks at $d \to \infty$ (open: largest $d$)", fontsize=9
     )
@@ -113,7 +94,7 @@ def _approach(ax: Axes, c: Comparison) -> None:
     ax.axhline(0.0, color=GREY, linewidth=1.2)
     ax.set_xlabel(r"$1/d$  (0: extrapolated)")
     ax.set_ylabel("test loss against theory (%)")
-    ax.legend(fontsize=7.5, frameon=False)
+    ax.legend(fontsize=7.5)
     ax.set_title("approach to the limit", fontsize=9)
 
 
@@ -146,10 +127,11 @@ def _spectrum(ax: Axes, c: Comparison) -> None:
     ax.set_ylim(0.0, top)
     ax.set_xlabel(r"eigenvalue $\lambda$ of $U$")
     ax.set_ylabel(r"density of $\log_{10}\lambda$")
-    ax.legend(fontsize=7.5, frameon=False)
+    ax.legend(fontsize=7.5)
     ax.set_title("spectrum", fontsize=9)
 
 
+@styled
 def z_figure(verdict: Verdict) -> Figure:
     """Distribution of the judged z-scores, case by case."""
     figure, (ax,) = _figure(1, 0.32 * len(verdict.judged) + 1.6)
@@ -170,10 +152,11 @@ def z_figure(verdict: Verdict) -> Figure:
     ax.axvspan(-2.0, 2.0, color="#EEEEEE", zorder=0)
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set_xlabel("(extrapolated - theory)/standard error")
-    ax.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
+@styled
 def mutation_figure(verdict: Verdict, mutants: list[tuple[str, Verdict]]) -> Figure:
     """Global chi-square per degree of freedom of the theory and of each wrong theory."""
     figure, (ax,) = _figure(1, 0.3 * len(mutants) + 1.4)
@@ -194,10 +177,11 @@ def mutation_figure(verdict: Verdict, mutants: list[tuple[str, Verdict]]) -> Fig
     ax.set_xscale("log")
     ax.axvline(1.0, color=GREY, linewidth=1.2)
     ax.set_xlabel("chi-square per degree of freedom")
-    ax.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
+@styled
 def data_figure(run: DataRun) -> Figure:
     """Theory, Gaussian surrogate and real rows of one data set."""
     figure, axes = _figure(2, 3.9)
@@ -219,11 +203,12 @@ def data_figure(run: DataRun) -> Figure:
         ax.set_xscale("log")
         ax.set_xlabel(_TAU)
         ax.set_ylabel(f"{label} per dimension")
-    axes[0].legend(fontsize=7.5, frameon=False)
+    axes[0].legend(fontsize=7.5)
     figure.suptitle(run.name, fontsize=11, x=0.01, ha="left")
     return figure
 
 
+@styled
 def training_figure(curves: dict[str, Any]) -> Figure:
     """Explicit training against the theory."""
     figure, (ax,) = _figure(1, 3.9)
@@ -236,5 +221,5 @@ def training_figure(curves: dict[str, Any]) -> Figure:
     ax.set_xscale("log")
     ax.set_xlabel(r"training time $\tau$ = steps $\times$ step")
     ax.set_ylabel("test loss per dimension")
-    ax.legend(fontsize=7.5, frameon=False)
+    ax.legend(fontsize=7.5)
     return figure

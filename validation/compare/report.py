@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import math
 import platform
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,22 +12,15 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ScoreModel, __version__
-from dmft_rf.files.replace import replacing
 from dmft_rf.files.results import git_commit
+from validation.common import page
+from validation.common.page import Block, Heading, Image, Table, png
 from validation.compare import pictures
 from validation.compare.compare import Comparison, Verdict
 from validation.compare.universality import DataRun
 
 # of explicit training against the exact filter of the same network, seven degrees of freedom
 _MOST_Z = 6.0
-
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;font-size:13px;margin:.8em 0}
-td,th{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
-img{max-width:100%} .PASS{color:#00694f} .FAIL{color:#b84700} h2{margin-top:2em}
-"""
 
 
 @dataclass(frozen=True)
@@ -68,40 +59,32 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write report.html and report.md into ``folder``; DataError if that fails."""
-        sections = self._sections()
-        text = "\n\n".join(_markdown(block) for block in sections if not isinstance(block, _Image))
-        body = "\n".join(_html(block) for block in sections)
-        page = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            f"<title>Validation of dmft_rf</title><style>{_STYLE}</style></head>"
-            f"<body>{body}</body></html>\n"
-        )
-        for name, content in (("report.md", text + "\n"), ("report.html", page)):
-            with replacing(folder / name, overwrite=True) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+        blocks = self._sections()
+        page.write_markdown(folder / "report.md", blocks)
+        page.write_html(folder / "report.html", "Validation of dmft_rf", blocks)
 
-    def _sections(self) -> list[Any]:
+    def _sections(self) -> list[Block]:
         v = self.verdict
-        out: list[Any] = [_Heading(1, "Finite networks against the theory"), *self._summary()]
-        out += [_Heading(2, "Cases"), _cases_table(v.comparisons)]
-        out += [_Image(pictures.png(pictures.z_figure(v)), "z-scores of the judged quantities")]
+        out: list[Block] = [Heading(1, "Finite networks against the theory"), *self._summary()]
+        out += [Heading(2, "Cases"), _cases_table(v.comparisons)]
+        out += [Image(png(pictures.z_figure(v)), "z-scores of the judged quantities")]
         if self.mutants:
             out += [
-                _Heading(2, "Mutations: theories that are wrong on purpose"),
+                Heading(2, "Mutations: theories that are wrong on purpose"),
                 *self._mutations(),
             ]
-        out += [_Heading(2, "Spectra"), _spectrum_table(v.comparisons)]
+        out += [Heading(2, "Spectra"), _spectrum_table(v.comparisons)]
         if self.data:
-            out += [_Heading(2, "Real data"), *_data_sections(self.data)]
+            out += [Heading(2, "Real data"), *_data_sections(self.data)]
         if self.training:
-            out += [_Heading(2, "Training as it is run"), *_training_sections(self.training)]
-        out.append(_Heading(2, "All comparisons"))
+            out += [Heading(2, "Training as it is run"), *_training_sections(self.training)]
+        out.append(Heading(2, "All comparisons"))
         for c in v.comparisons:
-            out += [_Heading(3, c.case.name), _describe(c), _rows_table(c)]
-            out.append(_Image(pictures.png(pictures.case_figure(c)), f"{c.case.name}: curves"))
+            out += [Heading(3, c.case.name), _describe(c), _rows_table(c)]
+            out.append(Image(png(pictures.case_figure(c)), f"{c.case.name}: curves"))
         return out
 
-    def _summary(self) -> list[Any]:
+    def _summary(self) -> list[Block]:
         v = self.verdict
         word = "PASS" if self.passed else "FAIL"
         judged = [row for c in v.judged for row in c.rows if row.judged]
@@ -125,9 +108,9 @@ class Report:
             f"{self.megabytes:.0f} MB",
             **self.provenance,
         }
-        return [_Verdict(word), *lines, _Table(["", ""], [[k, t] for k, t in about.items()])]
+        return [page.Verdict(word), *lines, Table(["", ""], [[k, t] for k, t in about.items()], 2)]
 
-    def _mutations(self) -> list[Any]:
+    def _mutations(self) -> list[Block]:
         rows = []
         for name, mutant in self.mutants:
             caught = not mutant.passed
@@ -137,21 +120,21 @@ class Report:
                  str(sum(c.probability < 1e-3 / len(mutant.judged) for c in mutant.judged))]
             )  # fmt: skip
         head = ["formula changed", "", "chi-square", "dof", "largest |z|", "cases that fail"]
-        picture = pictures.png(pictures.mutation_figure(self.verdict, self.mutants))
+        picture = png(pictures.mutation_figure(self.verdict, self.mutants))
         return [
             "Each formula is multiplied by 1.03 in turn, the simulations are the same. Only rules "
             "with a contour in the half-plane enter. A chi-square can be large while single |z| "
             "are small: values at different times are strongly correlated, and their differences "
             "are known much better than they are.",
-            _Table(head, rows),
-            _Image(picture, "chi-square of the mutations"),
+            Table(head, rows, 2),
+            Image(picture, "chi-square of the mutations"),
         ]
 
 
 # -- tables ------------------------------------------------------------------------------------
 
 
-def _cases_table(comparisons: list[Comparison]) -> _Table:
+def _cases_table(comparisons: list[Comparison]) -> Table:
     rows = []
     for c in comparisons:
         m, worst = c.case.model, c.worst()
@@ -166,7 +149,7 @@ def _cases_table(comparisons: list[Comparison]) -> _Table:
         "case", "t, psi_p, psi_n, activation", "d x seeds", "chi-square/dof", "probability",
         "worst z", "largest difference", "median difference",
     ]  # fmt: skip
-    return _Table(head, rows)
+    return Table(head, rows, 2)
 
 
 def _parameters(m: ScoreModel) -> str:
@@ -176,7 +159,7 @@ def _parameters(m: ScoreModel) -> str:
     return out if len(m.classes) == 1 else f"{out}, {len(m.classes)} classes"
 
 
-def _spectrum_table(comparisons: list[Comparison]) -> _Table:
+def _spectrum_table(comparisons: list[Comparison]) -> Table:
     rows = []
     for c in comparisons:
         s = c.shape
@@ -192,10 +175,10 @@ def _spectrum_table(comparisons: list[Comparison]) -> _Table:
         "case", "KS at each d", "KS at infinity", "mass below 3 s_t^2", "predicted", "of it atom",
         "top eigenvalue at largest d", "predicted edge",
     ]  # fmt: skip
-    return _Table(head, rows)
+    return Table(head, rows, 2)
 
 
-def _rows_table(c: Comparison) -> _Table:
+def _rows_table(c: Comparison) -> Table:
     rows = [
         [r.rule, r.quantity, f"{r.tau:.4g}", f"{r.theory:.6f}", f"{r.value:.6f}", f"{r.error:.1e}",
          f"{100 * (r.value / r.theory - 1):+.2f} %", f"{r.z:+.2f}"]
@@ -203,7 +186,7 @@ def _rows_table(c: Comparison) -> _Table:
         if r.judged or (r.quantity == "score_error" and r.tau in c.case.judged)
     ]  # fmt: skip
     head = ["rule", "quantity", "tau or z", "theory", "extrapolated", "error", "difference", "z"]
-    return _Table(head, rows)
+    return Table(head, rows, 2)
 
 
 def _describe(c: Comparison) -> str:
@@ -216,8 +199,8 @@ def _describe(c: Comparison) -> str:
     )
 
 
-def _data_sections(runs: list[DataRun]) -> list[Any]:
-    out: list[Any] = [
+def _data_sections(runs: list[DataRun]) -> list[Block]:
+    out: list[Block] = [
         "The theory gets the eigenvalues of the covariance and nothing else. Gaussian data of the "
         "same covariance and size show what is finite size; what remains is that the data are not "
         "Gaussian. Differences are relative to the theory, in per cent, for the test loss; these "
@@ -243,73 +226,18 @@ def _data_sections(runs: list[DataRun]) -> list[Any]:
         "data, t, psi_p, psi_n", "tau", "theory", "Gaussian data", "rows", "finite size (%)",
         "not Gaussian (%)",
     ]  # fmt: skip
-    out += [_Table(head, rows), "Timescales:"]
-    out.append(_Table(["data", "of", "half-gap time", "time of least test loss"], times))
+    out += [Table(head, rows, 2), "Timescales:"]
+    out.append(Table(["data", "of", "half-gap time", "time of least test loss"], times, 2))
     out.append("The same spectrum used several times over, Gaussian data, test loss at tau = inf:")
-    out.append(_Table(["data", "copies", "d_eff", "difference from theory (%)", "+-"], copies))
-    out += [_Image(pictures.png(pictures.data_figure(r)), r.name) for r in runs]
+    out.append(Table(["data", "copies", "d_eff", "difference from theory (%)", "+-"], copies, 2))
+    out += [Image(png(pictures.data_figure(r)), r.name) for r in runs]
     return out
 
 
-def _training_sections(study: dict[str, Any]) -> list[Any]:
+def _training_sections(study: dict[str, Any]) -> list[Block]:
     head = ["run", "tau", "theory", "this network, exact", "trained", "+-", "z"]
     return [
         study["about"],
-        _Table(head, study["rows"]),
-        _Image(pictures.png(pictures.training_figure(study["curves"])), "explicit training"),
+        Table(head, study["rows"], 2),
+        Image(png(pictures.training_figure(study["curves"])), "explicit training"),
     ]
-
-
-# -- blocks ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Heading:
-    level: int
-    text: str
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    word: str
-
-
-@dataclass(frozen=True)
-class _Image:
-    data: str
-    alt: str
-
-
-@dataclass(frozen=True)
-class _Table:
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-def _markdown(block: Any) -> str:
-    if isinstance(block, _Heading):
-        return f"{'#' * block.level} {block.text}"
-    if isinstance(block, _Verdict):
-        return f"**{block.word}**"
-    if isinstance(block, _Table):
-        lines = [block.head, ["---"] * len(block.head), *block.rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return str(block)
-
-
-def _html(block: Any) -> str:
-    if isinstance(block, _Heading):
-        return f"<h{block.level}>{html.escape(block.text)}</h{block.level}>"
-    if isinstance(block, _Verdict):
-        return f'<p style="font-size:1.6em"><b class="{block.word}">{block.word}</b></p>'
-    if isinstance(block, _Image):
-        alt = html.escape(block.alt, quote=True)
-        return f'<p><img alt="{alt}" src="data:image/png;base64,{block.data}"></p>'
-    if isinstance(block, _Table):
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in block.head)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in block.rows
-        )
-        return f"<table><tr>{head}</tr>{rows}</table>"
-    return f"<p>{html.escape(str(block))}</p>"

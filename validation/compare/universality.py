@@ -1,6 +1,6 @@
 r"""Real data against the theory that knows their covariance only.
 
-Three things are told apart, at the same p and n: the theory (d = infinity, Gaussian), Gaussian
+Three things are distinguished, at the same p and n: the theory (d = infinity, Gaussian), Gaussian
 data of the same covariance and size (d finite), and the rows themselves. surrogate - theory is the
 effect of finite size, which falls like 1/d_eff with d_eff = (Tr Sigma)^2/Tr Sigma^2;
 rows - surrogate is the effect of data that are not Gaussian, which no size removes. Levels are

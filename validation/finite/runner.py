@@ -8,8 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 
 from dmft_rf import WorkerError
-from dmft_rf.cli._progress import progress
 from dmft_rf.sweeps.workers import Pool, is_loss, starting
+from validation.common.command import bar
 from validation.finite.cases import Case
 from validation.finite.simulate import Cell, simulate
 from validation.finite.store import Store
@@ -79,27 +79,25 @@ def run(
             if cell is not None and cell.fingerprint == case.fingerprint:
                 store.add(cell)
         todo = pending(store, cases)
+        done = 0
         with ExitStack() as stack:
-            show = None if quiet or not todo else stack.enter_context(progress("cells"))
-            done = 0
+            show = stack.enter_context(bar("cells", quiet=quiet or not todo))
 
             def finished(cell: Cell) -> None:
                 nonlocal done
                 store.add(cell)
                 done += 1
-                if show is not None:
-                    show(done, len(todo))
+                show(done, len(todo))
 
-            if show is not None:
-                show(0, len(todo))
-            if workers is not None and todo:
+            show(done, len(todo))
+            if workers is None:
+                for job in todo:
+                    finished(simulate(*job))
+            elif todo:
                 pool = Pool(workers)
                 stack.callback(pool.end)
                 stack.enter_context(starting())
                 _spread(todo, pool, finished)
-            else:
-                for job in todo:
-                    finished(simulate(*job))
     return len(todo)
 
 
@@ -120,7 +118,5 @@ def _spread(
         for future in sorted(done, key=lambda one: one.exception() is not None):
             error = future.exception()
             if error is not None and is_loss(error):
-                raise WorkerError(
-                    "a worker process has died; the finished cells are kept, run again to go on"
-                ) from error
+                raise WorkerError("a worker process has died; finished cells are kept") from error
             finished(future.result())

@@ -7,13 +7,12 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
+from validation.common.page import Table
 from validation.networks.analysis import summary
 from validation.networks.analysis.dating import NEAR, QUALITY
 from validation.networks.analysis.summary import DATES, Dated, grouped
 from validation.networks.run.store import Run
 
-#: head and rows
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 #: title, text, table
 Section = tuple[str, str, Table]
 
@@ -43,7 +42,7 @@ def times(runs: Sequence[Run]) -> list[Section]:
             text = f"{_TIMES} {text}"
         head = ["W", "n", "seeds", *(DATES[name] for name in dates), "passes until ratio 2"]
         title = f"Training times: {summary.data_set(group.members[0].setting)}, {protocol}"
-        sections.append((title, text, (head, rows)))
+        sections.append((title, text, Table(head, rows)))
     return sections
 
 
@@ -66,7 +65,7 @@ def exponents(runs: Sequence[Run]) -> list[Section]:
                 [", ".join(label), *(found.get(name, _NOT) for name in dates)]
                 for label, found in lines.items()
             ]
-            sections.append((f"Exponents against {against}", _EXPONENTS, (head, rows)))
+            sections.append((f"Exponents against {against}", _EXPONENTS, Table(head, rows)))
     return sections
 
 
@@ -87,7 +86,7 @@ def local_exponents(runs: Sequence[Run]) -> list[Section]:
                 (
                     f"Exponents against n, step by step: {summary.data_set(line[0].setting)}",
                     "Between successive sizes of the main line; a power law has one for all.",
-                    (["date", *pairs], rows),
+                    Table(["date", *pairs], rows),
                 )
             )
     return sections
@@ -126,7 +125,7 @@ def by_index(runs: Sequence[Run]) -> list[Section]:
             (
                 f"When the test loss comes near its minimum: {summary.data_set(line[0].setting)}",
                 "By diffusion time, in steps; its own minimum, which moves with n.",
-                (["n", *(f"k = {k}" for k in line[0].setting.indices)], rows),
+                Table(["n", *(f"k = {k}" for k in line[0].setting.indices)], rows),
             )
         )
     return sections

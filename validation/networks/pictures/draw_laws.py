@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from validation.networks.analysis.summary import DATES, REGIONS
-from validation.networks.pictures.drawing import (
+from validation.common.style import (
     BLUE,
     COLOURS,
     GREEN,
     GREY,
-    MARKS,
     ORANGE,
     PURPLE,
     SKY,
-    TAU,
     VERMILION,
+    ordered,
+)
+from validation.networks.analysis.summary import DATES, REGIONS
+from validation.networks.pictures.drawing import (
+    MARKS,
+    TAU,
     Numbers,
     canvas,
     curves,
@@ -27,9 +30,8 @@ from validation.networks.pictures.drawing import (
     legend_below,
     log2_x,
     log_y,
-    shades,
     size,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,11 +66,11 @@ def draw_scaling(numbers: Numbers) -> Figure:
     figure, (axes,) = canvas(2, 4.3)
     for ax, kind in zip(axes, ("mem", "gen"), strict=True):
         every = []
-        for name, told in DATES.items():
+        for name, label in DATES.items():
             if not name.startswith(kind) or f"{name}/x" not in numbers:
                 continue
             moving = name in _MOVING
-            _points(ax, numbers, name, told, color=_COLOUR[name], marker=_MARK[name],
+            _points(ax, numbers, name, label, color=_COLOUR[name], marker=_MARK[name],
                     linestyle=":" if moving else "-",
                     markerfacecolor="white" if moving else _COLOUR[name])  # fmt: skip
             every += [(x, tau) for x, tau in zip(numbers[f"{name}/x"], numbers[f"{name}/tau"],
@@ -96,7 +98,7 @@ def draw_scaling_width(numbers: Numbers) -> Figure:
     figure, axes = canvas(2, 7.2, rows=2)
     for ax, name in zip(axes.ravel(), names, strict=True):
         every: list[float] = []
-        for label, colour, mark in zip(found, shades(len(found)), MARKS * 3, strict=False):
+        for label, colour, mark in zip(found, ordered(len(found)), MARKS * 3, strict=False):
             path = f"{label}/{name}"
             if f"{path}/x" in numbers:
                 _points(ax, numbers, path, label.replace("=", " = "), color=colour, marker=mark)
@@ -217,11 +219,11 @@ def draw_local_exponents(numbers: Numbers) -> Figure:
     }
     figure, (axes,) = canvas(len(found), 3.4)
     for ax, data in zip(axes, found, strict=True):
-        for name, told, line in (("same", "model, as many parameters", "--"),
+        for name, label, line in (("same", "model, as many parameters", "--"),
                                  ("unlimited", "model, unlimited parameters", ":")):  # fmt: skip
             if f"{data}/{name}/x" in numbers:
                 ax.plot(numbers[f"{data}/{name}/x"], numbers[f"{data}/{name}/value"], line,
-                        color="black", linewidth=1.2, label=told)  # fmt: skip
+                        color="black", linewidth=1.2, label=label)  # fmt: skip
         for protocol, (colour, mark, filled) in style.items():
             path = f"{data}/network/{protocol}"
             if f"{path}/x" in numbers:

@@ -8,30 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from validation.common import style
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Array]
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
-GREY, SKY = "#6B6B6B", "#56B4E9"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 MARKS = "os^DvPX"
 TAU = r"training time $\tau$ (steps)"
 
 
 def canvas(columns: int, height: float = 2.9, width: float = 7.4, rows: int = 1) -> Any:
     """A figure and its axes (rows, columns)."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return style.canvas(rows, columns, height, width)
 
 
 def log_y(ax: Axes) -> None:
     """Logarithmic, with numbers between the powers of ten where there is little to see."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import NullFormatter
 
     ax.set_yscale("log")
     low, high = ax.get_ylim()
@@ -39,10 +35,7 @@ def log_y(ax: Axes) -> None:
         middle, half = np.sqrt(low * high), np.sqrt(2.0)
         low, high = min(low, middle / half), max(high, middle * half)
         ax.set_ylim(low, high)
-    if high < 100.0 * low:
-        between = (1.0, 2.0, 5.0) if high > 8.0 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-        ax.yaxis.set_major_locator(LogLocator(subs=between))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    style.short_labels(ax.yaxis, low, high)
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
@@ -71,13 +64,6 @@ def size(label: str) -> float:
     return float(label.split("=")[1])
 
 
-def shades(count: int) -> Any:
-    """Colours in the order of what they stand for."""
-    import matplotlib
-
-    return matplotlib.colormaps["viridis"](np.linspace(0.0, 0.82, max(2, count)))
-
-
 def curves(
     ax: Axes, numbers: Numbers, start: str, value: Callable[[str], Array | None],
     over: Callable[[str], float] = lambda label: 1.0, line: str = "-", named: bool = True,
@@ -85,7 +71,7 @@ def curves(
 ) -> None:  # fmt: skip
     """One colour per label (of those in ``among``), one thin line per seed."""
     found = labels(numbers, start, under) if among is None else among
-    for label, colour in zip(found, shades(len(found)), strict=False):
+    for label, colour in zip(found, style.ordered(len(found)), strict=False):
         paths = sorted(p.removesuffix("/step") for p in numbers
                        if p.startswith(f"{under}{label}/s") and p.endswith("/step"))  # fmt: skip
         for i, path in enumerate(paths):

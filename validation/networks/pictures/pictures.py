@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from validation.common.style import BLUE, GREEN, GREY, VERMILION, ordered
 from validation.networks.analysis import gather, gather_laws, gather_theory
 from validation.networks.pictures import draw_laws
 from validation.networks.pictures.drawing import (
-    BLUE,
-    GREEN,
-    GREY,
     MARKS,
     TAU,
-    VERMILION,
     Numbers,
     canvas,
     curves,
@@ -27,9 +24,8 @@ from validation.networks.pictures.drawing import (
     log2_x,
     log_y,
     ratio,
-    shades,
     size,
-)  # fmt: skip
+)
 from validation.networks.run.store import Store
 
 if TYPE_CHECKING:
@@ -167,7 +163,7 @@ def draw_theory(numbers: Numbers) -> Figure:
     """Gap over test loss, network and solvable model, and the two tau_mem against n."""
     figure, (axes,) = canvas(3, 3.1)
     found = labels(numbers, "n")
-    for label, colour in zip(found, shades(len(found)), strict=False):
+    for label, colour in zip(found, ordered(len(found)), strict=False):
         for kind, line in (("network", "o-"), ("model", "--")):
             tau, train, test = (numbers[f"{label}/{kind}/{x}"] for x in ("tau", "train", "test"))
             if np.isnan(tau).all():
@@ -189,9 +185,9 @@ def draw_theory(numbers: Numbers) -> Figure:
         kind: (n, np.array([float(numbers[f"{label}/{kind}/tau_mem"]) for label in found]))
         for kind in ("network", "model")
     } | {"unlimited": (numbers["unlimited/n"], numbers["unlimited/tau_mem"])}
-    told = ("network", "model", "model, unlimited\nparameters")
+    names = ("network", "model", "model, unlimited\nparameters")
     for (x, tau), name, mark, colour in zip(
-        times.values(), told, ("o-", "s--", "^:"), (BLUE, VERMILION, GREEN), strict=True
+        times.values(), names, ("o-", "s--", "^:"), (BLUE, VERMILION, GREEN), strict=True
     ):
         axes[2].plot(x, tau / tau[0], mark, color=colour, markersize=4, label=name)
     n = numbers["unlimited/n"]

@@ -83,17 +83,17 @@ def run(
     """
     with store.filling(), Stop(hours, clock) as stop:
         todo = [setting for setting in settings if not store.has(setting)]
-        progress = Progress(todo, len(settings), quiet, clock)
-        for i, setting in enumerate(todo):
-            ended = None
-            if not stop():
-                left, save = store.checkpoint(setting), partial(store.save, setting)
-                ended = train(setting, make, left, save, stop, progress.show, clock)
-            if ended is None:
-                stop.raise_if_signalled()
-                return len(todo) - i
-            store.add(ended)
-            progress.ended(ended)
+        with Progress(todo, len(settings), quiet, clock) as progress:
+            for i, setting in enumerate(todo):
+                ended = None
+                if not stop():
+                    left, save = store.checkpoint(setting), partial(store.save, setting)
+                    ended = train(setting, make, left, save, stop, progress.show, clock)
+                if ended is None:
+                    stop.raise_if_signalled()
+                    return len(todo) - i
+                store.add(ended)
+                progress.ended(ended)
     return 0
 
 

@@ -1,6 +1,6 @@
 """The two networks, as functions of a tree of arrays (JAX).
 
-Both predict v = a xi - s x from x_k = a x + s xi (Salimans, Ho, arXiv:2202.00512) and are told the
+Both predict v = a xi - s x from x_k = a x + s xi (Salimans, Ho, arXiv:2202.00512) and are given the
 time index k. At 2 x 2 cells, where every cell is a neighbour of every other, a 3 x 3 convolution is
 one matrix product with four of the nine taps in each block of the matrix: half the time on a
 processor of the convolution of the compiler, which is used at 4 x 4 cells.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from rich.console import Console
 
 from validation.networks.run.plan import Setting
 from validation.networks.run.store import Run
 
+# seconds between two lines where stderr is no terminal
+_LINES = 30.0
+
 
 class Progress:
-    """Who is where.
+    """How far the runs are; a context manager.
 
     Parameters
     ----------
@@ -27,16 +31,29 @@ class Progress:
     """
 
     def __init__(
-        self, todo: Sequence[Setting], total: int, quiet: bool,
+        self,
+        todo: Sequence[Setting],
+        total: int,
+        quiet: bool,
         clock: Callable[[], float] = time.monotonic,
-    ):  # fmt: skip
+    ):
         self._costs = {setting.key: cost(setting) for setting in todo}
         self._total, self._done = total, total - len(todo)
-        self._clock, self._quiet = clock, quiet
+        self._clock = clock
         self._start = self._last = clock()
         self._steps: dict[str, tuple[Setting, int, int]] = {}  # setting, first step seen, last
         self._spent = 0.0
-        self._terminal = sys.stderr.isatty()
+        self._console = Console(stderr=True, quiet=quiet, markup=False, highlight=False)
+        self._status = self._console.status("compiling")
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal and not self._console.quiet:
+            self._stack.enter_context(self._status)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def show(self, setting: Setting, step: int) -> None:
         """Say where a run is."""
@@ -45,15 +62,12 @@ class Progress:
             self._start = now  # compiling does not count
         _, first, _ = self._steps.get(setting.key, (setting, step, step))
         self._steps[setting.key] = setting, first, step
-        if self._quiet or now - self._last < (0.5 if self._terminal else 30.0):
-            return
-        self._last = now
         line = f"{self._done} of {self._total} done, {self._rest(now)}: {self._where()}"
-        if self._terminal:
-            room = shutil.get_terminal_size().columns - 1
-            print(f"\r{line[:room]:<{room}}", end="", file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        if self._console.is_terminal:
+            self._status.update(line)
+        elif now - self._last >= _LINES:
+            self._last = now
+            self._console.print(line, soft_wrap=True)
 
     def ended(self, run: Run) -> None:
         """Count a run that has ended."""
@@ -61,10 +75,8 @@ class Progress:
         self._spent += cost(setting) * (last - first) / setting.steps
         self._costs.pop(run.setting.key)
         self._done += 1
-        if not self._quiet:
-            start = "\n" if self._terminal else ""
-            said = "diverged" if run.diverged else "finished"
-            print(f"{start}{said} {run.setting.key}", file=sys.stderr, flush=True)
+        said = "diverged" if run.diverged else "finished"
+        self._console.print(f"{said} {run.setting.key}", soft_wrap=True)
 
     def _where(self) -> str:
         under_way = self._steps.values()

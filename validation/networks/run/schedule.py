@@ -3,7 +3,7 @@ r"""The discrete variance-preserving schedule: 1000 times, beta from 1e-4 to 0.0
     x_k = a_k x + s_k xi,    a_k^2 = prod_{j<=k} (1 - beta_j),    s_k^2 = 1 - a_k^2.
 
 The time of the Ornstein-Uhlenbeck process of the theory is t = -log a_k (docs/theory.md,
-section 1), so that s_k^2 = Delta_t. Schedule: Ho, Jain, Abbeel, arXiv:2006.11239.
+"Model and conventions"), so that s_k^2 = Delta_t. Schedule: Ho, Jain, Abbeel, arXiv:2006.11239.
 """
 
 from __future__ import annotations

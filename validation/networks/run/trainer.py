@@ -9,7 +9,7 @@ the factor 1 - (1 - 1/k)^17, so that it is over the last few per cent of the tra
 (power-function average of Karras et al., arXiv:2312.02696) and lags by as much on the logarithmic
 axis of time, early and late. The losses of the last weights are recorded as well. Losses are
 those of the prediction of the noise, E |xi_theta - xi|^2/d = a^2 E |v_theta - v|^2/d, which is
-what the losses of docs/theory.md, section 1, are.
+what the losses of docs/theory.md, "Model and conventions", are.
 """
 
 from __future__ import annotations

@@ -63,21 +63,22 @@ def run_at_once(
         return run(store, settings, make, hours, quiet)
     with store.filling(), Stop(hours) as stop:
         todo = [setting for setting in settings if not store.has(setting)]
-        crew = _Crew(store, make, Progress(todo, len(settings), quiet))
-        try:
-            left = crew.work(todo, jobs, stop)
-        except KeyboardInterrupt:
-            crew.abandon()
-            raise
-        finally:
-            crew.end()
+        with Progress(todo, len(settings), quiet) as progress:
+            crew = _Crew(store, make, progress)
+            try:
+                left = crew.work(todo, jobs, stop)
+            except KeyboardInterrupt:
+                crew.abandon()
+                raise
+            finally:
+                crew.end()
         if left:
             stop.raise_if_signalled()
     return left
 
 
 class _Crew:
-    """The workers and what each is at."""
+    """The worker processes, and the run that each is training."""
 
     def __init__(self, store: Store, make: Make, progress: Progress):
         self._store, self._make, self._progress = store, make, progress
@@ -110,7 +111,9 @@ class _Crew:
     def end(self) -> None:
         """Stop who still works, let checkpoints be written, and see all processes end."""
         try:
-            with contextlib.suppress(DataError, WorkerError):  # the first error is told
+            with contextlib.suppress(
+                DataError, WorkerError
+            ):  # the first error is the one that counts
                 self._stop()
         finally:
             for pipe, process in self._processes.items():
@@ -136,7 +139,7 @@ class _Crew:
     def _send(self, pipe: Connection, setting: Setting) -> None:
         left = self._store.checkpoint(setting)
         self._at[pipe] = setting
-        with contextlib.suppress(OSError):  # it is dead, which the next look at it tells
+        with contextlib.suppress(OSError):  # it is dead, as the next look at it shows
             pipe.send((setting, left))
 
     def _hear(self, pipe: Connection) -> bool:
@@ -150,7 +153,7 @@ class _Crew:
             process.join(5.0)
             raise WorkerError(
                 f"{setting.key}: its process has died (exit code {process.exitcode}); the others "
-                "were stopped, run again to go on from the checkpoints"
+                "were stopped and left checkpoints"
             ) from None
         if kind == "step":
             self._progress.show(setting, what)
