@@ -167,7 +167,7 @@ RUN, ANALYSIS = "validation.networks.run", "validation.networks.analysis"
 PICTURES = "validation.networks.pictures"
 BESIDE_ROOMS: dict[str, set[str]] = {
     "validation.common": set(),
-    "validation.golden": set(),
+    "validation.golden": {"validation.common"},
     "validation.attack": {"validation.common"},
     "validation.benchmark": {"validation.common"},
     "validation.finite": {"validation.common"},
