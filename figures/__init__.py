@@ -3,11 +3,11 @@
 Run as ``python -m figures``. Every figure is computed into a file of numbers and drawn from that
 file alone, so that it can be redrawn without being recomputed.
 
-    catalogue.py     the list of figures, and what a figure is
+    figure.py        what a figure is
+    catalogue.py     the list of figures
     numbers.py       the numbers behind a figure, in HDF5
     simulations.py   finite networks of `validation`, simulated once and kept
-    laws.py curves.py  what several figures share
-    style.py         sizes, colours, lines, markers
+    shared/          what several figures share
     sheet.py         all figures with their captions on one page
 
 Theory is drawn as lines, simulations as markers with one standard error over seeds.

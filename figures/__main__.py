@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmft_rf import ConvergenceError, DataError, ModelError
-from dmft_rf._interrupt import recognized
-from figures.catalogue import MODULES, NETWORKS, PROFILES, Figure, figure
+from dmft_rf import ConvergenceError
+from figures.catalogue import MODULES, NETWORKS, PROFILES, figure
+from validation.common.command import ended, made, note, process_count
 
 if TYPE_CHECKING:
+    from figures.figure import Figure
     from figures.numbers import Numbers
 
-DONE, FAILED, USAGE = 0, 1, 2
+DONE, FAILED = 0, 1
 ENDINGS = ("png", "pdf")
 
 
@@ -58,41 +59,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    # many small matrices: threads of BLAS only wait for one another (numpy is not loaded yet)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
-    try:
-        everything = (*MODULES, *NETWORKS) if options.networks or options.list else MODULES
-        chosen = {name: figure(name) for name in (options.names or everything)}
-        if options.list:
-            for name, about in chosen.items():
-                print(f"{name:18} {about.title}")
-            return DONE
-        with recognized():
-            return _run(options, chosen)
-    except (DataError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt:
-        print("interrupted; finished networks are kept, run again to go on", file=sys.stderr)
-        return 130
+    return ended(lambda: _run(options), "finished networks are kept, run again to go on")
 
 
-def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
+def _run(options: argparse.Namespace) -> int:
+    everything = (*MODULES, *NETWORKS) if options.networks or options.list else MODULES
+    chosen = {name: figure(name) for name in (options.names or everything)}
+    if options.list:
+        for name, about in chosen.items():
+            print(f"{name:18} {about.title}")
+        return DONE
+    return _make(options, chosen)
+
+
+def _make(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
     from figures import sheet
     from figures.numbers import Numbers
     from figures.simulations import Simulations
 
-    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
-    if workers < 1:
-        raise ModelError(f"workers is {workers}; it must be 1 or more")
-    folder = options.out or Path(f"figures-{options.profile}")
-    _make(folder)
-
-    def say(text: str) -> None:
-        if not options.quiet:
-            print(text, file=sys.stderr, flush=True)
-
+    workers = process_count(options.workers)
+    folder = made(options.out or Path(f"figures-{options.profile}"))
+    say = partial(note, quiet=options.quiet)
     failed = []
     simulations = None
     if not options.redraw:
@@ -120,7 +108,7 @@ def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
                 numbers.save(folder / f"{name}.h5")
             draw(about, Numbers.load(folder / f"{name}.h5"), folder, name)
         except ConvergenceError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            note(f"{name}: {error}")
             failed.append(name)
         say(f"{name}: {time.perf_counter() - start:.1f} s")
     shown = sheet.write(folder, options.profile)
@@ -131,22 +119,13 @@ def _run(options: argparse.Namespace, chosen: dict[str, Figure]) -> int:
 def draw(about: Figure, numbers: Numbers, folder: Path, name: str) -> None:
     """Write NAME.png and NAME.pdf."""
     from dmft_rf.files.replace import replacing
-    from figures.style import styled
+    from validation.common.style import styled
 
     with styled():
         picture = about.draw(numbers)
         for ending in ENDINGS:
             with replacing(folder / f"{name}.{ending}", overwrite=True) as temporary:
                 picture.savefig(temporary, format=ending)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error})") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise DataError(f"{folder}: may not be written to")
 
 
 if __name__ == "__main__":

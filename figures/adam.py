@@ -8,13 +8,13 @@ import numpy as np
 
 from dmft_rf import ScoreModel, solve, timescales
 from dmft_rf.model.activation import Activation
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Array, Numbers
 from figures.simulations import Simulations, standard_error
-from validation.losses import losses_from_weights
-from validation.network import draw_network
-from validation.training import Protocol, Training
+from validation.common import style
+from validation.finite.losses import losses_from_weights
+from validation.finite.network import draw_network
+from validation.finite.training import Protocol, Training
 
 T, PSI_P, PSI_N = 0.01, 64, (4, 8, 16, 32)
 # d, seeds, steps, step of Adam in the entries of A

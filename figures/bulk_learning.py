@@ -10,12 +10,12 @@ import numpy as np
 
 from dmft_rf import GradientFlow, ScoreModel, bulk_split, solve
 from dmft_rf.model.activation import Activation
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Array, Numbers
 from figures.simulations import Simulations, standard_error
-from validation.losses import Trained
-from validation.network import draw_network
+from validation.common import style
+from validation.finite.losses import Trained
+from validation.finite.network import draw_network
 
 T, PSI_P, PSI_N = 0.01, 64.0, 8.0
 TAU = np.geomspace(0.1, 1e8, 160)

@@ -1,18 +1,11 @@
-"""The list of figures, and what a figure is."""
+"""The list of figures; the module of a figure is imported when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from dmft_rf import ModelError
-
-if TYPE_CHECKING:
-    from figures.numbers import Numbers
-    from figures.simulations import Simulations
-    from validation.cases import Case
+from figures.figure import Figure
 
 PROFILES = ("quick", "paper")
 
@@ -52,29 +45,6 @@ NETWORKS = (
     "networks-theory",
     "networks-exponents",
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure.
-
-    Attributes
-    ----------
-    title, caption : str
-        What it shows; what to see in it.
-    compute : callable
-        (profile, simulations) -> Numbers: everything that is drawn.
-    draw : callable
-        Numbers -> matplotlib Figure, from the numbers alone.
-    cases : callable
-        profile -> cases of finite networks that ``compute`` asks for.
-    """
-
-    title: str
-    caption: str
-    compute: Callable[[str, Simulations], Numbers]
-    draw: Callable[[Numbers], Any]
-    cases: Callable[[str], list[Case]] = lambda profile: []
 
 
 def figure(name: str) -> Figure:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ScoreModel
-from figures import curves, style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
+from figures.shared import curves
 from figures.simulations import Simulations, case
-from validation.cases import Case, Sizes
+from validation.common import style
+from validation.finite.cases import Case, Sizes
 
 PSI_P, PSI_N, TIMES = 32.0, 8.0, (0.01, 0.1, 0.5, 1.0)
 QUICK: Sizes = ((20, 5),)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ConvergenceError, Covariance, Ridge, ScoreModel, Solution, solve, timescales
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
+from validation.common import style
 
 T, PSI_P, PSI_N_PATH = 0.1, 64.0, 8.0
 POINTS = {"quick": 17, "paper": 49}

@@ -9,12 +9,12 @@ import numpy as np
 
 from dmft_rf import ConvergenceError, Covariance, GradientFlow, ScoreModel, Solution, solve
 from dmft_rf.model.activation import Activation
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Array, Numbers
 from figures.simulations import Simulations, standard_error
-from validation.losses import Trained
-from validation.network import FiniteNetwork, draw_network
+from validation.common import style
+from validation.finite.losses import Trained
+from validation.finite.network import FiniteNetwork, draw_network
 
 T, PSI_P, PSI_N, MODES, EXPONENT = 0.1, 8.0, (2.0, 8.0, 64.0), 64, 1.0
 PSI_N_CURVES = 8.0

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ScoreModel, scaling, solve, timescales
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations, case, means
-from validation.cases import FLOW, Case, Sizes
+from validation.common import style
+from validation.finite.cases import FLOW, Case, Sizes
 
 T, PSI_P = 0.01, (32.0, 256.0, 1e4)
 NETWORKS = (1, 2, 4, 8, 16, 32, 64)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from dmft_rf import DataError
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
-from validation.networks.pictures import PICTURES
+from validation.networks.pictures.pictures import PICTURES
 
 
 def has_runs(name: str, simulations: Simulations) -> bool:

@@ -10,12 +10,12 @@ import numpy as np
 
 from dmft_rf import GradientFlow, Ridge, ScoreModel, solve
 from dmft_rf.model.activation import Activation
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Array, Numbers
 from figures.simulations import Simulations, standard_error
-from validation.losses import Trained
-from validation.network import FiniteNetwork, draw_network
+from validation.common import style
+from validation.finite.losses import Trained
+from validation.finite.network import FiniteNetwork, draw_network
 
 T, PSI_N, PSI_P, RIDGE = 0.1, 8.0, 32.0, 1e-3
 SHOWN = (1, 4, 16, math.inf)

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf.files.hdf5 import DAMAGE, opened
 from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
+from validation.common.hdf5 import opened, read_arrays, write_arrays
 
 Array = NDArray[np.float64]
 
@@ -73,8 +73,7 @@ class Numbers:
             file.attrs["order"] = list(self.arrays)
             for key, value in self.remarks.items():
                 file.attrs[f"remark_{key}"] = value
-            for key, array in self.arrays.items():
-                file.create_dataset(key, data=array, fletcher32=bool(array.shape and array.size))
+            write_arrays(file, self.arrays)
 
     @classmethod
     @held_back()
@@ -86,17 +85,15 @@ class Numbers:
         DataError
             If the file is missing, damaged or of another kind.
         """
-        try:
-            with opened(path) as (file, _):
-                if int(file.attrs.get(_MARK, 0)) != SCHEMA:
-                    raise DataError(f"{path}: does not hold the numbers of a figure")
-                arrays = {str(key): np.asarray(file[key][()]) for key in file.attrs["order"]}
-                remarks = {
-                    key.removeprefix("remark_"): value
-                    for key, value in file.attrs.items()
-                    if key.startswith("remark_")
-                }
-        except DAMAGE as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            raise DataError(f"{path}: no numbers to draw from ({reason})") from error
+        place = Path(path)
+        if not place.exists():
+            raise DataError(f"{path}: no numbers to draw from, there is no such file")
+        with opened(place, _MARK, SCHEMA, "does not hold the numbers of a figure") as file:
+            found = read_arrays(file)
+            arrays = {str(key): found[str(key)] for key in file.attrs["order"]}
+            remarks = {
+                key.removeprefix("remark_"): value
+                for key, value in file.attrs.items()
+                if key.startswith("remark_")
+            }
         return cls(arrays, remarks)

@@ -9,10 +9,10 @@ import numpy as np
 
 from dmft_rf import ScoreModel, phase_diagram, solve, timescales
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
+from validation.common import style
 
 T, LEVEL, MULTIPLE, LEARNED = 0.1, 0.1, 3.0, 0.1
 TIMES = (1e3,)

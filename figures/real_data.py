@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import ScoreModel, solve
-from figures import curves, style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
+from figures.shared import curves
 from figures.simulations import Simulations, means
-from validation import imagery
-from validation.cases import FLOW, Case
+from validation.common import style
+from validation.finite import imagery
+from validation.finite.cases import FLOW, Case
 
 T, PSI_P, PSI_N, DATA = 0.1, 4.0, 2.0, ("digits", "patches")
 SEEDS = {"quick": 10, "paper": 32}

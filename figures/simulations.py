@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from dmft_rf import Covariance, ScoreModel
 from dmft_rf.errors import DataError
 from figures.numbers import Numbers
-from validation.cases import Case, Sizes
-from validation.runner import pending, run
-from validation.simulate import Cell, simulate
-from validation.store import Store
+from validation.finite.cases import Case, Sizes
+from validation.finite.runner import run
+from validation.finite.simulate import Cell
+from validation.finite.store import Store
 
 if TYPE_CHECKING:
-    from validation.networks.store import Store as NetworkStore
+    from validation.networks.run.store import Store as NetworkStore
 
 Array = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ class Simulations:
         self._workers, self._quiet = workers, quiet
         self.networks: NetworkStore | None = None
         if networks is not None:
-            from validation.networks.store import Store as Trained
+            from validation.networks.run.store import Store as Trained
 
             if not networks.is_file():
                 raise DataError(f"{networks}: no such store")
@@ -75,19 +75,9 @@ class Simulations:
 
     def complete(self, cases: list[Case]) -> int:
         """Make all cells of ``cases`` available; returns how many were simulated."""
-        if self._other is not None:
-            for case, d, seed in pending(self.store, cases):
-                cell = self._other.cells.get(f"{case.name}.d{d}.s{seed}")
-                if cell is not None and cell.fingerprint == case.fingerprint:
-                    self.store.add(cell)
-        if self._workers > 1:
-            return run(self.store, cases, self._workers, self._quiet)
-        todo = pending(self.store, cases)
-        for case, d, seed in todo:
-            self.store.add(simulate(case, d, seed))
-        if todo or self.store.journal.exists():
-            self.store.merge(cases)
-        return len(todo)
+        known = {} if self._other is None else self._other.cells
+        workers = self._workers if self._workers > 1 else None
+        return run(self.store, cases, workers, self._quiet, known)
 
     def cells(self, case: Case) -> list[Cell]:
         """The finished cells of a case, by d and seed."""

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import Covariance, ScoreModel
-from figures import laws, style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
+from figures.shared import laws
 from figures.simulations import Simulations, case
-from validation.cases import Case, Sizes
+from validation.common import style
+from validation.finite.cases import Case, Sizes
 
 T, PSI_P, PSI_N = 0.01, 64.0, 8.0
 ROWS = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from dmft_rf import ScoreModel
-from figures import laws, style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
+from figures.shared import laws
 from figures.simulations import Simulations
 from figures.spectrum import PAPER, PSI_P, QUICK, T
-from validation.cases import Case
+from validation.common import style
+from validation.finite.cases import Case
 
 PSI_N = (8, 32)
 # d and draws of the Gaussian equivalent

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import Covariance, ScoreModel, scaling
-from figures import style
-from figures.catalogue import Figure
+from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
-from validation import imagery
+from validation.common import style
+from validation.finite import imagery
 
 T, PSI_P = 0.01, 256.0
 POINTS = {"quick": 21, "paper": 41}

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -73,21 +73,27 @@ def _statements(node: ast.AST, types: bool) -> Iterator[ast.Import | ast.ImportF
             yield from _statements(child, types)
 
 
+def _targets(path: Path, files: Collection[str], types: bool) -> set[str]:
+    """Full names of the modules that a file imports; ``files`` are those that may be meant."""
+    found: set[str] = set()
+    for statement in _statements(ast.parse(path.read_text(encoding="utf-8")), types):
+        if isinstance(statement, ast.Import):
+            found |= {alias.name for alias in statement.names}
+            continue
+        assert not statement.level, f"{path}: imports are absolute"
+        base = statement.module or ""
+        # "from package import x" takes the module x if there is one, and else the package
+        deeper = [f"{base}.{alias.name}" for alias in statement.names]
+        known = {name for name in deeper if name in files}
+        found |= known if len(known) == len(deeper) else {base, *known}
+    return found
+
+
 def imports(module: str, *, types: bool = False) -> set[str]:
     """Modules of the package that ``module`` imports."""
-    found: set[str] = set()
-    for statement in _statements(ast.parse(FILES[module].read_text(encoding="utf-8")), types):
-        if isinstance(statement, ast.Import):
-            targets = [alias.name for alias in statement.names]
-        else:
-            assert not statement.level, f"{module}: imports are absolute"
-            base = statement.module or ""
-            # "from package import x" takes the module x if there is one, and else the package
-            deeper = [f"{base}.{alias.name}" for alias in statement.names]
-            known = [name for name in deeper if _below(name) in FILES]
-            targets = known if len(known) == len(deeper) else [base, *known]
-        found |= {_below(name) for name in targets if f"{name}.".startswith(f"{PACKAGE}.")}
-    return found - {module}
+    full = {f"{PACKAGE}.{name}" for name in FILES}
+    names = _targets(FILES[module], full, types)
+    return {_below(name) for name in names if f"{name}.".startswith(f"{PACKAGE}.")} - {module}
 
 
 def _below(name: str) -> str:
@@ -127,15 +133,21 @@ def test_every_room_says_what_lives_there() -> None:
         assert 60 < len(text) < 600, room
 
 
-def test_there_is_no_cycle() -> None:
-    """Modules can be put in an order in which each imports only earlier ones."""
-    # a package stands for its __init__, which its modules do not need to name
-    left = {module: {name for name in _needs(module) if name} for module in FILES}
+def in_order(needs: Mapping[str, set[str]]) -> list[str]:
+    """The modules in an order in which each imports only earlier ones."""
+    left, order = dict(needs), []
     while left:
-        free = [module for module, needs in left.items() if not needs & left.keys()]
+        free = [module for module, wanted in left.items() if not wanted & left.keys()]
         assert free, f"these import one another: {left}"
+        order += free
         for module in free:
             del left[module]
+    return order
+
+
+def test_there_is_no_cycle() -> None:
+    # a package stands for its __init__, which its modules do not need to name
+    in_order({module: {name for name in _needs(module) if name} for module in FILES})
 
 
 def _needs(module: str) -> set[str]:
@@ -153,6 +165,67 @@ def test_few_floors() -> None:
         return 1 + max((floor(name) for name in imports(module) if name), default=0)
 
     assert max(map(floor, FILES)) <= MOST_FLOORS
+
+
+# -- validation and figures, beside the library ------------------------------------------------
+
+BESIDE = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for top in ("validation", "figures")
+    for path in sorted((ROOT.parent / top).rglob("*.py"))
+}
+# From below: each room and the rooms that it may import from, besides itself and the library. The
+# commands stand above them, and so do the figures.
+RUN, ANALYSIS = "validation.networks.run", "validation.networks.analysis"
+PICTURES = "validation.networks.pictures"
+BESIDE_ROOMS: dict[str, set[str]] = {
+    "validation.common": set(),
+    "validation.golden": {"validation.common"},
+    "validation.attack": {"validation.common"},
+    "validation.benchmark": {"validation.common"},
+    "validation.finite": {"validation.common"},
+    "validation.compare": {"validation.common", "validation.finite"},
+    RUN: {"validation.common"},
+    ANALYSIS: {"validation.common", RUN},
+    PICTURES: {"validation.common", RUN, ANALYSIS},
+}
+
+
+def beside(module: str) -> set[str]:
+    """Modules of validation and figures that a module imports, for annotations too."""
+    return (_targets(BESIDE[module], BESIDE, True) & BESIDE.keys()) - {module}
+
+
+def test_the_library_knows_nothing_beside_it() -> None:
+    for module, path in FILES.items():
+        tops = {name.partition(".")[0] for name in _targets(path, BESIDE, True)}
+        assert not tops & {"validation", "figures", "tests"}, module
+
+
+def test_validation_and_figures_have_no_cycle() -> None:
+    in_order({module: beside(module) for module in BESIDE})
+
+
+@pytest.mark.parametrize("room", BESIDE_ROOMS)
+def test_rooms_beside_the_library(room: str) -> None:
+    assert BESIDE_ROOMS[room] <= set(list(BESIDE_ROOMS)[: list(BESIDE_ROOMS).index(room)])
+    members = {name for name in BESIDE if f"{name}.".startswith(f"{room}.")}
+    assert members
+    for module in members:
+        for name in beside(module) - members:
+            assert any(f"{name}.".startswith(f"{below}.") for below in BESIDE_ROOMS[room]), (
+                f"{module} imports {name}"
+            )
+    if room in BESIDE and BESIDE[room].name == "__init__.py":
+        text = ast.get_docstring(ast.parse(BESIDE[room].read_text(encoding="utf-8")))
+        assert text is not None
+        assert 60 < len(text) < 700
+
+
+def test_validation_does_not_need_figures() -> None:
+    for module in BESIDE:
+        if module.startswith("validation"):
+            assert not any(name.startswith("figures") for name in beside(module)), module
 
 
 def test_the_page_names_every_room_and_only_modules_that_exist() -> None:
@@ -254,6 +327,9 @@ def loaded_after(statement: str) -> set[str]:
         ("import dmft_rf.pencil.zoo", HEAVY),
         ("import dmft_rf.store", HEAVY),
         ("import dmft_rf.plotting", HEAVY),
+        # their commands choose the number of threads before numpy is loaded
+        ("import validation.__main__, validation.networks.command", ("numpy",)),
+        ("import validation.benchmark.command, figures.__main__", ("numpy",)),
     ],
 )
 def test_import_is_light(statement: str, unwanted: tuple[str, ...]) -> None:

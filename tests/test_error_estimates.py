@@ -28,7 +28,7 @@ from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
 from validation.__main__ import main
-from validation.attack import Tally, drawn
+from validation.attack.attack import Tally, drawn
 
 INF = math.inf
 
@@ -252,7 +252,7 @@ class TestAttack:
 
 
 def drawn_refusal(index: int) -> bool:
-    from validation.random_models import case
+    from validation.attack.models import case
 
     try:
         case(5, index)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from dmft_rf import ConvergenceError, DataError, ModelError
-from dmft_rf._interrupt import recognized
+from dmft_rf import ModelError
+from validation.common.command import ended, made, note, process_count
 
-PASS, FAIL, USAGE = 0, 1, 2
+PASS, FAIL = 0, 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,22 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
 
         return benchmark(given[1:])
     if given[:1] == ["attack"]:
-        from validation.attack import main as attack
+        from validation.attack.attack import main as attack
 
         return attack(given[1:])
     options = _parser().parse_args(given)
-    try:
-        with recognized():
-            return _golden(options.command) if options.command else _validate(options)
-    except (DataError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except ConvergenceError as error:
-        print(f"the theory has no prediction: {error}", file=sys.stderr)
-        return FAIL
-    except KeyboardInterrupt:
-        print("interrupted; the finished cells are kept, run again to go on", file=sys.stderr)
-        return 130
+    command = partial(_golden, options.command) if options.command else partial(_validate, options)
+    return ended(command, "the finished cells are kept, run again to go on")
 
 
 def _golden(command: list[str]) -> int:
@@ -102,20 +92,14 @@ def _golden(command: list[str]) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from validation.cases import choose, grid
-    from validation.runner import run
-    from validation.store import Store
+    from validation.finite.cases import choose, grid
+    from validation.finite.runner import run
+    from validation.finite.store import Store
 
     start = time.perf_counter()
-    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
-    if workers < 1:
-        raise ModelError(f"workers is {workers}; it must be 1 or more")
+    workers = process_count(options.workers)
     cases = choose(grid(options.profile), options.cases)
-    folder = options.out or Path(f"validation-{options.profile}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error})") from error
+    folder = made(options.out or Path(f"validation-{options.profile}"))
     store = Store(folder / "validation.h5")
     simulated = run(store, cases, workers, options.quiet)
     return _report(options, cases, store, folder, simulated, start)
@@ -125,15 +109,12 @@ def _report(
     options: argparse.Namespace, cases: list, store: object, folder: Path, simulated: int,
     start: float,
 ) -> int:  # fmt: skip
-    from validation.compare import compare, judge
-    from validation.mutate import MUTATIONS
-    from validation.report import Report
-    from validation.universality import data_run
+    from validation.compare.compare import compare, judge
+    from validation.compare.mutate import MUTATIONS
+    from validation.compare.report import Report
+    from validation.compare.universality import data_run
 
-    def say(text: str) -> None:
-        if not options.quiet:
-            print(text, file=sys.stderr, flush=True)
-
+    say = partial(note, quiet=options.quiet)
     say("comparing with the theory")
     cells = {case.name: store.of(case) for case in cases}  # type: ignore[attr-defined]
     gaussian = [case for case in cases if not case.data]
@@ -157,7 +138,7 @@ def _report(
     ]
     training = {}
     if options.training:
-        from validation.training import study
+        from validation.finite.training import study
 
         say("training step by step")
         training = study()

@@ -13,13 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import (
     Covariance,
-    DataError,
     GradientDescent,
     GradientFlow,
     HeavyBall,
@@ -33,9 +31,9 @@ from dmft_rf import (
     timescales,
 )
 from dmft_rf._interrupt import held_back
-from dmft_rf.files.hdf5 import DAMAGE, opened
 from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
+from validation.common.hdf5 import opened, read_arrays
 
 Array = NDArray[np.float64]
 
@@ -192,19 +190,5 @@ def _write(path: Path, found: dict[str, Array]) -> None:
 @held_back()
 def read(path: Path = FILE) -> dict[str, dict[str, Array]]:
     """Golden values by model and quantity."""
-    out: dict[str, dict[str, Array]] = {}
-    try:
-        with opened(path) as (file, _):
-            if _MARK not in file.attrs:
-                raise DataError(f"{path}: holds no golden values")
-            for model, group in file.items():
-                found = out.setdefault(model, {})
-
-                def visit(name: str, item: object, found: dict[str, Array] = found) -> None:
-                    if isinstance(item, h5py.Dataset):
-                        found[name] = np.asarray(item[()])
-
-                group.visititems(visit)
-    except DAMAGE as error:
-        raise DataError(f"{path}: is missing or unreadable ({error})") from error
-    return out
+    with opened(path, _MARK, 1, "holds no golden values") as file:
+        return {model: read_arrays(group) for model, group in file.items()}

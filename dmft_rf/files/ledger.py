@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from dmft_rf._interrupt import held_back
+from dmft_rf._paths import why
 from dmft_rf.errors import DataError
 from dmft_rf.files import database as _database
 from dmft_rf.files.claim import claim, lock, open_side, remove_side, side_file, still_named, unlock
@@ -69,8 +70,7 @@ class Ledger:
         self, path: str | os.PathLike[str], identity: Mapping[str, Any], *, replace: bool = False
     ):
         self.path = Path(path)
-        self._about = json.dumps(dict(identity), sort_keys=True).encode()
-        self._work = hashlib.blake2b(self._about, digest_size=8).digest()
+        self._about, self._work = _stated(identity)
         self._mutex = threading.RLock()
         self._synced = time.monotonic()
         self._connection: sqlite3.Connection | None = None
@@ -363,6 +363,47 @@ class Ledger:
             f"{self.path}: holds finished parts of {_difference(about, self._about)}; it is left "
             "alone. Finish that work, move the file away, or choose another output file"
         )
+
+
+def peek(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Read a ledger that another process may be writing; nothing is locked or changed.
+
+    Names and contents, oldest first; of a name that was added twice the later one counts. There are
+    none if there is no file. A record that is being replaced or removed may be missing.
+
+    Raises
+    ------
+    DataError
+        If the file is not a ledger, belongs to other work or cannot be read.
+    """
+    place = Path(path)
+    if not os.path.lexists(place):
+        return
+    _, work = _stated(identity)
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(place.open("rb"))
+            side = open_side(place)  # what was there before a change that was never completed
+        except FileNotFoundError:
+            return  # it was completed and removed just now
+        except OSError as error:
+            raise DataError(f"{place}: cannot be read ({why(error)})") from error
+        size = os.fstat(stream.fileno()).st_size
+        survey = Survey().read(stream.fileno(), size)
+        is_ledger = survey.works or size == 0 or _database.has_header(stream.fileno())
+        if not (is_ledger and survey.works <= {work}):
+            raise DataError(f"{place}: is not the file of unfinished work that belongs here")
+        if side is not None:
+            stack.callback(os.close, side)
+            survey.read(side, os.fstat(side).st_size, only=work)
+        for name, _, content in joined(frame for _, frame in survey.rows()):
+            yield name.decode(), content
+
+
+def _stated(identity: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """An identity as text, and the mark of the frames that belong to it."""
+    about = json.dumps(dict(identity), sort_keys=True).encode()
+    return about, hashlib.blake2b(about, digest_size=8).digest()
 
 
 def _difference(others: list[bytes], mine: bytes) -> str:

@@ -39,8 +39,9 @@ ENDINGS = (".png", ".pdf")
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW = "#F0E442"
 GREY = "#595959"
+ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#595959"
 
-_STYLE = {
+SETTINGS = {
     "font.size": 9.5,
     "axes.labelsize": 10,
     "axes.titlesize": 10.5,
@@ -118,7 +119,7 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
                 warnings.simplefilter("ignore")  # of settings that a later version will drop
                 defaults = matplotlib.rcParamsDefault
                 settings = {name: defaults[name] for name in defaults if name != "backend"}
-                matplotlib.rcParams.update(settings | _STYLE)
+                matplotlib.rcParams.update(settings | SETTINGS)
             return draw(*args, **kwargs)
 
     return wrapper

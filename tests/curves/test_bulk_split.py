@@ -25,8 +25,8 @@ from dmft_rf.curves.spectral_nodes import SpectralNodes
 from dmft_rf.model.activation import Activation
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
-from validation.losses import Trained
-from validation.network import draw_network
+from validation.finite.losses import Trained
+from validation.finite.network import draw_network
 
 TAU = np.array([0.0, 1.0, 300.0, 1e5, math.inf])
 MODELS = {

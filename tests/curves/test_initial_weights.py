@@ -3,7 +3,7 @@
 t in [1e-6, 10], psi_p and psi_n in [1e-3, 1e6] (log-uniform), every activation, one to three
 classes of one to four atoms, some of them 0, any noise draws, p = n m to any number of digits. At
 tau = 0 everything is known in closed form, and at tau = inf every rule is ridge regression
-(validation.attack says how).
+(validation.attack.attack says how).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from dmft_rf import (
     solve,
 )
 from tests.helpers.box import box
-from validation.attack import ALLOWED, end, signs, start
-from validation.random_models import KINDS, RULES, case, rule
+from validation.attack.attack import ALLOWED, end, signs, start
+from validation.attack.models import KINDS, RULES, case, rule
 
 INF = math.inf
 pytestmark = pytest.mark.compiled

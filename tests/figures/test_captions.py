@@ -11,8 +11,9 @@ import pytest
 
 from dmft_rf import Covariance, ScoreModel, Timescales, bulk_split, scaling, solve, timescales
 from dmft_rf.curves.solve import Solution
-from figures import curves, data_scale, diffusion_times, eigenmodes, learning_curves, noise_draws
+from figures import data_scale, diffusion_times, eigenmodes, learning_curves, noise_draws
 from figures.catalogue import MODULES, figure
+from figures.shared import curves
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery.md"
 TAU = np.geomspace(0.3, 1e8, 2000)

@@ -14,13 +14,14 @@ import pytest
 
 from dmft_rf import Covariance, GradientFlow, Ridge, ScoreModel, solve
 from dmft_rf.model.activation import Activation
-from figures import bulk_learning, early_stopping, eigenmodes, noise_draws, phase_diagram, style
+from figures import bulk_learning, early_stopping, eigenmodes, noise_draws, phase_diagram
 from figures.catalogue import MODULES, figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations
-from validation.cases import grid
-from validation.losses import Trained
-from validation.network import draw_network
+from validation.common import style
+from validation.finite.cases import grid
+from validation.finite.losses import Trained
+from validation.finite.network import draw_network
 
 # what makes each figure small; everything else is the quick profile
 TINY: dict[str, dict[str, Any]] = {

@@ -15,12 +15,13 @@ import pytest
 from dmft_rf import ConvergenceError, DataError, ModelError, ScoreModel
 from figures import catalogue, sheet
 from figures.__main__ import main
-from figures.catalogue import MODULES, Figure, figure
+from figures.catalogue import MODULES, figure
+from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations, case, largest, means
-from validation.cases import Case
-from validation.simulate import Cell, simulate
-from validation.store import Store
+from validation.finite.cases import Case
+from validation.finite.simulate import Cell, simulate
+from validation.finite.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +37,7 @@ def compute(profile: str, simulations: Simulations) -> Numbers:
 
 
 def draw(numbers: Numbers) -> object:
-    from figures import style
+    from validation.common import style
 
     picture, axes = style.canvas(1, 1, 2.0)
     style.points(
@@ -80,7 +81,7 @@ def test_networks_are_simulated_once_and_redrawing_computes_nothing(
     def never(*arguments: object) -> Cell:
         raise AssertionError("simulated again")
 
-    monkeypatch.setattr("figures.simulations.simulate", never)
+    monkeypatch.setattr("validation.finite.runner.simulate", never)
     assert main(run) == 0
     (tmp_path / "adam.png").unlink()
     (tmp_path / "simulations.h5").unlink()
@@ -96,9 +97,9 @@ def test_an_existing_store_is_used_where_it_fits(tmp_path: Path) -> None:
     marked = dataclasses.replace(
         fitting, arrays={**fitting.arrays, "0/test": fitting.arrays["0/test"] + 7.0}
     )
-    other.add(marked)
-    other.add(dataclasses.replace(simulate(networks, 4, 1), fingerprint="another"))
-    other.merge([networks])
+    with other.filling([networks]):
+        other.add(marked)
+        other.add(dataclasses.replace(simulate(networks, 4, 1), fingerprint="another"))
     (tmp_path / "out").mkdir()
     simulations = Simulations(tmp_path / "out", tmp_path / "validation.h5")
     assert simulations.complete([networks]) == 2
@@ -275,8 +276,8 @@ def test_the_gallery_has_them_all() -> None:
 
 def test_every_figure_is_listed_and_described() -> None:
     modules = {path.stem for path in (ROOT / "figures").glob("*.py")}
-    helpers = {"__init__", "__main__", "catalogue", "numbers", "simulations", "style", "sheet"}
-    assert set(MODULES.values()) == modules - helpers - {"laws", "curves", "networks"}
+    helpers = {"__init__", "__main__", "catalogue", "figure", "numbers", "simulations", "sheet"}
+    assert set(MODULES.values()) == modules - helpers - {"networks"}
     for name in MODULES:
         about = figure(name)
         assert len(about.caption) > 100

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from dmft_rf import DataError
-from dmft_rf.files.ledger import Ledger
+from dmft_rf.files.ledger import Ledger, peek
 from tests.helpers.sweeping import environment, limited, run_script
 
 WORK = {"work": "w", "package_version": "0.1.0", "git_commit": "abc"}
@@ -446,7 +446,7 @@ def test_another_reason_for_no_lock_is_told(tmp_path, monkeypatch):
 
 WRITER = """
 import sys
-from dmft_rf.files.ledger import Ledger
+from dmft_rf.files.ledger import Ledger, peek
 with Ledger(sys.argv[1], {"work": "w"}) as ledger:
     known = len(ledger.names())
     print(known, flush=True)
@@ -540,7 +540,7 @@ def test_a_kill_between_two_changes_leaves_nothing(tmp_path):
 FULL = """
 import resource, sys
 from dmft_rf import DataError
-from dmft_rf.files.ledger import Ledger
+from dmft_rf.files.ledger import Ledger, peek
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 done = 0
@@ -612,3 +612,27 @@ def test_the_identity_is_any_json(tmp_path):
     identity = {"cases": list(range(3000)), "text": "τ" * 5000}
     filled(tmp_path / "l", {"r": b"x"}, identity)
     assert held(tmp_path / "l", json.loads(json.dumps(identity))) == {"r": b"x"}
+
+
+# -- reading what another process writes ---------------------------------------------------------
+
+
+def test_peek_sees_what_is_there_and_changes_nothing(tmp_path):
+    path, identity = tmp_path / "a.points", {"work": "w"}
+    assert dict(peek(path, identity)) == {}
+    with Ledger(path, identity) as ledger:
+        assert dict(peek(path, identity)) == {}
+        ledger.add([("a", b"1"), ("long", bytes(range(256)) * 100)])
+        ledger.put("a", b"2")
+        before = path.read_bytes()
+        assert dict(peek(path, identity)) == {"a": b"2", "long": bytes(range(256)) * 100}
+        assert path.read_bytes() == before
+        ledger.drop("long")
+        assert dict(peek(path, identity)) == {"a": b"2"}
+    assert dict(peek(path, identity)) == {"a": b"2"}
+    with pytest.raises(DataError, match="not the file of unfinished work that belongs here"):
+        dict(peek(path, {"work": "other"}))
+    path.write_bytes(b"something else")
+    with pytest.raises(DataError, match="not the file of unfinished work that belongs here"):
+        dict(peek(path, identity))
+    assert [place.name for place in tmp_path.iterdir()] == ["a.points"]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from dmft_rf import DataError
-from validation.networks.engine import Diverged
-from validation.networks.plan import Setting
-from validation.networks.store import Store
+from validation.networks.run.engine import Diverged
+from validation.networks.run.plan import Setting
+from validation.networks.run.store import Store
 
 SMALL = Setting(
     "images", "digits", 8, 16, 16, 0, "adam", 1e-3, 64, 1000, 3.0, 2.0, indices=(100, 200),

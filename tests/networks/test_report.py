@@ -16,19 +16,11 @@ from figures.__main__ import main as figures_main
 from figures.catalogue import NETWORKS
 from figures.numbers import Numbers
 from tests.helpers.fake_training import SMALL, Fake, settings
-from validation.networks import (
-    dating,
-    draw_laws,
-    gather_laws,
-    gather_theory,
-    pictures,
-    report,
-    summary,
-    tables,
-)
-from validation.networks.engine import run
-from validation.networks.plan import Setting
-from validation.networks.store import Run, Store
+from validation.networks.analysis import dating, gather_laws, gather_theory, summary, tables
+from validation.networks.pictures import draw_laws, pictures, report
+from validation.networks.run.engine import run
+from validation.networks.run.plan import Setting
+from validation.networks.run.store import Run, Store
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +220,8 @@ def test_the_same_number_of_passes(full: Store) -> None:
 def test_tables_have_one_line_for_all_seeds(full: Store) -> None:
     runs = list(full.runs.values())
     sections = {title: table for title, _, table in tables.times(runs)}
-    head, rows = sections["Training times: digits, 8 x 8, adam, batch 64"]
+    table = sections["Training times: digits, 8 x 8, adam, batch 64"]
+    head, rows = table.head, table.rows
     assert [row[:3] for row in rows] == [
         [str(w), str(n), "3"] for w in (16, 32) for n in (16, 32, 64)
     ]
@@ -238,9 +231,9 @@ def test_tables_have_one_line_for_all_seeds(full: Store) -> None:
     assert abs(float(tau) / middle - 1.0) < 0.02
     assert error == "1"
     assert abs(float(rows[0][-1].split()[0]) / (4 * middle) - 1.0) < 0.02
-    ((_, text, (head, rows)), *_) = tables.exponents(runs)
+    (_, text, table), *_ = tables.exponents(runs)
     assert "by construction" in text
-    assert len(rows) == len({row[0] for row in rows}) == 5
+    assert len(table.rows) == len({row[0] for row in table.rows}) == 5
 
 
 def test_exponents_step_by_step(full: Store) -> None:
@@ -251,9 +244,9 @@ def test_exponents_step_by_step(full: Store) -> None:
         for r in images
     ]
     for runs, wanted in ((images, (1.0, 1.0)), (bent, (1.0, 2.0))):
-        ((_, _, (head, rows)),) = tables.local_exponents(runs)
-        assert head == ["date", "16 to 32", "32 to 64"]
-        (row,) = (row for row in rows if row[0] == "test/train loss = 2")
+        ((_, _, table),) = tables.local_exponents(runs)
+        assert table.head == ["date", "16 to 32", "32 to 64"]
+        (row,) = (row for row in table.rows if row[0] == "test/train loss = 2")
         assert np.allclose([float(cell.split()[0]) for cell in row[1:]], wanted, atol=0.03)
 
 

@@ -19,13 +19,12 @@ from figures.numbers import Numbers
 from tests.helpers.fake_training import SMALL
 from validation import golden
 from validation.benchmark import report as benchmark
-from validation.compare import Verdict
-from validation.networks.checkpoints import Checkpoint, Checkpoints
-from validation.networks.store import Run
-from validation.networks.store import Store as NetworkStore
-from validation.report import Report
-from validation.simulate import Cell
-from validation.store import Store
+from validation.compare.compare import Verdict
+from validation.compare.report import Report
+from validation.finite.simulate import Cell
+from validation.finite.store import Store
+from validation.networks.run.store import Checkpoint, Run
+from validation.networks.run.store import Store as NetworkStore
 
 Write = Callable[[Path, int], None]
 
@@ -38,24 +37,23 @@ def numbers(folder: Path, seed: int) -> None:
     Numbers({f"a{i}": array(seed) for i in range(3)}).save(folder / "figure.h5")
 
 
-def cell(folder: Path, seed: int) -> None:
-    Store(folder / "a.h5").add(Cell("case", 6, 0, "", {"x": array(seed)}))
-
-
 def cells(folder: Path, seed: int) -> None:
     store = Store(folder / "a.h5")
-    store.cells[f"case.d6.s{seed}"] = Cell("case", 6, seed, "", {"x": array(seed)})
-    store.merge([])
+    with store.filling([]):
+        store.add(Cell("case", 6, seed, "", {"x": array(seed)}))
 
 
 def run(folder: Path, seed: int) -> None:
     setting = dataclasses.replace(SMALL, seed=seed)
-    NetworkStore(folder / "a.h5").add(Run(setting, {"step": array(seed)}, {"ended": "steps"}))
+    store = NetworkStore(folder / "a.h5")
+    with store.filling():
+        store.add(Run(setting, {"step": array(seed)}, {"ended": "steps"}))
 
 
 def checkpoint(folder: Path, seed: int) -> None:
-    state = Checkpoint(1, 1.0, {}, [array(seed)] * 3, "digest")
-    Checkpoints(folder / "a.h5").save(SMALL, state)
+    store = NetworkStore(folder / "a.h5")
+    with store.filling():
+        store.save(SMALL, Checkpoint(1, 1.0, {}, [array(seed)] * 3, "digest"))
 
 
 def values(folder: Path, seed: int) -> None:
@@ -75,11 +73,7 @@ def report(folder: Path, seed: int) -> None:
 
 
 def files(folder: Path) -> dict[Path, bytes]:
-    return {
-        path: path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".lock"
-    }
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def outcome(write: Write, folder: Path, limit: int) -> int:
@@ -101,7 +95,7 @@ def outcome(write: Write, folder: Path, limit: int) -> int:
 # the threads of who runs the tests hold nothing that the child needs
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("write", [numbers, cell, cells, run, checkpoint, values, table, report])
+@pytest.mark.parametrize("write", [numbers, cells, run, checkpoint, values, table, report])
 def test_files(write: Write, there: bool, tmp_path: Path) -> None:
     git_commit()  # is remembered: the limited processes need not ask git
     if there:

@@ -1,4 +1,4 @@
-"""How fast the library is, beside what one would write without it, in one run on one machine.
+"""How fast the library is, beside what one would write without it.
 
     timing.py              best of several repeats, process and wall time, side by side
     plain.py  dense.py     the same formulas with scipy.optimize.root; one finite draw
@@ -7,6 +7,5 @@
     report.py              the tables, and the picture
     command.py             ``python -m validation benchmark``
 
-Nothing here is a test: machines differ, and a timed assertion fails on a busy one. What the tests
-check is that the compared routes give the same numbers.
+Nothing here is a test: machines differ. Tests check that the routes agree.
 """

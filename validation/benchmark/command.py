@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from dmft_rf import DataError, ModelError
+from validation.common.command import ended, note
 
-_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 _EXTRA = ("costs", "profile")
 
 
@@ -35,21 +33,19 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    for name in _THREADS:  # read when numpy is loaded, which nothing above does
-        os.environ.setdefault(name, "1")
-    try:
-        from validation.benchmark import report
+    return ended(lambda: _run(options), "nothing was written")
 
-        if options.out is not None:
-            report.surroundings(options.out)  # before minutes of measuring
-        text = measure(options.only, options.quick, options.out)
-        if options.out is None:
-            print(text)
-        else:
-            report.write(text, options.out)
-    except (DataError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+
+def _run(options: argparse.Namespace) -> int:
+    from validation.benchmark import report
+
+    if options.out is not None:
+        report.surroundings(options.out)  # before minutes of measuring
+    text = measure(options.only, options.quick, options.out)
+    if options.out is None:
+        print(text)
+    else:
+        report.write(text, options.out)
     return 0
 
 
@@ -74,7 +70,7 @@ def measure(only: list[str], quick: bool, out: Path | None) -> str:
     for name in chosen:
         if name in _EXTRA:
             continue
-        print(name, file=sys.stderr, flush=True)
+        note(name)
         try:
             found = MEASURES[name](effort)
         except ImportError as error:
@@ -86,7 +82,7 @@ def measure(only: list[str], quick: bool, out: Path | None) -> str:
     if rows:
         parts.append(report.rows_table(rows))
     for reason in skipped:
-        print(reason, file=sys.stderr)
+        note(reason)
     parts += skipped
     if "costs" in chosen:
         parts += _costs(effort, out)
@@ -99,7 +95,7 @@ def _costs(effort: object, out: Path | None) -> list[str]:
     from validation.benchmark.costs import costs, draw
     from validation.benchmark.report import costs_table
 
-    print("costs", file=sys.stderr, flush=True)
+    note("costs")
     found = costs(effort)  # type: ignore[arg-type]
     parts = ["### Cost against size", costs_table(found)]
     if out is not None:
@@ -117,7 +113,7 @@ def _profile(effort: object) -> str:
     from validation.benchmark.operations import profile, rates
     from validation.benchmark.report import profile_table
 
-    print("profile", file=sys.stderr, flush=True)
+    note("profile")
     machine = rates(effort)  # type: ignore[arg-type]
     profiles = [profile(atoms, machine, effort) for atoms in (2, 64, 4096)]  # type: ignore[arg-type]
     return "### Stages against the count of operations\n\n" + profile_table(profiles, machine)

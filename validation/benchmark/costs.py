@@ -83,7 +83,7 @@ def costs(effort: Effort) -> list[Cost]:
 
 def draw(costs_: Sequence[Cost], path: Any) -> None:
     """One panel per size: measured points, and beside them the expected slope."""
-    from figures import style
+    from validation.common import style
 
     labels = {
         "atoms": "eigenvalues of the covariance",

@@ -1,10 +1,4 @@
-"""One finite draw of the Gaussian-equivalent matrices, and its losses by eigendecomposition.
-
-The matrices are those of docs/theory.md (arXiv:2505.17638, section 4): with X of covariance Sigma
-and standard Gaussian W, Omega,
-
-    G = gamma W X/sqrt(d) + v Omega,    U = G G^T/n + b^2 W W^T/d + s^2,    V = b W/sqrt(d).
-"""
+"""One finite draw of the Gaussian-equivalent matrices, and its losses by eigendecomposition."""
 
 from __future__ import annotations
 
@@ -16,22 +10,16 @@ from numpy.typing import NDArray
 
 from dmft_rf import ScoreModel
 from validation.benchmark.plain import Curves
+from validation.common.equivalent import draw_equivalent
 
 Array = NDArray[np.float64]
 
 
 def learning_curves(model: ScoreModel, tau: Array, d: int, seed: int) -> Curves:
     """Losses of one draw at the finite times ``tau``; the weights of Sigma must fit d."""
-    c, cov = model.coefficients, model.covariance
-    counts = np.rint(cov.weights * d).astype(int)
-    if counts.sum() != d or np.abs(counts - cov.weights * d).max() > 1e-9:
-        raise ValueError(f"weights {cov.weights} do not fit the dimension {d}")
-    sigma = np.repeat(cov.eigenvalues, counts)
-    n, p = round(model.psi_n * d), round(model.psi_p * d)
-    rng = np.random.default_rng(seed)
-    W = rng.standard_normal((p, d))
-    X = np.sqrt(sigma)[:, None] * rng.standard_normal((d, n))
-    G = math.sqrt(c.gamma2 / d) * W @ X + math.sqrt(c.v2) * rng.standard_normal((p, n))
+    c = model.coefficients
+    W, G, sigma = draw_equivalent(model, d, np.random.default_rng(seed))
+    p, n = G.shape
     U = G @ G.T / n + c.b**2 / d * W @ W.T + c.s2 * np.eye(p)
     lam, Q = scipy.linalg.eigh(U)
 

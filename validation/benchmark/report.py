@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from dmft_rf.files.replace import replacing
 from validation.benchmark.costs import Cost
 from validation.benchmark.operations import Profile, Rates
 from validation.benchmark.work import Row
+from validation.common.page import Table
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -51,12 +52,6 @@ def duration(seconds: float) -> str:
     raise AssertionError
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; every column but the first is aligned to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
-
-
 def rows_table(rows: Sequence[Row]) -> str:
     """Work, target, measured; the other route, and how many times longer it takes."""
     lines = []
@@ -73,7 +68,7 @@ def rows_table(rows: Sequence[Row]) -> str:
              row.difference]
         )  # fmt: skip
     head = ["work", "target", "process", "wall", "other route", "ratio", "apart"]
-    return table(head, lines)
+    return str(Table(head, lines))
 
 
 def costs_table(costs: Sequence[Cost]) -> str:
@@ -87,7 +82,7 @@ def costs_table(costs: Sequence[Cost]) -> str:
         ]
         for cost in costs
     ]
-    return table(["cost", "smallest", "largest", "slope", "expected"], lines)
+    return str(Table(["cost", "smallest", "largest", "slope", "expected"], lines))
 
 
 def profile_table(profiles: Sequence[Profile], machine_rates: Rates) -> str:
@@ -113,7 +108,7 @@ def profile_table(profiles: Sequence[Profile], machine_rates: Rates) -> str:
             f"{duration(found.whole)}, 200 times {duration(found.curves)}."
         )
         head = ["stage", "process", "operations", "each", "floor", "over floor"]
-        parts.append(table(head, lines))
+        parts.append(str(Table(head, lines)))
     return "\n\n".join(parts)
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmft_rf import DataError, ModelError, WorkerError
-from dmft_rf._interrupt import recognized
+from dmft_rf import ModelError
+from validation.common.command import ended, made, process_count
 
 if TYPE_CHECKING:
-    from validation.networks.engine import Trains
-    from validation.networks.plan import Setting
-    from validation.networks.store import Store
+    from validation.networks.run.engine import Trains
+    from validation.networks.run.plan import Setting
+    from validation.networks.run.store import Store
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE = 0
 FILE = "networks.h5"
 #: what training needs beyond the package
 NEEDED = ("jax", "optax")
@@ -73,34 +72,23 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        with recognized():
-            return _run(options)
-    except (DataError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except WorkerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("interrupted; checkpoints are kept, run again to go on", file=sys.stderr)
-        return INTERRUPTED
+    kept = "checkpoints are kept, run again to go on"
+    return ended(lambda: _run(options), kept, data=options.data or "images")
 
 
 def trainer(setting: Setting) -> Trains:
     """The trainer of a setting; JAX is imported by the process that trains."""
-    from validation.networks.trainer import Trainer
+    from validation.networks.run.trainer import Trainer
 
     return Trainer(setting)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from validation.networks.plan import profile
+    from validation.networks.run.plan import profile
 
     if options.hours is not None and not options.hours > 0.0:
         raise ModelError(f"hours is {options.hours}; it must be positive")
-    if options.jobs < 1:
-        raise ModelError(f"jobs is {options.jobs}; it must be 1 or more")
+    process_count(options.jobs, "jobs")
     settings = profile(options.profile, options.case, options.data)
     if options.only:
         settings = [s for s in settings if s.key.startswith(tuple(options.only))]
@@ -115,36 +103,33 @@ def _run(options: argparse.Namespace) -> int:
     if missing and training:
         raise ModelError(f"training needs {' and '.join(missing)}: pip install '.[experiments]'")
 
-    from validation.networks.store import Store
+    from validation.networks.run.store import Store
 
-    folder = options.out or Path(f"networks-{options.profile}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error})") from error
+    folder = made(options.out or Path(f"networks-{options.profile}"))
     store = Store(folder / FILE)
     if options.merge:
-        from validation.networks.merge import merge
+        from validation.networks.run.merge import merge
 
         added, there = merge(store, options.merge, options.pictures)
         print(f"{added} runs added to {store.path}, {there} were there already")
         if not options.report:
             return DONE
     if training:
-        from validation.networks.workers import run_at_once
+        from validation.networks.run.workers import run_at_once
 
         run_at_once(store, settings, trainer, options.jobs, options.hours, options.quiet)
-    return _told(options, settings, store, folder)
+    return _reported(options, settings, store, folder)
 
 
-def _told(
+def _reported(
     options: argparse.Namespace, settings: list[Setting], store: Store, folder: Path
-) -> int:  # fmt: skip
+) -> int:
+    """Write the report and say where it is."""
     left = sum(not store.has(setting) for setting in settings)
     if not store.ended:
         print("no run has ended yet; run again to go on")
         return DONE
-    from validation.networks.report import write
+    from validation.networks.pictures.report import write
 
     write(folder, store, options.profile, left)
     diverged = f", {len(store.diverged)} diverged" if store.diverged else ""

@@ -1,0 +1,95 @@
+"""What the theory predicts for a case: the only place where `dmft_rf` is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf import (
+    GradientFlow,
+    LearningCurves,
+    ScoreModel,
+    Spectrum,
+    WeightAverage,
+    resolvent,
+    solve,
+)
+from dmft_rf._arithmetic import lazy
+from validation.finite.cases import Case
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Theory of one case.
+
+    Attributes
+    ----------
+    curves : dict
+        LearningCurves by the label of the rule, at `Case.tau` of it.
+    resolvent : (n_points,) array
+        (1/p) Tr z/(U + z) = z q(-z) at `Case.resolvent_points`.
+    spectrum : Spectrum
+    """
+
+    curves: dict[str, LearningCurves]
+    resolvent: Array
+    spectrum: Spectrum
+
+    def values(self, label: str, name: str) -> Array:
+        """What the theory says of one of `Case.quantities` under one rule, shape (n_tau,)."""
+        curves = self.curves[label]
+        if name == "fresh":
+            return curves.empirical_error * curves.model.Delta_t
+        return np.asarray(getattr(curves, name))
+
+    @lazy
+    def cdf(self) -> tuple[Array, Array]:
+        """Points lambda and the continuous part of the law's distribution function there."""
+        from numpy.polynomial.legendre import leggauss
+
+        law = self.spectrum
+        lam, mass = [], []
+        start = 0.0
+        for (low, high), bulk in zip(law.edges, law.bulk_masses, strict=True):
+            nodes, weights = leggauss(400)
+            theta = 0.5 * np.pi * (nodes + 1.0)
+            width = 0.5 * np.pi * weights
+            if low > 0.0:
+                half = 0.5 * np.log(high / low)
+                points = np.sqrt(low * high) * np.exp(-half * np.cos(theta))
+                step = points * half * np.sin(theta)
+            else:  # a hard edge, where the density diverges like the inverse root
+                root = np.sin(0.5 * theta) ** 2
+                points, step = high * root**2, high * root * np.sin(theta)
+            piece = np.cumsum(width * law.density(points) * step)
+            lam += [[low], points, [high]]
+            # the mass up to the middle of each weight, normalised to the exact mass
+            middle = piece - 0.5 * np.diff(piece, prepend=0.0)
+            mass += [[start], start + bulk * middle / piece[-1], [start + bulk]]
+            start += bulk
+        return np.concatenate(lam), np.concatenate(mass)
+
+
+def predict(
+    case: Case, model: ScoreModel | None = None, *, smooth_only: bool = False
+) -> Prediction:
+    """Theory for ``case``; ``model`` replaces its model (a mutation).
+
+    Parameters
+    ----------
+    smooth_only
+        Leave out the discrete rules, which are integrated along another path.
+    """
+    model = case.model if model is None else model
+    solution = solve(model)
+    curves = {
+        label: solution.learning_curves(case.tau(rule), rule)
+        for label, rule in case.rules.items()
+        if isinstance(rule, GradientFlow | WeightAverage) or not smooth_only
+    }
+    z = case.resolvent_points
+    return Prediction(curves, z * resolvent(model, -z).q.real, solution.spectrum)

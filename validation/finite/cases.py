@@ -1,0 +1,380 @@
+r"""What is simulated: the grid of cases, in a quick and in a paper-sized profile.
+
+A case is a ScoreModel, the training rules that are applied to each draw, the times, and for each
+dimension d the number of seeds. Its ratios p/d and n/d are the model's psi_p and psi_n at every d,
+so that a sequence of d approaches the limit that the theory describes. The cases named A to E are
+those of the library's reference values; ``paper_*`` are figures 2 and 3 of arXiv:2505.17638.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf import (
+    Covariance,
+    GradientDescent,
+    GradientFlow,
+    HeavyBall,
+    Mixture,
+    ModelError,
+    ScoreModel,
+    WeightAverage,
+)
+from dmft_rf.rules.flow import Rule
+from validation.finite import imagery
+
+Array = NDArray[np.float64]
+Sizes = tuple[tuple[int, int], ...]
+
+SIMULATION = 2
+"""Number of the simulation code and of its random streams: a new number draws everything anew."""
+
+FLOW = "gradient flow"
+PROFILES = ("quick", "paper")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison of finite networks with the theory.
+
+    Attributes
+    ----------
+    name : str
+    about : str
+        What it is there for.
+    model : ScoreModel
+    sizes : tuple of (d, seeds)
+    judged : tuple of float
+        Times whose losses enter the verdict.
+    rules : mapping of str to Rule
+        Training rules by label; the first is gradient flow.
+    data : str
+        Name of a real data set whose rows are the samples; empty for Gaussian data.
+    verdict : bool
+        Whether the case decides about PASS or FAIL. Real data do not: the theory does not claim
+        to describe them exactly, and the report says by how much it misses them.
+    """
+
+    name: str
+    about: str
+    model: ScoreModel
+    sizes: Sizes
+    judged: tuple[float, ...]
+    rules: Mapping[str, Rule] = field(default_factory=lambda: {FLOW: GradientFlow()})
+    data: str = ""
+    verdict: bool = True
+
+    def tau(self, rule: Rule) -> Array:
+        """Times at which ``rule`` is evaluated: the judged ones, a grid for pictures, 0 and inf."""
+        if isinstance(rule, GradientDescent | HeavyBall):
+            steps = np.unique(np.rint(np.geomspace(1.0, max(self._finite) / rule.step, 10)))
+            return np.append(rule.times(steps), math.inf)
+        grid = np.geomspace(0.1, 30.0 * max(self._finite), 17 if rule == GradientFlow() else 6)
+        return np.unique(np.concatenate([[0.0], grid, self.judged, [math.inf]]))
+
+    def is_judged(self, rule: Rule, tau: Array) -> NDArray[np.bool_]:
+        """Which of ``tau`` enter the verdict; for discrete rules an early and a late time."""
+        if isinstance(rule, GradientDescent | HeavyBall):
+            chosen = np.zeros(tau.size, dtype=bool)
+            chosen[[tau.size // 3, 2 * tau.size // 3]] = True
+            return chosen
+        times = self.judged if rule == GradientFlow() else self._finite[:2]
+        return np.isin(tau, times)
+
+    @property
+    def _finite(self) -> list[float]:
+        return [tau for tau in self.judged if math.isfinite(tau)]
+
+    @property
+    def resolvent_points(self) -> Array:
+        """z > 0 at which (1/p) Tr z/(U + z) is compared: they scan the spectrum; shape (5,)."""
+        classes = self.model.classes
+        low = sum(one.share * one.coefficients.s2 for one in classes)
+        top = sum(one.share * one.coefficients.mu1**2 for one in classes)
+        return np.geomspace(low, self.model.psi_p * top, 5)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What is compared of every rule; the loss under fresh noise where the noise is drawn."""
+        drawn = () if math.isinf(self.model.noise_draws) else ("fresh",)
+        return ("train", "test", *drawn, "score_error")
+
+    def eigenvalues(self, d: int) -> Array:
+        """Eigenvalues of Sigma with their multiplicity at dimension ``d``, shape (d,).
+
+        One row for each class of a mixture, shape (G, d).
+
+        Raises
+        ------
+        ModelError
+            If the weights of the law times d are not whole numbers.
+        """
+        law = self.model.covariance
+        exact = law.weights * d
+        counts = np.rint(exact).astype(int)
+        if np.max(np.abs(exact - counts)) > 1e-6 or counts.sum() != d:
+            raise ModelError(f"case {self.name}: d = {d} does not carry the weights of Sigma")
+        return np.repeat(law.eigenvalues, counts, axis=-1)
+
+    def class_sizes(self, d: int) -> list[int]:
+        """Samples of each class at dimension ``d``: their shares exactly, not in the mean.
+
+        Random numbers of samples would make the losses fluctuate like d^{-1/2}; the limit is the
+        same.
+        """
+        n = self.shape(d)[1]
+        exact = np.array([one.share * n for one in self.model.classes])
+        sizes = np.rint(exact).astype(int)
+        if np.max(np.abs(exact - sizes)) > 1e-6 or sizes.sum() != n:
+            raise ModelError(f"case {self.name}: n = {n} does not carry the shares of the classes")
+        return [int(size) for size in sizes]
+
+    def shape(self, d: int) -> tuple[int, int]:
+        """p and n at dimension ``d``."""
+        sizes = (self.model.psi_p * d, self.model.psi_n * d)
+        p, n = (round(size) for size in sizes)
+        if abs(p - sizes[0]) > 1e-6 or abs(n - sizes[1]) > 1e-6:
+            raise ModelError(f"case {self.name}: p = {sizes[0]}, n = {sizes[1]} at d = {d}")
+        return p, n
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides what a cell of this case holds, but d and seed."""
+        m = self.model
+        content: dict[str, Any] = {
+            "simulation": SIMULATION,
+            "model": [m.t, m.psi_p, m.psi_n, m.activation.name],  # type: ignore[union-attr]
+            "covariance": [m.covariance.eigenvalues.tolist(), m.covariance.weights.tolist()],
+            "rules": {
+                label: [type(rule).__name__, dataclasses.asdict(rule), self.tau(rule).tolist()]
+                for label, rule in self.rules.items()
+            },
+            "data": self.data,
+        }
+        # named only where there are any, so that older cells keep their digest
+        if math.isfinite(m.noise_draws):
+            content["noise_draws"] = m.noise_draws
+        if isinstance(m.covariance, Mixture):
+            content["shares"] = m.covariance.shares.tolist()
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _rules(model: ScoreModel) -> dict[str, Rule]:
+    """Every rule of `dmft_rf.rules.flow`, with steps that the top of the spectrum allows."""
+    top = 6.0 * model.psi_p * model.coefficients.mu1**2
+    step = float(f"{0.7 / (model.rate * top):.2g}")
+    return {
+        FLOW: GradientFlow(),
+        "weight decay": GradientFlow(weight_decay=0.02),
+        "random initial weights": GradientFlow(initial_std=1.0),
+        "weight average": WeightAverage(decay_time=50.0),
+        "gradient descent": GradientDescent(step=step),
+        "heavy ball": HeavyBall(step=step, momentum=0.9),
+    }
+
+
+def _synthetic(quick: bool) -> list[Case]:
+    """Gaussian data: the reference grid and its neighbours."""
+    late = (1.0, 10.0, 100.0, 1e3, math.inf)
+    two = Covariance([0.5, 1.5], label="two eigenvalues")
+    three = Covariance([0.2, 1.0, 3.0], [0.5, 0.3, 0.2], label="three eigenvalues")
+    power = Covariance(
+        Covariance.power_law(1.0, 20).eigenvalues, label="power law, exponent 1, 20 atoms"
+    )
+
+    def sizes(short: Sizes, full: Sizes) -> Sizes:
+        return short if quick else full
+
+    iso = ScoreModel(0.1, 8.0, 4.0)
+    common = sizes(
+        ((20, 72), (40, 48), (80, 20), (112, 6)), ((20, 160), (40, 128), (80, 96), (160, 24))
+    )
+    small = sizes(
+        ((30, 72), (60, 48), (120, 20), (180, 6)), ((40, 160), (80, 128), (160, 64), (320, 12))
+    )
+    wide = sizes(((10, 36), (14, 20), (20, 8), (28, 3)), ((16, 48), (24, 24), (36, 8), (54, 2)))
+    skewed = sizes(
+        ((40, 72), (80, 40), (160, 9), (240, 3)), ((40, 160), (80, 128), (160, 64), (320, 12))
+    )
+    noisy = sizes(
+        ((30, 128), (60, 128), (120, 160), (240, 56)), ((30, 160), (60, 160), (120, 256), (240, 96))
+    )
+    thin = sizes(
+        ((40, 72), (80, 48), (160, 20), (240, 4)), ((40, 160), (80, 128), (160, 64), (320, 16))
+    )
+    fewest = sizes(
+        ((40, 96), (80, 64), (160, 32), (320, 8)), ((40, 160), (80, 160), (160, 96), (320, 32))
+    )
+    return [
+        Case("A_iso", "isotropic data, and every training rule", iso, common, late, _rules(iso)),
+        Case("B_two", "two eigenvalues", ScoreModel(0.1, 8.0, 4.0, covariance=two), common, late),
+        Case(
+            "C_paper", "the paper's width and sample, psi_p = 64, psi_n = 8, at small d",
+            ScoreModel(0.01, 64.0, 8.0), wide, (10.0, 100.0, 1e4, 1e5),
+        ),
+        Case(
+            "D_under", "under-parameterised, erf",
+            ScoreModel(0.05, 4.0, 16.0, "erf", two), common, late,
+        ),
+        Case(
+            "E_relu", "ReLU: a kink, and a mean that is not zero",
+            ScoreModel(0.2, 6.0, 3.0, "relu", three),
+            skewed, late,
+        ),
+        Case(
+            "F_sigmoid", "sigmoid: a mean that is not zero, nearly linear",
+            ScoreModel(0.1, 6.0, 3.0, "sigmoid"), small, (10.0, 100.0, 1e3, 1e5, math.inf),
+        ),
+        Case(
+            "G_power", "power-law eigenvalues over 1.3 decades",
+            ScoreModel(0.1, 4.0, 2.0, covariance=power), thin, late,
+        ),
+        Case("H_hard_edge", "psi_p = psi_n + 1: the density diverges at s_t^2",
+             ScoreModel(0.1, 2.0, 1.0), fewest, late),
+        Case("I_few_features", "psi_p < 1, psi_n < psi_p",
+             ScoreModel(0.3, 0.75, 0.5), fewest, (0.1, 1.0, 10.0, math.inf)),
+        Case("J_long_time", "large diffusion time, softplus",
+             ScoreModel(1.0, 3.0, 2.0, "softplus", two), small, (0.1, 1.0, 10.0, math.inf)),
+        Case(
+            "K_feature_noise", "where feature noise weighs most in the two-point function",
+            ScoreModel(0.003, 3.0, 2.0), noisy, (10.0, 1e3, 1e4, 1e5, math.inf),
+        ),
+    ]  # fmt: skip
+
+
+def _grouped(quick: bool) -> list[Case]:
+    """Finite noise draws and mixtures: away from p = n m on either side, and at it.
+
+    The training loss of an interpolating network vanishes like the slowest mode; late times stop
+    where it is some per cent of the first loss, above what fluctuates by as much as itself.
+    """
+    two = Covariance([0.5, 1.5], label="two eigenvalues")
+    even = Mixture(
+        np.array([0.5, 0.5]), np.array([[0.5, 0.5], [0.5, 2.5]]), label="strong directions in one"
+    )
+    uneven = Mixture(
+        np.array([0.25, 0.75]), np.array([[2.5, 1.5], [0.2, 1.0]]), label="a rare, strong class"
+    )
+    late = (10.0, 100.0, 1.0, 1e3)  # other rules than gradient flow are judged at the first two
+    decay = {FLOW: GradientFlow(), "weight decay": GradientFlow(weight_decay=0.02)}
+    sizes: Sizes = ((24, 72), (48, 96), (96, 64), (192, 12))
+
+    def drawn(m: int, t: float, p: float, n: float, sigma: str, cov: Any = two) -> ScoreModel:
+        return ScoreModel(t, p, n, sigma, cov, noise_draws=m)
+
+    chosen = [
+        Case("O_draws2_under", "two noise draws, more than features, ReLU",
+             drawn(2, 1.0, 2.0, 4.0, "relu"),
+             ((24, 96), (48, 192), (96, 192), (240, 40)), (*late, math.inf)),
+        Case("S_mixture", "two classes, noise averaged exactly",
+             ScoreModel(0.1, 4.0, 2.0, "tanh", even), sizes, (*late, math.inf)),
+    ]  # fmt: skip
+    if quick:
+        return chosen
+    return [
+        *chosen,
+        Case("L_draws1_over", "one noise draw, fewer than features",
+             drawn(1, 0.1, 3.0, 1.0, "tanh"), sizes, (10.0, 100.0, 1.0, 30.0), decay),
+        Case("M_draws1_under", "one noise draw, more than features, ReLU",
+             drawn(1, 0.3, 2.0, 6.0, "relu"), sizes, (*late, math.inf)),
+        Case("N_draws2_over", "two noise draws, fewer than features",
+             drawn(2, 0.05, 3.0, 0.5, "erf"), sizes, (10.0, 100.0, 1.0, 300.0), decay),
+        Case("P_draws4_over", "four noise draws, fewer than features",
+             drawn(4, 0.5, 4.0, 0.5, "tanh"), sizes, (10.0, 50.0, 1.0, 3.0), decay),
+        Case("Q_draws4_under", "four noise draws, more than features, softplus",
+             drawn(4, 0.2, 3.0, 2.0, "softplus"), sizes, (*late, math.inf)),
+        Case("R_draws2_edge", "two noise draws, p = n m: the spectrum reaches down to 0",
+             drawn(2, 0.1, 4.0, 2.0, "tanh"), sizes, late),
+        Case("T_mixture_draws2", "two classes, two noise draws, ReLU",
+             drawn(2, 0.3, 3.0, 4.0, "relu", uneven), sizes, (*late, math.inf)),
+    ]  # fmt: skip
+
+
+def _paper() -> list[Case]:
+    """Figures 2 and 3 of arXiv:2505.17638: psi_p = 64, tanh, up to p = 6400 at d = 100."""
+    sizes: Sizes = ((25, 48), (36, 16), (50, 8), (100, 1))
+    return [
+        Case(
+            f"paper_t{t:g}_n{psi_n}", f"psi_p = 64, psi_n = {psi_n}, t = {t:g}, up to p = 6400",
+            ScoreModel(t, 64.0, float(psi_n)), sizes, judged,
+        )
+        for t, judged in ((0.1, (10.0, 100.0, 1e3, 1e4)), (0.01, (10.0, 100.0, 1e4, 1e5)))
+        for psi_n in (4, 8, 16, 32)
+    ]  # fmt: skip
+
+
+def _real(quick: bool) -> list[Case]:
+    """Real rows, each beside Gaussian data of the same covariance, used 1, 2, 4, 8 times over."""
+    cases = []
+    grid = [("digits", 0.1, 4.0, 2.0), ("patches", 0.1, 4.0, 2.0)]
+    if not quick:
+        grid += [("digits", 0.1, 8.0, 2.0), ("digits", 0.1, 8.0, 8.0), ("patches", 0.1, 8.0, 8.0)]
+        grid += [("digits", 0.01, 8.0, 4.0), ("patches", 0.01, 8.0, 4.0)]
+    for data, t, psi_p, psi_n in grid:
+        model = ScoreModel(t, psi_p, psi_n, covariance=imagery.covariance(data))
+        name = f"{data}_t{t:g}_p{psi_p:g}_n{psi_n:g}"
+        judged = (1.0, 10.0, 100.0, 1e3, math.inf)
+        copies: Sizes = ((64, 32), (128, 16), (256, 5))
+        if not quick:
+            copies = ((64, 48), (128, 32), (256, 10), (512, 2))
+        cases.append(
+            Case(
+                f"{name}_gauss",
+                f"Gaussian data with the covariance of the {data}",
+                model,
+                copies,
+                judged,
+                verdict=data == "digits" and t == 0.1,
+            )
+        )
+        cases.append(
+            Case(
+                f"{name}_rows",
+                f"the {data} themselves; test loss on held-out rows",
+                model,
+                ((64, 16 if quick else 32),),
+                judged,
+                data=data,
+                verdict=False,
+            )
+        )
+    return cases  # fmt: skip
+
+
+def grid(profile: str) -> list[Case]:
+    """The cases of a profile, "quick" or "paper".
+
+    Raises
+    ------
+    ModelError
+        If there is no such profile.
+    """
+    if profile not in PROFILES:
+        raise ModelError(f"profile is {profile!r}; it must be one of {', '.join(PROFILES)}")
+    quick = profile == "quick"
+    return _synthetic(quick) + _grouped(quick) + ([] if quick else _paper()) + _real(quick)
+
+
+def choose(cases: list[Case], names: list[str]) -> list[Case]:
+    """The cases whose names begin with one of ``names``; all of them for an empty list.
+
+    Raises
+    ------
+    ModelError
+        If a name fits no case.
+    """
+    for name in names:
+        if not any(case.name.startswith(name) for case in cases):
+            raise ModelError(
+                f"no case {name!r}; there are {', '.join(case.name for case in cases)}"
+            )
+    return [c for c in cases if not names or any(c.name.startswith(name) for name in names)]

@@ -1,0 +1,93 @@
+"""One cell of work: one draw of one case, with everything that is kept of it."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf.model.activation import Activation
+from validation.finite import imagery
+from validation.finite.cases import SIMULATION, Case
+from validation.finite.losses import Trained
+from validation.finite.network import FiniteNetwork, draw_network, network_on_rows
+
+Array = NDArray[np.float64]
+
+HELD_OUT = 1024
+"""Most rows of real data that the test loss is averaged over; they are never trained on."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is kept of one draw.
+
+    Attributes
+    ----------
+    case, d, seed
+        Which draw.
+    fingerprint : str
+        Of the case, see `Case.fingerprint`.
+    arrays : dict
+        ``eigenvalues`` (p,) of U; ``<i>/train``, ``<i>/test``, ``<i>/score_error`` (n_tau,) of the
+        i-th rule, and ``<i>/fresh`` where the noise is drawn; ``truncation`` and ``orders`` of the
+        Hermite expansions.
+    seconds : float
+        Wall time; not part of the content.
+    package_version, git_commit : str
+        What computed it; empty: what writes it down.
+    """
+
+    case: str
+    d: int
+    seed: int
+    fingerprint: str
+    arrays: dict[str, Array]
+    seconds: float = 0.0
+    package_version: str = ""
+    git_commit: str = ""
+
+    @property
+    def key(self) -> str:
+        """Unique name, usable as a file name."""
+        return f"{self.case}.d{self.d}.s{self.seed}"
+
+
+def generator(case: Case, d: int, seed: int) -> np.random.Generator:
+    """An independent stream of random numbers for each cell."""
+    return np.random.default_rng([SIMULATION, zlib.crc32(case.name.encode()), d, seed])
+
+
+def network_of(case: Case, d: int, seed: int) -> FiniteNetwork:
+    """The finite network of one cell."""
+    rng = generator(case, d, seed)
+    p, n = case.shape(d)
+    activation = case.model.activation
+    assert isinstance(activation, Activation)
+    if not case.data:
+        return draw_network(
+            rng, case.eigenvalues(d), p, n, case.model.t, activation,
+            sizes=case.class_sizes(d), draws=case.model.noise_draws,
+        )  # fmt: skip
+    rows = imagery.rows(case.data)[rng.permutation(imagery.rows(case.data).shape[0])]
+    return network_on_rows(rng, rows[:n], rows[n : n + HELD_OUT], p, case.model.t, activation)
+
+
+def simulate(case: Case, d: int, seed: int) -> Cell:
+    """Draw, diagonalise, and evaluate every rule of the case at all of its times."""
+    start = time.perf_counter()
+    network = network_of(case, d, seed)
+    trained = Trained(network)
+    arrays: dict[str, Array] = {
+        "eigenvalues": trained.eigenvalues,
+        "truncation": np.array(network.truncation),
+        "orders": np.array(network.orders),
+    }
+    for i, rule in enumerate(case.rules.values()):
+        losses = trained.losses(rule, case.tau(rule))
+        for name in case.quantities:
+            arrays[f"{i}/{name}"] = getattr(losses, name)
+    return Cell(case.name, d, seed, case.fingerprint, arrays, time.perf_counter() - start)
