@@ -225,7 +225,9 @@ def _cell(result: Scaling, name: str, i: int) -> str:
     """A value with its local exponent; none for tau_mem where there is nothing to memorize."""
     if name == "tau_mem" and result.quantities["relative_gap"][i] < NOTHING:
         return "none"
-    return f"{number(float(result.quantities[name][i]), 4)} ({_slope(result, name, i)})"
+    value = float(result.quantities[name][i])
+    text = f"{value:.0f}" if 1e4 <= value < 1e7 else number(value, 4)  # shorter than 1.234e+05
+    return f"{text} ({_slope(result, name, i)})"
 
 
 def _slope(result: Scaling, name: str, i: int) -> str:

@@ -49,7 +49,7 @@ def test_a_grid_holds_what_the_solver_gives():
             times, curves = timescales(solution), solution.learning_curves(TAU)
             here = {name: array[i, j] for name, array in found.quantities.items()}
             for name in TIMES:
-                np.testing.assert_equal(here[name], getattr(times, name))
+                np.testing.assert_equal(here[name], times.value(name))
             for name in ("train", "test", "generalization_gap", "score_error"):
                 np.testing.assert_array_equal(here[name], getattr(curves, name))
             bulks = len(law.edges)
