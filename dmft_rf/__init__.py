@@ -66,6 +66,7 @@ _MODULES = {
     "data": "data",
     "datasets": "data.bundled",
     "errors": "errors",
+    "monitor": "monitor",
     "pencil": "pencil",
     "phaseplot": "plotting.phases",
     "plotting": "plotting",

@@ -32,7 +32,8 @@ ROOMS: dict[str, set[str]] = {
     "pencil": {"kernels", "numerics", "model", "spectra"},
     "curves": {"kernels", "numerics", "model", "rules", "spectra"},
     "sweeps": {"model", "rules", "spectra", "curves", "files"},
-    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps"},
+    "monitor": {"model", "data", "files", "curves"},
+    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps", "monitor"},
 }
 ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
 BASE = {
@@ -237,6 +238,7 @@ def loaded_after(statement: str) -> set[str]:
         ("import dmft_rf.cli", (*HEAVY, "numpy")),
         ("import dmft_rf.pencil.zoo", HEAVY),
         ("import dmft_rf.store", HEAVY),
+        ("from dmft_rf.monitor import Monitor, memorized_fraction, read_log", HEAVY),
         ("import dmft_rf.plotting", HEAVY),
     ],
 )

@@ -1,0 +1,80 @@
+"""The table of pairs of runs, and what is said from it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from dmft_rf import Covariance, ModelError, ScoreModel, solve
+from dmft_rf.monitor import extrapolate
+from dmft_rf.monitor.transfer import model_growth, table
+from validation.networks import transfer
+
+
+def test_the_table_is_that_of_the_store() -> None:
+    """But for the last digit, which rounding may change between processors."""
+    found, stored = transfer.table(), table()
+    assert found["provenance"] == stored["provenance"]
+    for one, other in zip(found["best_step"], stored["best_step"], strict=True):
+        assert one == pytest.approx(other, abs=0.011)
+
+
+def test_the_linear_law_and_its_range() -> None:
+    row = next(row for row in table()["best_step"] if row["times"] == 4)
+    found = extrapolate(100, 500.0, 400)
+    assert found.best_step == pytest.approx(2000.0)
+    assert found.low == pytest.approx(2000.0 / row["high"])
+    assert found.high == pytest.approx(2000.0 / row["low"])
+    assert math.isnan(found.ratio_2)
+
+
+def test_between_the_rows_and_below_them() -> None:
+    shares = {
+        n: 100.0 * n / 50 / extrapolate(50, 100.0, n).high for n in (50, 75, 100, 141, 200, 283)
+    }
+    assert shares[50] == pytest.approx(shares[75]) == pytest.approx(shares[100])
+    assert shares[100] > shares[141] > shares[200] > shares[283]
+
+
+def test_beyond_8_times_there_is_only_a_range() -> None:
+    near, far = extrapolate(64, 929.0, 512), extrapolate(64, 929.0, 1024, ratio_2=914.0, growth=9.0)
+    assert near.best_step == pytest.approx(8 * 929.0)
+    assert math.isnan(far.best_step)
+    assert math.isnan(far.ratio_2)
+    assert near.low < far.low < far.high
+    assert far.ratio_2_high == pytest.approx(4.0 * far.ratio_2_low)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((100, 500.0, 50), "n_new is 50, 0.5 times the 100 images of the pilot"),
+        ((100, 500.0, 1601), "the evidence is for 1 to 16.0 times"),
+        ((100, 0.0, 200), "best_step is 0.0"),
+        ((0, 5.0, 200), "n is 0"),
+    ],
+)
+def test_one_line_for_what_has_no_evidence(arguments: tuple[int, float, int], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        extrapolate(*arguments)
+
+
+def test_growth_is_that_of_the_times_of_the_model() -> None:
+    law = Covariance([0.5, 1.5], dimension=50)
+    found = model_growth(law, 0.1, 200, 400)
+    times = []
+    for psi_n in (4.0, 8.0):
+        solution = solve(ScoreModel(0.1, 1e4, psi_n, covariance=law), 1e-8)
+        low, high = 1e-3, 1e9
+        while high > low * (1.0 + 1e-6):
+            middle = math.sqrt(low * high)
+            at = solution.learning_curves(np.array([middle]))
+            low, high = (middle, high) if at.test[0] < 2.0 * at.train[0] else (low, middle)
+        times.append(low)
+    # linear interpolation between 30 times a decade
+    assert found == pytest.approx(times[1] / times[0], rel=2e-3)
+    assert found > 1.0
+    with pytest.raises(ModelError, match="no dimension"):
+        model_growth(Covariance([0.5, 1.5]), 0.1, 200, 400)
