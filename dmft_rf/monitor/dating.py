@@ -36,7 +36,10 @@ DEFINITIONS = {
     "frechet": "Frechet distance within a factor 1.5 of its least value",
 }
 
-_FEWEST = 3
+FEWEST = 5
+"""Held-out losses that dates need: with fewer a rise cannot be told from scatter."""
+
+_FEWEST_SAMPLES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +78,8 @@ class Dates(Frozen):
     least : float
         Least held-out loss that was measured.
     scatter : float
-        Standard deviation of one held-out loss about a smooth curve, nan below 5 of them. Bends of
-        the curve count as scatter, so that it is rather too large.
+        Standard deviation of one held-out loss about a smooth curve. Bends of the curve count as
+        scatter, so that it is rather too large.
     last : float
         Last step of the log.
     unit : str
@@ -96,29 +99,27 @@ class Dates(Frozen):
         """Whether the held-out loss has risen from its least value by more than its scatter."""
         return self.dates["best"].is_known
 
-    @property
-    def memorizes(self) -> str:
-        """Which sign of memorization there is, "" if none."""
-        for name in ("memorized_0.1", "ratio_2"):
-            found = self.dates.get(name)
-            if found is not None and (found.is_known or found.why == _BEFORE):
-                return DEFINITIONS[name]
-        return ""
+    def _has(self, name: str) -> bool:
+        """Whether something has happened, be it before the first measurement."""
+        found = self.dates.get(name)
+        return found is not None and (found.is_known or found.why == _BEFORE)
 
     @property
     def verdict(self) -> str:
         """Whether to stop, in one sentence."""
         best, unit = self.dates["best"], self.unit
-        if not best.is_known:
-            if self.memorizes:
-                return f"Stop: {self.memorizes}."
-            return f"Go on: {best.why} up to {unit} {_number(self.last)}."
-        at = (
-            f"the held-out loss was least at {unit} {_number(best.step)} ({_number(best.low)} to "
-            f"{_number(best.high)})"
-        )
-        more = f"; by now {self.memorizes}" if self.memorizes else ""
-        return f"Stop: {at}, use the weights of that {unit}{more}."
+        signs = [DEFINITIONS[name] for name in ("memorized_0.1", "ratio_2") if self._has(name)]
+        if best.is_known:
+            more = f"; by now {signs[0]}" if signs else ""
+            return (
+                f"Stop: the held-out loss was least at {unit} {_number(best.step)} "
+                f"({_number(best.low)} to {_number(best.high)}), use the weights nearest to it{more}."
+            )
+        if self._has("memorized_0.1"):
+            return f"Stop: {signs[0]}, though the held-out loss has not risen."
+        if signs:
+            return f"Go on, and look for copies: {signs[0]}, though it has not risen."
+        return f"Go on: {best.why} up to {unit} {_number(self.last)}."
 
     def __repr__(self) -> str:
         return f"<Dates to {self.unit} {self.last:g}: {self.verdict}>"
@@ -135,7 +136,7 @@ def date(log: Log) -> Dates:
     Parameters
     ----------
     log : Log
-        With at least 3 measurements at steps > 0 and losses > 0.
+        With at least 5 measurements at steps > 0 and losses > 0.
 
     Returns
     -------
@@ -149,10 +150,10 @@ def date(log: Log) -> Dates:
     instance(log, Log, "log", "read_log('log.csv')")
     late = log.step > 0.0  # a logarithmic axis has no 0
     step, train, test = (part[late] for part in (log.step, log.train, log.test))
-    if step.size < _FEWEST:
+    if step.size < FEWEST:
         raise DataError(
             f"{log.name}: has {step.size} held-out losses at a {log.unit} above 0; dates need at "
-            f"least {_FEWEST}"
+            f"least {FEWEST}"
         )
     for what, values in (("train", train), ("held-out", test)):
         if values.min() <= 0.0:
@@ -163,30 +164,27 @@ def date(log: Log) -> Dates:
             )
     x, ratio = np.log(step), test / train
     noise = scatter(x, test)
-    found = {"best": _least(x, test, noise)}
+    found = {"best": _least(step, test, noise)}
     near = NEAR * test.min()
     bottom = int(test.argmin())
-    found["generalization"] = _rise(x, -test, -near, noise)
-    end = _rise(x[bottom:], test[bottom:], near, noise)
+    found["generalization"] = _rise(step, -test, -near, noise)
+    end = _rise(step[bottom:], test[bottom:], near, noise)
     found["usable_end"] = end if bottom < step.size - 1 else Date(math.nan, why=_NOT_YET)
-    found["ratio_2"] = _rise(x, ratio, RATIO, scatter(x, ratio))
+    found["ratio_2"] = _rise(step, ratio, RATIO, scatter(x, ratio))
     known = {name: values[late] for name, values in log.measured.items()}
     fraction = known.get("memorized_fraction")
-    if fraction is not None and np.isfinite(fraction).sum() >= _FEWEST:
+    if fraction is not None and np.isfinite(fraction).sum() >= _FEWEST_SAMPLES:
         there = np.isfinite(fraction)
-        # the error of each is known and differs: the largest counts
         error = known.get("memorized_error", np.zeros(step.size))[there]
         for level in FRACTIONS:
-            found[f"memorized_{level}"] = _rise(
-                x[there], fraction[there], level, float(np.nan_to_num(error).max())
-            )
+            found[f"memorized_{level}"] = _rise(step[there], fraction[there], level, error)
     frechet = known.get("frechet_distance")
-    if frechet is not None and np.isfinite(frechet).sum() >= _FEWEST:
+    if frechet is not None and np.isfinite(frechet).sum() >= _FEWEST_SAMPLES:
         there = np.isfinite(frechet)
         values = frechet[there]
         if values.argmin() < values.size - 1:
             noise_f = scatter(x[there], values)
-            found["frechet"] = _rise(x[there], -values, -QUALITY * values.min(), noise_f)
+            found["frechet"] = _rise(step[there], -values, -QUALITY * values.min(), noise_f)
     return Dates(FrozenDict(found), float(test.min()), noise, float(step[-1]), log.unit)
 
 
@@ -204,13 +202,13 @@ def scatter(x: Array, y: Array) -> float:
     return float(np.median(np.abs(off)) / 0.6745)
 
 
-def _least(x: Array, y: Array, noise: float) -> Date:
+def _least(step: Array, y: Array, noise: float) -> Date:
     """The minimum of y, by a parabola through the least value and its neighbours."""
-    margin = 0.0 if math.isnan(noise) else 2.0 * noise
-    k = int(y.argmin())
+    margin = 2.0 * noise
+    x, k = np.log(step), int(y.argmin())
     above = y[k + 1 :] > y[k] + margin
     if not np.any(above[1:] & above[:-1]):
-        return Date(math.nan, math.exp(x[max(k - 1, 0)]), why="the held-out loss does not rise")
+        return Date(math.nan, float(step[max(k - 1, 0)]), why="the held-out loss has not risen")
     like = np.flatnonzero(y <= y[k] + margin)
     # those that hang together with the least one, one exception allowed
     first = last = k
@@ -218,8 +216,8 @@ def _least(x: Array, y: Array, noise: float) -> Date:
         first -= 1
     while last < y.size - 1 and np.isin([last + 1, last + 2], like).any():
         last += 1
-    low, high = x[max(first - 1, 0)], x[min(last + 1, y.size - 1)]
-    at = x[k]
+    low, high = step[max(first - 1, 0)], step[min(last + 1, y.size - 1)]
+    at = float(x[k])
     if k > 0:
         (a, b), (p, q) = (x[k - 1] - x[k], x[k + 1] - x[k]), (y[k - 1] - y[k], y[k + 1] - y[k])
         # p = u a + v a^2, q = u b + v b^2; the vertex is at -u/(2 v)
@@ -227,25 +225,25 @@ def _least(x: Array, y: Array, noise: float) -> Date:
         u = p / a - v * a
         if v > 0.0:
             at += float(np.clip(-u / (2.0 * v), a, b))
-    return Date(math.exp(at), math.exp(low), math.exp(high))
+    return Date(math.exp(at), float(low), float(high))
 
 
-def _rise(x: Array, y: Array, level: float, noise: float) -> Date:
-    """Where y first rises to a level and stays for a second measurement."""
-    margin = 0.0 if math.isnan(noise) else 2.0 * noise
+def _rise(step: Array, y: Array, level: float, noise: float | Array) -> Date:
+    """Where y, with a standard deviation or one each, rises to a level and stays there twice."""
+    margin = 2.0 * np.broadcast_to(np.nan_to_num(noise), y.shape)
     at = _first_pair(y >= level)
     if at is None:
-        return Date(math.nan, math.exp(x[-1]), math.inf, _NOT_YET)
+        return Date(math.nan, float(step[-1]), math.inf, _NOT_YET)
     if at == 0:
-        return Date(math.nan, 0.0, math.exp(x[0]), _BEFORE)
+        return Date(math.nan, 0.0, float(step[0]), _BEFORE)
     share = (level - y[at - 1]) / (y[at] - y[at - 1])
-    step = x[at - 1] + share * (x[at] - x[at - 1])
+    found = step[at - 1] * (step[at] / step[at - 1]) ** share
     # the last measurement that is below for certain, the first pair that is above for certain
-    below = np.flatnonzero(y[:at] < level - margin)
-    low = x[below[-1]] if below.size else x[0]
+    below = np.flatnonzero((y < level - margin)[:at])
+    low = step[below[-1]] if below.size else step[0]
     sure = _first_pair(y >= level + margin)
-    high = x[max(at, sure)] if sure is not None else x[-1]
-    return Date(math.exp(step), math.exp(low), math.exp(high))
+    high = step[max(at, sure)] if sure is not None else step[-1]
+    return Date(float(found), float(low), float(high))
 
 
 def _first_pair(holds: NDArray[np.bool_]) -> int | None:
@@ -256,4 +254,4 @@ def _first_pair(holds: NDArray[np.bool_]) -> int | None:
 
 def _number(value: float) -> str:
     """A step as people write it."""
-    return f"{value:,.0f}" if value >= 1000.0 else f"{value:.4g}"
+    return f"{value:,.0f}" if value >= 100.0 else f"{value:.3g}"

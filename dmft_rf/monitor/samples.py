@@ -23,6 +23,8 @@ from dmft_rf.data import bundled as datasets
 from dmft_rf.data.image_folder import ImageFolder
 from dmft_rf.data.read import CHUNK_BYTES, iter_chunks
 from dmft_rf.errors import DataError, ModelError
+from dmft_rf.model.accumulator import CovarianceAccumulator
+from dmft_rf.model.covariance import Covariance
 
 __all__ = ["Samples", "rows_in"]
 
@@ -117,7 +119,10 @@ class Samples:
         if resize is not None or grey:
             raise DataError(f"{path}: is no folder of images, which alone has resize and grey")
         parts = [_smallest(block) for block in iter_chunks(path)]
-        return cls(parts, (parts[0].shape[1],), str(path))
+        shape = (parts[0].shape[1],)
+        if path.suffix.lower() == ".npy":  # rows alone do not say how to draw an image
+            shape = np.load(path, mmap_mode="r").shape[1:]
+        return cls(parts, shape, str(path))
 
     def check(self) -> None:
         """Raise ModelError where a number is not finite, or its square is not."""
@@ -165,6 +170,13 @@ class Samples:
     def copies(self) -> int:
         """How many images are exact copies of an earlier one."""
         return int(np.count_nonzero(self.occurrence))
+
+    def covariance(self) -> Covariance:
+        """Return the law of their covariance, divided by its mean; it may warn of few images."""
+        accumulator = CovarianceAccumulator()
+        for _, block in self.blocks(CHUNK_BYTES):
+            accumulator.update(block)
+        return Covariance.from_accumulator(accumulator).normalized()
 
     def need(self, count: int, why: str) -> None:
         """Raise ModelError if there are fewer images."""

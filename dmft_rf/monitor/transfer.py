@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -21,12 +21,14 @@ from dmft_rf._convert import number, shown, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.model.covariance import Covariance
+from dmft_rf.monitor.dating import Dates
 
-__all__ = ["Prediction", "extrapolate", "model_growth", "table"]
+__all__ = ["Prediction", "extrapolate", "model_growth", "predict", "predictions", "table"]
 
 _POINT = 8.0  # times as many images up to which a single step is given
 _UNLIMITED = 1e4  # psi_p that stands for a network without a limit to its size
 _WITHIN = 2.0
+_TIMES = (2, 4, 8, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +128,50 @@ def extrapolate(
         second / _WITHIN,
         second * _WITHIN,
     )
+
+
+def predict(
+    dates: Dates, n: int, n_new: int, covariance: Covariance | None = None, t: float | None = None
+) -> Prediction:
+    """Return the steps that a run with more images needs, from the dates of a pilot.
+
+    Parameters
+    ----------
+    dates : Dates
+        Of a run past its least held-out loss. Where it counts epochs, so does what is returned: an
+        epoch has as many more steps as there are more images.
+    n, n_new : int
+        Images of the two runs.
+    covariance : Covariance, optional
+        Of the images; with ``t``, the diffusion time of the losses, it gives the step of ratio 2.
+
+    Raises
+    ------
+    ModelError
+        As `extrapolate`, and if the pilot is not past its least held-out loss.
+    """
+    best, ratio_2 = dates["best"], dates["ratio_2"]
+    if not best.is_known:
+        raise ModelError(f"there is no {dates.unit} to start from: {best.why} up to {dates.last:g}")
+    growth = math.nan
+    if ratio_2.is_known and covariance is not None and t is not None:
+        growth = model_growth(covariance, t, n, n_new)
+    second = ratio_2.step if math.isfinite(growth) else None
+    found = extrapolate(n, best.step, n_new, ratio_2=second, growth=growth)
+    if dates.unit != "epoch":
+        return found
+    times = n_new / n
+    values = (getattr(found, f.name) / times for f in fields(found) if f.name != "n")
+    return Prediction(found.n, *values)
+
+
+def predictions(
+    dates: Dates, n: int | None, covariance: Covariance | None = None, t: float | None = None
+) -> list[Prediction]:
+    """Return `predict` for 2, 4, 8 and 16 times n; an empty list where there is no answer."""
+    if n is None or not dates["best"].is_known:
+        return []
+    return [predict(dates, n, times * n, covariance, t) for times in _TIMES]
 
 
 def model_growth(covariance: Covariance, t: float, n: int, n_new: int) -> float:

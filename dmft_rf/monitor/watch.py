@@ -20,19 +20,18 @@ from dmft_rf._interrupt import held_back
 from dmft_rf._paths import output_file, why
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.files.replace import replacing
-from dmft_rf.model.accumulator import CovarianceAccumulator
 from dmft_rf.model.covariance import Covariance
-from dmft_rf.monitor.dating import Dates, date
-from dmft_rf.monitor.frechet import FEWEST, Components, frechet_distance
+from dmft_rf.monitor.dating import FEWEST, Dates, date
+from dmft_rf.monitor.frechet import FEWEST as FEWEST_IMAGES
+from dmft_rf.monitor.frechet import Components, frechet_distance
 from dmft_rf.monitor.logs import MEASURED, OWN, Log, read_log
 from dmft_rf.monitor.neighbours import MemorizedFraction, memorized_fraction
 from dmft_rf.monitor.samples import Samples
-from dmft_rf.monitor.transfer import Prediction, extrapolate, model_growth
+from dmft_rf.monitor.transfer import Prediction, predict, predictions
 
 __all__ = ["Monitor"]
 
 _COMPONENTS = 32
-_TIMES = (2, 4, 8, 16)
 
 
 class Monitor:
@@ -66,10 +65,10 @@ class Monitor:
     Examples
     --------
     >>> monitor = Monitor(n=100)
-    >>> for step, train, test in [(10, 0.9, 0.9), (20, 0.5, 0.6), (40, 0.3, 0.7), (80, 0.1, 0.9)]:
-    ...     monitor.add(step, train, test)
+    >>> for k, test in enumerate([0.9, 0.75, 0.6, 0.5, 0.6, 0.75, 0.9]):
+    ...     monitor.add(10 * 2**k, 0.4, test)
     >>> monitor.stop, round(monitor.dates["best"].step)
-    (True, 24)
+    (True, 80)
     """
 
     def __init__(
@@ -151,7 +150,7 @@ class Monitor:
         if self.training is not None:
             self.last_samples = memorized_fraction(images, self.training, self.ratio)
             fraction, error = self.last_samples.fraction, self.last_samples.standard_error
-        if min(images.count, real.count) >= FEWEST:
+        if min(images.count, real.count) >= FEWEST_IMAGES:
             images.need_shape_of(real)
             found = frechet_distance(images, real, features=self._components)
             distance, its_error = found.distance, found.standard_error
@@ -187,14 +186,20 @@ class Monitor:
 
     @property
     def dates(self) -> Dates:
-        """The dates of the run so far; DataError before the third measurement."""
+        """The dates of the run so far; DataError before the fifth measurement."""
         return date(self.log)
 
     @property
     def verdict(self) -> str:
         """Whether to stop, in one sentence."""
-        done = sum(row[0] > 0.0 for row in self._rows)
-        return self.dates.verdict if done >= 3 else f"Go on: {done} of 3 measurements are there."
+        if self._done < FEWEST:
+            return f"Go on: {self._done} of {FEWEST} measurements are there."
+        return self.dates.verdict
+
+    @property
+    def _done(self) -> int:
+        """Measurements at steps above 0."""
+        return sum(row[0] > 0.0 for row in self._rows)
 
     @property
     def stop(self) -> bool:
@@ -213,29 +218,18 @@ class Monitor:
         """
         if self.n is None:
             raise ModelError("the number of training images is not known; give Monitor(n=...)")
-        dates = self.dates
-        best, ratio_2 = dates["best"], dates["ratio_2"]
-        if not best.is_known:
-            raise ModelError(f"there is no step to start from: {best.why} up to {dates.last:g}")
-        growth = math.nan
-        if ratio_2.is_known and self.t is not None and self.training is not None:
-            growth = model_growth(self._covariance, self.t, self.n, whole(n_new, "n_new"))
-        second = ratio_2.step if math.isfinite(growth) else None
-        return extrapolate(self.n, best.step, n_new, ratio_2=second, growth=growth)
+        return predict(self.dates, self.n, n_new, self._covariance, self.t)
 
     @lazy
-    def _covariance(self) -> Covariance:
-        assert self.training is not None
-        accumulator = CovarianceAccumulator()
-        for _, block in self.training.blocks(2**26):
-            accumulator.update(block)
-        return Covariance.from_accumulator(accumulator).normalized()
+    def _covariance(self) -> Covariance | None:
+        return None if self.training is None or self.t is None else self.training.covariance()
 
     @property
     def predictions(self) -> list[Prediction]:
         """For 2, 4, 8 and 16 times as many images; none where `extrapolate` has no answer."""
-        known = len(self._rows) >= 3 and self.n is not None and self.dates["best"].is_known
-        return [self.extrapolate(k * (self.n or 1)) for k in _TIMES] if known else []
+        if self._done < FEWEST:
+            return []
+        return predictions(self.dates, self.n, self._covariance, self.t)
 
     def __repr__(self) -> str:
         return f"<Monitor of {len(self._rows)} measurements: {self.verdict}>"

@@ -43,7 +43,7 @@ def test_dates_of_a_curve_that_is_known() -> None:
         assert found.low <= found.step <= found.high
     assert dates.is_past_best
     assert dates.verdict.startswith("Stop: the held-out loss was least at step 500 (")
-    assert "use the weights of that step; by now held-out loss twice" in dates.verdict
+    assert "use the weights nearest to it; by now held-out loss twice" in dates.verdict
 
 
 def test_ranges_hold_the_true_steps() -> None:
@@ -71,7 +71,7 @@ def test_a_run_that_still_improves() -> None:
     assert not dates["best"].is_known
     assert dates["best"].low == pytest.approx(9.0)
     assert dates["ratio_2"].low == pytest.approx(10.0)
-    assert dates.verdict == "Go on: the held-out loss does not rise up to step 10."
+    assert dates.verdict == "Go on: the held-out loss has not risen up to step 10."
 
 
 def test_one_measurement_that_sticks_out_dates_nothing() -> None:
@@ -95,7 +95,17 @@ def test_memorization_stops_a_run_whose_loss_falls() -> None:
     assert step[at - 1] < dates["memorized_0.1"].step < step[at]
     assert not dates["memorized_0.5"].is_known
     assert dates.verdict == (
-        "Stop: a tenth of the generated images are copies (ratio of distances below 1/3)."
+        "Stop: a tenth of the generated images are copies (ratio of distances below 1/3), though "
+        "the held-out loss has not risen."
+    )
+
+
+def test_ratio_2_alone_does_not_stop_a_run() -> None:
+    step = np.geomspace(1.0, 1000.0, 13)
+    dates = date(Log(step, 1.0 / step, step**-0.8))
+    assert dates["ratio_2"].step == pytest.approx(32.0)
+    assert dates.verdict == (
+        "Go on, and look for copies: held-out loss twice the train loss, though it has not risen."
     )
 
 
@@ -118,9 +128,9 @@ def test_step_0_has_no_place_on_a_logarithmic_axis() -> None:
 @pytest.mark.parametrize(
     ("log", "words"),
     [
-        (Log(np.array([1.0, 2.0]), np.ones(2), np.ones(2)), "has 2 held-out losses .* at least 3"),
-        (Log(np.arange(4.0), np.zeros(4), np.ones(4)), "train loss at step 1 is 0"),
-        (Log(np.arange(4.0), np.ones(4), -np.ones(4)), "held-out loss at step 1 is -1"),
+        (Log(np.arange(5.0), np.ones(5), np.ones(5)), "has 4 held-out losses .* at least 5"),
+        (Log(np.arange(6.0), np.zeros(6), np.ones(6)), "train loss at step 1 is 0"),
+        (Log(np.arange(6.0), np.ones(6), -np.ones(6)), "held-out loss at step 1 is -1"),
     ],
 )
 def test_one_line_for_what_cannot_be_dated(log: Log, words: str) -> None:

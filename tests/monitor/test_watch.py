@@ -165,7 +165,7 @@ def test_a_run_that_goes_on_from_an_earlier_checkpoint(tmp_path: Path) -> None:
 
 def test_few_measurements_and_few_samples() -> None:
     monitor = Monitor(TRAINING)
-    assert monitor.verdict == "Go on: 0 of 3 measurements are there."
+    assert monitor.verdict == "Go on: 0 of 5 measurements are there."
     assert not monitor.stop
     assert monitor.predictions == []
     with pytest.raises(DataError, match="no measurement yet"):
@@ -211,7 +211,7 @@ def test_one_line_for_a_measurement_that_cannot_be_used(arguments: Any, words: s
     monitor = Monitor(TRAINING)
     with pytest.raises(ModelError, match=words):
         monitor.add(*arguments)
-    assert monitor.verdict.startswith("Go on: 0 of 3")  # nothing was added
+    assert monitor.verdict.startswith("Go on: 0 of 5")  # nothing was added
 
 
 def test_samples_need_something_to_be_compared_with() -> None:
