@@ -113,7 +113,8 @@ class Dates(Frozen):
             more = f"; by now {signs[0]}" if signs else ""
             return (
                 f"Stop: the held-out loss was least at {unit} {_number(best.step)} "
-                f"({_number(best.low)} to {_number(best.high)}), use the weights nearest to it{more}."
+                f"({_number(best.low)} to {_number(best.high)}), use the weights nearest to it"
+                f"{more}."
             )
         if self._has("memorized_0.1"):
             return f"Stop: {signs[0]}, though the held-out loss has not risen."

@@ -103,7 +103,7 @@ def test_memorization_stops_a_run_whose_loss_falls() -> None:
 def test_ratio_2_alone_does_not_stop_a_run() -> None:
     step = np.geomspace(1.0, 1000.0, 13)
     dates = date(Log(step, 1.0 / step, step**-0.8))
-    assert dates["ratio_2"].step == pytest.approx(32.0)
+    assert dates["ratio_2"].step == pytest.approx(32.0, rel=2e-3)  # a line between two
     assert dates.verdict == (
         "Go on, and look for copies: held-out loss twice the train loss, though it has not risen."
     )

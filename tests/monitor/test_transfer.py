@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from dmft_rf import Covariance, ModelError, ScoreModel, solve
-from dmft_rf.monitor import extrapolate
-from dmft_rf.monitor.transfer import model_growth, table
+from dmft_rf.monitor import date, extrapolate
+from dmft_rf.monitor.logs import Log
+from dmft_rf.monitor.transfer import model_growth, predict, predictions, table
 from validation.networks import transfer
 
 
@@ -45,6 +46,22 @@ def test_beyond_8_times_there_is_only_a_range() -> None:
     assert math.isnan(far.ratio_2)
     assert near.low < far.low < far.high
     assert far.ratio_2_high == pytest.approx(4.0 * far.ratio_2_low)
+
+
+def test_in_epochs_of_fixed_batches_the_best_moment_does_not_move() -> None:
+    step = np.geomspace(10.0, 1000.0, 40)
+    test = 0.5 + 0.1 * np.log(step / 100.0) ** 2
+    in_steps = date(Log(step, test, test))
+    in_epochs = date(Log(step, test, test, unit="epoch"))
+    one, other = predict(in_steps, 50, 200), predict(in_epochs, 50, 200)
+    assert one.best_step == pytest.approx(400.0)
+    assert other.best_step == pytest.approx(100.0)
+    assert one.low / other.low == pytest.approx(4.0) == one.high / other.high
+    assert other.n == 200
+    rising = date(Log(step, 1.0 / step, 1.0 / step))
+    assert predictions(rising, 50) == predictions(in_steps, None) == []
+    with pytest.raises(ModelError, match="no step to start from: the held-out loss has not risen"):
+        predict(rising, 50, 100)
 
 
 @pytest.mark.parametrize(
