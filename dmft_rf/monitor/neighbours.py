@@ -33,9 +33,11 @@ __all__ = ["MemorizedFraction", "Neighbours", "memorized_fraction", "nearest"]
 Array = NDArray[np.float64]
 
 _BLOCK = 48 * 2**20  # bytes of a block of training images, as float64
-_TILE = 4096  # generated images that meet it at once
+_MOST = 8192  # images in one, however small they are
+_TILE = 2048  # generated images that meet it at once
 _PAIRS = 16 * 2**20  # bytes of differences in float64
 _FEWEST = 10
+_WIDEST = 2**22  # numbers of an image up to which the bound on rounding holds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,6 +129,8 @@ def nearest(
     if progress is not None and not callable(progress):
         raise ModelError("progress must be a function of two numbers, or None")
     a.need_shape_of(b)
+    if a.dimension > _WIDEST:
+        raise ModelError(f"an image has {a.dimension} numbers; at most {_WIDEST} are allowed")
     b.need(2, "a second nearest image")
     if distinct:
         b.need_different()
@@ -142,10 +146,9 @@ def _two_nearest(
     m, d = a.count, a.dimension
     index = np.full((m, 2), np.iinfo(np.intp).max)
     square = np.full((m, 2), np.inf)
-    centre = next(b.blocks(_BLOCK))[1].mean(axis=0)
-    # of tiles too, so that the norms of both are in cache when they are multiplied
-    tile = min(_BLOCK, _TILE * 8 * d)
-    for first, block in b.blocks(_BLOCK):
+    size, tile = (min(_BLOCK, most * 8 * d) for most in (_MOST, _TILE))
+    centre = next(b.blocks(size))[1].mean(axis=0)
+    for first, block in b.blocks(size):
         # of many copies no more than two can be the nearest
         kept = np.flatnonzero(b.occurrence[first : first + len(block)] < (1 if distinct else 2))
         done = first + len(block)

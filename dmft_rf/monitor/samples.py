@@ -118,7 +118,7 @@ class Samples:
             return cls(parts, (folder.height, folder.width, folder.channels), str(path))
         if resize is not None or grey:
             raise DataError(f"{path}: is no folder of images, which alone has resize and grey")
-        parts = [_smallest(block) for block in iter_chunks(path)]
+        parts = [_smallest(block) for block in iter_chunks(path, chunk_bytes=CHUNK_BYTES)]
         shape = (parts[0].shape[1],)
         if path.suffix.lower() == ".npy":  # rows alone do not say how to draw an image
             shape = np.load(path, mmap_mode="r").shape[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from scipy.spatial.distance import cdist
 from dmft_rf import DataError, ModelError, monitor
 from dmft_rf.monitor import memorized_fraction, nearest
 from dmft_rf.monitor import neighbours as module
+from dmft_rf.monitor import samples as samples_module
+from dmft_rf.monitor.samples import Samples
 
 Array = NDArray[np.float64]
 
@@ -189,6 +192,41 @@ def test_folders_files_and_arrays_are_the_same(folder: Path) -> None:
         assert found.neighbours == expected.neighbours
     grey = nearest(folder, folder, resize=(3, 2), grey=True)
     np.testing.assert_array_equal(grey.index[:, 0], np.arange(40))
+
+
+def test_files_are_kept_in_parts_and_in_small_types(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.load(folder.with_suffix(".npy"))
+    np.save(folder.with_suffix(".npy"), pixels / 8.0)
+    monkeypatch.setattr(samples_module, "CHUNK_BYTES", 8 * 90 * 7)
+    for source, kind, values in (
+        (folder, np.uint8, pixels),
+        (folder.with_suffix(".npy"), np.float32, pixels / 8.0),
+    ):
+        found = Samples.of(source, "x")
+        assert len(found._parts) == 6
+        assert {part.dtype for part in found._parts} == {np.dtype(kind)}
+        assert found.shape == (6, 5, 3)
+        flat = values.reshape(40, -1)
+        chosen = np.array([39, 0, 7, 7, 6])
+        np.testing.assert_array_equal(found.take(chosen), flat[chosen])
+        again = nearest(found, values)
+        np.testing.assert_array_equal(again.index[:, 0], np.arange(40))
+        np.testing.assert_array_equal(again.distance[:, 0], 0.0)
+
+
+def test_memory_does_not_grow_with_the_product_of_the_sizes() -> None:
+    """Here the matrix of all distances in float32 would have 320 MB."""
+    rng = np.random.default_rng(10)
+    training, generated = (rng.integers(0, 256, (n, 8), np.uint8) for n in (40_000, 2_000))
+    tracemalloc.start()
+    try:
+        nearest(generated, training)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 200e6
 
 
 def test_a_broken_image_is_named(folder: Path) -> None:
