@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +19,40 @@ def test_the_table_is_that_of_the_store() -> None:
     """But for the last digit, which rounding may change between processors."""
     found, stored = transfer.table(), table()
     assert found["provenance"] == stored["provenance"]
+    assert found["widening"] == stored["widening"]
+    for name in ("coverage", "coverage_unwidened"):
+        assert found[name] == pytest.approx(stored[name], abs=0.02)
     for one, other in zip(found["best_step"], stored["best_step"], strict=True):
-        assert one == pytest.approx(other, abs=0.011)
+        np.testing.assert_allclose(one.pop("seen"), other["seen"], atol=2e-3)
+        assert one == pytest.approx({key: other[key] for key in one}, abs=0.011)
+
+
+def test_the_range_holds_the_pairs_of_a_kind_that_was_left_out() -> None:
+    """Without the widening, three quarters of them."""
+    held = table()["coverage"]
+    assert set(held) == {"side", "width", "optimiser", "rate", "batch"}
+    assert all(0.85 <= share <= 0.97 for share in held.values())
+    assert all(share < 0.85 for share in table()["coverage_unwidened"].values())
+    rng = np.random.default_rng(0)
+    pairs = [
+        transfer.Pair(2.0, float(np.exp(0.3 * rng.normal())), 0.0, {"side": str(k % 40)})
+        for k in range(2000)
+    ]
+    # kinds that do not differ: the range is that of its name
+    assert transfer.coverage(pairs, "side", 1.0) == pytest.approx(0.9, abs=0.02)
+    assert transfer.coverage(pairs, "side", 2.0) > 0.99
+
+
+def test_the_page_has_the_numbers_of_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text(encoding="utf-8")
+    for row in table()["best_step"]:
+        low, high = (1.0 / end for end in reversed(row["seen"]))
+        line = (
+            f"| {row['times']:g} | {row['pairs']} | {low:.2f} to {high:.2f} | "
+            f"{1 / row['high']:.2f} to {1 / row['low']:.2f} | {row['cost_mean_percent']:.1f}, "
+            f"{row['cost_95_percent']:.1f} % |"
+        )
+        assert line in page
 
 
 def test_the_linear_law_and_its_range() -> None:

@@ -15,6 +15,7 @@ Run as ``python -m validation networks`` (the extra ``experiments`` brings JAX a
     workers.py  progress.py    several runs at once, each in a process of its own; progress
     nets.py  trainer.py        the networks and their training (the only modules that need JAX)
     dating.py  summary.py      from curves to training times, exponents and regions
+    transfer.py                how well one run tells the best step of another with more images
     solvable.py                the random-features model with the covariance of the same data
     gather.py  gather_laws.py  gather_theory.py
                                the numbers behind the pictures
