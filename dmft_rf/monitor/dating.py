@@ -120,6 +120,8 @@ class Dates(Frozen):
             return f"Stop: {signs[0]}, though the held-out loss has not risen."
         if signs:
             return f"Go on, and look for copies: {signs[0]}, though it has not risen."
+        if best.why != _NOT_RISEN:
+            return f"Go on: {best.why}, which is no overfitting; if it lasts, the rate is too high."
         return f"Go on: {best.why} up to {unit} {_number(self.last)}."
 
     def __repr__(self) -> str:
@@ -128,6 +130,7 @@ class Dates(Frozen):
 
 _BEFORE = "it was so from the first measurement on"
 _NOT_YET = "it has not been reached"
+_NOT_RISEN = "the held-out loss has not risen"
 
 
 @ieee
@@ -165,7 +168,7 @@ def date(log: Log) -> Dates:
             )
     x, ratio = np.log(step), test / train
     noise = scatter(x, test)
-    found = {"best": _least(step, test, noise)}
+    found = {"best": _least(step, test, train, noise)}
     near = NEAR * test.min()
     bottom = int(test.argmin())
     found["generalization"] = _rise(step, -test, -near, noise)
@@ -203,13 +206,18 @@ def scatter(x: Array, y: Array) -> float:
     return float(np.median(np.abs(off)) / 0.6745)
 
 
-def _least(step: Array, y: Array, noise: float) -> Date:
-    """The minimum of y, by a parabola through the least value and its neighbours."""
+def _least(step: Array, y: Array, train: Array, noise: float) -> Date:
+    """The minimum of y, by a parabola through the least value and its neighbours.
+
+    It counts once y has risen while the train loss has not: momentum overshoots at first, and a
+    rate that is too high raises both, which is no overfitting.
+    """
     margin = 2.0 * noise
     x, k = np.log(step), int(y.argmin())
     above = y[k + 1 :] > y[k] + margin
-    if not np.any(above[1:] & above[:-1]):
-        return Date(math.nan, float(step[max(k - 1, 0)]), why="the held-out loss has not risen")
+    if _first_pair(above & (train[k + 1 :] <= train[k])) is None:
+        why = "both losses have risen" if _first_pair(above) is not None else _NOT_RISEN
+        return Date(math.nan, float(step[max(k - 1, 0)]), why=why)
     like = np.flatnonzero(y <= y[k] + margin)
     # those that hang together with the least one, one exception allowed
     first = last = k

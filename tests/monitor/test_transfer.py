@@ -84,8 +84,8 @@ def test_beyond_8_times_there_is_only_a_range() -> None:
 def test_in_epochs_of_fixed_batches_the_best_moment_does_not_move() -> None:
     step = np.geomspace(10.0, 1000.0, 40)
     test = 0.5 + 0.1 * np.log(step / 100.0) ** 2
-    in_steps = date(Log(step, test, test))
-    in_epochs = date(Log(step, test, test, unit="epoch"))
+    in_steps = date(Log(step, 1.0 / step, test))
+    in_epochs = date(Log(step, 1.0 / step, test, unit="epoch"))
     one, other = predict(in_steps, 50, 200), predict(in_epochs, 50, 200)
     assert one.best_step == pytest.approx(400.0)
     assert other.best_step == pytest.approx(100.0)
