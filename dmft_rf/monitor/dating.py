@@ -1,7 +1,8 @@
 """When a run generalizes, when it is at its best, when it memorizes: dates read off its log.
 
 The definitions are those of docs/networks.md. A level counts as reached where two measurements in a
-row are beyond it, and is interpolated linearly in the logarithm of the step. Each date has a range:
+row are beyond it, and is interpolated linearly in the logarithm of the step. Measurements that are
+denser than 20 a decade are averaged to that, so that noise does not look like a rise. A range goes
 from the last measurement before to the first one after, widened to where the scatter of the
 measurements (two standard deviations) leaves open on which side of the level they are.
 """
@@ -40,6 +41,7 @@ FEWEST = 5
 """Held-out losses that dates need: with fewer a rise cannot be told from scatter."""
 
 _FEWEST_SAMPLES = 3
+_PER_DECADE = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +80,8 @@ class Dates(Frozen):
     least : float
         Least held-out loss that was measured.
     scatter : float
-        Standard deviation of one held-out loss about a smooth curve. Bends of the curve count as
-        scatter, so that it is rather too large.
+        Standard deviation of one held-out loss about a smooth curve. Sharp bends of the curve count
+        as scatter, so that it is rather too large.
     last : float
         Last step of the log.
     unit : str
@@ -154,6 +156,7 @@ def date(log: Log) -> Dates:
     instance(log, Log, "log", "read_log('log.csv')")
     late = log.step > 0.0  # a logarithmic axis has no 0
     step, train, test = (part[late] for part in (log.step, log.train, log.test))
+    whole_step = step
     if step.size < FEWEST:
         raise DataError(
             f"{log.name}: has {step.size} held-out losses at a {log.unit} above 0; dates need at "
@@ -166,59 +169,86 @@ def date(log: Log) -> Dates:
                 f"{log.name}: the {what} loss at {log.unit} {at:g} is {values.min():g}; a loss "
                 "must be above 0 for ratios to mean anything"
             )
+    noise, ratio_noise = scatter(np.log(step), test), scatter(np.log(step), test / train)
+    step, count, (train, test) = _thinned(step, train, test)
     x, ratio = np.log(step), test / train
-    noise = scatter(x, test)
-    found = {"best": _least(step, test, train, noise)}
+    # of means, or what they scatter by where losses hang together
+    each, each_ratio = (
+        np.maximum(one / np.sqrt(count), scatter(x, values))
+        for one, values in ((noise, test), (ratio_noise, ratio))
+    )
+    found = {"best": _least(step, test, train, each)}
     near = NEAR * test.min()
     bottom = int(test.argmin())
-    found["generalization"] = _rise(step, -test, -near, noise)
-    end = _rise(step[bottom:], test[bottom:], near, noise)
+    found["generalization"] = _rise(step, -test, -near, each)
+    end = _rise(step[bottom:], test[bottom:], near, each[bottom:])
     found["usable_end"] = end if bottom < step.size - 1 else Date(math.nan, why=_NOT_YET)
-    found["ratio_2"] = _rise(step, ratio, RATIO, scatter(x, ratio))
+    found["ratio_2"] = _rise(step, ratio, RATIO, each_ratio)
     known = {name: values[late] for name, values in log.measured.items()}
     fraction = known.get("memorized_fraction")
     if fraction is not None and np.isfinite(fraction).sum() >= _FEWEST_SAMPLES:
         there = np.isfinite(fraction)
-        error = known.get("memorized_error", np.zeros(step.size))[there]
+        error = known.get("memorized_error", np.zeros(whole_step.size))[there]
         for level in FRACTIONS:
-            found[f"memorized_{level}"] = _rise(step[there], fraction[there], level, error)
+            found[f"memorized_{level}"] = _rise(whole_step[there], fraction[there], level, error)
     frechet = known.get("frechet_distance")
     if frechet is not None and np.isfinite(frechet).sum() >= _FEWEST_SAMPLES:
         there = np.isfinite(frechet)
         values = frechet[there]
         if values.argmin() < values.size - 1:
-            noise_f = scatter(x[there], values)
-            found["frechet"] = _rise(step[there], -values, -QUALITY * values.min(), noise_f)
+            at = whole_step[there]
+            noise_f = scatter(np.log(at), values)
+            found["frechet"] = _rise(at, -values, -QUALITY * values.min(), noise_f)
     return Dates(FrozenDict(found), float(test.min()), noise, float(step[-1]), log.unit)
+
+
+def _thinned(step: Array, *values: Array) -> tuple[Array, Array, list[Array]]:
+    """Means of steps, in the logarithm, and of values over twentieths of a decade; their counts."""
+    cell = np.floor(_PER_DECADE * np.log10(step)).astype(np.intp)
+    _, which, count = np.unique(cell, return_inverse=True, return_counts=True)
+    x, *means = (np.bincount(which, weights=part) / count for part in (np.log(step), *values))
+    if count.size < FEWEST:
+        return step, np.ones(step.size), list(values)
+    alone = count == 1
+    # what stands alone stays as it is, without rounding
+    first = np.searchsorted(which, np.arange(count.size))
+    kept = [
+        np.where(alone, part[first], mean)
+        for part, mean in zip((step, *values), (np.exp(x), *means), strict=True)
+    ]
+    return kept[0], count.astype(float), kept[1:]
 
 
 def scatter(x: Array, y: Array) -> float:
     """Standard deviation of values about a smooth curve, nan for fewer than 5.
 
-    From what each of them differs by from the line between its neighbours, by the median, so that a
-    few jumps do not count.
+    From the third divided differences, which no parabola has, by the median, so that a few jumps
+    do not count.
     """
-    if x.size < 5:
+    if x.size < FEWEST:
         return math.nan
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    off = y[1:-1] - (1.0 - share) * y[:-2] - share * y[2:]
-    off /= np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
+    points = np.stack([x[k : x.size - 3 + k] for k in range(4)])
+    values = np.stack([y[k : y.size - 3 + k] for k in range(4)])
+    gaps = points[:, None] - points[None, :] + np.eye(4)[:, :, None]
+    weights = 1.0 / gaps.prod(axis=1)
+    off = np.sum(weights * values, axis=0) / np.sqrt(np.sum(weights**2, axis=0))
     return float(np.median(np.abs(off)) / 0.6745)
 
 
-def _least(step: Array, y: Array, train: Array, noise: float) -> Date:
+def _least(step: Array, y: Array, train: Array, noise: Array) -> Date:
     """The minimum of y, by a parabola through the least value and its neighbours.
 
     It counts once y has risen while the train loss has not: momentum overshoots at first, and a
     rate that is too high raises both, which is no overfitting.
     """
-    margin = 2.0 * noise
     x, k = np.log(step), int(y.argmin())
-    above = y[k + 1 :] > y[k] + margin
+    # the least of many lies below the curve by two standard deviations or so
+    margin = 2.0 * (noise + noise[k])
+    above = (y > y[k] + margin)[k + 1 :]
     if _first_pair(above & (train[k + 1 :] <= train[k])) is None:
         why = "both losses have risen" if _first_pair(above) is not None else _NOT_RISEN
         return Date(math.nan, float(step[max(k - 1, 0)]), why=why)
-    like = np.flatnonzero(y <= y[k] + margin)
+    like = np.flatnonzero(y <= y[k] + 0.5 * margin)
     # those that hang together with the least one, one exception allowed
     first = last = k
     while first > 0 and np.isin([first - 1, first - 2], like).any():

@@ -217,9 +217,9 @@ def test_files_are_kept_in_parts_and_in_small_types(
 
 
 def test_memory_does_not_grow_with_the_product_of_the_sizes() -> None:
-    """Here the matrix of all distances in float32 would have 320 MB."""
+    """Here the matrix of all distances in float32 would have 240 MB."""
     rng = np.random.default_rng(10)
-    training, generated = (rng.integers(0, 256, (n, 8), np.uint8) for n in (40_000, 2_000))
+    training, generated = (rng.integers(0, 256, (n, 8), np.uint8) for n in (30_000, 2_000))
     tracemalloc.start()
     try:
         nearest(generated, training)
