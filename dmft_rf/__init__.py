@@ -75,6 +75,7 @@ _MODULES = {
     "data": "data",
     "datasets": "data.bundled",
     "errors": "errors",
+    "monitor": "monitor",
     "pencil": "pencil",
     "phaseplot": "plotting.phases",
     "plotting": "plotting",

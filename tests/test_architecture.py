@@ -33,7 +33,8 @@ ROOMS: dict[str, set[str]] = {
     "curves": {"kernels", "numerics", "model", "rules", "spectra"},
     "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
     "sweeps": {"model", "rules", "spectra", "curves", "files"},
-    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps"},
+    "monitor": {"model", "data", "files", "curves"},
+    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps", "monitor"},
 }
 ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
 BASE = {
@@ -326,6 +327,7 @@ def loaded_after(statement: str) -> set[str]:
         ("import dmft_rf.cli", (*HEAVY, "numpy")),
         ("import dmft_rf.pencil.zoo", HEAVY),
         ("import dmft_rf.store", HEAVY),
+        ("from dmft_rf.monitor import Monitor, memorized_fraction, read_log", HEAVY),
         ("import dmft_rf.plotting", HEAVY),
         # their commands choose the number of threads before numpy is loaded
         ("import validation.__main__, validation.networks.command", ("numpy",)),

@@ -88,6 +88,10 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
     elif page.name == "data.md":
         assert (names["images"].dimension, names["images"].samples) == (16, 200)
         assert (names["model"].psi_n, names["model"].psi_p) == (25.0, 8.0)
+    elif page.name == "monitor.md":
+        assert names["monitor"].stop
+        assert names["copies"].fraction == 0.1
+        assert [round(x, 3) for x in names["copies"].interval] == [0.038, 0.205]
     elif page.name == "sweeps.md":
         assert not names["found"].failures
         assert names["diagram"].ratio.shape == (4, 4, 201)
@@ -115,6 +119,40 @@ def test_the_commands_of_a_page_run_in_their_order(page: Path, elsewhere: Path) 
             if option in arguments:
                 name = arguments[arguments.index(option) + 1]
                 assert (elsewhere / name).stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("code", blocks(ROOT / "docs" / "monitor.md", "py"))
+def test_callbacks_of_frameworks_that_are_not_installed(code: str, elsewhere: Path) -> None:
+    """With stand-ins of the user's own functions, at steps 0, 500 and 501."""
+    from dmft_rf.monitor import Monitor, read_log
+
+    class Tensor(np.ndarray):
+        """As PyTorch's: an array after .cpu().numpy()."""
+
+        def cpu(self) -> Any:
+            return self
+
+        def numpy(self) -> Any:
+            return np.asarray(self)
+
+    class Answer:
+        images = np.random.default_rng(0).normal(size=(64, 4, 4, 3))
+
+    images = np.random.default_rng(1).normal(size=(80, 4, 4, 3))
+    names: dict[str, Any] = {
+        "Monitor": Monitor, "np": np, "train_images": images[:40], "held_out_images": images[40:],
+        "loss_on": lambda *_: np.float32(0.5), "params": None, "key": None,
+        "sample": lambda *_: Answer.images.view(Tensor), "pipeline": lambda **_: Answer,
+        "accelerator": type("Accelerator", (), {"is_main_process": True}),
+    }  # fmt: skip
+    first, in_the_loop = code.split("\nif ", 1)
+    exec(compile(first, "callback", "exec"), names)
+    for step in (500, 501, 1000):
+        exec(compile(f"if {in_the_loop}", "callback", "exec"), {**names, "step": step,
+                                                                "global_step": step})  # fmt: skip
+    log = read_log("losses.csv")
+    assert log.step.tolist() == [500, 1000]
+    assert np.isfinite(log.measured["frechet_distance"]).all()
 
 
 def test_the_examples_of_files_are_the_files() -> None:

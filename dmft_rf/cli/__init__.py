@@ -1,4 +1,4 @@
-"""The command ``dmft-rf``: spectrum, learning curves, timescales, scaling laws, phase diagrams.
+"""The command ``dmft-rf``: spectrum, learning curves, timescales, scaling, phase diagrams, runs.
 
 Results go to stdout, everything else to stderr. What computes is imported when a command runs,
 so that help is quick.
@@ -15,6 +15,7 @@ from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._model import MapModelOptions, ModelOptions
+from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
     OutputOptions,
     PencilOptions,
@@ -165,6 +166,21 @@ def pencil(source: PencilOptions, output: OutputOptions) -> None:
         from dmft_rf.cli import _pencil
 
         _pencil.pencil(source, output)
+
+
+@app.command(
+    help="Dates of a training run, from its log: when it was at its best, when it memorizes, "
+    "whether to stop, what more images would need; with --samples and --data which images are "
+    "copies.",
+    epilog="Examples: dmft-rf monitor log.csv. dmft-rf monitor log.csv --samples out --data faces "
+    "--page run.html. " + _EPILOG,
+)
+@grouped
+def monitor(options: MonitorOptions) -> None:
+    with reporting(options.data):
+        from dmft_rf.cli import _monitor
+
+        _monitor.monitor(options)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from dmft_rf.errors import missing
 if TYPE_CHECKING:
     from dmft_rf.plotting.covariance import plot_covariance
     from dmft_rf.plotting.curves import plot_curves, plot_scaling
+    from dmft_rf.plotting.monitor import plot_monitor
+    from dmft_rf.plotting.monitor_page import write_page
     from dmft_rf.plotting.phases import plot_phase_diagram
     from dmft_rf.plotting.spectra import plot_pencil, plot_spectrum
     from dmft_rf.plotting.style import ENDINGS, save_figure
@@ -22,24 +24,28 @@ _HOME = {
     "ENDINGS": "style",
     "plot_covariance": "covariance",
     "plot_curves": "curves",
+    "plot_monitor": "monitor",
     "plot_pencil": "spectra",
     "plot_phase_diagram": "phases",
     "plot_scaling": "curves",
     "plot_spectrum": "spectra",
     "plot_timescales": "timescales",
     "save_figure": "style",
+    "write_page": "monitor_page",
 }
 
 __all__ = [
     "ENDINGS",
     "plot_covariance",
     "plot_curves",
+    "plot_monitor",
     "plot_pencil",
     "plot_phase_diagram",
     "plot_scaling",
     "plot_spectrum",
     "plot_timescales",
     "save_figure",
+    "write_page",
 ]
 
 

@@ -65,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         help="with --merge: keep generated pictures only of runs whose name begins with TEXT (they "
         "take nine tenths of a store)",
     )  # fmt: skip
+    parser.add_argument(
+        "--transfer", action="store_true",
+        help="train nothing, renew the table of dmft_rf.monitor (from one run to more images) from "
+        "docs/data/networks.h5",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser
 
@@ -84,6 +89,11 @@ def trainer(setting: Setting) -> Trains:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.transfer:
+        from validation.networks.analysis.transfer import renew
+
+        print(f"{renew()} is that of docs/data/networks.h5")
+        return DONE
     from validation.networks.run.plan import profile
 
     if options.hours is not None and not options.hours > 0.0:
