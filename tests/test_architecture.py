@@ -38,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
 ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
 BASE = {
     "errors", "_above", "_arithmetic", "_convert", "_frozen", "_interrupt", "_paths", "_stored",
-    "_text", "_typing", "_version", "units",
+    "_typing", "_version", "units",
 }  # fmt: skip
 # what a user imports by name, of rooms: the names of the package, the command, stored results
 DOORS = {"", "__main__", "store"}

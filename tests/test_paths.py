@@ -23,8 +23,8 @@ from dmft_rf import (
     sweep,
 )
 from dmft_rf._paths import path_of, same_file
-from dmft_rf._text import one_line, plain
 from dmft_rf.cli import app
+from dmft_rf.errors import one_line, plain
 from dmft_rf.files.replace import check_output, replacing, replacing_hdf5
 from dmft_rf.files.results import Run, load, save
 from dmft_rf.pencil.files import read_pencil

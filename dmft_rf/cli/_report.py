@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dmft_rf import _text
+from dmft_rf import errors
 from dmft_rf._version import __version__
 from dmft_rf.cli._frame import put
 from dmft_rf.cli._model import Stated
@@ -134,7 +134,7 @@ def shown_text(text: str) -> str:
 
     Made before tables are laid out, so that their columns stay in line.
     """
-    return _text.plain(text).encode(_encoding(), "backslashreplace").decode(_encoding())
+    return errors.plain(text).encode(_encoding(), "backslashreplace").decode(_encoding())
 
 
 def _encoding() -> str:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._interrupt import recognized
 from dmft_rf._stored import Result as StoredResult
-from dmft_rf._text import reason_of
-from dmft_rf.errors import DataError, ModelError
+from dmft_rf.errors import DataError, ModelError, reason_of
 from dmft_rf.files.results import Run, checked_extra, load, save
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.mixture import Mixture
