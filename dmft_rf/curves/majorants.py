@@ -17,12 +17,16 @@ place of L and 1/(y + a) in place of the quotient, times a pole at that end.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from dmft_rf._typing import Array
 from dmft_rf.curves.forms import Majorants
-from dmft_rf.numerics.contour import Contour
-from dmft_rf.rules.flow import Rule
+
+if TYPE_CHECKING:
+    from dmft_rf.numerics.contour import Contour
+    from dmft_rf.rules.flow import Rule
 
 
 def majorants(rule: Rule, contour: Contour, tau: Array, rate: float) -> Majorants:

@@ -10,7 +10,7 @@ resolve, and the rounding of the sum is added.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
 from dmft_rf.spectra.resolvent import solved_at
-from dmft_rf.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import Spectrum
 
 
 class Nodes(Frozen):
