@@ -39,7 +39,8 @@ from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.spectra.resolvent import Resolvent, on_path
 
 if TYPE_CHECKING:
-    from dmft_rf.spectra.spectrum import Panels, Spectrum
+    from dmft_rf.spectra.law import Panels
+    from dmft_rf.spectra.spectrum import Spectrum
 
 _FINE, _COARSE = 16, 15
 

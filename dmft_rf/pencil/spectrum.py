@@ -19,7 +19,7 @@ from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson, dyson_path
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.pencil.support import Place, Search, Support, find_support
-from dmft_rf.spectra.spectrum import Panels, power_mean, stored_law
+from dmft_rf.spectra.law import Panels, power_mean, stored_law
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.balance import Balanced
