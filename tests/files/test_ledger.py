@@ -17,7 +17,8 @@ import time
 import pytest
 
 from dmft_rf import DataError
-from dmft_rf.files.ledger import Ledger, peek
+from dmft_rf.files.ledger import Ledger
+from dmft_rf.files.peek import peek
 from tests.helpers.sweeping import environment, limited, run_script
 
 WORK = {"work": "w", "package_version": "0.1.0", "git_commit": "abc"}
@@ -446,7 +447,7 @@ def test_another_reason_for_no_lock_is_told(tmp_path, monkeypatch):
 
 WRITER = """
 import sys
-from dmft_rf.files.ledger import Ledger, peek
+from dmft_rf.files.ledger import Ledger
 with Ledger(sys.argv[1], {"work": "w"}) as ledger:
     known = len(ledger.names())
     print(known, flush=True)
@@ -540,7 +541,7 @@ def test_a_kill_between_two_changes_leaves_nothing(tmp_path):
 FULL = """
 import resource, sys
 from dmft_rf import DataError
-from dmft_rf.files.ledger import Ledger, peek
+from dmft_rf.files.ledger import Ledger
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 done = 0
