@@ -29,8 +29,8 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.losses import LearningCurves, curves_on, probe_times
-from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.solve import MOST_NODES, Solution, checked_rule, solved
+from dmft_rf.curves.nodes import MOST_NODES, Nodes
+from dmft_rf.curves.solve import Solution, checked_rule, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, nodes_for

@@ -32,6 +32,9 @@ from dmft_rf.spectra.resolvent import solved_at
 if TYPE_CHECKING:
     from dmft_rf.spectra.spectrum import Spectrum
 
+# beyond these a solution would not fit a laptop's memory
+MOST_NODES = 1500
+
 
 class Nodes(Frozen):
     """Integrals against the spectral measures of U and V, from values on a contour.

@@ -34,6 +34,7 @@ from dmft_rf._convert import instance
 from dmft_rf._stored import Stored
 from dmft_rf.curves.losses import LearningCurves, checked_times
 from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.noise_memory import along
 from dmft_rf.curves.noise_steps import stepwise
 from dmft_rf.curves.noise_sustained import driven, largest_noise, loads, lowest, sustained
@@ -48,14 +49,11 @@ from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
 
 if TYPE_CHECKING:
-    from dmft_rf.curves.nodes import Nodes
     from dmft_rf.model.feature_model import FeatureModel
     from dmft_rf.spectra.spectrum import Spectrum
 
 Array = NDArray[np.float64]
 
-# nodes of a contour
-_MOST_NODES = 1500
 # a final training loss below this counts as one that vanishes
 _SMALL = 0.01
 
@@ -155,14 +153,14 @@ def curves_of_noise(
     flow = access.flow(np.asarray(times * rule.pace), rule.mean_rule)
     region, low = _place(access, times, rule)
     size = nodes_for(*flattened(region, low, access.law.ends[1]), access.rtol)
-    if size > _MOST_NODES:
+    if size > MOST_NODES:
         raise ConvergenceError(
             f"no contour around [{low:.3g}, {access.law.ends[1]:.3g}] carries {rule}: it would "
-            f"need {size:g} nodes, more than {_MOST_NODES}",
+            f"need {size:g} nodes, more than {MOST_NODES}",
             partial=flow,
         )
     best: StochasticCurves | None = None
-    while size <= _MOST_NODES:
+    while size <= MOST_NODES:
         nodes = NoiseTransforms.of(access.nodes(region, low, int(size)))
         added = _added(nodes, flow, times.ravel(), rule, access.rtol)
         curves = _sum(access.law, flow, added, times, rule, limit)
