@@ -15,7 +15,7 @@ __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "load_res
 _MADE_BY = {
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
     "curves": ("curves.stored", "stored_curves"),
-    "timescales": ("curves.timescales", "stored_timescales"),
+    "timescales": ("curves.stored", "stored_timescales"),
     "sweep": ("sweeps.stored", "stored_sweep"),
     "scaling": ("sweeps.stored", "stored_scaling"),
     "phase-diagram": ("sweeps.stored", "stored_diagram"),

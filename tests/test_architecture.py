@@ -44,6 +44,8 @@ BASE = {
 DOORS = {"", "__main__", "store"}
 # imports from the ground to the command
 MOST_FLOORS = 12
+# lines of a module
+MOST_LINES = 400
 HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "numba")
 
 
@@ -165,6 +167,14 @@ def test_few_floors() -> None:
         return 1 + max((floor(name) for name in imports(module) if name), default=0)
 
     assert max(map(floor, FILES)) <= MOST_FLOORS
+
+
+def test_modules_are_short() -> None:
+    """One that has grown beyond this does more than one job."""
+    tops = ("dmft_rf", "validation", "figures", "tests")
+    paths = [path for top in tops for path in (ROOT.parent / top).rglob("*.py")]
+    lines = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}
 
 
 # -- validation and figures, beside the library ------------------------------------------------

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
 from dmft_rf.numerics.estimate import EPS, Estimate
@@ -30,8 +30,6 @@ from dmft_rf.rules.flow import GradientFlow
 if TYPE_CHECKING:
     from dmft_rf.rules.stochastic import StochasticGradientDescent
 
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 # relative rounding of what a mode remembers
 _OF_MEMORY = 50.0 * EPS

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
 from dmft_rf.errors import ModelError
@@ -24,7 +25,6 @@ from dmft_rf.numerics.estimate import EPS, Estimate
 if TYPE_CHECKING:
     from dmft_rf.rules.stochastic import StochasticGradientDescent
 
-Array = NDArray[np.float64]
 
 # steps that are followed one by one
 _MOST_STEPS = 5_000_000

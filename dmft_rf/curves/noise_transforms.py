@@ -18,18 +18,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.numerics.estimate import Estimate
 
 if TYPE_CHECKING:
     from dmft_rf.curves.nodes import Nodes
     from dmft_rf.model.feature_model import FeatureModel
     from dmft_rf.rules.stochastic import StochasticGradientDescent
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance
 from dmft_rf._stored import Stored
+from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves, checked_times
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.nodes import MOST_NODES, Nodes
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from dmft_rf.model.feature_model import FeatureModel
     from dmft_rf.spectra.spectrum import Spectrum
 
-Array = NDArray[np.float64]
 
 # a final training loss below this counts as one that vanishes
 _SMALL = 0.01

@@ -12,14 +12,12 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import linear_part, of_stated
 from dmft_rf.numerics.chebyshev import Panels, panels
-
-Array = NDArray[np.float64]
 
 # terms of the series in y, and of those in ln Gamma^2 on panels of this width
 _TIME_TERMS, _TERMS, _WIDTH = 28, 14, 1.0

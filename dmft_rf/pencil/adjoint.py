@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.balance import in_units
 from dmft_rf.pencil.matrices import Transposed
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.pencil.statement import Pencil
 
-Array = NDArray[np.float64]
 
 # size of every space; a non-symmetric matrix has real eigenvalues only with probability 2^-14
 _SIZE = 8

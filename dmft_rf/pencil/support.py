@@ -29,6 +29,7 @@ from scipy.linalg import eigvals
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import dyson, dyson_path
 from dmft_rf.pencil.division import divided, middle
@@ -37,7 +38,6 @@ from dmft_rf.pencil.edges import find_edge
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import Arrays
 
-Array = NDArray[np.float64]
 Place = tuple[float, float]
 
 _MOST_PROBES = 4000

@@ -30,12 +30,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.rules.flow import Rule
 from validation.finite.network import FiniteNetwork
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
