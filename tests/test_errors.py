@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dmft_rf import (
-    DataError,
-    ModelError,
-)
+from dmft_rf import DataError, ModelError
 from dmft_rf.errors import one_line, plain
 
 

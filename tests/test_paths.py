@@ -13,15 +13,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import dmft_rf
-from dmft_rf import (
-    Covariance,
-    DataError,
-    ModelError,
-    ScoreModel,
-    datasets,
-    read_covariance,
-    sweep,
-)
+from dmft_rf import Covariance, DataError, ModelError, ScoreModel, datasets, read_covariance, sweep
 from dmft_rf._paths import path_of, same_file
 from dmft_rf.cli import app
 from dmft_rf.errors import plain

@@ -11,15 +11,7 @@ from dmft_rf._convert import instance, mapping, shown, string
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.build import linear_system, linear_terms
-from dmft_rf.pencil.matrices import (
-    MAX_BLOCKS,
-    MAX_TERMS,
-    Entry,
-    Gaussian,
-    Leaf,
-    Matrix,
-    Transposed,
-)
+from dmft_rf.pencil.matrices import MAX_BLOCKS, MAX_TERMS, Entry, Gaussian, Leaf, Matrix, Transposed
 from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, check_name
 
 if TYPE_CHECKING:

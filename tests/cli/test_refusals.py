@@ -10,10 +10,7 @@ from typing import Any
 import pytest
 
 import dmft_rf
-from dmft_rf import (
-    ConvergenceError,
-    ScoreModel,
-)
+from dmft_rf import ConvergenceError, ScoreModel
 from dmft_rf.files.results import load
 from tests.helpers.command import COMMANDS, SMALL, run
 

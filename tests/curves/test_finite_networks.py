@@ -7,14 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    GradientFlow,
-    Ridge,
-    ScoreModel,
-    Solution,
-    WeightAverage,
-    solve,
-)
+from dmft_rf import GradientFlow, Ridge, ScoreModel, Solution, WeightAverage, solve
 from tests.helpers.plain import network
 from tests.helpers.solved import INF, TWO, WIDE, times
 from tests.helpers.within import CURVES, assert_close

@@ -7,9 +7,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from dmft_rf import (
-    DataError,
-)
+from dmft_rf import DataError
 from dmft_rf.files.replace import check_output, replacing
 from dmft_rf.files.results import SCHEMA, load, save
 

@@ -6,11 +6,7 @@ import functools
 
 import numpy as np
 
-from dmft_rf import (
-    Covariance,
-    ScoreModel,
-    spectrum,
-)
+from dmft_rf import Covariance, ScoreModel, spectrum
 from tests.helpers.plain import reference_model
 
 ISO = Covariance.isotropic()

@@ -6,11 +6,7 @@ import math
 
 import numpy as np
 
-from dmft_rf import (
-    Covariance,
-    ScoreModel,
-    Solution,
-)
+from dmft_rf import Covariance, ScoreModel, Solution
 from tests.helpers.plain import reference_model
 
 TWO = Covariance([0.5, 1.5], [0.5, 0.5])

@@ -7,13 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    ScoreModel,
-    Spectrum,
-    resolvent,
-    spectrum,
-)
+from dmft_rf import Covariance, ScoreModel, Spectrum, resolvent, spectrum
 from tests.helpers.laws import (
     ISO,
     MODELS,

@@ -124,13 +124,6 @@ def test_two_runs_do_not_share_a_file(tmp_path):
     assert len(messages) == 1
 
 
-def points_there(path, psi_n):
-    """With how many finished points a sweep of ``tau_mem`` begins."""
-    counts = []
-    sweep(MODEL, {"psi_n": psi_n}, "tau_mem", path=path, progress=lambda n, _: counts.append(n))
-    return counts[0]
-
-
 def test_overwriting_leaves_a_sweep_alone_that_is_under_way(tmp_path):
     """Its points are still there: what may be replaced is a file that nobody writes."""
     path = tmp_path / "a.h5"
