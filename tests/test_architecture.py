@@ -246,6 +246,44 @@ def test_the_page_names_every_room_and_only_modules_that_exist() -> None:
             assert f"{room}.{module}" in FILES, f"{room}/{module}"
 
 
+# words of the page's table, the module that their row names, and what of it is looked for
+WANTED = [
+    ("mu_1", "model/coefficients", "coefficients"),
+    ("d_eff", "model/eigenvalue_law", "EigenvalueLaw"),
+    ("folders of images", "data/image_folder", "ImageFolder"),
+    ("classes of data", "model/mixture", "Mixture"),
+    ("ridge", "rules/flow", "Ridge"),
+    ("momentum", "rules/steps", "HeavyBall"),
+    ("SGD", "rules/stochastic", "StochasticGradientDescent"),
+    ("noise levels", "units", "t_from_sigma"),
+    ("contour", "numerics/contour", "Contour"),
+    ("fixed point", "kernels/closed_form", "newton"),
+    ("V_Q", "curves/two_point", "OneGroupPairs"),
+    ("masses", "spectra/grouped_support", "GroupedSupportFinder"),
+    ("Stieltjes", "spectra/resolvent", "Resolvent"),
+    ("infinite width", "spectra/sample_law", "SampleLaw"),
+    ("train loss", "curves/losses", "LearningCurves"),
+    ("usable interval", "curves/timescales", "Timescales"),
+    ("n*", "curves/thresholds", "n_star"),
+    ("share of each bulk", "curves/bulk_split", "bulk_split"),
+    ("what is generated", "generated/generation", "generation"),
+    ("local exponents", "sweeps/scaling", "scaling"),
+    ("survive a kill", "files/ledger", "Ledger"),
+    ("Dyson equation", "pencil/derive", "derive"),
+    ("natural units", "pencil/balance", "balanced"),
+    ("exit codes", "cli/_frame", "OneLineErrors"),
+]
+
+
+@pytest.mark.parametrize(("words", "module", "name"), WANTED)
+def test_the_page_leads_to_what_is_looked_for(words: str, module: str, name: str) -> None:
+    rows = [row for row in PAGE.read_text(encoding="utf-8").splitlines() if row.startswith("| ")]
+    assert any(words in row and f"`{module}`" in row for row in rows)
+    tree = ast.parse(FILES[module.replace("/", ".")].read_text(encoding="utf-8"))
+    kinds = ast.FunctionDef | ast.ClassDef
+    assert name in {one.name for one in tree.body if isinstance(one, kinds)}
+
+
 def test_kernels_need_nothing_but_kernels() -> None:
     """The disk cache of a kernel is renewed when a file of its folder changes, and no other."""
     outside = {
