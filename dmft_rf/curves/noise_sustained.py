@@ -1,4 +1,4 @@
-"""What the noise of SGD sustains in the long run, and how much of it a model bears."""
+"""What the noise of SGD adds to the losses in the long run, and how much of it is stable."""
 
 from __future__ import annotations
 

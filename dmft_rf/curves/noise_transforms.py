@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class NoiseTransforms(Frozen):
-    """Transforms at the nodes, each (N,), of complete laws: atoms above 0 are in them.
+    """Transforms at the nodes, each (N,), of whole laws, atoms above 0 included.
 
     Attributes
     ----------

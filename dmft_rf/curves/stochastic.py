@@ -60,7 +60,7 @@ _SMALL = 0.01
 
 @dataclass(frozen=True)
 class Access:
-    """What is needed of a solved model.
+    """The parts of a solved model from which the curves of SGD are computed.
 
     Attributes
     ----------

@@ -2,8 +2,9 @@ r"""The coefficients of an activation at every diffusion time, from a few evalua
 
 A reverse process needs v^2(t) and the linear part a(Gamma) at hundreds of points. As a function of
 y = sqrt(1 - varrho), varrho = e^{-2t} sigma_x^2/Gamma_t^2, the quotient v^2/varrho^2 of a piecewise
-analytic activation is analytic on [0, 1], t from 0 to infinity: powers of sqrt(t) are what kinks
-and jumps leave. Chebyshev series in y and in ln Gamma^2 take the place of the quadratures.
+analytic activation is analytic on [0, 1], for t from 0 to infinity: kinks and jumps make v^2 a
+series in sqrt(t), and y is of that order. Chebyshev series in y and in ln Gamma^2 take the place of
+the quadratures.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Whether what a pencil stands for has real eigenvalues: tried on small matrices.
+"""Whether the matrix of a pencil has real eigenvalues: tried on small random matrices.
 
 The branch of the Dyson equation is certified by positivity, which needs a self-adjoint H (or one
-that is similar to a self-adjoint one). A few small random matrices show it: a polynomial identity
-that holds for them holds identically, but for coincidences of probability zero.
+that is similar to a self-adjoint one). A few small random matrices decide: a polynomial
+identity that holds for them holds for all, except with probability zero.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""What the losses of the random-features models need, read off their pencils.
+r"""Losses of random-features models from their pencils.
 
 A filter h of U enters the losses through integrals on a contour around the support
 (theory.md, sections 6 and 10). `PencilNodes` are the nodes of such a contour with the pencil solved

@@ -9,11 +9,12 @@ a sum of masses of cells, exactly.
 Search. An interval whose ends lie outside the support with equal counts is empty, for certain. All
 others are divided, on a scale that is logarithmic towards every point at which A is singular (the
 places of atoms and hard edges), until what is left are pairs of a point outside and one inside,
-whose edge is a root (`dmft_rf.pencil.edges`). A gap that no point meets is found later, when the
-density is resolved against the exact masses.
+whose edge is a root (`dmft_rf.pencil.edges`). A gap in which no point was tried is found later,
+when the integral of the density is compared with the exact masses.
 
-Places. Next to a singular point s of A only the distance from it has digits: everything there is
-computed for the pencil with A0 + s A1 in place of A0, at z - s. A place is a pair (s, distance).
+Places. Next to a singular point s of A a place is known by its distance from s, which z itself
+would lose to rounding: everything there is computed for the pencil with A0 + s A1 in place of A0,
+at z - s. A place is a pair (s, distance).
 """
 
 from __future__ import annotations
@@ -190,13 +191,13 @@ class _Found:
     masses: list[float]
     atoms: list[tuple[float, float]]
     count: float = 0.0  # below the last point outside
-    begun: Place | None = None  # lower edge of a bulk without an upper one
+    lower: Place | None = None  # edge of a bulk whose upper one is still to come
 
     def end_bulk(self, place: Place, count: float) -> None:
-        assert self.begun is not None
-        self.pieces.append((self.begun, place))
+        assert self.lower is not None
+        self.pieces.append((self.lower, place))
         self.masses.append(count - self.count)
-        self.begun, self.count = None, count
+        self.lower, self.count = None, count
 
 
 def find_support(
@@ -250,11 +251,11 @@ def find_support(
                     found.atoms.append((origin + 0.5 * (a.x + b.x), b.count - a.count))
                 found.count = b.count
             elif b.inside:
-                found.begun = (origin, search.edge(a, b))
+                found.lower = (origin, search.edge(a, b))
                 found.count = a.count
             else:
                 found.end_bulk((origin, search.edge(b, a)), b.count)
-    if abs(found.count - whole.total) > 1e-9 * whole.total or found.begun is not None:
+    if abs(found.count - whole.total) > 1e-9 * whole.total or found.lower is not None:
         raise ConvergenceError(
             f"the support found carries {found.count!r} of {whole.total!r}",
             partial=found.pieces,
@@ -272,9 +273,9 @@ def find_support(
 def _pass(found: _Found, origin: float, first: Probe, tiny: float) -> None:
     """Step over a singular point of A to the first probe above it."""
     if first.inside:
-        if found.begun is None:
-            found.begun = (origin, 0.0)  # a hard edge
-    elif found.begun is not None:
+        if found.lower is None:
+            found.lower = (origin, 0.0)  # a hard edge
+    elif found.lower is not None:
         found.end_bulk((origin, 0.0), first.count)
     else:
         if first.count - found.count > tiny:
