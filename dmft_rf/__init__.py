@@ -81,7 +81,7 @@ _MODULES = {
     "plotting": "plotting",
     "points": "sweeps.quantities",
     "schedules": "rules.schedules",
-    "sgd": "curves.stochastic",
+    "sgd": "curves.noise_load",
     "store": "store",
     "thresholds": "curves.thresholds",
     "units": "units",

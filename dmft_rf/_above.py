@@ -1,4 +1,4 @@
-"""What a room asks of one above it: put here by the package itself, which alone knows them all."""
+"""Functions of higher rooms that lower ones call; `dmft_rf` puts them here when it is imported."""
 
 from __future__ import annotations
 

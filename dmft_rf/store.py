@@ -14,8 +14,8 @@ __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "load_res
 # what makes a result of each kind of what is stored of it: module, function
 _MADE_BY = {
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
-    "curves": ("curves.losses", "stored_curves"),
-    "timescales": ("curves.timescales", "stored_timescales"),
+    "curves": ("curves.stored", "stored_curves"),
+    "timescales": ("curves.stored", "stored_timescales"),
     "sweep": ("sweeps.stored", "stored_sweep"),
     "scaling": ("sweeps.stored", "stored_scaling"),
     "phase-diagram": ("sweeps.stored", "stored_diagram"),

@@ -23,10 +23,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, number, one_of, whole
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 
 __all__ = [
@@ -42,7 +43,6 @@ __all__ = [
     "time_from_steps",
 ]
 
-Array = NDArray[np.float64]
 
 _SMALLEST = 1e-300
 _TINY = float(np.finfo(np.float64).tiny)

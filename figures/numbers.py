@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
+from dmft_rf._typing import Array
 from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
 from validation.common.hdf5 import opened, read_arrays, write_arrays
-
-Array = NDArray[np.float64]
 
 SCHEMA = 1
 _MARK = "figure_schema"
@@ -35,10 +34,10 @@ class Numbers:
         Numbers and texts that describe them: profile, sizes, parameters.
     """
 
-    arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
     remarks: dict[str, Any] = field(default_factory=dict)
 
-    def __getitem__(self, path: str) -> NDArray[np.float64]:
+    def __getitem__(self, path: str) -> Array:
         return self.arrays[path]
 
     def __setitem__(self, path: str, values: ArrayLike) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import Covariance, ScoreModel
+from dmft_rf._typing import Array
 from dmft_rf.errors import DataError
 from figures.numbers import Numbers
 from validation.finite.cases import Case, Sizes
@@ -27,7 +27,6 @@ from validation.finite.store import Store
 if TYPE_CHECKING:
     from validation.networks.run.store import Store as NetworkStore
 
-Array = NDArray[np.float64]
 
 FILE = "simulations.h5"
 LOSSES = ("train", "test", "score_error")

@@ -13,18 +13,10 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import dmft_rf
-from dmft_rf import (
-    Covariance,
-    DataError,
-    ModelError,
-    ScoreModel,
-    datasets,
-    read_covariance,
-    sweep,
-)
+from dmft_rf import Covariance, DataError, ModelError, ScoreModel, datasets, read_covariance, sweep
 from dmft_rf._paths import path_of, same_file
-from dmft_rf._text import one_line, plain
 from dmft_rf.cli import app
+from dmft_rf.errors import plain
 from dmft_rf.files.replace import check_output, replacing, replacing_hdf5
 from dmft_rf.files.results import Run, load, save
 from dmft_rf.pencil.files import read_pencil
@@ -345,16 +337,6 @@ def test_labels_that_no_file_can_hold_are_stored_visibly(here):
         if name != "a/b" and name != "..":
             told(save, "b.h5", dmft_rf.spectrum(MODEL), extra={name: 1.0})
     assert not Path("b.h5").exists()
-
-
-def test_plain_text():
-    assert plain("é 日本 a b") == "é 日本 a b"
-    assert plain("\x1b\x07\x7f\u202e\udcff\ud800\n") == r"\x1b\x07\x7f\u202e\xff\ud800\n"
-    assert one_line("a\n  b\tc") == "a b c"
-    assert len(one_line("x" * 10**6)) <= 1000
-    for error in (DataError("\x1b[2J\n"), ModelError("\udcff " * 10_000), DataError()):
-        assert str(error).isprintable()
-        assert len(str(error)) <= 1000
 
 
 # Doors -----------------------------------------------------------------------------------------

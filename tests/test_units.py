@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from dmft_rf import ModelError, units
+from dmft_rf.units import steps_from_time, time_from_steps
 
 # from where a noise level can hardly be told from none to where nothing of the data is left
 TIMES = np.geomspace(1e-300, 300.0, 200)
@@ -119,3 +121,50 @@ def test_a_schedule_is_stated_once() -> None:
         units.ddpm_index_from_t(0.1, [0.1], schedule="cosine")
     with pytest.raises(ModelError, match="schedule is 'sqrt'; it must be one of linear, cosine"):
         units.t_from_ddpm(0, schedule="sqrt")
+
+
+def test_steps_and_time_convert_both_ways():
+    steps = np.array([0.0, 1.0, 1e6, np.inf])
+    assert np.array_equal(time_from_steps(steps, 0.5, 10.0), steps * 0.5 / 100.0)
+    assert np.array_equal(time_from_steps(steps, 0.5, 10.0, 8.0), steps * 0.5 * 8.0 / 10.0)
+    for psi_p in (None, 8.0):
+        tau = time_from_steps(steps, 0.3, 64, psi_p)
+        np.testing.assert_allclose(steps_from_time(tau, 0.3, 64, psi_p), steps, rtol=1e-15)
+
+
+def test_gradient_descent_with_the_learning_rate_is_the_step_of_the_theory():
+    # a step of eta on L(A) = (1/d) |..|^2 in both writings of a small network
+    rng = np.random.default_rng(0)
+    d, p, eta = 3, 5, 0.1
+    phi, xi = rng.normal(size=p), rng.normal(size=d)
+    A = rng.normal(size=(d, p))
+
+    def gradient(weights: np.ndarray, scale: float) -> np.ndarray:
+        return 2.0 / d * scale * np.outer(weights @ phi * scale + xi, phi)
+
+    paper = -gradient(A, p**-0.5)  # dA/(eta) of the network with 1/sqrt(p)
+    per_step = float(time_from_steps(1, eta, d))
+    np.testing.assert_allclose(eta * paper, per_step * d**2 * paper)
+    plain = -gradient(A / p**0.5, 1.0) * p**0.5  # seen in A = sqrt(p) A'
+    per_step = float(time_from_steps(1, eta, d, p / d))
+    np.testing.assert_allclose(eta * plain, per_step * d**2 * paper)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((-1.0, 0.1, 10), "steps must be >= 0, inf allowed, not -1.0"),
+        ((math.nan, 0.1, 10), "steps must be >= 0, inf allowed, not nan"),
+        (("x", 0.1, 10), "steps must be real numbers, not 'x'"),
+        ((1, 0.0, 10), "learning_rate is 0.0"),
+        ((1, math.inf, 10), "learning_rate is inf"),
+        ((1, 0.1, -3), "dimension is -3"),
+        ((1, 0.1, "y"), "dimension is 'y'"),
+        ((1, 0.1, 10, 0), "psi_p is 0"),
+    ],
+)
+def test_bad_units_are_named(arguments, name):
+    with pytest.raises(ModelError, match=name):
+        time_from_steps(*arguments)
+    with pytest.raises(ModelError, match=name.replace("steps", "tau")):
+        steps_from_time(*arguments)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import (
     Covariance,
@@ -31,11 +30,10 @@ from dmft_rf import (
     timescales,
 )
 from dmft_rf._interrupt import held_back
+from dmft_rf._typing import Array
 from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
 from validation.common.hdf5 import opened, read_arrays
-
-Array = NDArray[np.float64]
 
 FILE = Path(__file__).resolve().parent.parent / "tests" / "golden" / "library.h5"
 """Where the golden values are."""

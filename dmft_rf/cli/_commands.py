@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf.cli._finish import TAU, about_data, finish
-from dmft_rf.cli._model import ModelOptions
-from dmft_rf.cli._options import OutputOptions, RuleOptions
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
+    from dmft_rf.cli._model import ModelOptions
+    from dmft_rf.cli._options import OutputOptions, RuleOptions
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution
     from dmft_rf.model.score_model import ScoreModel

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._report import Report
 from dmft_rf.data import bundled as datasets
 from dmft_rf.errors import DataError
 from dmft_rf.files.results import save
@@ -15,6 +13,8 @@ from dmft_rf.files.results import save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from dmft_rf.cli._options import OutputOptions
+    from dmft_rf.cli._report import Report
     from dmft_rf.curves.solve import Solution
 
 TAU = "tau is gradient-flow time, dA/dtau = -d^2 grad_A L_train."

@@ -15,8 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from dmft_rf._interrupt import recognized
-from dmft_rf._text import one_line
-from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError
+from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError, one_line
 
 WRONG_VALUE, NOT_CONVERGED, BROKEN, INTERRUPTED = 2, 1, 70, 130
 _REPORT = "please report it with this command line. DMFT_RF_DEBUG=1 shows where it happened"

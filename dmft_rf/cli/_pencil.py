@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
-from dmft_rf._text import plain
 from dmft_rf._version import __version__
 from dmft_rf.cli._finish import finish
 from dmft_rf.cli._options import OutputOptions, PencilOptions
 from dmft_rf.cli._report import Report, Table, number
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, plain
 from dmft_rf.pencil.files import PencilFile, read_pencil
 from dmft_rf.pencil.spectrum import PencilSpectrum
 from dmft_rf.plotting.spectra import plot_pencil

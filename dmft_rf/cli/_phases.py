@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,14 @@ import dmft_rf
 from dmft_rf import _convert
 from dmft_rf.cli._finish import TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._model import MapModelOptions
-from dmft_rf.cli._options import OutputOptions, PlaneOptions, RunOptions
 from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ModelError
-from dmft_rf.sweeps.results import PhaseDiagram
+
+if TYPE_CHECKING:
+    from dmft_rf.cli._model import MapModelOptions
+    from dmft_rf.cli._options import OutputOptions, PlaneOptions, RunOptions
+    from dmft_rf.sweeps.results import PhaseDiagram
 
 _OTHER = {"n-p": "psi_p", "n-t": "t", "n-tau": "tau"}
 _RANGES = {"psi_p": (1.0, 256.0, 64), "t": (0.003, 1.0, 64), "tau": (1.0, 1e7, 200)}

@@ -9,16 +9,18 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_rf import _text
+from dmft_rf import errors
 from dmft_rf._version import __version__
 from dmft_rf.cli._frame import put
-from dmft_rf.cli._model import Stated
 from dmft_rf.files.results import describe_model
-from dmft_rf.model.score_model import ScoreModel
+
+if TYPE_CHECKING:
+    from dmft_rf.cli._model import Stated
+    from dmft_rf.model.score_model import ScoreModel
 
 # width where stdout is no terminal: lines that fit a README and a log
 _WIDTH = 100
@@ -134,7 +136,7 @@ def shown_text(text: str) -> str:
 
     Made before tables are laid out, so that their columns stay in line.
     """
-    return _text.plain(text).encode(_encoding(), "backslashreplace").decode(_encoding())
+    return errors.plain(text).encode(_encoding(), "backslashreplace").decode(_encoding())
 
 
 def _encoding() -> str:

@@ -14,8 +14,6 @@ import dmft_rf
 from dmft_rf import _convert
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._model import ModelOptions
-from dmft_rf.cli._options import OutputOptions, RunOptions, SweepOptions
 from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.definitions import NOTHING, definitions
@@ -23,6 +21,8 @@ from dmft_rf.errors import ModelError
 from dmft_rf.model.covariance import Covariance
 
 if TYPE_CHECKING:
+    from dmft_rf.cli._model import ModelOptions
+    from dmft_rf.cli._options import OutputOptions, RunOptions, SweepOptions
     from dmft_rf.model.score_model import ScoreModel
     from dmft_rf.sweeps.results import Scaling
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import dmft_rf
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, finish
-from dmft_rf.cli._model import ModelOptions
-from dmft_rf.cli._options import OutputOptions, RealRunOptions
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
+    from dmft_rf.cli._model import ModelOptions
+    from dmft_rf.cli._options import OutputOptions, RealRunOptions
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.model.score_model import ScoreModel
 

@@ -10,10 +10,10 @@ nu of docs/theory.md, section 4, if the noise is averaged exactly). Test loss an
 quadratic in h and do not split; what is well defined is the network that has learned one bulk only:
 its filter is h on the bulk and 0 on the others, again a function of U.
 
-The functions of U that live on one bulk are integrated on a contour around this bulk alone: inside
-the disc whose diameter is the gap-free interval from the bulk below to the bulk above (for the
-highest bulk the half-plane right of the bulk below), which the resolvent is analytic in but for the
-bulk, and in which the filters of all rules but momentum are bounded at every time.
+Functions of U on one bulk are integrated on a contour around this bulk alone. It lies in the disc
+whose diameter reaches from the upper edge of the bulk below to the lower edge of the bulk above
+(for the highest bulk, in the half-plane right of the bulk below): there the resolvent is analytic
+off the bulk, and the filters of all rules but momentum are bounded at every time.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.losses import LearningCurves, curves_on, probe_times
-from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.solve import MOST_NODES, Solution, checked_rule, solved
+from dmft_rf.curves.nodes import MOST_NODES, Nodes
+from dmft_rf.curves.solve import Solution, checked_rule, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, nodes_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from dmft_rf._convert import instance
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
-from dmft_rf.curves.solve import Solution
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.numerics.roots import first_root, root_error
 from dmft_rf.rules.flow import GradientFlow
+
+if TYPE_CHECKING:
+    from dmft_rf.curves.solve import Solution
 
 # Points per decade on which sign changes are looked for; roots are then refined. Curves are sums
 # of e^{-x tau}, whose waves of frequency omega in log tau are smaller by e^{-pi omega/2}: two turns

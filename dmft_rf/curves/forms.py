@@ -62,7 +62,7 @@ def lost(x: Complex, y: Complex) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Majorants(Frozen):
-    """Functions at the nodes, (n_tau, N), that bound what turns too often for nodes to see.
+    """Functions at the nodes, (n_tau, N), that bound what oscillates too fast for them.
 
     How they are made is said in dmft_rf.curves.majorants.
 

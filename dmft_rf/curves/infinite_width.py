@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.infinite_width import modes
 from dmft_rf.model.coefficients import Coefficients
@@ -36,9 +37,6 @@ from dmft_rf.numerics.contour import contour_in, flattened, half_plane_contour, 
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
 from dmft_rf.spectra.sample_law import SampleLaw
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 #: As many nodes as a contour may have.
 MOST_NODES = 2000

@@ -36,20 +36,18 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, number
 from dmft_rf._frozen import Frozen
-from dmft_rf._stored import Arrays, Attributes, Stored
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array, Mask
 from dmft_rf.curves.forms import Majorants
 from dmft_rf.curves.measures import ContourMeasures, Measures
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
-from dmft_rf.rules.steps import stored_rule
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
 _SMALL = 1e-3
-_NAMES = ("train", "score_error", "test", "empirical_error", "weight_norm")
+LOSSES = ("train", "score_error", "test", "empirical_error", "weight_norm")
 # what the accuracy of curves is judged by
 _JUDGED = ("train", "test", "score_error")
 # times handled at once, times nodes or atoms: bounds the memory of a call
@@ -168,17 +166,6 @@ class LearningCurves(Frozen):
         return {**attributes, "error_estimate": self.relative_error, **rule}, arrays
 
 
-def stored_curves(attributes: Attributes, arrays: Arrays) -> LearningCurves:
-    """The curves of `LearningCurves.stored`; KeyError if something of them is missing."""
-    return LearningCurves(
-        tau=arrays["tau"],
-        **{name: arrays[name] for name in _NAMES},
-        error={name: arrays[f"{name}_error"] for name in (*_NAMES, "generalization_gap")},
-        rule=stored_rule(attributes),
-        model=stored_model(attributes, arrays),
-    )
-
-
 @dataclass(frozen=True)
 class Compression:
     """A covariance that was replaced by a Gauss quadrature of its law.
@@ -234,7 +221,7 @@ def diverged(nodes: Measures, tau: Array, rule: Rule) -> LearningCurves:
 def merged(parts: list[tuple[Mask, LearningCurves]], tau: Array) -> LearningCurves:
     """Curves at the times ``tau`` from those at tau[where], for masks that cover it."""
     found = []
-    for name in _NAMES:
+    for name in LOSSES:
         value, error = np.empty(tau.shape), np.empty(tau.shape)
         for where, part in parts:
             value[where], error[where] = getattr(part, name), part.error[name]
@@ -291,7 +278,7 @@ def score_error_slope(nodes: ContourMeasures, tau: Array, rule: GradientFlow) ->
 
 
 def _losses(nodes: Measures, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
-    """What ``_NAMES`` lists, at the times ``tau``, each of shape (n_tau,)."""
+    """What ``LOSSES`` lists, at the times ``tau``, each of shape (n_tau,)."""
     model = nodes.model
     x = nodes.points
     h, left = rule.filter_and_residual(x, tau, model.rate)

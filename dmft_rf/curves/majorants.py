@@ -1,28 +1,33 @@
-r"""What a contour cannot see of late filters: bounds of it, with the same poles.
+r"""Bounds of what the nodes of a contour miss of filters at late times.
 
-The trapezoidal rule with 2 N points errs by the Fourier coefficients of an integrand around the
-contour that it aliases, and nodes show those up to order N. e^{-alpha x tau} turns on the border of
-its region, without end as tau grows: its coefficients begin to fall beyond order N, where no node
-sees them. But they are bounded by the size of the integrand on the border, and so are those of
-a function of that size with poles on the border. With u = x - start, a = 1/(alpha tau) and
-L = |g| at u = 0, since h = (1 - g)/y and |h| <= alpha tau max|g|, what turns is bounded by
+The error of the trapezoidal rule with 2 N points is made of the Fourier coefficients around the
+contour of orders above N, and is estimated from the orders below, which the nodes show. At late
+times this fails: e^{-alpha x tau} oscillates along the border of its region ever faster, until its
+largest coefficients have orders above N. These are bounded by the size of the integrand on the
+border; in their place stand those of a majorant, a function as large there, with poles there. With
+u = x - start, a = 1/(alpha tau) and L = |g| at u = 0, since h = (1 - g)/y and |h| <= alpha tau
+max|g|, the oscillating part is bounded by
 
     of h       1.5 L |u + a|/|u^2 + a^2|
     of h^2     1.5 L (2 + L)/|u^2 + a^2|
     of g^2     L^2,   and of (1 - x h)^2 the same without weight decay, else L (2 + L).
 
-In a disc or an ellipse they turn at the right end as well, where |g| reaches S: the same with S in
-place of L and 1/(y + a) in place of the quotient, times a pole at that end.
+In a disc or an ellipse filters oscillate at the right end as well, where |g| reaches S: the same
+with S in place of L and 1/(y + a) in place of the quotient, times a pole at that end.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmft_rf._typing import Array
 from dmft_rf.curves.forms import Majorants
-from dmft_rf.numerics.contour import Contour
-from dmft_rf.rules.flow import Rule
+
+if TYPE_CHECKING:
+    from dmft_rf.numerics.contour import Contour
+    from dmft_rf.rules.flow import Rule
 
 
 def majorants(rule: Rule, contour: Contour, tau: Array, rate: float) -> Majorants:

@@ -94,7 +94,7 @@ class Measures(Protocol):
 
 
 class ContourMeasures(Measures, Protocol):
-    """Those of a contour, which carry the slope of the test loss as well."""
+    """Measures on a contour, which give the slope of the test loss in time as well."""
 
     def turning(self, rule: Rule, tau: Array) -> Majorants:
         """Bounds of what the nodes cannot see of the rule's filter."""

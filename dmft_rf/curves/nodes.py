@@ -1,16 +1,16 @@
 r"""One- and two-point functions of U on a contour around its support.
 
 Solving is done once; every training rule at every time is then a sum over the nodes (one-point)
-and a quadratic form in them (two-point). What is left of error follows from the nodes themselves:
-the Fourier coefficients of each integrand around the contour fall geometrically, and the error of
-the trapezoidal rule is what they alias; it is carried on from the last coefficients that the nodes
-resolve, and the rounding of the sum is added.
+and a quadratic form in them (two-point). The nodes themselves give the error: the Fourier
+coefficients of each integrand around the contour fall geometrically, and the trapezoidal rule is
+off by those of too high an order for the nodes. They are extrapolated from the last ones that the
+nodes resolve, and the rounding of the sum is added.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,12 @@ from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
 from dmft_rf.spectra.resolvent import solved_at
-from dmft_rf.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import Spectrum
+
+# beyond these a solution would not fit a laptop's memory
+MOST_NODES = 1500
 
 
 class Nodes(Frozen):

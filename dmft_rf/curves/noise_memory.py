@@ -15,18 +15,21 @@ G(s) = (e^{-alpha y s} - e^{-s/T})/(1 - alpha y T); L_train is still that of the
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.majorants import majorants
-from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, loads, outlier
+from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
 from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.volterra import Memory, solve_volterra
 from dmft_rf.rules.flow import GradientFlow
-from dmft_rf.rules.stochastic import StochasticGradientDescent
 
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
+if TYPE_CHECKING:
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
+
 
 # relative rounding of what a mode remembers
 _OF_MEMORY = 50.0 * EPS
@@ -37,9 +40,13 @@ def along(
     F: Estimate,
     tau: Array,
     rule: StochasticGradientDescent,
+    load: Callable[[Array], Array],
     rtol: float,
 ) -> Added:
-    """What the noise adds at the finite times ``tau`` where the mean weights have the loss F."""
+    """What the noise adds at the finite times ``tau`` where the mean weights have the loss F.
+
+    ``load`` is the share of the training loss that given values of eps sustain.
+    """
     own, model = nodes.nodes, nodes.nodes.model
     clock = rule.pace * tau
     end = float(clock.max(initial=0.0))
@@ -70,7 +77,7 @@ def along(
     panel = found.panel(clock)
     worst = np.maximum.accumulate(found.solution.max(axis=1))[panel]
     least = np.minimum.accumulate(found.free.min(axis=1))[panel]
-    most = float(loads(own.law, rule, rule.noise_at(found.edges / rule.pace)).max())
+    most = float(load(rule.noise_at(found.edges / rule.pace)).max())
     amplified = worst / np.where(least > 0.0, least, np.inf)
     amplified = np.where(least > 0.0, amplified, np.inf)
     if most < 1.0:

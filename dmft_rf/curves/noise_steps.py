@@ -9,27 +9,37 @@ over the modes are taken on the nodes of the contour of that rule.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.curves.majorants import majorants
-from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, loads, outlier
+from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
 from dmft_rf.errors import ModelError
 from dmft_rf.kernels.step_memory import second_moments
 from dmft_rf.numerics.estimate import EPS, Estimate
-from dmft_rf.rules.stochastic import StochasticGradientDescent
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
+
 
 # steps that are followed one by one
 _MOST_STEPS = 5_000_000
 
 
 def stepwise(
-    nodes: NoiseTransforms, F: Estimate, tau: Array, rule: StochasticGradientDescent
+    nodes: NoiseTransforms,
+    F: Estimate,
+    tau: Array,
+    rule: StochasticGradientDescent,
+    load: Callable[[Array], Array],
 ) -> Added:
     """What the noise adds at the finite times ``tau`` where the mean weights have the loss F.
+
+    ``load`` is the share of the training loss that given values of eps sustain.
 
     Raises
     ------
@@ -93,7 +103,7 @@ def stepwise(
     train = spread(z * nodes.weight, np.abs(z) * nodes.weight_size)
     test = spread(nodes.test, nodes.test_size)
     norm = spread(nodes.weight, nodes.weight_size)
-    most = float(loads(own.law, rule, noise if noise.size else first).max())
+    most = float(load(noise if noise.size else first).max())
     amplified = np.where(least > 0.0, worst / np.where(least > 0.0, least, 1.0), math.inf)
     if most < 1.0:
         amplified = np.minimum(amplified, 1.0 / (1.0 - most))

@@ -14,26 +14,24 @@ against measures whose Stieltjes transforms are here, without the factor.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
-from dmft_rf.curves.nodes import Nodes
-from dmft_rf.model.feature_model import FeatureModel
+from dmft_rf._typing import Array, Complex
 from dmft_rf.numerics.estimate import Estimate
-from dmft_rf.rules.stochastic import StochasticGradientDescent
-from dmft_rf.spectra.resolvent import resolvent
-from dmft_rf.spectra.spectrum import Spectrum
 
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
+if TYPE_CHECKING:
+    from dmft_rf.curves.nodes import Nodes
+    from dmft_rf.model.feature_model import FeatureModel
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseTransforms(Frozen):
-    """Transforms at the nodes, each (N,), of complete laws: atoms above 0 are in them.
+    """Transforms at the nodes, each (N,), of whole laws, atoms above 0 included.
 
     Attributes
     ----------
@@ -86,30 +84,6 @@ def mean_eigenvalue(model: FeatureModel) -> float:
     return model.residual_variance + tested(model)
 
 
-def stationary(law: Spectrum, shift: float) -> Array:
-    """Integrals of x^2/(x + shift) d rho, x/(x + shift) d rho_t and x/(x + shift) d rho.
-
-    Times eps Delta_t L_train they are what noise sustains, in the long run, in the training loss,
-    the test loss and the weights of a rule with weight decay ``shift``, a number off the negatives
-    of the spectrum.
-    """
-    model, mean = law.model, mean_eigenvalue(law.model)
-    if shift == 0.0:
-        still = sum(float(mass) for place, mass in law.atoms if place == 0.0)
-        return np.array([mean, mean, 1.0 - still])
-    point = resolvent(model, np.array([-shift]))
-    (one,) = model.classes
-    q = float(point.q.real[0])
-    tests = model.residual_variance * q
-    tests += float(point.S(one.linear**2 * one.diffused).real[0]) / model.psi_p
-    return np.array([mean - shift + shift**2 * q, mean - shift * tests, 1.0 - shift * q])
-
-
-def lowest(law: Spectrum) -> float:
-    """Lowest place of the spectrum that noise drives: an atom above 0, or the lower edge."""
-    return min([law.ends[0], *(float(place) for place in law.atoms[:, 0] if place > 0.0)])
-
-
 def outlier(
     model: FeatureModel, rule: StochasticGradientDescent, noise: Array
 ) -> tuple[Array, Array]:
@@ -124,38 +98,6 @@ def outlier(
     room = 2.0 * (1.0 + m) - X
     y = X * (1.0 + m) / (rule.batch * (1.0 - m) * np.where(room > 0.0, room, 1.0))
     return X, np.where(room > 0.0, y, math.inf)
-
-
-def sustained(law: Spectrum, rule: StochasticGradientDescent) -> Array:
-    """What noise sustains in the long run, `stationary`, for the weights or steps of this rule.
-
-    Steps of finite size follow a mode y = x + omega with 1/y + 1/(Y - y) for 1/y, where Y =
-    2 (1 + momentum)/(alpha dtau); averages with 1/y - 1/(y + 1/(alpha T)).
-    """
-    model, omega = law.model, rule.weight_decay
-    found = stationary(law, omega)
-    if rule.finite_steps is not None:
-        end = 2.0 * (1.0 + rule.momentum) / (model.rate * rule.finite_steps)
-        found = found - stationary(law, omega - end)
-    if rule.average is not None:
-        found = found - stationary(law, omega + 1.0 / (model.rate * rule.average * rule.pace))
-    return found
-
-
-def loads(law: Spectrum, rule: StochasticGradientDescent, noise: Array) -> Array:
-    """(1 + y) eps Delta_t/(1 - momentum) times the first of `sustained` at these values of eps.
-
-    The share of L_train that the noise sustains; 1 is where the losses diverge. An average does not
-    change it: the weights themselves drive the noise.
-    """
-    y = outlier(law.model, rule, noise)[1]
-    single = noise * (law.model.Delta_t * driven(law, rule) / (1.0 - rule.momentum))
-    return np.asarray(np.where(noise > 0.0, (1.0 + y) * single, 0.0))
-
-
-def driven(law: Spectrum, rule: StochasticGradientDescent) -> float:
-    """The first of `sustained` for the weights themselves."""
-    return float(sustained(law, replace(rule, average=None))[0])
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from dmft_rf._convert import flag, instance, number, shown
 from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
+from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes
 from dmft_rf.curves.contour_cache import Kept
 from dmft_rf.curves.losses import (
-    HARD_EDGE,
     Compression,
     LearningCurves,
     checked_times,
@@ -26,7 +26,7 @@ from dmft_rf.curves.losses import (
     merged,
     probe_times,
 )
-from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
+from dmft_rf.curves.nodes import MOST_NODES, Nodes, enclosed, nodes_on_contour
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -42,16 +42,9 @@ from dmft_rf.spectra.spectrum import Spectrum, spectrum
 
 # sets of nodes and levels of panels that a solution keeps beside its own nodes
 _NODES_KEPT, _LEVELS_KEPT = 6, 3
-# lower over upper end of the spectrum below which contours may have to lead around 0, for rounding
-_NEAR_EDGE = 1e-5
-# the nodes of such a solution itself carry times up to the inverse of the first of these at which
-# rounding, which grows like the root of that time, stays below rtol
-_NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 # a contour this much closer to 0 than the lower end of the spectrum leads around nothing but the
 # spectrum
 _NEGLIGIBLE = 0.1
-# beyond these a solution would not fit a laptop's memory
-MOST_NODES = 1500
 _SMALLEST_RTOL = 1e-13
 # what rounding of the atoms of a compression may add to a curve, relative to it
 _OF_ATOMS = 300.0 * EPS
@@ -246,7 +239,7 @@ class Solution(Frozen):
         if region.start < 0.0:
             m, M = enclosed(law, region)
             return self._nodes_of(region, int(nodes_for(*flattened(region, m, M), self.rtol)))
-        return self._kept.get(region, lambda: _accurate_nodes(law, region, self.rtol)[0])
+        return self._kept.get(region, lambda: accurate_nodes(law, region, self.rtol)[0])
 
     def _nodes_of(self, region: Region, size: int) -> Nodes:
         law = self.nodes.law
@@ -333,7 +326,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    nodes, error, tries = _carrying_nodes(law, rtol)
+    nodes, error, tries = carrying_nodes(law, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.resolvent.iterations,
@@ -402,38 +395,3 @@ def _compressed(model: ScoreModel, rtol: float) -> Solution:
                 )
         atoms, before = math.ceil(4 * atoms / 3), curves
     return solve(model, rtol)  # nothing to be gained
-
-
-def _carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
-    """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones.
-
-    Returns what _accurate_nodes does, the best found if none reaches ``rtol``.
-    """
-    m, M = law.ends
-    found: list[tuple[Nodes, float, int]] = []
-    closed_form = law.model.groups.closed_form
-    if m > HARD_EDGE * M or closed_form:
-        found.append(_accurate_nodes(law, Region(), rtol))
-    if not closed_form and m <= _NEAR_EDGE * M:
-        for nearest in _NEAREST:
-            if found and found[-1][1] <= rtol:
-                break
-            found.append(_accurate_nodes(law, Region(start=-nearest * M), rtol))
-    return next((one for one in found if one[1] <= rtol), found[0])
-
-
-def _accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, float, int]:
-    """Nodes inside ``region`` that carry gradient flow to ``rtol``/2.
-
-    Returns them with the relative error that they reached and the number of tries.
-    """
-    probes = probe_times(law.model, *law.ends)
-    if region.start < 0.0:
-        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
-    first = int(nodes_for(*flattened(region, *enclosed(law, region)), rtol))
-
-    def attempt(count: int) -> tuple[Nodes, float]:
-        nodes = nodes_on_contour(law, region, count)
-        return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
-
-    return with_more_nodes(attempt, first, MOST_NODES, 0.5 * rtol)

@@ -18,7 +18,7 @@ error estimate of the filter's resolution, and gradient flow against the contour
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,10 @@ from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.spectra.resolvent import Resolvent, on_path
-from dmft_rf.spectra.spectrum import Panels, Spectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.law import Panels
+    from dmft_rf.spectra.spectrum import Spectrum
 
 _FINE, _COARSE = 16, 15
 

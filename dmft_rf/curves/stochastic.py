@@ -23,7 +23,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,22 +32,15 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance
 from dmft_rf._stored import Stored
+from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves, checked_times
 from dmft_rf.curves.majorants import majorants
-from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.noise_memory import along
 from dmft_rf.curves.noise_steps import stepwise
-from dmft_rf.curves.noise_transforms import (
-    Added,
-    NoiseTransforms,
-    driven,
-    loads,
-    lowest,
-    outlier,
-    sustained,
-)
+from dmft_rf.curves.noise_sustained import driven, largest_noise, loads, lowest, sustained
+from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import flattened, nodes_for
@@ -54,19 +48,19 @@ from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
-from dmft_rf.spectra.spectrum import Spectrum
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from dmft_rf.model.feature_model import FeatureModel
+    from dmft_rf.spectra.spectrum import Spectrum
 
-# nodes of a contour
-_MOST_NODES = 1500
+
 # a final training loss below this counts as one that vanishes
 _SMALL = 0.01
 
 
 @dataclass(frozen=True)
 class Access:
-    """What is needed of a solved model.
+    """The parts of a solved model from which the curves of SGD are computed.
 
     Attributes
     ----------
@@ -133,71 +127,6 @@ class StochasticCurves(LearningCurves):
         return attributes, {**arrays, **{name: getattr(self, name) for name in more}}
 
 
-def load(solution: Any, rule: StochasticGradientDescent, tau: ArrayLike = math.inf) -> Array:
-    """The load at the noise that the rule has at the times ``tau``, in their shape.
-
-    (1 + y) eps Delta_t m_1/(1 - momentum), with the mean eigenvalue m_1 = E sigma^2 - mu_0^2 (with
-    weight decay omega, the mean of x^2/(x + omega)); 1 is the limit of stability. Steps of finite
-    size add to it.
-
-    Parameters
-    ----------
-    solution : Solution or Spectrum
-    rule : StochasticGradientDescent
-    tau : array_like
-
-    Raises
-    ------
-    ModelError
-        If the model is a mixture, or the noise is not finite and >= 0 at these times.
-    """
-    return loads(_law(solution, rule), rule, rule.noise_at(checked_times(tau)))
-
-
-def threshold(solution: Any, rule: StochasticGradientDescent) -> float:
-    """The constant eps at which the load with this batch and momentum reaches 1.
-
-    Parameters and errors are those of `load`.
-    """
-    from scipy.optimize import brentq
-
-    law = _law(solution, rule)
-    most = (1.0 - rule.momentum) / (law.model.Delta_t * driven(law, rule))
-
-    def beyond(eps: float) -> float:
-        y = float(outlier(law.model, rule, np.array(eps))[1])
-        return 1.0 - most / ((1.0 + y) * eps) if eps > 0.0 else -1e300
-
-    if not beyond(most) > 0.0:  # no mean, or one that rounding hides
-        return most
-    return float(brentq(beyond, 0.0, most, xtol=1e-300, rtol=1e-14))
-
-
-def noise_floor(solution: Any, rule: StochasticGradientDescent) -> tuple[float, float]:
-    """What the noise that the rule has at tau = inf adds to the final train and test loss.
-
-    Parameters
-    ----------
-    solution : Solution
-    rule : StochasticGradientDescent
-
-    Raises
-    ------
-    ModelError
-        As `load`, or if the losses diverge.
-    """
-    checked(getattr(solution, "model", None), rule)
-    curves = solution.learning_curves(math.inf, rule)
-    return float(curves.train_noise), float(curves.test_noise)
-
-
-def _law(solution: Any, rule: Any) -> Spectrum:
-    law = solution if isinstance(solution, Spectrum) else getattr(solution, "spectrum", None)
-    law = instance(law, Spectrum, "solution", "solve(model)")
-    checked(law.model, rule)
-    return law
-
-
 def checked(model: Any, rule: Any) -> None:
     """Raise ModelError unless the theory of SGD covers this model."""
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
@@ -219,19 +148,19 @@ def curves_of_noise(
     model = access.model
     checked(model, rule)
     times = checked_times(tau)
-    limit = threshold(access.law, rule)
+    limit = largest_noise(access.law, rule)
     _check_stable(rule, times, limit)
     flow = access.flow(np.asarray(times * rule.pace), rule.mean_rule)
     region, low = _place(access, times, rule)
     size = nodes_for(*flattened(region, low, access.law.ends[1]), access.rtol)
-    if size > _MOST_NODES:
+    if size > MOST_NODES:
         raise ConvergenceError(
             f"no contour around [{low:.3g}, {access.law.ends[1]:.3g}] carries {rule}: it would "
-            f"need {size:g} nodes, more than {_MOST_NODES}",
+            f"need {size:g} nodes, more than {MOST_NODES}",
             partial=flow,
         )
     best: StochasticCurves | None = None
-    while size <= _MOST_NODES:
+    while size <= MOST_NODES:
         nodes = NoiseTransforms.of(access.nodes(region, low, int(size)))
         added = _added(nodes, flow, times.ravel(), rule, access.rtol)
         curves = _sum(access.law, flow, added, times, rule, limit)
@@ -300,12 +229,13 @@ def _added(
     parts = [(late, _stationary(nodes.nodes.law, flow, late, rule))] if late.any() else []
     if not late.all() or not tau.size:
         closed = rule.constant and rule.average is None and rule.weight_decay == 0.0
+        load = partial(loads, nodes.nodes.law, rule)
         if rule.finite_steps is not None:
-            part = stepwise(nodes, _flow_train(flow, ~late), tau[~late], rule)
+            part = stepwise(nodes, _flow_train(flow, ~late), tau[~late], rule, load)
         elif closed:
             part = _constant(nodes, flow, tau[~late], ~late, rule)
         else:
-            part = along(nodes, _flow_train(flow, ~late), tau[~late], rule, rtol)
+            part = along(nodes, _flow_train(flow, ~late), tau[~late], rule, load, rtol)
         parts.append((~late, part))
     found = []
     for name in ("train", "test", "norm"):

@@ -14,8 +14,7 @@ relaxes on the time psi_p/(2 Delta_t lambda), so the slowest mode of the upper b
 generalization and the slowest mode of all ends memorization (Bonnaire et al., arXiv:2505.17638,
 section 4, who leave out the factor 2).
 
-The score is damaged long before tau_mem. Whether generated samples are then copies of the data is
-another question, that needs samples.
+The score is damaged long before tau_mem; whether generated samples are copies needs samples to say.
 """
 
 from __future__ import annotations
@@ -28,15 +27,14 @@ import numpy as np
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number, one_of
 from dmft_rf._frozen import Frozen, FrozenDict
-from dmft_rf._stored import Arrays, Attributes, Stored
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.definitions import DEFINITIONS, FACTOR, NOTHING, RATIO, definitions
 from dmft_rf.curves.events import Event, Events, gap_above, unit_gap
 from dmft_rf.curves.losses import LearningCurves
-from dmft_rf.curves.solve import Solution, solve, solved
+from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.estimate import Estimate
 
 # half the final gap must be known to this part of it
@@ -400,9 +398,3 @@ class Timescales(Frozen):
     def _relaxation(self, eigenvalue: float) -> float:
         rate = self.model.rate
         return 1.0 / (rate * eigenvalue) if eigenvalue > 0.0 else math.inf
-
-
-def stored_timescales(attributes: Attributes, arrays: Arrays) -> Timescales:
-    """The times of `Timescales.stored`, of the model solved again; KeyError if it is not whole."""
-    levels = attributes["level"], attributes["gap_level"]
-    return Timescales(solve(stored_model(attributes, arrays), attributes["rtol"]), *levels)

@@ -10,7 +10,7 @@ equations to solve.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import closed_form_pairs, grouped_pairs
 from dmft_rf.kernels.closed_form_pairs import MIRRORED, SYMMETRIC
 from dmft_rf.model.columns import SampleClass
-from dmft_rf.spectra.resolvent import Resolvent
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.resolvent import Resolvent
 
 # atoms beyond which pairs are formed by partial fractions
 _MANY_ATOMS = 48

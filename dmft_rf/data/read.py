@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from dmft_rf._convert import flag, shown, whole
 from dmft_rf._paths import input_file, path_of
-from dmft_rf._text import plain
 from dmft_rf.data import bundled as datasets
 from dmft_rf.data.columns import ColumnWatch
 from dmft_rf.data.eigenvalues import stored_covariance
@@ -25,7 +24,7 @@ from dmft_rf.data.hdf5_reader import hdf5_blocks
 from dmft_rf.data.image_folder import ImageFolder
 from dmft_rf.data.readers import Blocks, kept_columns, npy_blocks, npz_blocks
 from dmft_rf.data.text_reader import csv_blocks
-from dmft_rf.errors import DataError, ModelError
+from dmft_rf.errors import DataError, ModelError, plain
 from dmft_rf.files.hdf5 import has_seal
 from dmft_rf.model.accumulator import CovarianceAccumulator
 from dmft_rf.model.covariance import Covariance

@@ -8,12 +8,14 @@ stored in several frames.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import struct
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -182,3 +184,9 @@ def _found(file: int, size: int) -> Iterator[tuple[int, Frame]]:
         if last:
             return
         start += at if at >= 0 else len(data) - len(MARK) + 1
+
+
+def marked(identity: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """An identity as text, and the mark of the frames that belong to it."""
+    about = json.dumps(dict(identity), sort_keys=True).encode()
+    return about, hashlib.blake2b(about, digest_size=8).digest()

@@ -15,7 +15,6 @@ NAME.lock stands for the lock.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
@@ -27,11 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from dmft_rf._interrupt import held_back
-from dmft_rf._paths import why
 from dmft_rf.errors import DataError
 from dmft_rf.files import database as _database
 from dmft_rf.files.claim import claim, lock, open_side, remove_side, side_file, still_named, unlock
-from dmft_rf.files.frames import LONGEST_NAME, PAGE, Survey, framed, joined, read_at
+from dmft_rf.files.frames import LONGEST_NAME, PAGE, Survey, framed, joined, marked, read_at
 from dmft_rf.files.replace import remove_parts, replacing, sync_folder
 
 # of a file that may be anybody's no more is read than this
@@ -70,7 +68,7 @@ class Ledger:
         self, path: str | os.PathLike[str], identity: Mapping[str, Any], *, replace: bool = False
     ):
         self.path = Path(path)
-        self._about, self._work = _stated(identity)
+        self._about, self._work = marked(identity)
         self._mutex = threading.RLock()
         self._synced = time.monotonic()
         self._connection: sqlite3.Connection | None = None
@@ -184,9 +182,8 @@ class Ledger:
             if survey.works <= {self._work} and size > _GLANCE:
                 survey = Survey().read(self._file, size)
             ours = survey.works == {self._work}
-            if (
-                whole and not survey.works
-            ):  # so damaged that only the header says to which work it belongs
+            # it may be so damaged that only the header says to which work it belongs
+            if whole and not survey.works:
                 ours = _database.owner(self._file) == self._work[:4]
             if not ours:
                 if not replace and not self._holds_nothing(size, survey):
@@ -363,47 +360,6 @@ class Ledger:
             f"{self.path}: holds finished parts of {_difference(about, self._about)}; it is left "
             "alone. Finish that work, move the file away, or choose another output file"
         )
-
-
-def peek(path: str | os.PathLike[str], identity: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Read a ledger that another process may be writing; nothing is locked or changed.
-
-    Names and contents, oldest first; of a name that was added twice the later one counts. There are
-    none if there is no file. A record that is being replaced or removed may be missing.
-
-    Raises
-    ------
-    DataError
-        If the file is not a ledger, belongs to other work or cannot be read.
-    """
-    place = Path(path)
-    if not os.path.lexists(place):
-        return
-    _, work = _stated(identity)
-    with contextlib.ExitStack() as stack:
-        try:
-            stream = stack.enter_context(place.open("rb"))
-            side = open_side(place)  # what was there before a change that was never completed
-        except FileNotFoundError:
-            return  # it was completed and removed just now
-        except OSError as error:
-            raise DataError(f"{place}: cannot be read ({why(error)})") from error
-        size = os.fstat(stream.fileno()).st_size
-        survey = Survey().read(stream.fileno(), size)
-        is_ledger = survey.works or size == 0 or _database.has_header(stream.fileno())
-        if not (is_ledger and survey.works <= {work}):
-            raise DataError(f"{place}: is not the file of unfinished work that belongs here")
-        if side is not None:
-            stack.callback(os.close, side)
-            survey.read(side, os.fstat(side).st_size, only=work)
-        for name, _, content in joined(frame for _, frame in survey.rows()):
-            yield name.decode(), content
-
-
-def _stated(identity: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """An identity as text, and the mark of the frames that belong to it."""
-    about = json.dumps(dict(identity), sort_keys=True).encode()
-    return about, hashlib.blake2b(about, digest_size=8).digest()
 
 
 def _difference(others: list[bytes], mine: bytes) -> str:

@@ -2,8 +2,9 @@ r"""The coefficients of an activation at every diffusion time, from a few evalua
 
 A reverse process needs v^2(t) and the linear part a(Gamma) at hundreds of points. As a function of
 y = sqrt(1 - varrho), varrho = e^{-2t} sigma_x^2/Gamma_t^2, the quotient v^2/varrho^2 of a piecewise
-analytic activation is analytic on [0, 1], t from 0 to infinity: powers of sqrt(t) are what kinks
-and jumps leave. Chebyshev series in y and in ln Gamma^2 take the place of the quadratures.
+analytic activation is analytic on [0, 1], for t from 0 to infinity: kinks and jumps make v^2 a
+series in sqrt(t), and y is of that order. Chebyshev series in y and in ln Gamma^2 take the place of
+the quadratures.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import linear_part, of_stated
 from dmft_rf.numerics.chebyshev import Panels, panels
-
-Array = NDArray[np.float64]
 
 # terms of the series in y, and of those in ln Gamma^2 on panels of this width
 _TIME_TERMS, _TERMS, _WIDTH = 28, 14, 1.0

@@ -21,8 +21,6 @@ from dmft_rf.generated.process import Run, SamplePoints
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.spectra.sample_law import SampleLaw
 
-Array = NDArray[np.float64]
-
 NAMES = (
     "kl", "reverse_kl", "frechet", "overlap", "likelihood_gap", "split_distance", "trace",
 )  # fmt: skip

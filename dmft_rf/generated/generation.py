@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, instance, number, one_of, shown, values_of
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.generated.activation_in_time import ActivationInTime, in_time
 from dmft_rf.generated.divergences import NAMES, measured
@@ -30,7 +31,6 @@ from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.spectra.sample_law import SampleLaw
 
-Array = NDArray[np.float64]
 Schedule = str | Callable[[Array], Any]
 
 SCHEDULES = ("score", "noise")

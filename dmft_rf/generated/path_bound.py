@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.curves.infinite_width import curves_at_infinite_width, one_point_nodes
 from dmft_rf.curves.solve import solve
 from dmft_rf.errors import ConvergenceError
@@ -27,8 +27,6 @@ from dmft_rf.model.coefficients import coefficients
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.spectra.sample_law import SampleLaw
-
-Array = NDArray[np.float64]
 
 _NODES = 12
 # the first panels: their ratio, and where they begin for t_end = 0

@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.generated.activation_in_time import ActivationInTime
 from dmft_rf.kernels.infinite_width import learned_scores
 from dmft_rf.kernels.reverse_process import follow
 from dmft_rf.spectra.sample_law import SampleLaw
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 # panels in t: their ratio below t = 1, their length beyond, and where they begin for t_end = 0
 _RATIO, _LENGTH, _FIRST = 10.0**0.25, 0.5, 1e-9

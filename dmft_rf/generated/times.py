@@ -10,15 +10,13 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.generated.generation import Generation, at_infinite_width
-
-Array = NDArray[np.float64]
 
 DEFINITIONS = {
     "tau_gen": "first time at which KL(data || generated) per dimension is down to the level",

@@ -1,6 +1,6 @@
 """The one place where numba is configured.
 
-Kernels do IEEE arithmetic: a division by zero is an infinity, which their callers understand.
+Kernels do IEEE arithmetic: a division by zero gives an infinity, and their callers test for it.
 
 Kernels are compiled by ``njit`` below and cached on disk, beside the package or in the
 user's cache folder, whichever numba can write to; where neither can be written (a read-only

@@ -10,7 +10,7 @@ With M(z) = W^T (U - z)^{-1} W/d, Q = Q(Sigma), r_i = 1/(beta_i - k_i) at the po
 
 with dk/dz for the last quotient where the points coincide. <Q r_1 r_2> is the square of the
 mean (M(z) is equivalent to r(Sigma)); the rest, V_Q = T_Q - <Q r_1 r_2>, is the variance over
-features and sample. The kernels below compute V_Q: the losses need it apart. See docs/theory.md;
+features and sample. The kernels below compute V_Q alone, which the losses need. See docs/theory.md;
 the last factor is 1/(psi_p (1 - kappa)) there, and 1 - kappa is the secant
 slope of the inverse function z(k) of the Wishart layer (its law of K enters in no other way).
 """

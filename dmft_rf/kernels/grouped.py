@@ -23,12 +23,12 @@ averaging first over the columns given W, then over the rows of W (docs/theory.m
 they are those of kernels.closed_form.
 
 Branch. Taking imaginary parts of (1) and (2) gives a linear system with non-negative coefficients
-for (Im q, Im E_j) and the source Im z: a solution with all of them positive makes its
-spectral radius smaller than one, and by Cauchy-Schwarz there is only one such solution. This is the
+for (Im q, Im E_j) and the source Im z: a solution with all of them positive makes its spectral
+radius smaller than one, and by Cauchy-Schwarz there is only one such solution. This is the
 certificate of every complex solution here. A real solution outside the support is physical if and
 only if that matrix at the real point has a spectral radius below one, for then the solution
-continues into the upper half-plane with positive imaginary parts: this is dz/dk > 0 and a
-stable fixed point (1).
+continues into the upper half-plane with positive imaginary parts: this is dz/dk > 0 and a stable
+fixed point (1).
 
 Arrays: ``par`` = (psi_p, psi_n, b_0^2, s_0^2, x), with x = psi_p - sum_j psi_j where (2') is to be
 used and infinity elsewhere; ``c``, ``o2`` (J,); ``C`` (J, n_atoms); ``w`` (n_atoms,).
@@ -233,8 +233,7 @@ def newton(z, k, e, par, c, C, o2, w):
             system(k, e, par, c, C, o2, w, f, A)
             slope[:] = 0.0
             slope[0] = 1.0
-            regular = solve_small(A, slope, x, J + 1)
-            status = CONVERGED if regular else NOT_CONVERGED
+            status = CONVERGED if solve_small(A, slope, x, J + 1) else NOT_CONVERGED
             return k, slope[0], slope[1:], size, iteration + 1, status
         step = size
     return k, slope[0], slope[1:], step, _MAX_NEWTON, NOT_CONVERGED
@@ -281,8 +280,7 @@ def continued(z, par, c, C, o2, w, e):
     target = z.imag
     here = complex(z.real, target + y)
     k = (here - par[3]) / par[0]
-    for j in range(J):
-        e[j] = -k
+    e[:] = -k
     k, dk, de, step, total, status = newton(here, k, e, par, c, C, o2, w)
     if status != CONVERGED or not on_branch(k, e, c):
         return k, dk, de, step, total, NOT_CONVERGED
@@ -297,9 +295,8 @@ def continued(z, par, c, C, o2, w, e):
         there = complex(z.real, target + y_new)
         dz = there - here
         k_tangent = k + dk * dz
-        for j in range(J):
-            tangent[j] = e[j] + de[j] * dz
-            guess[j] = tangent[j]
+        tangent[:] = e + de * dz
+        guess[:] = tangent
         k_new, dk_new, de_new, step, used, status = newton(
             there, k_tangent, guess, par, c, C, o2, w
         )
@@ -326,8 +323,7 @@ def continued(z, par, c, C, o2, w, e):
             y_creep = y * max(shrink, 0.3)
             there = complex(z.real, target + y_creep)
             dz = there - here
-            for j in range(J):
-                guess[j] = e[j] + de[j] * dz
+            guess[:] = e + de * dz
             k_new, dk_new, de_new, step, used, status = newton(
                 there, k + dk * dz, guess, par, c, C, o2, w
             )
@@ -382,10 +378,7 @@ def solve_path(z, par, c, C, o2, w):
             if i > 1 and status[i - 2] == CONVERGED and abs(dz) < 2.0 * abs(z[i - 1] - z[i - 2]):
                 h = z[i - 1] - z[i - 2]
                 k_0 = hermite(dz / h, k[i - 1], h * dk[i - 1], k[i - 2], h * dk[i - 2])
-                for j in range(J):
-                    e[i, j] = hermite(
-                        dz / h, e[i - 1, j], h * de[i - 1, j], e[i - 2, j], h * de[i - 2, j]
-                    )
+                e[i] = hermite(dz / h, e[i - 1], h * de[i - 1], e[i - 2], h * de[i - 2])
             else:
                 k_0 = k[i - 1] + dk[i - 1] * dz
                 e[i] = e[i - 1] + de[i - 1] * dz

@@ -142,25 +142,6 @@ def seen_from(x, kappa, lam):
 
 
 @njit
-def second_unknowns(k, x, kappa, b2, gamma2):
-    """E at points k of the plane of K whose spectral parameter of C is x (docs/theory.md, (2))."""
-    out = np.empty(k.size, dtype=np.complex128)
-    for j in range(k.size):
-        out[j] = kappa[j] * gamma2 / (b2 - k[j])
-    return out
-
-
-@njit
-def sample_parameters(k, b2, vn, gamma2):
-    """c(k) = (k - b^2)(k - v_n)/(gamma^2 k), the place in the plane of C of a point k of K's."""
-    out = np.empty(k.size, dtype=np.complex128)
-    for j in range(k.size):
-        rest = (k[j] - vn) / k[j] if vn > 0.0 else 1.0 + 0.0j
-        out[j] = (k[j] - b2) * rest / gamma2
-    return out
-
-
-@njit
 def variances(r1, E1, r2, E2, lam, w, q0, q1, psi_n, gamma2):
     """V_Q(k_i, k_j) of the sample alone for Q = q0 + q1 lambda, shape (n_1, n_2).
 

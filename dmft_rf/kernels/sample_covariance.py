@@ -1,4 +1,4 @@
-r"""Real kernels outside the support of the sample covariance: its fixed point.
+r"""The fixed point of the sample covariance at real points outside its support.
 
 For the sample covariance C = X X^T/n of n = psi_n d samples with population eigenvalues lambda,
 the Silverstein variable kappa ("effective ridge") belongs to the ridge

@@ -20,9 +20,8 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, flag, floats, instance, number, string, whole
 from dmft_rf._frozen import Frozen
-from dmft_rf._text import plain
 from dmft_rf._typing import Array
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, plain
 from dmft_rf.model.accumulator import CovarianceAccumulator, flattened, real_rows
 from dmft_rf.model.checks import (
     MAX_ATOMS,

@@ -1,12 +1,12 @@
-"""What a function is known by: its values at some thousand arguments of every size.
+"""A function is recognized by its values at some thousand arguments of every size.
 
-They lie 1 % of their size apart from 0.01 to 1e4, no further than the nodes of the first quadrature
-for any standard deviation up to 250, and not as close down to 1e-12, up to 1e8 and between
-declared kinks. Values are rounded to 2^-29 = 2e-9 of the largest one up to their argument (or up to
-1, for smaller arguments), and to |x|/8 times that from 8 on, where sin x and the like feel the last
-bit of x. The last bit of a value, 1e-16, can differ between processors; that one of some thousand
-values then lies on the other side of a boundary has a probability of about 1e-4. A change of scale
-by 1e-11 moves several over one all the same.
+Arguments from 0.01 to 1e4 are 1 % apart, which is as close as the nodes of the first quadrature for
+any standard deviation up to 250. Those down to 1e-12, up to 1e8 and between declared kinks are
+farther apart. Values are rounded to 2^-29 = 2e-9 of the largest one up to their argument (or up to
+1, for smaller arguments); from 8 on to |x|/8 times that, because the last bit of x changes sin x
+and the like by so much. Processors may differ in the last bit of a value, 1e-16: with a probability
+of about 1e-4 that moves one of the values across a boundary of rounding. A change of scale by
+1e-11 moves several.
 """
 
 from __future__ import annotations

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
-
-Array = NDArray[np.float64]
 
 _MOST_HALVINGS = 12
 

@@ -19,12 +19,10 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.exponential_memory import march, memory
 from dmft_rf.numerics.estimate import EPS
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 # points of a panel, and of the rule from its start to a time in it
 _POINTS, _INNER = 10, 8

@@ -9,10 +9,9 @@ from importlib import import_module
 from typing import Any
 
 from dmft_rf.errors import missing
-from dmft_rf.pencil.build import gram, linearize
 from dmft_rf.pencil.matrices import Gaussian, inverse, wigner
 from dmft_rf.pencil.scalars import Sigma, parameters, sqrt, z
-from dmft_rf.pencil.statement import Pencil
+from dmft_rf.pencil.statement import Pencil, gram, linearize
 
 # loaded when they are first used: pencil.zoo.semicircle()
 _MODULES = ("files", "readings", "zoo")

@@ -1,8 +1,8 @@
-"""Whether what a pencil stands for has real eigenvalues: tried on small matrices.
+"""Whether the matrix of a pencil has real eigenvalues: tried on small random matrices.
 
 The branch of the Dyson equation is certified by positivity, which needs a self-adjoint H (or one
-that is similar to a self-adjoint one). A few small random matrices show it: a polynomial identity
-that holds for them holds identically, but for coincidences of probability zero.
+that is similar to a self-adjoint one). A few small random matrices decide: a polynomial
+identity that holds for them holds for all, except with probability zero.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.balance import in_units
 from dmft_rf.pencil.matrices import Transposed
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.pencil.statement import Pencil
 
-Array = NDArray[np.float64]
 
 # size of every space; a non-symmetric matrix has real eigenvalues only with probability 2^-14
 _SIZE = 8

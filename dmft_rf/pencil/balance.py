@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import Arrays
 
-Array = NDArray[np.float64]
 
 # logarithm of a norm that is 0, and of a z that is larger or smaller than any number
 _NEVER, _FAR = -1e7, 1e5

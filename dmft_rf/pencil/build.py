@@ -10,17 +10,36 @@ Observables left (H - z)^{-1} right get a block that feeds ``right`` into row u,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from dmft_rf._convert import instance, mapping, shown
+from dmft_rf._convert import mapping, shown
 from dmft_rf.errors import ModelError
-from dmft_rf.pencil.matrices import Gaussian, Inverse, Leaf, Matrix, Product, Sum, Transposed
-from dmft_rf.pencil.scalars import Scalar, check_name, z
-from dmft_rf.pencil.statement import MAX_BLOCKS, MAX_TERMS, Entry, Pencil
+from dmft_rf.pencil.matrices import (
+    MAX_BLOCKS,
+    MAX_TERMS,
+    Entry,
+    Gaussian,
+    Inverse,
+    Leaf,
+    Matrix,
+    Product,
+    Sum,
+    Transposed,
+)
+from dmft_rf.pencil.scalars import Scalar, _is_scalar, check_name, z
 
 # (left, X or None, right, block)
 _Piece = tuple[Scalar, Leaf | None, Scalar, str]
 _Vector = list[_Piece]
 _ONE = Scalar.of(1)
+
+
+class Linear(NamedTuple):
+    """Blocks with their spaces, the entries of their rows, and what the blocks mean, by name."""
+
+    blocks: dict[str, str]
+    rows: dict[str, dict[str, Entry]]
+    meanings: dict[str, str]
 
 
 class _Builder:
@@ -111,44 +130,11 @@ def _text(vector: _Vector) -> str:
     return " + ".join(parts)
 
 
-def linearize(
+def linear_system(
     H: Matrix,
-    spaces: Mapping[str, Scalar | float],
-    *,
-    sigma: str | None = None,
     observe: Mapping[str, tuple[Matrix | Scalar | float, Matrix | Scalar | float]] | None = None,
-) -> Pencil:
-    r"""Pencil of the resolvent (H - z)^{-1} of a rational expression in Gaussian matrices.
-
-    Parameters
-    ----------
-    H : Matrix
-        Square, self-adjoint (or similar to such a matrix): the branch of its resolvent is certified
-        by positivity.
-    spaces : mapping of str to number or Scalar
-        Sizes in units of d.
-    sigma : str, optional
-        The space in which Sigma acts.
-    observe : mapping of str to (left, right), optional
-        Further quantities left (H - z)^{-1} right, read by name.
-
-    Returns
-    -------
-    Pencil
-        With the resolvent at block ``u``; ``meanings`` says what the other blocks are.
-
-    Raises
-    ------
-    ModelError
-        If H is not square, or something in it does not fit.
-
-    Examples
-    --------
-    >>> from dmft_rf.pencil import Gaussian, linearize
-    >>> X = Gaussian("X", "p", "n", per="n")
-    >>> wishart = linearize(X * X.T, {"p": 0.5, "n": 1.0})
-    """
-    instance(H, Matrix, "H", "X * X.T")
+) -> Linear:
+    """The blocks and entries of `dmft_rf.pencil.statement.linearize`; H is at block ``u``."""
     if H.rows != H.columns:
         raise ModelError(f"H is {H.rows} x {H.columns}; a resolvent needs a square matrix")
     builder = _Builder()
@@ -179,22 +165,49 @@ def linearize(
         target = builder.block(f"{name}_out", rows, f"reads {name}")
         builder.rows[target][target] = _ONE
         builder.add(target, builder.apply(_expression(left), unit), -1)
-    return Pencil(
-        spaces, builder.blocks, builder.rows, sigma=sigma, resolvent=u, meanings=builder.meanings
-    )
-
-
-def gram(
-    M: Matrix,
-    spaces: Mapping[str, Scalar | float],
-    *,
-    sigma: str | None = None,
-    observe: Mapping[str, tuple[Matrix | Scalar | float, Matrix | Scalar | float]] | None = None,
-) -> Pencil:
-    """Pencil of the resolvent of M M^T; arguments as for `linearize`."""
-    instance(M, Matrix, "M", "W * Z")
-    return linearize(M * M.T, spaces, sigma=sigma, observe=observe)
+    return Linear(builder.blocks, builder.rows, builder.meanings)
 
 
 def _expression(value: Matrix | Scalar | float) -> Matrix | Scalar:
     return value if isinstance(value, Matrix) else Scalar.of(value)
+
+
+def linear_terms(entry: Entry, here: str) -> list[tuple[Scalar, Leaf | None, Scalar]]:
+    """Return ``entry`` as a sum of left X right, with at most one Gaussian X in each.
+
+    Raises
+    ------
+    ModelError
+        If there is a product of two matrices or an inverse, which need a block of their own.
+    """
+    if _is_scalar(entry):
+        return [(Scalar.of(entry), None, Scalar.of(1))]
+    if isinstance(entry, Gaussian | Transposed):
+        return [(Scalar.of(1), entry, Scalar.of(1))]
+    if isinstance(entry, Sum):
+        return [term for part in entry.terms for term in linear_terms(part, here)]
+    if isinstance(entry, Product):
+        total: list[tuple[Scalar, Leaf | None, Scalar]] = [(Scalar.of(1), None, Scalar.of(1))]
+        for factor in entry.factors:
+            parts = linear_terms(factor, here)
+            new: list[tuple[Scalar, Leaf | None, Scalar]] = []
+            for left, leaf, right in total:
+                for left_2, leaf_2, right_2 in parts:
+                    if leaf is None:
+                        new.append((left * right * left_2, leaf_2, right_2))
+                    elif leaf_2 is None:
+                        new.append((left, leaf, right * left_2 * right_2))
+                    else:
+                        raise ModelError(
+                            f"{here} holds the product of {leaf} and {leaf_2}; each needs a block "
+                            "of its own (linearize() makes them)"
+                        )
+            if len(new) > MAX_TERMS:
+                raise ModelError(f"{here} has more than {MAX_TERMS} terms")
+            total = new
+        return total
+    if isinstance(entry, Matrix):
+        raise ModelError(
+            f"{here} holds {shown(entry)}; an inverse needs a block (linearize() makes it)"
+        )
+    raise ModelError(f"{here} is {shown(entry)}; it must be a coefficient or a matrix expression")

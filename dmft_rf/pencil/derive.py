@@ -170,7 +170,7 @@ def _contract(pencil: Pencil) -> dict[tuple[str, str, Unknown], Scalar]:
 class _Draw:
     """The pencil at random parameters, a random z and two random eigenvalues, in natural units.
 
-    What vanishes or agrees there does so identically, but for coincidences of probability zero.
+    What vanishes or agrees there does so for all values, except with probability zero.
     """
 
     def __init__(self, pencil: Pencil, members: dict[str, tuple[str, ...]]) -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import dyson
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import Arrays
 
-Array = NDArray[np.float64]
 
 _MOST_NEWTON = 40
 _MOST_STEPS = 40

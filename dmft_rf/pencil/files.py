@@ -42,10 +42,9 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._paths import input_file
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.model.covariance import Covariance
-from dmft_rf.pencil.build import gram, linearize
-from dmft_rf.pencil.matrices import Gaussian, Matrix, inverse
+from dmft_rf.pencil.matrices import MAX_BLOCKS, Entry, Gaussian, Matrix, inverse
 from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, Sigma, check_name, sqrt, z
-from dmft_rf.pencil.statement import MAX_BLOCKS, Entry, Pencil
+from dmft_rf.pencil.statement import Pencil, gram, linearize
 from dmft_rf.pencil.system import System
 
 MAX_BYTES = 1 << 16

@@ -16,6 +16,7 @@ from dmft_rf.pencil.scalars import Scalar, _is_scalar, check_name
 
 # larger expressions are none that anybody has written down
 MAX_SIZE, MAX_DEPTH = 10_000, 60
+MAX_BLOCKS, MAX_TERMS = 40, 400
 
 
 @dataclass(frozen=True)
@@ -371,3 +372,7 @@ def _sum(left: object, right: object) -> Matrix:
             "be added"
         )
     return terms[0] if len(terms) == 1 and isinstance(terms[0], Matrix) else Sum(tuple(terms))
+
+
+#: what may stand in a block of a pencil
+Entry = Matrix | Scalar | float

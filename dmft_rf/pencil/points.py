@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, string
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ModelError
 from dmft_rf.pencil.scalars import Scalar
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import System
 
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 # what multiplies an element: a number, a function of Sigma, or its values at the eigenvalues
 Weight = Scalar | float | ArrayLike
 Elements = Mapping[tuple[str, str], Weight]

@@ -1,4 +1,4 @@
-r"""What the losses of the random-features models need, read off their pencils.
+r"""Losses of random-features models from their pencils.
 
 A filter h of U enters the losses through integrals on a contour around the support
 (theory.md, sections 6 and 10). `PencilNodes` are the nodes of such a contour with the pencil solved
@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, complexes, floats, instance, number, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.numerics.contour import Contour, half_plane_contour, nodes_for
@@ -25,9 +26,6 @@ from dmft_rf.pencil.points import Elements, Points
 from dmft_rf.pencil.support import find_support
 from dmft_rf.pencil.system import System
 from dmft_rf.pencil.zoo import regression
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 _LARGEST_RIDGE = 1e100
 _FEWEST_NODES = 16

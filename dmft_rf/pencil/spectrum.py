@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, shown, values_of, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Stored
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import dyson, dyson_path
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.pencil.support import Place, Search, Support, find_support
-from dmft_rf.spectra.spectrum import Panels, power_mean, stored_law
+from dmft_rf.spectra.law import Panels, power_mean, stored_law
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.balance import Balanced
     from dmft_rf.pencil.system import System
 
-Array = NDArray[np.float64]
 
 _NODES = 16
 _FIRST_PANELS = 3

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dmft_rf._arithmetic import ieee, lazy
-from dmft_rf._convert import mapping, shown, string
+from dmft_rf._convert import instance, mapping, shown, string
 from dmft_rf._frozen import Frozen
 from dmft_rf.errors import ModelError
-from dmft_rf.pencil.matrices import Gaussian, Leaf, Matrix, Product, Sum, Transposed
-from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, _is_scalar, check_name
+from dmft_rf.pencil.build import linear_system, linear_terms
+from dmft_rf.pencil.matrices import MAX_BLOCKS, MAX_TERMS, Entry, Gaussian, Leaf, Matrix, Transposed
+from dmft_rf.pencil.scalars import POINT, SIGMA, Scalar, check_name
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from dmft_rf.pencil.derive import Dyson
     from dmft_rf.pencil.symbolic import Equations
     from dmft_rf.pencil.system import System
-
-MAX_BLOCKS = 40
-MAX_TERMS = 400
-
-Entry = Matrix | Scalar | float
 
 
 @dataclass(frozen=True)
@@ -304,42 +300,57 @@ def _shown(term: Term) -> Any:
     return term.left * (term.leaf * term.right)
 
 
-def linear_terms(entry: Entry, here: str) -> list[tuple[Scalar, Leaf | None, Scalar]]:
-    """Return ``entry`` as a sum of left X right, with at most one Gaussian X in each.
+def linearize(
+    H: Matrix,
+    spaces: Mapping[str, Scalar | float],
+    *,
+    sigma: str | None = None,
+    observe: Mapping[str, tuple[Matrix | Scalar | float, Matrix | Scalar | float]] | None = None,
+) -> Pencil:
+    r"""Pencil of the resolvent (H - z)^{-1} of a rational expression in Gaussian matrices.
+
+    Parameters
+    ----------
+    H : Matrix
+        Square, self-adjoint (or similar to such a matrix): the branch of its resolvent is certified
+        by positivity.
+    spaces : mapping of str to number or Scalar
+        Sizes in units of d.
+    sigma : str, optional
+        The space in which Sigma acts.
+    observe : mapping of str to (left, right), optional
+        Further quantities left (H - z)^{-1} right, read by name.
+
+    Returns
+    -------
+    Pencil
+        With the resolvent at block ``u``; ``meanings`` says what the other blocks are.
 
     Raises
     ------
     ModelError
-        If there is a product of two matrices or an inverse, which need a block of their own.
+        If H is not square, or something in it does not fit.
+
+    Examples
+    --------
+    >>> from dmft_rf.pencil import Gaussian, linearize
+    >>> X = Gaussian("X", "p", "n", per="n")
+    >>> wishart = linearize(X * X.T, {"p": 0.5, "n": 1.0})
     """
-    if _is_scalar(entry):
-        return [(Scalar.of(entry), None, Scalar.of(1))]
-    if isinstance(entry, Gaussian | Transposed):
-        return [(Scalar.of(1), entry, Scalar.of(1))]
-    if isinstance(entry, Sum):
-        return [term for part in entry.terms for term in linear_terms(part, here)]
-    if isinstance(entry, Product):
-        total: list[tuple[Scalar, Leaf | None, Scalar]] = [(Scalar.of(1), None, Scalar.of(1))]
-        for factor in entry.factors:
-            parts = linear_terms(factor, here)
-            new: list[tuple[Scalar, Leaf | None, Scalar]] = []
-            for left, leaf, right in total:
-                for left_2, leaf_2, right_2 in parts:
-                    if leaf is None:
-                        new.append((left * right * left_2, leaf_2, right_2))
-                    elif leaf_2 is None:
-                        new.append((left, leaf, right * left_2 * right_2))
-                    else:
-                        raise ModelError(
-                            f"{here} holds the product of {leaf} and {leaf_2}; each needs a block "
-                            "of its own (linearize() makes them)"
-                        )
-            if len(new) > MAX_TERMS:
-                raise ModelError(f"{here} has more than {MAX_TERMS} terms")
-            total = new
-        return total
-    if isinstance(entry, Matrix):
-        raise ModelError(
-            f"{here} holds {shown(entry)}; an inverse needs a block (linearize() makes it)"
-        )
-    raise ModelError(f"{here} is {shown(entry)}; it must be a coefficient or a matrix expression")
+    instance(H, Matrix, "H", "X * X.T")
+    made = linear_system(H, observe)
+    return Pencil(
+        spaces, made.blocks, made.rows, sigma=sigma, resolvent="u", meanings=made.meanings
+    )
+
+
+def gram(
+    M: Matrix,
+    spaces: Mapping[str, Scalar | float],
+    *,
+    sigma: str | None = None,
+    observe: Mapping[str, tuple[Matrix | Scalar | float, Matrix | Scalar | float]] | None = None,
+) -> Pencil:
+    """Pencil of the resolvent of M M^T; arguments as for `linearize`."""
+    instance(M, Matrix, "M", "W * Z")
+    return linearize(M * M.T, spaces, sigma=sigma, observe=observe)

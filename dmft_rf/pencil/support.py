@@ -9,18 +9,18 @@ a sum of masses of cells, exactly.
 Search. An interval whose ends lie outside the support with equal counts is empty, for certain. All
 others are divided, on a scale that is logarithmic towards every point at which A is singular (the
 places of atoms and hard edges), until what is left are pairs of a point outside and one inside,
-whose edge is a root (`dmft_rf.pencil.edges`). A gap that no point meets is found later, when the
-density is resolved against the exact masses.
+whose edge is a root (`dmft_rf.pencil.edges`). A gap in which no point was tried is found later,
+when the integral of the density is compared with the exact masses.
 
-Places. Next to a singular point s of A only the distance from it has digits: everything there is
-computed for the pencil with A0 + s A1 in place of A0, at z - s. A place is a pair (s, distance).
+Places. Next to a singular point s of A a place is known by its distance from s, which z itself
+would lose to rounding: everything there is computed for the pencil with A0 + s A1 in place of A0,
+at z - s. A place is a pair (s, distance).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,25 +30,18 @@ from scipy.linalg import eigvals
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import dyson, dyson_path
+from dmft_rf.pencil.division import divided, middle
 from dmft_rf.pencil.edges import find_edge
 
 if TYPE_CHECKING:
     from dmft_rf.pencil.system import Arrays
 
-Array = NDArray[np.float64]
 Place = tuple[float, float]
 
-# the logarithm of a place in an interval is followed so far, or less where rounding is larger
-_FAR = (30.0, 26.0, 22.0, 18.0)
-# and then, to tell an atom from a bulk that is closer still, as far as floats have digits
-_FARTHEST = (150.0, 75.0, 50.0, 40.0)
-# halvings of the scale between special points, wherever it may hold a part of the support
-_DEPTH = 5
 _MOST_PROBES = 4000
-# shares of the way from an edge to the point outside, where more of the support is looked for
-_BESIDE = (1e-3, 1e-2, 0.1)
 _MOST_STEPS_OUT = 40
 # of the last Newton step, so that real and complex solutions can be told apart
 _PRECISE = 1e-9
@@ -108,7 +101,7 @@ class Search:
         # a smaller difference of counts is rounding: cells weigh more
         self.tiny = 1e-9 * min(self.total, float(arrays.mass.min()))
         self._known: dict[float, Probe] = {}
-        self.edges: dict[tuple[float, float], float] = {}  # by the probes on either side
+        self._edges: dict[tuple[float, float], float] = {}  # by the probes on either side
 
     def probe(self, x: float) -> Probe:
         """The solution at the distance x.
@@ -161,6 +154,34 @@ class Search:
         """Whether there may be a part of the support between two probes."""
         return a.inside or b.inside or b.count - a.count > self.tiny
 
+    def edge(self, outside: Probe, inside: Probe) -> float:
+        """The edge between two probes: bracketed by halving until the root finder takes over."""
+        key = (outside.x, inside.x)
+        if key not in self._edges:
+            self._edges[key] = self._root(outside, inside)
+        return self._edges[key]
+
+    def _root(self, outside: Probe, inside: Probe) -> float:
+        out, within = outside, inside.x
+        last: ConvergenceError | None = None
+        for halvings in range(60):
+            if halvings >= 3 and halvings % 3 == 0:
+                try:
+                    return find_edge(self.arrays, out.x, out.g, within)
+                except ConvergenceError as error:
+                    last = error
+            a, b = sorted((out.x, within))
+            between = middle(a, b)
+            if not a < between < b:
+                break
+            probe = self.near(between, a, b)
+            if probe.inside:
+                within = probe.x
+            else:
+                out = probe
+        place = self.origin + out.x, self.origin + within
+        raise ConvergenceError(f"no edge was found between {place[0]!r} and {place[1]!r}") from last
+
 
 @dataclass
 class _Found:
@@ -170,13 +191,13 @@ class _Found:
     masses: list[float]
     atoms: list[tuple[float, float]]
     count: float = 0.0  # below the last point outside
-    begun: Place | None = None  # lower edge of a bulk without an upper one
+    lower: Place | None = None  # edge of a bulk whose upper one is still to come
 
     def end_bulk(self, place: Place, count: float) -> None:
-        assert self.begun is not None
-        self.pieces.append((self.begun, place))
+        assert self.lower is not None
+        self.pieces.append((self.lower, place))
         self.masses.append(count - self.count)
-        self.begun, self.count = None, count
+        self.lower, self.count = None, count
 
 
 def find_support(
@@ -219,7 +240,7 @@ def find_support(
         search = known.setdefault(origin, Search(arrays, origin))
         low, high = left - origin, right - origin
         inner = [b - origin for b in breaks if left < b < right]
-        probes = _divided(search, low, high, inner)
+        probes = divided(search, low, high, inner)
         if left == origin:
             _pass(found, origin, probes[0], search.tiny)
         for a, b in itertools.pairwise(probes):
@@ -230,11 +251,11 @@ def find_support(
                     found.atoms.append((origin + 0.5 * (a.x + b.x), b.count - a.count))
                 found.count = b.count
             elif b.inside:
-                found.begun = (origin, _polished(search, a, b))
+                found.lower = (origin, search.edge(a, b))
                 found.count = a.count
             else:
-                found.end_bulk((origin, _polished(search, b, a)), b.count)
-    if abs(found.count - whole.total) > 1e-9 * whole.total or found.begun is not None:
+                found.end_bulk((origin, search.edge(b, a)), b.count)
+    if abs(found.count - whole.total) > 1e-9 * whole.total or found.lower is not None:
         raise ConvergenceError(
             f"the support found carries {found.count!r} of {whole.total!r}",
             partial=found.pieces,
@@ -252,9 +273,9 @@ def find_support(
 def _pass(found: _Found, origin: float, first: Probe, tiny: float) -> None:
     """Step over a singular point of A to the first probe above it."""
     if first.inside:
-        if found.begun is None:
-            found.begun = (origin, 0.0)  # a hard edge
-    elif found.begun is not None:
+        if found.lower is None:
+            found.lower = (origin, 0.0)  # a hard edge
+    elif found.lower is not None:
         found.end_bulk((origin, 0.0), first.count)
     else:
         if first.count - found.count > tiny:
@@ -312,124 +333,3 @@ def _bounds(search: Search, special: Array) -> tuple[float, float]:
                 "the support has no end: is H bounded and self-adjoint?", partial=found
             )
     return found[0], found[1]
-
-
-def _divided(search: Search, low: float, high: float, breaks: list[float]) -> list[Probe]:
-    """Probes in order; neighbours outside with different counts are rounding apart.
-
-    One of ``low`` and ``high`` is 0, a singular point of A; the scale is logarithmic towards it.
-    """
-    far, sign = (high, 1.0) if low == 0.0 else (-low, -1.0)
-
-    def at(t: float) -> float:
-        return sign * far * math.exp(-t)
-
-    last = search.near(at(0.0), -2.0 * far, 2.0 * far)
-    start, first = _nearest(search, at)
-
-    def between(t: float, a: Probe, u: float, b: Probe, depth: int) -> list[Probe]:
-        lower, upper = (a, b) if a.x < b.x else (b, a)
-        if depth == _DEPTH or not search.differ(lower, upper):
-            return []
-        middle = 0.5 * (t + u)
-        probe = search.near(at(middle), lower.x, upper.x)
-        nearer = between(t, a, middle, probe, depth + 1)
-        return [*nearer, probe, *between(middle, probe, u, b, depth + 1)]
-
-    probes = [first, *between(start, first, 0.0, last, 0), last]
-    farther = _farthest(search, at)
-    if farther and not farther[1].inside:
-        probes += [farther[1], *between(*farther, start, first, 0)]
-    probes += [search.probe(b) for b in breaks]
-    probes = sorted({p.x: p for p in probes}.values(), key=lambda p: p.x)
-    position = 0
-    while position + 1 < len(probes):
-        a, b = probes[position], probes[position + 1]
-        middle = _middle(a.x, b.x)
-        outside = not (a.inside or b.inside)
-        wide = b.x - a.x > 1e-13 * max(abs(a.x), abs(b.x))
-        if outside and search.differ(a, b) and wide and a.x < middle < b.x:
-            probes.insert(position + 1, search.near(middle, a.x, b.x))
-        elif a.inside != b.inside and (more := _beyond(search, a, b)):
-            probes.insert(position + 1, more)
-        else:
-            position += 1
-    return probes
-
-
-def _beyond(search: Search, a: Probe, b: Probe) -> Probe | None:
-    """A probe next to the edge between two, on its outer side, if there is more support there.
-
-    The edge that is found belongs to the probe inside; the one outside may lie several bulks away.
-    """
-    outside, inside = (b, a) if a.inside else (a, b)
-    edge = _polished(search, outside, inside)
-    for share in _BESIDE:
-        x = edge + share * (outside.x - edge)
-        if not min(edge, outside.x) < x < max(edge, outside.x):
-            continue
-        try:
-            probe = search.probe(x)
-        except ConvergenceError:  # too close to the edge
-            continue
-        more = probe.inside or abs(probe.count - outside.count) > search.tiny
-        return probe if more else None
-    return None
-
-
-def _nearest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe]:
-    """The probe nearest to the singular point of A for which floats have enough digits."""
-    for t in _FAR:
-        try:
-            return t, search.near(at(t), min(0.0, 2.0 * at(t)), max(0.0, 2.0 * at(t)))
-        except ConvergenceError as error:
-            last = error
-    raise last
-
-
-def _farthest(search: Search, at: Callable[[float], float]) -> tuple[float, Probe] | None:
-    """The same, much nearer; None where rounding is too large, next to many hard edges."""
-    for t in _FARTHEST:
-        try:
-            return t, search.probe(at(t))
-        except ConvergenceError:
-            continue
-    return None
-
-
-def _middle(a: float, b: float) -> float:
-    """Halfway between two distances, on a logarithmic scale if they differ much."""
-    ratio = b / a
-    if ratio > 4.0 or 0.0 < ratio < 0.25:
-        return math.copysign(math.sqrt(a * b), a)
-    return 0.5 * (a + b)
-
-
-def _polished(search: Search, outside: Probe, inside: Probe) -> float:
-    """The edge between two probes: bracketed by halving until the root finder takes over."""
-    key = (outside.x, inside.x)
-    if key not in search.edges:
-        search.edges[key] = _root(search, outside, inside)
-    return search.edges[key]
-
-
-def _root(search: Search, outside: Probe, inside: Probe) -> float:
-    out, within = outside, inside.x
-    last: ConvergenceError | None = None
-    for halvings in range(60):
-        if halvings >= 3 and halvings % 3 == 0:
-            try:
-                return find_edge(search.arrays, out.x, out.g, within)
-            except ConvergenceError as error:
-                last = error
-        a, b = sorted((out.x, within))
-        middle = _middle(a, b)
-        if not a < middle < b:
-            break
-        probe = search.near(middle, a, b)
-        if probe.inside:
-            within = probe.x
-        else:
-            out = probe
-    place = search.origin + out.x, search.origin + within
-    raise ConvergenceError(f"no edge was found between {place[0]!r} and {place[1]!r}") from last

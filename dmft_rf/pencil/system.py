@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import complexes, floats, instance, mapping, shown
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.pencil.adjoint import check_self_adjoint
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from dmft_rf.pencil.spectrum import PencilSpectrum
     from dmft_rf.pencil.statement import Pencil
 
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 Integers = NDArray[np.int64]
 
 # of the last Newton step, relative: next to a hard edge rounding can be larger

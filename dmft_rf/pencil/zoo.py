@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 
 from dmft_rf._convert import whole
-from dmft_rf.pencil.build import gram, linearize
-from dmft_rf.pencil.matrices import Gaussian, wigner
+from dmft_rf.pencil.matrices import Entry, Gaussian, wigner
 from dmft_rf.pencil.scalars import Scalar, Sigma, parameters, sqrt, z
-from dmft_rf.pencil.statement import Entry, Pencil
+from dmft_rf.pencil.statement import Pencil, gram, linearize
 
 
 def semicircle() -> Pencil:

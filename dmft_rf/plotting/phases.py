@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._convert import instance, number
+from dmft_rf._typing import Array
 from dmft_rf.plotting.style import GREY, label_decades, styled, tex, titles
 from dmft_rf.sweeps.results import PhaseDiagram
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
 
 _LABELS = {
     "psi_n": r"samples per dimension $\psi_n = n/d$",

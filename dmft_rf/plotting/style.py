@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmft_rf import _text
+from dmft_rf import errors
 from dmft_rf._convert import flag, instance
 from dmft_rf._version import __version__
 from dmft_rf.errors import DataError
@@ -257,7 +257,7 @@ def unformatted(text: str, longest: int = 80) -> str:
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     known = get_font(findfont(FontProperties())).get_charmap()
-    text = "".join(c if ord(c) in known else "?" for c in _text.plain(text))
+    text = "".join(c if ord(c) in known else "?" for c in errors.plain(text))
     text = text if len(text) <= longest else f"{text[: longest - 3]}..."
     return text.replace("$", r"\$")
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, number
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "WarmUp",
 ]
 
-Array = NDArray[np.float64]
 
 # so that products of values and of times are floats
 _LEAST, _MOST = 1e-100, 1e100

@@ -17,11 +17,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import flag, floats, number, shown, values_of, whole
 from dmft_rf._stored import Stored
+from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.rules.average import WeightAverage
 from dmft_rf.rules.flow import GradientFlow, Rule
@@ -30,8 +31,6 @@ from dmft_rf.rules.steps import GradientDescent, HeavyBall
 from dmft_rf.units import time_from_steps
 
 __all__ = ["StochasticGradientDescent"]
-
-Array = NDArray[np.float64]
 
 _MOST = 1e100
 

@@ -9,7 +9,8 @@ and samples beyond the rank of C give it v_n. A real z lies outside the support 
 if z = z(k) with k outside the support of K and dz/dk > 0 (Silverstein and Choi 1995). Between
 two neighbouring pieces of K's spectrum dz/dk is a concave function of k, so {dz/dk > 0} is one
 interval or none: each gap is found from one maximum, and its two edges from one root on either
-side of it. The gaps of C, needed first, follow from the same argument one floor below.
+side of it. The gaps of C, which are needed first, follow from the same argument with kappa in place
+of k.
 
 How many eigenvalues lie above a gap is known exactly as well (exact separation, Bai and
 Silverstein 1999): as many as K has above k. The masses of the bulks are sums of weights.

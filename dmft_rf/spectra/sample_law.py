@@ -20,14 +20,12 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.infinite_width import effective_ridges, seen_from
 from dmft_rf.kernels.sample_covariance import effective_ridge
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.spectra.closed_form_support import SupportFinder
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 # nodes per panel of the rule on the axis, the size of the last coefficients that resolves a density
 # (twice as many orders are integrated exactly), and how often panels are halved at most

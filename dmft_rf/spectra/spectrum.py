@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,15 +15,16 @@ from dmft_rf._convert import floats, instance, values_of, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Mask
-from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.closed_form import CONVERGED
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.edge_map import edge_map
 from dmft_rf.numerics.estimate import EPS, ROUNDING
-from dmft_rf.numerics.panels import ByHalves, halve, resolved
+from dmft_rf.numerics.panels import ByHalves, resolved
 from dmft_rf.spectra.closed_form_support import SupportFinder
 from dmft_rf.spectra.grouped_support import GroupedSupportFinder
+from dmft_rf.spectra.law import Panels, power_mean, stored_law
 from dmft_rf.spectra.resolvent import on_path
 from dmft_rf.spectra.support import Finder, Support, ZeroPoint
 
@@ -35,30 +36,6 @@ _MOST_POINTS = 10**7
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-11
-
-
-@dataclass(frozen=True, eq=False)
-class Panels(Frozen):
-    """Intervals in theta, each in a bulk (low, high) measured from s^2; arrays (n_panels,)."""
-
-    low: Array
-    high: Array
-    left: Array
-    right: Array
-
-    def rule(self, n: int) -> tuple[Array, Array]:
-        """Gauss-Legendre nodes lambda - s^2, ascending in each bulk, and weights; (n_panels n,)."""
-        nodes, weights = np.polynomial.legendre.leggauss(n)
-        half = 0.5 * (self.right - self.left)[:, None]
-        theta = 0.5 * (self.right + self.left)[:, None] + half * nodes
-        x, slope = edge_map(self.low[:, None], self.high[:, None], theta)
-        return x.ravel(), (half * weights * slope).ravel()
-
-    def halved(self) -> Panels:
-        """Twice as many panels."""
-        return Panels(
-            np.repeat(self.low, 2), np.repeat(self.high, 2), *halve(self.left, self.right)
-        )
 
 
 @ieee
@@ -265,29 +242,6 @@ class Spectrum(Frozen):
         if self.learning_bulks is not None:
             law["learning_bulks"] = self.learning_bulks
         return {**attributes, **mine}, {**arrays, **law}
-
-
-def stored_law(law: Any) -> Stored:
-    """What a file holds of any spectral law: edges, masses, atoms and the density on a grid."""
-    grid = law.grid()
-    arrays: Arrays = {
-        "edges": law.edges,
-        "bulk_masses": law.bulk_masses,
-        "atoms": law.atoms,
-        "grid": grid,
-        "density": law.density(grid),
-    }
-    return {"error_estimate": law.mass_error, "mass": law.mass}, arrays
-
-
-def power_mean(integrate: Callable[[Callable[[Array], Array]], float], k: int) -> float:
-    """Integral of lambda^k, for an integer k >= 0; ModelError where it is beyond the floats."""
-    order = whole(k, "moment order", least=0)
-    with np.errstate(over="ignore"):
-        value = integrate(lambda lam: lam**order)
-    if not math.isfinite(value):
-        raise ModelError(f"moment order is {order}; this moment is beyond the range of floats")
-    return value
 
 
 def spectrum(model: FeatureModel) -> Spectrum:

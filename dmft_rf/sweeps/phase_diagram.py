@@ -33,12 +33,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, instance, number, shown
 from dmft_rf._interrupt import recognized
 from dmft_rf._stored import Result as StoredResult
+from dmft_rf._typing import Array
 from dmft_rf.curves.thresholds import unit_gap
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
@@ -51,8 +52,6 @@ from dmft_rf.sweeps.request import Request
 from dmft_rf.sweeps.results import REGIONS, TIME_REGIONS, PhaseDiagram, Sweep, failures_of
 from dmft_rf.sweeps.run import run
 from dmft_rf.sweeps.tables import PlanCampaign
-
-Array = NDArray[np.float64]
 
 UNKNOWN = -1
 PLANES = ("psi_p", "t", "tau")

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solve
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
@@ -22,8 +22,6 @@ from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.spectra.spectrum import Spectrum, spectrum
 from dmft_rf.sweeps.request import CURVES, DESCRIPTIONS, LIMITS, SPECTRAL, TIMES, Request
-
-Array = NDArray[np.float64]
 
 __all__ = ["DESCRIPTIONS", "TIMES", "Request", "compute"]
 

@@ -18,9 +18,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from dmft_rf._text import reason_of
 from dmft_rf._version import __version__
-from dmft_rf.errors import DataError, ModelError, WorkerError
+from dmft_rf.errors import DataError, ModelError, WorkerError, reason_of
 from dmft_rf.files.ledger import Ledger
 from dmft_rf.files.replace import check_output, remove_parts
 from dmft_rf.files.results import git_commit

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number, one_of
 from dmft_rf._stored import Result as StoredResult
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow
@@ -31,8 +32,6 @@ from dmft_rf.sweeps.request import Request
 from dmft_rf.sweeps.results import QUANTITIES, Fits, PowerLaw, Scaling
 from dmft_rf.sweeps.run import run
 from dmft_rf.sweeps.tables import PlanCampaign, Table
-
-Array = NDArray[np.float64]
 
 PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
 

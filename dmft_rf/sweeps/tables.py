@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf._interrupt import recognized
 from dmft_rf._stored import Result as StoredResult
-from dmft_rf._text import reason_of
-from dmft_rf.errors import DataError, ModelError
+from dmft_rf._typing import Array
+from dmft_rf.errors import DataError, ModelError, reason_of
 from dmft_rf.files.results import Run, checked_extra, load, save
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.mixture import Mixture
@@ -29,7 +28,6 @@ from dmft_rf.sweeps.quantities import packed_values, unpacked
 from dmft_rf.sweeps.request import Request
 from dmft_rf.sweeps.results import Sweep
 
-Array = NDArray[np.float64]
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import Solution, solve
+from dmft_rf._typing import Array
 from figures.numbers import Numbers
 from figures.simulations import LOSSES, Simulations, largest, means
 from validation.common import style
@@ -16,8 +16,6 @@ from validation.finite.cases import FLOW, Case
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Array = NDArray[np.float64]
 
 
 def put_theory(numbers: Numbers, path: str, solution: Solution, tau: Array) -> None:

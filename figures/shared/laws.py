@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import ScoreModel, spectrum
+from dmft_rf._typing import Array
 from figures.numbers import Numbers
 from validation.common import style
 from validation.common.equivalent import draw_equivalent
@@ -18,7 +19,6 @@ from validation.finite.simulate import Cell
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Array = NDArray[np.float64]
 
 # samples per dimension that stand for infinitely many in the population law
 _MANY = 1e9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from dmft_rf import Covariance, read_covariance, units
-from dmft_rf.cli import app
 from dmft_rf.store import load
+from tests.helpers.command import result, run
 
 QUICK = ("--psi-p", "8", "--rtol", "1e-4")
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3), dtype=np.uint8)
-
-
-def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def result(*arguments: Any) -> dict[str, Any]:
-    answer = run(*arguments, "--json")
-    assert answer.exit_code == 0, answer.output
-    found: dict[str, Any] = json.loads(answer.stdout)
-    return found
 
 
 def refused(*arguments: Any) -> str:

@@ -18,6 +18,7 @@ from dmft_rf import (
     solve,
     spectrum,
 )
+from dmft_rf.curves.noise_transforms import outlier
 
 SGD = StochasticGradientDescent
 A = ScoreModel(0.1, 4, 2)
@@ -82,7 +83,7 @@ def test_the_load_of_the_note():
     assert sgd.load(solve(A), SGD(5.0)) == pytest.approx(0.357367326700, abs=1e-12)
     relu = CASES["a mean"][0]
     assert sgd.load(solve(relu), SGD(4.0)) == pytest.approx(0.279379145, abs=1e-9)
-    y = sgd.outlier(relu, SGD(4.0), np.array(4.0))[1]
+    y = outlier(relu, SGD(4.0), np.array(4.0))[1]
     assert y == pytest.approx(0.130453914535, abs=1e-11)
 
 
@@ -126,7 +127,7 @@ def test_the_stationary_floor(activation):
     assert float(curves.generalization_gap) == pytest.approx(
         float(flow.generalization_gap), rel=1e-10
     )
-    y = float(sgd.outlier(model, rule, np.array(5.0))[1])
+    y = float(outlier(model, rule, np.array(5.0))[1])
     assert float(curves.train) == pytest.approx(
         (1.0 + y) * float(flow.train) / (1.0 - float(curves.load)), rel=1e-10
     )

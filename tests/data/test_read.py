@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 
-from dmft_rf.data import bundled as datasets
 from dmft_rf.data.read import CovarianceAccumulator, iter_chunks, read_covariance
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.model.covariance import Covariance, SampleSizeWarning
@@ -381,25 +380,3 @@ def test_few_rows_warn(tmp_path):
     with pytest.warns(SampleSizeWarning, match="40 samples of dimension 5") as caught:
         read_covariance(path)
     assert caught[0].filename == __file__
-
-
-# Bundled data --------------------------------------------------------------------------------
-
-
-def test_digits():
-    law = read_covariance("digits")
-    assert (law.dimension, law.samples, law.label) == (64, 1797, "digits")
-    assert law.effective_dimension == pytest.approx(13.2, abs=0.05)
-    assert law.weights[0] == pytest.approx(3 / 64)  # three pixels are never inked
-    assert law.eigenvalues[0] == 0.0
-    images = np.load(datasets.path("digits"))["images"]
-    assert images.dtype == np.uint8
-    assert (images.min(), images.max()) == (0, 16)
-    expected = np.linalg.eigvalsh(np.cov(images.T.astype(float)))
-    np.testing.assert_allclose(law.eigenvalues[1:], expected[3:], rtol=1e-9)
-
-
-def test_names():
-    assert datasets.names() == ("digits",)
-    with pytest.raises(DataError, match=r"'mnist'.*digits"):
-        datasets.path("mnist")

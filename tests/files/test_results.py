@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,7 +13,6 @@ import pytest
 
 import dmft_rf
 from dmft_rf import (
-    Covariance,
     DataError,
     GradientFlow,
     HeavyBall,
@@ -25,30 +23,10 @@ from dmft_rf import (
     WeightAverage,
 )
 from dmft_rf.files import results as store_module
-from dmft_rf.files.replace import check_output, replacing
 from dmft_rf.files.results import SCHEMA, Run, load, save
 from dmft_rf.pencil import zoo
 from dmft_rf.store import load_results
-from dmft_rf.units import steps_from_time, time_from_steps
-
-LAW = Covariance([0.5, 1.5], [0.25, 0.75], label="two atoms", dimension=40, samples=400)
-MODEL = ScoreModel(0.02, 12.0, 3.0, "erf", LAW)
-
-
-@pytest.fixture(scope="module")
-def solution() -> dmft_rf.Solution:
-    return dmft_rf.solve(MODEL)
-
-
-@pytest.fixture(scope="module")
-def results(solution: dmft_rf.Solution) -> dict[str, object]:
-    return {
-        "spectrum": dmft_rf.spectrum(MODEL),
-        "curves": solution.learning_curves(np.array([[0.0, 1.0], [1e3, np.inf]])),
-        "timescales": dmft_rf.timescales(solution),
-        "scaling": dmft_rf.scaling(MODEL, "psi_n", [2.0, 3.0, 4.0]),
-    }
-
+from tests.helpers.results import LAW, MODEL
 
 # What is stored -----------------------------------------------------------------------------
 
@@ -278,133 +256,6 @@ def test_bad_extras_are_refused(tmp_path, results, extra, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_file_is_kept_without_overwrite(tmp_path, results):
-    path = tmp_path / "a.h5"
-    path.write_bytes(b"precious")
-    with pytest.raises(DataError, match="overwrite"):
-        save(path, results["spectrum"])
-    assert path.read_bytes() == b"precious"
-    save(path, results["spectrum"], overwrite=True)
-    assert set(load(path)) == {"spectrum"}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_missing_folder_is_named(tmp_path, results):
-    with pytest.raises(DataError, match="nowhere does not exist"):
-        save(tmp_path / "nowhere" / "a.h5", results["spectrum"])
-    with pytest.raises(DataError, match="is a folder"):
-        save(tmp_path, results["spectrum"])
-    with pytest.raises(DataError, match="cannot be written"):
-        check_output(tmp_path / ("x" * 5000))
-    with pytest.raises(DataError, match="null character"):
-        check_output(f"{tmp_path}/a\0b")
-
-
-@pytest.mark.parametrize("error", [RuntimeError("disk"), OSError("disk"), KeyboardInterrupt()])
-@pytest.mark.parametrize("old", [None, b"old"])
-def test_an_error_in_the_middle_leaves_no_trace(tmp_path, monkeypatch, results, error, old):
-    path = tmp_path / "a.h5"
-    if old is not None:
-        path.write_bytes(old)
-    create, seen = h5py.Group.create_dataset, []
-
-    def broken(self, name, *args, **kwargs):
-        seen.append(name)
-        if len(seen) == 4:
-            raise error
-        return create(self, name, *args, **kwargs)
-
-    monkeypatch.setattr(h5py.Group, "create_dataset", broken)
-    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else DataError
-    with pytest.raises(expected):
-        save(path, results["curves"], overwrite=True)
-    assert len(seen) == 4
-    assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["a.h5"])
-    assert old is None or path.read_bytes() == old
-
-
-def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):
-    path = tmp_path / "a.txt"
-
-    def write_while_another_does() -> None:
-        with replacing(path) as temporary:
-            temporary.write_text("mine")
-            path.write_text("theirs")
-
-    with pytest.raises(DataError, match="exists"):
-        write_while_another_does()
-    assert path.read_text() == "theirs"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_link_keeps_pointing_to_the_replaced_file(tmp_path):
-    target, link = tmp_path / "a.txt", tmp_path / "b.txt"
-    target.write_text("old")
-    link.symlink_to(target)
-    with replacing(link, overwrite=True) as temporary:
-        temporary.write_text("new")
-    assert link.is_symlink()
-    assert target.read_text() == "new"
-
-
-# What cannot be read ------------------------------------------------------------------------
-
-
-def _refused(path: Path, message: str) -> None:
-    before = path.read_bytes()
-    with pytest.raises(DataError, match=message) as caught:
-        load(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert path.read_bytes() == before
-
-
-def test_foreign_and_damaged_files_are_refused(tmp_path, results):
-    path = tmp_path / "a.h5"
-    with pytest.raises(DataError, match="no such file"):
-        load(path)
-    path.write_bytes(b"")
-    _refused(path, "not a readable HDF5 file")
-    path.write_text("tau,test\n1,2\n")
-    _refused(path, "not a readable HDF5 file")
-    with h5py.File(path, "w") as file:
-        file["x"] = [1.0]
-    _refused(path, "holds no results of this package")
-    with h5py.File(path, "w") as file:
-        file.attrs["dmft_rf_schema"] = SCHEMA + 1
-    _refused(path, f"schema {SCHEMA + 1}")
-    with h5py.File(path, "w") as file:
-        file.attrs["dmft_rf_schema"] = 1
-        file.create_group("empty")
-    _refused(path, "/empty holds no result")
-    with h5py.File(path, "w") as file:
-        file.attrs["dmft_rf_schema"] = 1
-        file["x"] = [1.0]
-    _refused(path, "/x holds no result")
-    with h5py.File(path, "w") as file:
-        file.attrs["dmft_rf_schema"] = 1
-        file.create_group("a").attrs["kind"] = "curves"
-        file["a"].create_group("b")
-    _refused(path, "not a readable HDF5 file")
-    save(path, results["curves"], overwrite=True)
-    whole = path.read_bytes()
-    for length in (8, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
-        _refused(path, "not a readable HDF5 file")
-
-
-def test_a_flipped_bit_in_an_array_is_noticed(tmp_path, results):
-    path = tmp_path / "a.h5"
-    save(path, results["curves"])
-    data = bytearray(path.read_bytes())
-    values = results["curves"].test.tobytes()
-    at = data.find(values)
-    assert at > 0
-    data[at + 3] ^= 1
-    path.write_bytes(data)
-    _refused(path, "not a readable HDF5 file")
-
-
 # Provenance ---------------------------------------------------------------------------------
 
 
@@ -459,53 +310,3 @@ def test_the_commit_is_read_without_writing_to_the_repository(tmp_path, monkeypa
 
 def test_a_run_knows_its_kind():
     assert Run({"kind": "curves"}, {}).kind == "curves"
-
-
-# Units --------------------------------------------------------------------------------------
-
-
-def test_steps_and_time_convert_both_ways():
-    steps = np.array([0.0, 1.0, 1e6, np.inf])
-    assert np.array_equal(time_from_steps(steps, 0.5, 10.0), steps * 0.5 / 100.0)
-    assert np.array_equal(time_from_steps(steps, 0.5, 10.0, 8.0), steps * 0.5 * 8.0 / 10.0)
-    for psi_p in (None, 8.0):
-        tau = time_from_steps(steps, 0.3, 64, psi_p)
-        np.testing.assert_allclose(steps_from_time(tau, 0.3, 64, psi_p), steps, rtol=1e-15)
-
-
-def test_gradient_descent_with_the_learning_rate_is_the_step_of_the_theory():
-    # a step of eta on L(A) = (1/d) |..|^2 in both writings of a small network
-    rng = np.random.default_rng(0)
-    d, p, eta = 3, 5, 0.1
-    phi, xi = rng.normal(size=p), rng.normal(size=d)
-    A = rng.normal(size=(d, p))
-
-    def gradient(weights: np.ndarray, scale: float) -> np.ndarray:
-        return 2.0 / d * scale * np.outer(weights @ phi * scale + xi, phi)
-
-    paper = -gradient(A, p**-0.5)  # dA/(eta) of the network with 1/sqrt(p)
-    per_step = float(time_from_steps(1, eta, d))
-    np.testing.assert_allclose(eta * paper, per_step * d**2 * paper)
-    plain = -gradient(A / p**0.5, 1.0) * p**0.5  # seen in A = sqrt(p) A'
-    per_step = float(time_from_steps(1, eta, d, p / d))
-    np.testing.assert_allclose(eta * plain, per_step * d**2 * paper)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        ((-1.0, 0.1, 10), "steps must be >= 0, inf allowed, not -1.0"),
-        ((math.nan, 0.1, 10), "steps must be >= 0, inf allowed, not nan"),
-        (("x", 0.1, 10), "steps must be real numbers, not 'x'"),
-        ((1, 0.0, 10), "learning_rate is 0.0"),
-        ((1, math.inf, 10), "learning_rate is inf"),
-        ((1, 0.1, -3), "dimension is -3"),
-        ((1, 0.1, "y"), "dimension is 'y'"),
-        ((1, 0.1, 10, 0), "psi_p is 0"),
-    ],
-)
-def test_bad_units_are_named(arguments, name):
-    with pytest.raises(ModelError, match=name):
-        time_from_steps(*arguments)
-    with pytest.raises(ModelError, match=name.replace("steps", "tau")):
-        steps_from_time(*arguments)

@@ -6,16 +6,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf import ScoreModel
+from dmft_rf._typing import Array, Complex
 from dmft_rf.pencil.points import Points, Weight
 from dmft_rf.pencil.readings import PencilNodes, converged, gradient_flow
 from dmft_rf.pencil.system import System
 from dmft_rf.pencil.zoo import noise_draws
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
 
 
 def score_values(model: ScoreModel) -> dict[str, float]:

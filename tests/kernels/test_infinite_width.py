@@ -8,8 +8,6 @@ import pytest
 from dmft_rf.kernels.infinite_width import (
     effective_ridges,
     modes,
-    sample_parameters,
-    second_unknowns,
     seen_from,
     variances,
 )
@@ -166,11 +164,11 @@ def test_the_two_point_function_of_the_sample_is_the_variance_of_a_one_point_int
     places = np.append(edges.edges.ravel(), edges.atoms[:, 0])
     contour = half_plane_contour(places.min(), places.max(), 80)
     z = contour.z
-    c = sample_parameters(z, b2, vn, gamma2)
+    c = (z - b2) * (z - vn) / (gamma2 * z)
     upper = np.where(c.imag >= 0.0, c, c.conj())
     kappa = law.ridges(upper)
     kappa = np.where(c.imag >= 0.0, kappa, kappa.conj())
-    E = second_unknowns(z, c, kappa, b2, gamma2)
+    E = kappa * gamma2 / (b2 - z)
     r = 1.0 / (b2 - z[:, None] + gamma2 / E[:, None] * law.lam)
     args = law.lam, law.w, q0, q1, law.psi_n, gamma2
     u = contour.weights * h(z)

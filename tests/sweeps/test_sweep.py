@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import random
 import signal
@@ -16,22 +14,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from dmft_rf import DataError, GradientFlow, ScoreModel, __version__, sweep
-from dmft_rf.cli import app
+from dmft_rf import DataError, GradientFlow, __version__, sweep
 from dmft_rf.files.ledger import Ledger
-from dmft_rf.files.replace import replacing, replacing_hdf5
+from dmft_rf.files.replace import replacing
 from dmft_rf.files.results import git_commit
 from dmft_rf.sweeps.plan import Plan
 from dmft_rf.sweeps.request import Request
 from dmft_rf.sweeps.run import identity
 from dmft_rf.sweeps.sweep import SweepCampaign
+from tests.helpers.one_sweep import MODEL, OVER, killed_at_the_very_end
 from tests.helpers.sampling import seventh
 from tests.helpers.sweeping import contents, environment, limited, run_script
-
-MODEL = ScoreModel(0.1, 8.0, 4.0)
-OVER = {"psi_n": [1.0, 2.0, 5.0, 9.0], "psi_p": [2.0, 3.0, 8.0, 40.0], "t": [0.05, 0.3]}
 
 # Imports once; for every line on stdin it forks a process that completes a sweep and says how many
 # points are safe. A line is one write, so that a kill cannot cut it.
@@ -253,19 +247,6 @@ def test_a_complete_file_is_read_and_not_computed_again(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def killed_at_the_very_end(path, over):
-    """A sweep whose process ends when its file is complete and its ledger is still there."""
-
-    def end(ledger):
-        raise SystemExit
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "remove", end)
-        with pytest.raises(SystemExit):
-            sweep(MODEL, over, "tau_mem", path=path)
-    assert path.with_name(path.name + ".points").exists()
-
-
 @pytest.mark.parametrize("later", [False, True])
 def test_a_kill_after_the_last_point_leaves_nothing(tmp_path, monkeypatch, later):
     """The ledger of a complete file goes with the next call, whichever version makes it."""
@@ -328,215 +309,3 @@ def test_what_is_asked_for_is_part_of_the_identity(tmp_path, change):
     sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **given)
     with pytest.raises(DataError, match="something else"):
         sweep(MODEL, {"psi_n": [1.0]}, "test", path=tmp_path / "a.h5", **{**given, **change})
-
-
-# -- files in the way ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("damage", ["truncated", "text", "foreign", "other", "later"])
-def test_unusable_files_are_refused_and_left_alone(tmp_path, damage):
-    path = tmp_path / "a.h5"
-    sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path)
-    if damage == "truncated":
-        path.write_bytes(path.read_bytes()[:-700])
-    elif damage == "text":
-        path.write_text("notes on something else\n")
-    elif damage == "foreign":
-        with h5py.File(path, "w") as file:
-            file["x"] = 1.0
-    elif damage == "later":
-        with replacing_hdf5(path, overwrite=True, start=path) as file:
-            file.attrs["dmft_rf_schema"] = 99
-    before = path.read_bytes()
-    values = [1.0, 3.0] if damage == "other" else [1.0, 2.0]
-    with pytest.raises(DataError, match=r"a\.h5"):
-        sweep(MODEL, {"psi_n": values}, "tau_mem", path=path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
-    assert sweep(MODEL, {"psi_n": values}, "tau_mem", path=path, overwrite=True).complete
-
-
-@pytest.mark.parametrize("content", ["other work", "text", "link", "pipe"])
-def test_an_unusable_ledger_is_refused_and_left_alone(tmp_path, content):
-    path, ledger = tmp_path / "a.h5", tmp_path / "a.h5.points"
-    if content == "text":
-        ledger.write_text("my own notes on points\n")
-    elif content == "link":
-        (tmp_path / "notes").write_text("")
-        ledger.symlink_to("notes")
-    elif content == "pipe":
-        os.mkfifo(ledger)
-    else:
-        with Ledger(ledger, {"work": "another"}) as other:
-            other.add([("r", b"x")])
-    before = ledger.read_bytes() if ledger.is_file() else ledger.lstat()
-    for replace in (False, content != "other work"):
-        with pytest.raises(DataError, match=r"a\.h5\.points.*left alone"):
-            sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path, overwrite=replace)
-        assert (ledger.read_bytes() if ledger.is_file() else ledger.lstat()) == before
-    assert not path.exists()
-
-
-def read_only(monkeypatch):
-    """Let everything on disk look as on a file system that is read-only."""
-    opened = os.open
-
-    def refuse(place, flags, *rest, **more):
-        if flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
-            raise OSError(errno.EROFS, "Read-only file system", place)
-        return opened(place, flags, *rest, **more)
-
-    monkeypatch.setattr(os, "open", refuse)
-    monkeypatch.setattr(os, "access", lambda place, mode: not mode & os.W_OK)
-    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-
-
-def test_a_complete_file_on_a_file_system_that_is_read_only(tmp_path, monkeypatch):
-    """It is read and given; nothing is written, not even a lock."""
-    path = tmp_path / "a.h5"
-    killed_at_the_very_end(path, {"psi_n": [1.0, 2.0]})
-    names = {p.name for p in tmp_path.iterdir()}
-    read_only(monkeypatch)
-    assert sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path).complete
-    with pytest.raises(DataError, match="something else"):
-        sweep(MODEL, {"psi_n": [1.0, 3.0]}, "tau_mem", path=path)
-    with pytest.raises(DataError, match="may not be written"):
-        sweep(MODEL, {"psi_n": [1.0, 3.0]}, "tau_mem", path=tmp_path / "b.h5")
-    assert {p.name for p in tmp_path.iterdir()} == names
-
-
-@pytest.mark.parametrize("command", ["phase-diagram", "scaling"])
-def test_a_command_gives_a_complete_file_that_is_read_only(tmp_path, monkeypatch, command):
-    path = tmp_path / "a.h5"
-    arguments = [command, "--psi-p", "8", "--points", "3", "--out", str(path), "--json"]
-    arguments += ["--n-points", "2"] if command == "phase-diagram" else ["--psi-n", "4"]
-    first = CliRunner().invoke(app, arguments)
-    assert first.exit_code == 0, first.output
-    read_only(monkeypatch)
-    again = CliRunner().invoke(app, arguments)
-    assert again.exit_code == 0, again.output
-    assert json.loads(again.stdout)["results"] == json.loads(first.stdout)["results"]
-    other = CliRunner().invoke(app, [*arguments, "--overwrite", "--t", "0.2"])
-    assert other.exit_code == 2
-    assert "may not be written" in other.stderr
-
-
-def test_two_runs_do_not_share_a_file(tmp_path):
-    over = {"psi_n": [1.0, 2.0]}
-    messages = []
-
-    def meanwhile(done, total):
-        if done == 1:
-            with pytest.raises(DataError, match="another process") as caught:
-                sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5")
-            messages.append(caught.value)
-
-    sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5", progress=meanwhile)
-    assert len(messages) == 1
-
-
-def points_there(path, psi_n):
-    """With how many finished points a sweep of ``tau_mem`` begins."""
-    counts = []
-    sweep(MODEL, {"psi_n": psi_n}, "tau_mem", path=path, progress=lambda n, _: counts.append(n))
-    return counts[0]
-
-
-def test_overwriting_leaves_a_sweep_alone_that_is_under_way(tmp_path):
-    """Its points are still there: what may be replaced is a file that nobody writes."""
-    path = tmp_path / "a.h5"
-
-    def meanwhile(done, total):
-        if done == 1:
-            for values in ([1.0, 2.0], [3.0]):
-                with pytest.raises(DataError, match="another process"):
-                    sweep(MODEL, {"psi_n": values}, "tau_mem", path=path, overwrite=True)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=meanwhile)
-    counts = []
-    sweep(
-        MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=lambda n, _: counts.append(n)
-    )
-    assert counts[0] == 1
-
-
-@pytest.mark.parametrize("meanwhile", ["same", "other"])
-def test_a_file_that_appears_before_the_ledger_is_locked(tmp_path, monkeypatch, meanwhile):
-    """The same work is read, nothing is computed; other work is refused and left alone."""
-    path, over = tmp_path / "a.h5", {"psi_n": [1.0, 2.0]}
-
-    def commit():
-        if not path.exists():
-            monkeypatch.undo()
-            sweep(MODEL, over if meanwhile == "same" else {"psi_n": [3.0]}, "tau_mem", path=path)
-            monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-        return git_commit()
-
-    monkeypatch.setattr("dmft_rf.sweeps.run.git_commit", commit)
-    if meanwhile == "same":
-        assert sweep(MODEL, over, "tau_mem", path=path).complete
-        assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
-    else:
-        with pytest.raises(DataError, match="something else"):
-            sweep(MODEL, over, "tau_mem", path=path)
-        monkeypatch.undo()
-        assert sweep(MODEL, {"psi_n": [3.0]}, "tau_mem", path=path).complete
-
-
-def test_a_file_that_appears_during_the_work_is_not_replaced(tmp_path):
-    path = tmp_path / "a.h5"
-
-    def meanwhile(done, total):
-        path.write_text("notes of somebody else")
-
-    with pytest.raises(DataError, match="overwrite"):
-        sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=meanwhile)
-    assert path.read_text() == "notes of somebody else"
-    path.unlink()
-    counts = []
-    sweep(
-        MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=lambda n, _: counts.append(n)
-    )
-    assert counts[0] == 2
-
-
-def test_the_longest_names(tmp_path):
-    """What the file system takes is written: 255 bytes, with a short name for the ledger."""
-    path = tmp_path / f"{'a' * 245}.h5"
-    assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
-    assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
-
-
-@pytest.mark.parametrize("name", ["missing/a.h5", "a.txt", "."])
-def test_paths_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    with pytest.raises(DataError):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=tmp_path / name)
-
-
-def test_a_flipped_bit_in_the_unfinished_work_costs_a_point_at_most(tmp_path):
-    """The rest is taken up, and the completed file is that of an undisturbed run."""
-    path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
-    ledger = tmp_path / "a.h5.points"
-    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
-
-    def interrupt(done, total):
-        if done == 24:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=interrupt)
-    whole = ledger.read_bytes()
-    rng = random.Random(11)
-    counts = []
-    for _ in range(3):
-        content = bytearray(whole)
-        content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
-        ledger.write_bytes(content)
-        counts.clear()
-        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
-        assert counts[0] >= 23
-        assert contents(path) == contents(plain)
-        path.unlink()

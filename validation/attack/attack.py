@@ -33,7 +33,6 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import (
     ConvergenceError,
@@ -45,6 +44,7 @@ from dmft_rf import (
     bulk_split,
     solve,
 )
+from dmft_rf._typing import Array
 from dmft_rf.curves.losses import curves_on
 from dmft_rf.curves.nodes import Nodes, nodes_on_contour
 from dmft_rf.numerics.contour import contour_in
@@ -53,7 +53,6 @@ from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
 from validation.attack.models import RULES, Case, case, rule, times
 from validation.common.command import bar, ended, note
 
-Array = NDArray[np.float64]
 T = TypeVar("T")
 
 #: a ratio above this one is a wrong number

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import (
     Activation,
@@ -24,9 +23,8 @@ from dmft_rf import (
     ScoreModel,
     WeightAverage,
 )
+from dmft_rf._typing import Array
 from dmft_rf.rules.flow import Rule
-
-Array = NDArray[np.float64]
 
 NAMED = ("tanh", "relu", "erf", "sigmoid", "softplus", "gelu")
 #: kinds of models, and how often each is drawn

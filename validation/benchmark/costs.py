@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import GradientFlow, solve, spectrum
+from dmft_rf._typing import Array
 from dmft_rf.curves.losses import curves_on
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
 from validation.benchmark.timing import best
 from validation.benchmark.work import TAU, Effort, model_with
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

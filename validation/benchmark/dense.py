@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
 from dmft_rf import ScoreModel
+from dmft_rf._typing import Array
 from validation.benchmark.plain import Curves
 from validation.common.equivalent import draw_equivalent
-
-Array = NDArray[np.float64]
 
 
 def learning_curves(model: ScoreModel, tau: Array, d: int, seed: int) -> Curves:

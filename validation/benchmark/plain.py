@@ -22,14 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import root
 from scipy.special import ellipj, ellipk, ellipkm1
 
 from dmft_rf import ScoreModel
-
-Array = NDArray[np.float64]
-Complex = NDArray[np.complex128]
+from dmft_rf._typing import Array, Complex
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import ModelError, ScoreModel
-
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
 
 
 class Draw(NamedTuple):

@@ -30,13 +30,12 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from validation.compare.extrapolate import Extrapolation, extrapolate, hotelling
 from validation.compare.spectra import Shape, compare_spectra
 from validation.compare.theory import Prediction, predict
 from validation.finite.cases import Case
 from validation.finite.simulate import Cell
-
-Array = NDArray[np.float64]
 
 GLOBAL_LEVEL = 1e-3
 

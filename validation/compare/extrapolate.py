@@ -27,9 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 import scipy.stats
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
 
 HIGHEST_ORDER = 3
 """Highest power of 1/d that is fitted (one less than the number of sizes, if that is smaller)."""

@@ -38,9 +38,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import Mixture, ScoreModel
+from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.kernels import closed_form_pairs as two_point
@@ -54,7 +54,6 @@ from validation.finite.cases import Case
 SIZE = 0.03
 """Relative size of a mutation."""
 
-Array = NDArray[np.float64]
 Assemble = Callable[..., Any]
 ModelChange = Callable[[ScoreModel, float], ScoreModel]
 _assemble: Assemble = two_point.assemble

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import solve
 from dmft_rf.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, styled
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
 
 _QUANTITIES = (
     ("train", r"training loss $L_{\rm train}$", BLUE, "o"),

@@ -21,13 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from validation.compare.extrapolate import Extrapolation, extrapolate
 from validation.compare.theory import Prediction
 from validation.finite.simulate import Cell
-
-Array = NDArray[np.float64]
 
 _LEVEL = 5.0
 _SLACK = 0.01

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import (
     GradientFlow,
@@ -17,9 +16,8 @@ from dmft_rf import (
     solve,
 )
 from dmft_rf._arithmetic import lazy
+from dmft_rf._typing import Array
 from validation.finite.cases import Case
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

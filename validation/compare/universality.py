@@ -14,14 +14,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import LearningCurves
+from dmft_rf._typing import Array
 from validation.compare.theory import predict
 from validation.finite.cases import FLOW, Case
 from validation.finite.simulate import Cell
 
-Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
 
 

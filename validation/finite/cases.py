@@ -29,10 +29,10 @@ from dmft_rf import (
     ScoreModel,
     WeightAverage,
 )
+from dmft_rf._typing import Array
 from dmft_rf.rules.flow import Rule
 from validation.finite import imagery
 
-Array = NDArray[np.float64]
 Sizes = tuple[tuple[int, int], ...]
 
 SIMULATION = 2

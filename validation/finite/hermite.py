@@ -28,10 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.activation import Activation
-
-Array = NDArray[np.float64]
 
 _STEPS = (0.5, 0.375, 0.25, 0.1875, 0.125, 0.09, 0.0625)
 _TOLERANCE = 1e-13

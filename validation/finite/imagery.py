@@ -14,13 +14,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import Covariance
+from dmft_rf._typing import Array
 from dmft_rf.data.read import iter_chunks
 from dmft_rf.errors import DataError
-
-Array = NDArray[np.float64]
 
 SIDE = 8
 

@@ -25,17 +25,14 @@ The filter of a rule is the rule's own; that explicit training really ends there
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.rules.flow import Rule
 from validation.finite.network import FiniteNetwork
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -141,8 +138,3 @@ def losses_from_weights(network: FiniteNetwork, B: Array) -> tuple[float, float]
         return power + (root * root * square + 2.0 * root * linear) / network.d
 
     return loss(network.U, network.V, network.noise_power), loss(network.U_test, network.V_test)
-
-
-def counts_below(eigenvalues: Array, points: Sequence[float]) -> Array:
-    """Fraction of the eigenvalues below each point."""
-    return np.searchsorted(np.sort(eigenvalues), np.asarray(points)) / eigenvalues.size

@@ -43,13 +43,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.activation import Activation
 from validation.finite.hermite import HermiteRule
-
-Array = NDArray[np.float64]
 
 _MOST_ORDERS = 400
 _PILOT_ROWS = 24

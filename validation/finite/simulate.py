@@ -7,15 +7,13 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from dmft_rf.model.activation import Activation
 from validation.finite import imagery
 from validation.finite.cases import SIMULATION, Case
 from validation.finite.losses import Trained
 from validation.finite.network import FiniteNetwork, draw_network, network_on_rows
-
-Array = NDArray[np.float64]
 
 HELD_OUT = 1024
 """Most rows of real data that the test loss is averaged over; they are never trained on."""

@@ -23,7 +23,8 @@ import h5py
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf.files.ledger import Ledger, peek
+from dmft_rf.files.ledger import Ledger
+from dmft_rf.files.peek import peek
 from dmft_rf.files.replace import remove_parts, replacing_hdf5
 from dmft_rf.files.results import describe_model, describe_rule, git_commit
 from validation.common.hdf5 import (

@@ -21,15 +21,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import GradientDescent, HeavyBall, ModelError, solve
+from dmft_rf._typing import Array
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.score_model import ScoreModel
 from validation.finite.losses import Trained, losses_from_weights
 from validation.finite.network import conditional_average, draw_network
-
-Array = NDArray[np.float64]
 
 OPTIMIZERS = ("gradient descent", "heavy ball", "adam")
 

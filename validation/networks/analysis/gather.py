@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from validation.networks.analysis import dating, summary
 from validation.networks.analysis.summary import grouped
 from validation.networks.run.store import Run, Store
 
-Array = NDArray[np.float64]
 Numbers = dict[str, Array]
 
 

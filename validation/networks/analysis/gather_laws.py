@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from validation.networks.analysis import dating, summary
 from validation.networks.analysis.gather import main_line
 from validation.networks.analysis.summary import Dated, grouped
 from validation.networks.run.store import Run, Store
 
-Array = NDArray[np.float64]
 Numbers = dict[str, Array]
 
 

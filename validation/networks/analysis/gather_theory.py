@@ -10,16 +10,15 @@ import itertools
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import Covariance
+from dmft_rf._typing import Array
 from validation.networks.analysis import solvable, summary
 from validation.networks.analysis.gather import main_line
 from validation.networks.run import data
 from validation.networks.run.plan import Setting
 from validation.networks.run.store import Run, Store
 
-Array = NDArray[np.float64]
 Numbers = dict[str, Array]
 
 # samples over dimensions up to which the solvable model is followed

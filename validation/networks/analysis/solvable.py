@@ -14,14 +14,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from dmft_rf import Covariance, ScoreModel, solve
+from dmft_rf._typing import Array
 from validation.networks.analysis.dating import RATIO
 from validation.networks.run.schedule import diffusion_time
-
-Array = NDArray[np.float64]
 
 #: psi_p beyond which tau_mem no longer depends on the number of parameters (to 0.1 % at n <= 8 d)
 UNLIMITED = 1e5

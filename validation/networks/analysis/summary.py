@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmft_rf._typing import Array
 from validation.networks.analysis import dating
 from validation.networks.analysis.dating import FRACTIONS, NEAR, QUALITY, RATIO, Slope
 from validation.networks.run.plan import Setting
 from validation.networks.run.store import Run
-
-Array = NDArray[np.float64]
 
 #: column of each date: what a table calls it
 DATES = {

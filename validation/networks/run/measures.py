@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from dmft_rf import DataError
-
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
 
 #: thresholds on the ratio of distances; the first is the one of the definition
 THRESHOLDS = (1 / 3, 1 / 2, 1 / 4)

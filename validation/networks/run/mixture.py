@@ -10,11 +10,9 @@ The noise that the exact denoiser predicts is -s score(x).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmft_rf import ModelError
-
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
 
 
 def draw(rng: np.random.Generator, count: int, d: int) -> Array:

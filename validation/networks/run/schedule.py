@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf import ModelError
-
-Array = NDArray[np.float64]
+from dmft_rf._typing import Array
 
 TIMES = 1000
 _BETA = np.linspace(1e-4, 0.02, TIMES)

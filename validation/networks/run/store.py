@@ -28,16 +28,10 @@ from numpy.typing import NDArray
 
 from dmft_rf import DataError, __version__
 from dmft_rf._interrupt import held_back
-from dmft_rf.files.ledger import Ledger, peek
+from dmft_rf.files.ledger import Ledger
+from dmft_rf.files.peek import peek
 from dmft_rf.files.replace import remove_parts, replacing_hdf5
-from validation.common.hdf5 import (
-    opened,
-    packed,
-    read_arrays,
-    unfinished,
-    unpacked,
-    write_arrays,
-)
+from validation.common.hdf5 import opened, packed, read_arrays, unfinished, unpacked, write_arrays
 from validation.networks.run.plan import Setting
 
 #: 2: runs may have diverged

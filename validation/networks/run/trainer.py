@@ -24,12 +24,11 @@ import optax
 from numpy.typing import NDArray
 
 from dmft_rf import DataError
+from dmft_rf._typing import Array
 from validation.networks.run import data, measures, mixture, nets
 from validation.networks.run.engine import Diverged
 from validation.networks.run.plan import Setting
 from validation.networks.run.schedule import NOISE, SIGNAL, TIMES, sampling_times
-
-Array = NDArray[np.float64]
 
 _AVERAGE = 17.0
 _MOMENTUM = 0.95

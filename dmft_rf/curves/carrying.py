@@ -1,0 +1,58 @@
+"""Nodes that carry gradient flow to an accuracy: on which side of 0, and how many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmft_rf.curves.losses import HARD_EDGE, curves_on, probe_times
+from dmft_rf.curves.nodes import MOST_NODES, Nodes, enclosed, nodes_on_contour
+from dmft_rf.numerics.contour import flattened, nodes_for
+from dmft_rf.numerics.estimate import with_more_nodes
+from dmft_rf.numerics.region import Region
+from dmft_rf.rules.flow import GradientFlow
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import Spectrum
+
+# lower over upper end of the spectrum below which contours may have to lead around 0, for rounding
+_NEAR_EDGE = 1e-5
+# the nodes of such a solution itself carry times up to the inverse of the first of these at which
+# rounding, which grows like the root of that time, stays below rtol
+_NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
+
+
+def carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
+    """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones.
+
+    Returns what accurate_nodes does, the best found if none reaches ``rtol``.
+    """
+    m, M = law.ends
+    found: list[tuple[Nodes, float, int]] = []
+    closed_form = law.model.groups.closed_form
+    if m > HARD_EDGE * M or closed_form:
+        found.append(accurate_nodes(law, Region(), rtol))
+    if not closed_form and m <= _NEAR_EDGE * M:
+        for nearest in _NEAREST:
+            if found and found[-1][1] <= rtol:
+                break
+            found.append(accurate_nodes(law, Region(start=-nearest * M), rtol))
+    return next((one for one in found if one[1] <= rtol), found[0])
+
+
+def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, float, int]:
+    """Nodes inside ``region`` that carry gradient flow to ``rtol``/2.
+
+    Returns them with the relative error that they reached and the number of tries.
+    """
+    probes = probe_times(law.model, *law.ends)
+    if region.start < 0.0:
+        probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
+    first = int(nodes_for(*flattened(region, *enclosed(law, region)), rtol))
+
+    def attempt(count: int) -> tuple[Nodes, float]:
+        nodes = nodes_on_contour(law, region, count)
+        return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
+
+    return with_more_nodes(attempt, first, MOST_NODES, 0.5 * rtol)

@@ -1,0 +1,62 @@
+"""Models and laws that tests of spectra share."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from dmft_rf import Covariance, ScoreModel, spectrum
+from tests.helpers.plain import reference_model
+
+ISO = Covariance.isotropic()
+TWO = Covariance([0.5, 1.5], [0.5, 0.5])
+WIDE = Covariance([1e-4, 1.0], [0.5, 0.5])
+MODELS = {
+    "A_iso": reference_model("A_iso"),
+    "B_two": reference_model("B_two"),
+    "C_paper": reference_model("C_paper"),
+    "D_under": reference_model("D_under"),
+    "E_relu": reference_model("E_relu"),
+    "few samples": ScoreModel(0.01, 3.0, 0.05, "tanh", TWO),
+    "many samples": ScoreModel(0.1, 3.0, 1e4, "gelu", TWO),
+    "few features": ScoreModel(0.1, 0.05, 2.0, "softplus", TWO),
+    "many features": ScoreModel(0.1, 1e4, 2.0, "tanh", TWO),
+    "early": ScoreModel(1e-6, 6.0, 3.0, "tanh", TWO),
+    "late": ScoreModel(2.0, 6.0, 3.0, "relu", TWO),
+    "linear, p > d": ScoreModel(0.1, 3.0, 2.0, "linear", TWO),
+    "linear, p < d": ScoreModel(0.1, 0.5, 2.0, "linear", TWO),
+    "hard edge": ScoreModel(0.1, 3.0, 2.0, "tanh", TWO),
+    "wide": ScoreModel(0.01, 6.0, 3.0, "tanh", WIDE),
+    "zero atom": ScoreModel(0.01, 6.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
+    "power law": ScoreModel(0.01, 6.0, 3.0, "tanh", Covariance.power_law(1.5, atoms=16)),
+}
+
+
+cached_spectrum = functools.cache(spectrum)
+
+
+def moments_of_U(model: ScoreModel) -> tuple[float, float]:
+    """First and second moment of U from its Gaussian factors.
+
+    U - s^2 = Phi K Phi^T/d with p independent rows Phi_i = (W_i, Omega_i) and
+    K = [[b^2 + gamma^2 C, gamma v (d/n)^{1/2} Y], [.., v^2 d/n]], C = Y Y^T = X X^T/n. Wick's
+    theorem gives (1/p) Tr (Phi K Phi^T)^2/d^2 = (Tr K/d)^2 + psi_p Tr K^2/d + O(1/d), with
+    Tr C/d = <lambda> and Tr C^2/d = <lambda^2> + <lambda>^2/psi_n.
+    """
+    c, cov = model.coefficients, model.covariance
+    mean = float(np.sum(cov.weights * cov.eigenvalues))
+    square = float(np.sum(cov.weights * cov.eigenvalues**2)) + mean**2 / model.psi_n
+    b2, g2, v2 = c.b**2, c.gamma2, c.v2
+    one = b2 + g2 * mean + v2
+    two = b2**2 + 2.0 * b2 * g2 * mean + g2**2 * square
+    two += (2.0 * g2 * v2 * mean + v2**2) / model.psi_n
+    first = c.s2 + one
+    return first, c.s2**2 + 2.0 * c.s2 * one + one**2 + model.psi_p * two
+
+
+def points_off_the_axis(model: ScoreModel) -> np.ndarray:
+    """Points in the upper half-plane on every scale of the support."""
+    edges = cached_spectrum(model).edges
+    radius = np.geomspace(max(0.3 * edges[0, 0], 1e-8), 3.0 * edges[-1, 1], 5)
+    return np.multiply.outer(radius, np.exp(1j * np.array([0.1, 0.8, 2.0]))).ravel()

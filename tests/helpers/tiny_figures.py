@@ -1,0 +1,38 @@
+"""What makes each figure small enough for a test."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dmft_rf import Covariance
+
+# what makes each figure small; everything else is the quick profile
+TINY: dict[str, dict[str, Any]] = {
+    "spectrum": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (12, 2)}},
+    "spectrum-samples": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (6, 2)}},
+    "learning-curves": {"QUICK": ((6, 2), (7, 1))},
+    "gap-maps": {"GRID": {"quick": 5}, "NETWORKS": (1, 4), "SIZES": {"quick": ((24, 4),)}},
+    "diffusion-times": {"QUICK": ((6, 2),)},
+    "data-scale": {"QUICK": ((7, 2),), "PSI_N": (8,)},
+    "minimal-error": {"POINTS": {"quick": 2}, "PSI_P": (32.0,), "SIZES": {"quick": ((4, 2),)}},
+    "adam": {"PLAN": {"quick": (4, 2, 300, 1e-2)}, "RECORDS": 6, "PSI_N": (4, 16)},
+    "timescales": {
+        "POINTS": {"quick": 3},
+        "covariances": lambda: {"isotropic": Covariance.isotropic(), "b": Covariance([0.5, 1.5])},
+    },
+    "phase-diagram": {"POINTS": {"quick": 2}},
+    "early-stopping": {"POINTS": {"quick": 2}},
+    "bulk-learning": {"NETWORKS": {"quick": (4, 2)}, "WIDTHS": {"quick": 2}},
+    "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
+    "real-data": {"SEEDS": {"quick": 2}},
+    "noise-draws": {
+        "SHOWN": (16, math.inf),
+        "CUTS": (16,),
+        "DRAWS": {"quick": 2},
+        "WIDTHS": {"quick": 3},
+        "LOW": 8.0,
+        "HIGH": 32.0,
+        "NETWORKS": {"quick": (8, 2)},
+    },
+}
