@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # samples per dimension where no data say how many there are, and features
 _PSI_N = 8.0
-_PSI_P = 64.0
+PSI_P = 64.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,10 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
     psi_p: Annotated[
         float | None,
         Option(
-            "--psi-p", help=f"Features per dimension p/d, > 0; by default {_PSI_P:g}.", **NUMBER
+            "--psi-p",
+            help=f"Features per dimension p/d, > 0, or inf for the limit of wide networks; by "
+            f"default {PSI_P:g}.",
+            **NUMBER,
         ),
     ] = None
     psi_n: Annotated[
@@ -157,7 +160,7 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
 
         self.check_sizes(self.psi_p, self.psi_n)
         psi_n = _PSI_N if self.psi_n is None else self.psi_n
-        psi_p = _PSI_P if self.psi_p is None else self.psi_p
+        psi_p = PSI_P if self.psi_p is None else self.psi_p
         number(self.rtol, "rtol", least=1e-13, most=1e-2)
         t, _ = self.time(self.t)
         return ScoreModel(t, psi_p, psi_n, self.activation, noise_draws=self.noise_draws)

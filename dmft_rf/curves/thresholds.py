@@ -31,6 +31,8 @@ from dmft_rf.model.score_model import ScoreModel
 # psi_n is searched between these bounds, in steps of log(psi_n) between these
 _LOWEST, _HIGHEST = 1e-4, 1e9
 _SHORTEST, _LONGEST = 0.1, 3.0
+# where the search begins for a network of infinite width, and for n_window
+_WIDE = 16.0
 
 
 @ieee
@@ -57,7 +59,8 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
     Returns
     -------
     float
-        n*/d; 0 if the gap is below the level down to psi_n = 1e-4.
+        n*/d; 0 if the gap is below the level down to psi_n = 1e-4. At infinite width of a
+        nonlinear network the gap does not depend on psi_n: it is 0 or inf.
 
     Raises
     ------
@@ -68,13 +71,16 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
     """
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     level, rtol = number(level, "level", above=0.0), checked_rtol(rtol)
-    return _largest_root(
-        lambda psi_n: relative_gap(solve(model.replace(psi_n=psi_n), rtol), math.inf),
-        level,
-        max(1.0, model.psi_p),
-        rtol,
-        "n_star",
-    )
+
+    def gap(psi_n: float) -> float:
+        return relative_gap(solve(model.replace(psi_n=psi_n), rtol), math.inf)
+
+    start = max(1.0, model.psi_p)
+    if math.isinf(start):
+        start = _WIDE
+        if model.coefficients.v2 > 0.0:  # all samples are interpolated, and alike
+            return math.inf if gap(start) > level else 0.0
+    return _largest_root(gap, level, start, rtol, "n_star")
 
 
 @ieee
@@ -102,7 +108,7 @@ def n_window(
         solution = solve(model.replace(psi_n=psi_n), rtol)
         return relative_gap(solution, multiple * Timescales(solution, level).tau_gen)
 
-    return _largest_root(gap, gap_level, 16.0, rtol, "n_window")
+    return _largest_root(gap, gap_level, _WIDE, rtol, "n_window")
 
 
 def _largest_root(

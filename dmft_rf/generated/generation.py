@@ -165,8 +165,7 @@ def generation(
     ------
     ModelError
         If an argument is outside its domain; the covariance has zero eigenvalues and t_end = 0, or
-        tau holds inf and t_end = 0 (both divergences are infinite); at infinite width also for a
-        Mixture and a finite number of noise draws.
+        tau holds inf and t_end = 0 (both divergences are infinite).
     ConvergenceError
         If the error estimates miss ``rtol``, or the generated variance has zeros that no contour
         avoids.
@@ -182,14 +181,8 @@ def generation(
             raise ModelError("sampler is 'ode'; at finite width there is a bound for 'sde' only")
         _check_end(model.covariance.eigenvalues, tau, t_end)
         return path_bound(model, tau, _factor(schedule), t_start, t_end, rtol)
-    if not math.isinf(model.noise_draws):
-        raise ModelError(
-            f"noise_draws is {model.noise_draws:g}; what is generated at infinite width is known "
-            "for noise that is averaged exactly only (noise_draws=math.inf)"
-        )
-    if not isinstance(model.covariance, Covariance):
-        raise ModelError("what is generated is known for one class of data only, not for a Mixture")
     assert isinstance(model.activation, Activation)
+    assert isinstance(model.covariance, Covariance)
     return at_infinite_width(
         model.activation,
         model.psi_n,

@@ -183,6 +183,29 @@ def variances(r1, E1, r2, E2, lam, w, q0, q1, psi_n, gamma2):
 
 
 @njit
+def covariances(f, g, mean_f, mean_g, size_f, size_g, seen, weight):
+    """Terms of sum_a weight_a int dmu_a (f - mean_f_a)(g - mean_g_a) at every node, (n_tau, n).
+
+    And the sizes of what rounding sees in them, from the sizes of what f and g are sums of. Means
+    have shape (n_tau, n_atoms), and ``seen`` (n_atoms, n) holds the transforms of mu_a.
+    """
+    terms = np.zeros(f.shape, dtype=np.complex128)
+    sizes = np.zeros(f.shape)
+    for i in range(f.shape[0]):
+        for a in range(seen.shape[0]):
+            w, f0, g0 = weight[a], mean_f[i, a], mean_g[i, a]
+            for j in range(f.shape[1]):
+                one, two = f[i, j] - f0, g[i, j] - g0
+                s = w * seen[a, j]
+                terms[i, j] += s * (one * two)
+                first = abs(one.real) + abs(one.imag)
+                second = abs(two.real) + abs(two.imag)
+                lost = size_f[i, j] * second + first * size_g[i, j]
+                sizes[i, j] += (abs(s.real) + abs(s.imag)) * lost
+    return terms, sizes
+
+
+@njit
 def _learned(u):
     """1 - e^{-u} for complex u, with its digits near 0."""
     size = np.exp(-u.real)

@@ -242,6 +242,8 @@ def positive(values: ArrayLike) -> NDArray[np.float64]:
 def tex(value: float, digits: int = 4) -> str:
     """Return a number for mathtext: 1.33 \\times 10^{7} rather than 1.33e+07."""
     text = f"{value:.{digits}g}"
+    if text == "inf":
+        return r"\infty"
     if "e" not in text:
         return text
     mantissa, exponent = text.split("e")
