@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
+    from dmft_rf.curves.width import width_needed
     from dmft_rf.data.read import read_covariance
     from dmft_rf.generated.generation import Generation, generation
     from dmft_rf.generated.path_bound import PathBound
@@ -67,6 +68,7 @@ _HOME = {
     "spectrum": "spectra.spectrum",
     "sweep": "sweeps.sweep",
     "timescales": "curves.timescales",
+    "width_needed": "curves.width",
 }
 
 # modules with names of their own, loaded when they are first used: dmft_rf.units.time_from_steps
@@ -123,6 +125,7 @@ __all__ = [
     "spectrum",
     "sweep",
     "timescales",
+    "width_needed",
 ]
 
 

@@ -32,6 +32,7 @@ from dmft_rf import (
     spectrum,
     sweep,
     timescales,
+    width_needed,
 )
 from dmft_rf.generated.generation import at_infinite_width
 from dmft_rf.model.accumulator import CovarianceAccumulator
@@ -194,6 +195,7 @@ def calls() -> dict[str, Call]:
         add(f"{name}.grid", either.grid, points=8)
         add(f"{name}.integrate", either.integrate, f=_moment)
         add(f"{name}.moment", either.moment, k=1)
+    add("width_needed", width_needed, model=MODEL, error=0.1, tau=[10.0], rtol=1e-6)
     add("timescales", timescales, solution=one, level=0.1, gap_level=0.1)
     add("Timescales.usable", r["Timescales"].usable, factor=1.1)
     add("Timescales.tau_ratio", r["Timescales"].tau_ratio, ratio=1.05)
