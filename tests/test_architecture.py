@@ -33,7 +33,16 @@ ROOMS: dict[str, set[str]] = {
     "curves": {"kernels", "numerics", "model", "rules", "spectra"},
     "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
     "sweeps": {"model", "rules", "spectra", "curves", "files"},
-    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps"},
+    "plotting": {
+        "model",
+        "rules",
+        "spectra",
+        "pencil",
+        "curves",
+        "generated",
+        "files",
+        "sweeps",
+    },
 }
 ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
 BASE = {

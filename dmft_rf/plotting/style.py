@@ -125,12 +125,14 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     return wrapper
 
 
-def figure_of(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
-    """Return a figure of stacked panels that share their x axis."""
+def figure_of(
+    panels: int, heights: Sequence[float] | None = None, *, shared: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of stacked panels that share their x axis, or do not."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.1 + 1.75 * (panels - 1) + 0.9))
-    axes = figure.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    axes = figure.subplots(panels, 1, sharex=shared, squeeze=False, height_ratios=heights)[:, 0]
     return figure, list(axes)
 
 
