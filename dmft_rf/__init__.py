@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
+    from dmft_rf.curves.width import width_needed
     from dmft_rf.data.read import read_covariance
-    from dmft_rf.generated.generation import Generation, generation
+    from dmft_rf.generated.generation import generation
     from dmft_rf.generated.path_bound import PathBound
+    from dmft_rf.generated.result import Generation
+    from dmft_rf.generated.times import GenerationTimes, generation_times
     from dmft_rf.model.activation import Activation
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
@@ -39,7 +42,8 @@ _HOME = {
     "Activation": "model.activation",
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
-    "Generation": "generated.generation",
+    "Generation": "generated.result",
+    "GenerationTimes": "generated.times",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
@@ -59,6 +63,7 @@ _HOME = {
     "WeightAverage": "rules.average",
     "bulk_split": "curves.bulk_split",
     "generation": "generated.generation",
+    "generation_times": "generated.times",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
     "resolvent": "spectra.resolvent",
@@ -67,6 +72,7 @@ _HOME = {
     "spectrum": "spectra.spectrum",
     "sweep": "sweeps.sweep",
     "timescales": "curves.timescales",
+    "width_needed": "curves.width",
 }
 
 # modules with names of their own, loaded when they are first used: dmft_rf.units.time_from_steps
@@ -94,6 +100,7 @@ __all__ = [
     "Covariance",
     "DataError",
     "Generation",
+    "GenerationTimes",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",
@@ -116,6 +123,7 @@ __all__ = [
     "__version__",
     "bulk_split",
     "generation",
+    "generation_times",
     "phase_diagram",
     "read_covariance",
     "resolvent",
@@ -124,6 +132,7 @@ __all__ = [
     "spectrum",
     "sweep",
     "timescales",
+    "width_needed",
 ]
 
 

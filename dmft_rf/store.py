@@ -16,6 +16,8 @@ _MADE_BY = {
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
     "curves": ("curves.stored", "stored_curves"),
     "timescales": ("curves.stored", "stored_timescales"),
+    "generation": ("generated.result", "stored_generation"),
+    "generation-times": ("generated.times", "stored_generation_times"),
     "sweep": ("sweeps.stored", "stored_sweep"),
     "scaling": ("sweeps.stored", "stored_scaling"),
     "phase-diagram": ("sweeps.stored", "stored_diagram"),
@@ -32,14 +34,15 @@ def load_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Spectrum, LearningCurves, Timescales, Sweep, Scaling or PhaseDiagram by name.
+        Spectrum, LearningCurves, Timescales, Sweep, Scaling, PhaseDiagram, Generation or
+        GenerationTimes by name.
 
     Raises
     ------
     DataError
         As `load`, and for what no file can hold: the statement of a pencil, a rule of the user's.
     ModelError
-        If the activation of a model was a function of the user's.
+        If an activation or a schedule was a function of the user's.
     """
     runs = load(path)
     made: dict[str, Any] = {}

@@ -34,7 +34,17 @@ ROOMS: dict[str, set[str]] = {
     "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
     "sweeps": {"model", "rules", "spectra", "curves", "files"},
     "monitor": {"model", "data", "files", "curves"},
-    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps", "monitor"},
+    "plotting": {
+        "model",
+        "rules",
+        "spectra",
+        "pencil",
+        "curves",
+        "generated",
+        "files",
+        "sweeps",
+        "monitor",
+    },
 }
 ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
 BASE = {

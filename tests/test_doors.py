@@ -53,7 +53,7 @@ MADE = {
     "BulkSplit", "LearningCurves", "Solution", "Timescales", "Coefficients", "PencilNodes",
     "PencilNodes.integral", "PencilNodes.quadratic",
     "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
-    "PathBound", "linear_part",
+    "GenerationTimes", "PathBound", "linear_part",
 }  # fmt: skip
 
 

@@ -14,12 +14,13 @@ import typer
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
-from dmft_rf.cli._model import MapModelOptions, ModelOptions
+from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
     OutputOptions,
     PencilOptions,
     PlaneOptions,
+    ProcessOptions,
     RealRunOptions,
     RuleOptions,
     RunOptions,
@@ -153,6 +154,21 @@ def phase_diagram(
         from dmft_rf.cli import _phases
 
         _phases.phase_diagram(model, plane, run, output)
+
+
+@app.command(
+    help="What a trained network of infinite width generates: how far it is from the data, and the "
+    "best time to stop for it. At a finite --psi-p a bound on KL(data || generated). By default "
+    "psi_n = 8, tanh, covariance = identity.",
+    epilog="Examples: dmft-rf generate --psi-n 16 --plot g.png. dmft-rf generate --activation relu "
+    "--tau 10,100,1000. " + _EPILOG,
+)
+@grouped
+def generate(model: WideModelOptions, process: ProcessOptions, output: OutputOptions) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _generate
+
+        _generate.generate(model, process, output)
 
 
 @app.command(

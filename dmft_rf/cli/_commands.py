@@ -44,6 +44,7 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         "accuracy",
         f"edges and masses exact; the density integrates to them within {law.mass_error:.1e}",
     )
+    wide = math.isinf(model.psi_p)
     learning = law.learning_bulks
     names = [
         "merged" if learning is None else ("data, rho_2" if data else "samples, rho_1")
@@ -54,7 +55,8 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         for (low, high), mass, name in zip(law.edges, law.bulk_masses, names, strict=True)
     ]
     rows[:0] = [
-        [number(at), number(at), number(mass), "-", "-", "atom at s_t^2"] for at, mass in law.atoms
+        [number(at), number(at), number(mass), "-", "-", "atom" if wide else "atom at s_t^2"]
+        for at, mass in law.atoms
     ]
     if len(rows) > _MOST_ROWS:  # a law of many atoms has many bulks
         half = _MOST_ROWS // 2
@@ -64,10 +66,17 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         rows = [*rows[:half], ["..."] * len(rows[0]), *rows[-half:]]
     columns = ["from", "to", "mass", "slowest tau", "fastest tau", "belongs to"]
     report.tables.append(Table(columns, rows, text_columns=frozenset({5})))
+    families = (
+        "rho_2 are the directions of the data (generalization), rho_1 those of single samples "
+        "(memorization)"
+    )
     report.notes.append(
-        "An eigenvalue lambda of U relaxes on the time tau = psi_p/(2 Delta_t lambda). rho_2 are "
-        "the directions of the data (generalization), rho_1 those of single samples "
-        "(memorization); an atom is not trained."
+        "Eigenvalues of U in units of psi_p, masses per dimension; lambda relaxes on the time "
+        f"tau = 1/(2 Delta_t lambda). {families}; an atom is of directions without "
+        "samples (b_t^2) or samples beyond the dimension (v_t^2/psi_n)."
+        if wide
+        else "An eigenvalue lambda of U relaxes on the time tau = psi_p/(2 Delta_t lambda). "
+        f"{families}; an atom is not trained."
     )
     grid = law.grid()
     report.document["results"] = {

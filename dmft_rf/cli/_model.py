@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Option
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # samples per dimension where no data say how many there are, and features
 _PSI_N = 8.0
-_PSI_P = 64.0
+PSI_P = 64.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Stated:
 class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
     """The model and the accuracy."""
 
+    _WIDTH: ClassVar[float] = PSI_P
+
     t: Annotated[
         float | None,
         Option("--t", help="Diffusion time, > 0; by default 0.01.", **NUMBER),
@@ -65,7 +67,10 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
     psi_p: Annotated[
         float | None,
         Option(
-            "--psi-p", help=f"Features per dimension p/d, > 0; by default {_PSI_P:g}.", **NUMBER
+            "--psi-p",
+            help=f"Features per dimension p/d, > 0, or inf for the limit of wide networks; by "
+            f"default {PSI_P:g}.",
+            **NUMBER,
         ),
     ] = None
     psi_n: Annotated[
@@ -157,7 +162,7 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
 
         self.check_sizes(self.psi_p, self.psi_n)
         psi_n = _PSI_N if self.psi_n is None else self.psi_n
-        psi_p = _PSI_P if self.psi_p is None else self.psi_p
+        psi_p = self._WIDTH if self.psi_p is None else self.psi_p
         number(self.rtol, "rtol", least=1e-13, most=1e-2)
         t, _ = self.time(self.t)
         return ScoreModel(t, psi_p, psi_n, self.activation, noise_draws=self.noise_draws)
@@ -244,3 +249,33 @@ class MapModelOptions(ModelOptions):
         float,
         Option("--rtol", help="Relative accuracy of the losses, 1e-13 to 0.01.", **NUMBER),
     ] = 1e-6
+
+
+@dataclass(frozen=True)
+class WideModelOptions(ModelOptions):
+    """The model of what is generated, which depends on all diffusion times."""
+
+    _WIDTH: ClassVar[float] = math.inf
+
+    psi_p: Annotated[
+        float | None,
+        Option(
+            "--psi-p",
+            help="Features per dimension p/d, > 0; by default inf, the limit of wide networks.",
+            **NUMBER,
+        ),
+    ] = None
+    rtol: Annotated[
+        float,
+        Option("--rtol", help="Relative accuracy of the numbers, 1e-12 to 0.01.", **NUMBER),
+    ] = 1e-9
+
+    def time(self, t: float | None) -> tuple[float, str | None]:
+        """Any diffusion time: it plays no part, and none can be given."""
+        found = super().time(t)
+        if t is not None or found[1] is not None:
+            raise ModelError(
+                "a diffusion time is given; what is generated depends on all of them, from "
+                "--t-start down to --t-end"
+            )
+        return found

@@ -265,6 +265,42 @@ class PencilOptions:
 
 
 @dataclass(frozen=True)
+class ProcessOptions:
+    """The reverse process, and how long the network that drives it has been trained."""
+
+    tau: Annotated[
+        str | None,
+        Option(
+            "--tau",
+            metavar="NUMBERS",
+            help="Training times, as 1,10,100; by default around the best one.",
+        ),
+    ] = None
+    schedule: Annotated[
+        str,
+        Option("--schedule", help="score: tau for every t. noise: tau/Delta_t, noise prediction."),
+    ] = "score"
+    sampler: Annotated[str, Option("--sampler", help="sde, or ode: the process without noise.")] = (
+        "sde"
+    )
+    t_start: Annotated[
+        float, Option("--t-start", help="Diffusion time where the process begins.", **NUMBER)
+    ] = 8.0
+    t_end: Annotated[
+        float,
+        Option("--t-end", help="Where it ends, >= 0; > 0 for zero eigenvalues.", **NUMBER),
+    ] = 0.0
+    level: Annotated[
+        float,
+        Option(
+            "--level",
+            help="KL(data || generated) per dimension up to which what is generated is good.",
+            **NUMBER,
+        ),
+    ] = 0.1
+
+
+@dataclass(frozen=True)
 class RealRunOptions:
     """A real run whose steps are to be compared."""
 

@@ -14,6 +14,7 @@ import dmft_rf
 from dmft_rf import _convert
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
+from dmft_rf.cli._model import PSI_P
 from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.definitions import NOTHING, definitions
@@ -116,8 +117,9 @@ def _check(options: ModelOptions, sweep: SweepOptions) -> None:
 
 
 def _sweep_values(model: ScoreModel, sweep: SweepOptions) -> NDArray[np.float64]:
+    width = model.psi_p if math.isfinite(model.psi_p) else PSI_P
     defaults = {
-        "psi_n": (model.psi_p / 64.0, model.psi_p / 2.0),
+        "psi_n": (width / 64.0, width / 2.0),
         "psi_p": (2.0 * model.psi_n, 64.0 * model.psi_n),
         "t": (1e-3, 0.3),
         "power-law": (0.0, 2.0),

@@ -131,7 +131,8 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     ------
     ModelError
         If a time is not one of the rule's, the rule diverges on this spectrum, starts from random
-        weights, or is heavy-ball momentum (no contour around a single bulk carries it).
+        weights, or is heavy-ball momentum (no contour around a single bulk carries it); or psi_p is
+        inf.
     ConvergenceError
         If a bulk misses ``solution.rtol``, or the bulks do not add up to the whole.
     """
@@ -139,6 +140,11 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     rule = checked_rule(rule)
     model, law = solution.model, solution.spectrum
     region = rule.region(model.rate)
+    if math.isinf(model.psi_p):
+        raise ModelError(
+            "psi_p is inf; what bulks learn is split at finite width, and approaches its limit "
+            "like 1/psi_p: extrapolate from psi_p = 1e4 and 1e5"
+        )
     if rule.initial_scale > 0.0:
         raise ModelError(
             f"the rule is {rule}; what bulks learn is split for training from A = 0 only"

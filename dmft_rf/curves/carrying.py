@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmft_rf.curves.infinite_width import nodes_in, room_for
 from dmft_rf.curves.losses import HARD_EDGE, curves_on, probe_times
-from dmft_rf.curves.nodes import MOST_NODES, Nodes, enclosed, nodes_on_contour
-from dmft_rf.numerics.contour import flattened, nodes_for
+from dmft_rf.curves.nodes import MOST_NODES, Nodes
+from dmft_rf.numerics.contour import nodes_for
 from dmft_rf.numerics.estimate import with_more_nodes
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow
@@ -49,10 +50,10 @@ def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, f
     probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
         probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
-    first = int(nodes_for(*flattened(region, *enclosed(law, region)), rtol))
+    first = int(nodes_for(*room_for(law, region), rtol))
 
     def attempt(count: int) -> tuple[Nodes, float]:
-        nodes = nodes_on_contour(law, region, count)
+        nodes = nodes_in(law, region, count)
         return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
 
     return with_more_nodes(attempt, first, MOST_NODES, 0.5 * rtol)

@@ -1,15 +1,16 @@
-r"""Learning curves at infinite width: integrals over the law of the sample covariance alone.
+r"""Infinite width: the measures of U at nodes in the plane of the sample covariance C.
 
-With the two modes k of each eigenvalue x of C and their shares w (kernels.infinite_width), a rule
-with the filter h and the residual phi = 1 - k h learns the score -G(C) x, and
+Both modes k of a node x (kernels.infinite_width) are points of a rule, in units of psi_p: the
+rate is 2 Delta_t, and weight decay and ridge are omega/psi_p. With the shares w of the modes in the
+data directions and the laws mu_a of C seen from the eigenspaces lambda_a of Sigma,
 
-    G(x) = a^2 [w_+ h(k_+) + w_- h(k_-)],    sigma_a = e^{-2t} lambda_a + Delta_t,
-    L_train = int dmu_C b^2 [w_+ phi(k_+)^2/k_+ + w_- phi(k_-)^2/k_-],
-    E_score = sum_a w_a int dmu_a sigma_a (G - 1/sigma_a)^2,    L_test = L_floor + Delta_t E_score.
+    S_VV[f] = b^2 int dmu_C (w f)_+-,    F[f] = b m_a,    m_a = int dmu_a M,
+    M = w_+ f(k_+) + w_- f(k_-),
+    var[f, g] = sum_a w_a a^2 b^2 sigma_a int dmu_a (M_f - m_fa) (M_g - m_ga),
 
-Both integrands are positive. Times are unscaled: in units of psi_p an eigenvalue k relaxes at the
-rate 2 Delta_t k. Weight decay and ridge are in the same units, omega_hat = omega/psi_p. Random
-initial weights of variance kappa_0^2 add, with the memory g,
+with sigma_a = e^{-2t} lambda_a + Delta_t: only the sample fluctuates. The noise of the features is
+averaged out by the trained network. Random initial weights of variance kappa_0^2 add, with the
+memory g,
 
     kappa_0^2 Delta_t [s^2 g(0)^2 + int dmu_C (k_+ g_+^2 + k_- g_-^2) + (psi_n - 1) v_n g(v_n)^2]
     kappa_0^2 [N g(0)^2 + a^2 sum_a w_a sigma_a int dmu_a (w_+ g_+^2 + w_- g_-^2)]
@@ -21,116 +22,230 @@ section 14.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
-from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
-from dmft_rf.errors import ConvergenceError
-from dmft_rf.kernels.infinite_width import modes
-from dmft_rf.model.coefficients import Coefficients
-from dmft_rf.numerics.contour import contour_in, flattened, half_plane_contour, nodes_for
+from dmft_rf.curves.exact import Exact
+from dmft_rf.curves.forms import real_of_product
+from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
+from dmft_rf.kernels.infinite_width import covariances, modes, sample_parameters, seen_from
+from dmft_rf.numerics.contour import Contour, contour_in, flattened, half_plane_contour
+from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
-from dmft_rf.rules.flow import Rule
-from dmft_rf.spectra.sample_law import SampleLaw
-
-#: As many nodes as a contour may have.
-MOST_NODES = 2000
-_HALF_PLANE = Region()
+from dmft_rf.spectra.spectrum import Spectrum, WideSpectrum
 
 
-@dataclass(frozen=True, eq=False)
-class OnePointNodes(Frozen):
-    """A contour around the law of C, with what the losses need.
+class WideNodes(Nodes):
+    """Integrals against the measures of U/psi_p at infinite width; an object like other nodes.
 
-    Attributes
+    ``points`` are the modes k_+ of all nodes x, then k_- (which a linear activation lacks).
+
+    Parameters
     ----------
-    law : SampleLaw
-    coefficients : Coefficients
-        Of the activation at the diffusion time.
-    x, weights : (N,) complex arrays
-        Nodes in the upper half of the plane of C, and -dx/(2 pi i).
+    law : WideSpectrum
+    region : Region
+        In which the rule is bounded.
+    size : int
+        Nodes x in the upper half-plane.
     """
 
-    law: SampleLaw
-    coefficients: Coefficients
-    x: Complex
-    weights: Complex
+    _content = ("law", "contour", "x")
+
+    law: WideSpectrum
+
+    def __init__(self, law: WideSpectrum, region: Region, size: int):
+        self.law = law
+        self._coefficients = law.model.classes[0].coefficients
+        self._room = room_for(law, region)
+        self.x, self._weights, self._readings = contour_around(law, region, size)
+        self._modes = 2 if law.constants[1] > 0.0 else 1
+        both = modes(self.x, *law.constants)
+        self._shares = both[2 : 2 + self._modes].ravel()
+        self.contour = Contour(
+            both[: self._modes].ravel(),
+            np.tile(self._weights, self._modes),
+            np.tile(self._readings, self._modes),
+            0.0,
+            0.0,
+            region.end,
+        )
+        self.seal()
 
     @lazy
-    def _modes(self) -> Complex:
-        c = self.coefficients
-        return modes(self.x, c.b**2, c.v2 / self.law.psi_n, c.gamma2)
-
-    @property
-    def points(self) -> Complex:
-        """Where a rule is needed: k_+ of every node, then k_-, shape (2 N,)."""
-        return self._modes[:2].ravel()
-
-    @property
-    def shares(self) -> Complex:
-        """w_+ and w_- at `points`."""
-        return self._modes[2:].ravel()
+    def _ridges(self) -> Complex:
+        """The effective ridge kappa at the nodes x."""
+        return self.law.sample.ridges(self.x)
 
     @lazy
     def seen(self) -> Complex:
-        """Transforms of the law of C seen from each eigenvalue of Sigma, (n_atoms, N)."""
-        return self.law.seen(self.x)
+        """Transforms of the law of C seen from each eigenvalue of Sigma, (n_atoms, size)."""
+        return seen_from(self.x, self._ridges, self.law.sample.lam)
 
     @lazy
-    def transform(self) -> Complex:
-        """Transform of the law of C, shape (N,)."""
-        return self.law.w @ self.seen
+    def _transform(self) -> Complex:
+        """Transform of the law of C."""
+        return self.law.sample.w @ self.seen
 
-    def learned(self, h: NDArray[Any]) -> Complex:
-        """G at the nodes for the filter h at `points`, (n_tau, N)."""
-        both = (h * self.shares).reshape(h.shape[0], 2, -1)
-        found: Complex = self.coefficients.a**2 * both.sum(axis=1)
-        return found
+    def _tiled(self, transform: Complex) -> Complex:
+        return np.tile(transform, self._modes)
 
-    @ieee
-    def train(self, left: NDArray[Any]) -> Array:
-        """L_train for the residual ``left`` = 1 - k h at `points`, (n_tau,)."""
-        both = (left * left * self.shares / self.points).reshape(left.shape[0], 2, -1)
-        return self._sum(self.coefficients.b**2 * both.sum(axis=1), self.transform)
+    @property
+    def solved(self) -> tuple[int, float]:
+        """No Newton steps are counted; how far zeta(kappa) is from -x, relative to it."""
+        law, kappa = self.law.sample, self._ridges
+        ell = law.w @ (law.lam[:, None] / (law.lam[:, None] + kappa))
+        miss = np.abs(kappa * (1.0 - ell / law.psi_n) + self.x)
+        return 0, float((miss / (np.abs(kappa) + np.abs(self.x))).max())
 
-    @ieee
-    def score_error(self, h: NDArray[Any]) -> Array:
-        """E_score for the filter h at `points`, (n_tau,)."""
-        G, c = self.learned(h), self.coefficients
-        diffused = (1.0 - c.Delta_t) * self.law.lam + c.Delta_t
-        total = np.zeros(h.shape[0])
-        for w, sigma, seen in zip(self.law.w, diffused, self.seen, strict=True):
-            total += w * sigma * self._sum((G - 1.0 / sigma) ** 2, seen)
-        return total
+    @property
+    def outside(self) -> Array:
+        """The floor, of mass 1 and moment s^2, and samples that no data direction mixes with."""
+        c, vn = self._coefficients, self.law.constants[1]
+        lone = (self.model.psi_n - 1.0) * vn
+        return np.array([[0.0, 1.0, c.s2], [vn, 0.0, lone]][: self._modes])
 
-    @ieee
-    def remembered(self, rule: Rule, tau: Array) -> tuple[Array, Array]:
-        """What initial weights of unit variance add to L_train and to E_score, each (n_tau,)."""
-        c, psi_n = self.coefficients, self.law.psi_n
-        vn, rate = c.v2 / psi_n, 2.0 * c.Delta_t
-        g2 = rule.memory(self.points, tau, rate) ** 2
-        floor, lone = (rule.memory(np.array([0.0, vn]), tau, rate) ** 2).T
-        trace = (g2 * self.points).reshape(tau.size, 2, -1).sum(axis=1)
-        loss = self._sum(trace, self.transform) + c.s2 * floor + (psi_n - 1.0) * vn * lone
-        diffused = (1.0 - c.Delta_t) * self.law.lam + c.Delta_t
-        kept = (g2 * self.shares).reshape(tau.size, 2, -1).sum(axis=1)
-        score = c.a**2 * self._sum(kept, (self.law.w * diffused) @ self.seen)
-        return c.Delta_t * loss, c.residual_variance * floor + score
+    @property
+    def untouched(self) -> float:
+        """The floor is orthogonal to W."""
+        return 0.0
 
-    def _sum(self, f: NDArray[Any], transform: Complex) -> Array:
-        return 2.0 * np.asarray((f @ (self.weights * transform)).real)
+    @lazy
+    def S_VV(self) -> Complex:
+        """(1/d) Tr V^T (K - k)^{-1} V, for one mode at a time."""
+        return self._coefficients.b * self.S_VW
+
+    @lazy
+    def S_VW(self) -> Complex:
+        """(1/d) Tr V^T (K - k)^{-1} M."""
+        return self._coefficients.b * self._tiled(self._transform) * self._shares
+
+    @lazy
+    def S_test(self) -> Complex:
+        """(1/d) Tr Q M^T (K - k)^{-1} M."""
+        return self._tiled(self._test @ self.seen) * self._shares
+
+    @lazy
+    def _test(self) -> Array:
+        """w_a a^2 sigma_a."""
+        one = self.model.classes[0]
+        return self.law.sample.w * one.linear**2 * one.diffused
+
+    @lazy
+    def _signal_parts(self) -> Array:
+        seen = np.tile(self.seen, (1, self._modes)) * self._shares
+        return real_of_product(self._coefficients.b * seen.T)
+
+    @property
+    def q_bulk(self) -> Complex:
+        """Nothing: the modes of K are infinitely few of the eigenvalues of U."""
+        return np.zeros_like(self.points)
+
+    @lazy
+    def x_bulk(self) -> Complex:
+        """The transform of k times the law of K, per dimension."""
+        return self._tiled(self._transform) * self.points
+
+    @property
+    def bulk_sizes(self) -> tuple[Array, Array]:
+        """The transforms themselves, which are no sums."""
+        return np.abs(self.q_bulk), np.abs(self.x_bulk)
+
+    @lazy
+    def exact(self) -> Exact:
+        """Mass b^2; and [1/k], which misses 1 by <lambda/(lambda + kappa(b^2/gamma^2))> if v = 0.
+
+        Without noise of the features there is nothing to interpolate with.
+        """
+        b2, vn, gamma2 = self.law.constants
+        limit = 0.0
+        if vn == 0.0:
+            law = self.law.sample
+            limit = float(law.w @ (law.lam / (law.lam + law.ridge(b2 / gamma2))))
+        return Exact(b2, 1.0 - limit, limit, ROUNDING * limit)
+
+    @property
+    def cancelled(self) -> Array:
+        """The transforms of the law of C are products."""
+        return np.ones(self.points.size)
+
+    @lazy
+    def noise(self) -> Array:
+        """Rounding of the place of each node and of kappa there, relative.
+
+        A node loses digits in ln of its place, as on other contours; kappa moves by dkappa/dzeta.
+        """
+        low, high = self._room
+        x, kappa, law = self.x, self._ridges, self.law.sample
+        slope = 1.0 - law.w @ (law.lam[:, None] / (law.lam[:, None] + kappa)) ** 2 / law.psi_n
+        b2, vn, gamma2 = self.law.constants
+        places = 1.0 + 0.5 * math.log(high / low)
+        moved = EPS * places * (np.abs(x) + (b2 + vn) / gamma2)
+        relative = moved * (1.0 / np.abs(x) + 1.0 / np.abs(slope * kappa))
+        return np.tile(EPS * places + relative, self._modes)
+
+    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+        """The variance [f, f]."""
+        bound = np.zeros_like(f) if turning is None else turning
+        return self.bilinear(f, f, bound, bound)
+
+    def bilinear(
+        self, f: NDArray[Any], g: NDArray[Any], turning_f: NDArray[Any], turning_g: NDArray[Any]
+    ) -> Estimate:
+        """The variance [f, g], row by row, as in `Nodes.bilinear`."""
+        b2 = self.law.constants[0]
+        weight, weights, seen = b2 * self._test, self._weights, self.seen
+        one, two = self._mixed(f), self._mixed(g)
+        of_one, of_two = (2.0 * ((M * weights) @ seen.T).real for M in (one, two))
+        in_one, in_two = (self._mixed(np.abs(h), np.abs(self._shares)).real for h in (f, g))
+        terms, size = covariances(one, two, of_one, of_two, in_one, in_two, seen, weight)
+        bounds = self._mixed(turning_f) * self._mixed(turning_g) * (weight @ seen)
+        value, truncation = self._sums(terms * weights, self._readings)
+        truncation = np.maximum(truncation, self._sums(bounds * weights, self._readings)[1])
+        lost = 2.0 * size * np.abs(weights) * self.noise[: weights.size]
+        rounding = 3.0 * np.sqrt((lost * lost).sum(axis=1))
+        return Estimate(value, 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value))
+
+    def _mixed(self, f: NDArray[Any], shares: NDArray[Any] | None = None) -> Complex:
+        """M at the nodes x, (n_tau, N)."""
+        both = f * (self._shares if shares is None else shares)
+        mixed: Complex = both.reshape(f.shape[0], self._modes, -1).sum(axis=1)
+        return mixed
 
 
 @ieee
-def one_point_nodes(
-    law: SampleLaw, coefficients: Coefficients, region: Region = _HALF_PLANE, rtol: float = 1e-12
-) -> OnePointNodes:
-    r"""The nodes of a model at infinite width, as many as an accuracy of ``rtol`` needs.
+def nodes_in(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
+    """Nodes in ``region`` for any width."""
+    if isinstance(law, WideSpectrum):
+        return WideNodes(law, region, size)
+    return nodes_on_contour(law, region, size, low)
+
+
+def room_for(law: Spectrum, region: Region) -> tuple[float, float]:
+    """What a contour in ``region`` leads around, as seen in a half-plane; inf without room."""
+    if isinstance(law, WideSpectrum):
+        return _room(law, region)
+    return flattened(region, *enclosed(law, region))
+
+
+def _room(law: WideSpectrum, region: Region) -> tuple[float, float]:
+    b2, vn, gamma2 = law.constants
+    if math.isinf(region.end):
+        low, high = (end + (b2 + vn) / gamma2 for end in law.sample.ends)
+        return low, high
+    inner = math.sqrt(b2 * vn)
+    low, high = _around(law)
+    if not inner < low <= high < region.end:
+        return math.inf, math.inf
+    return flattened(replace(region, start=inner), low, high)
+
+
+def contour_around(law: WideSpectrum, region: Region, size: int) -> tuple[Complex, Complex, Array]:
+    r"""Nodes x in the upper half of the plane of C, their weights, and readings of the contour.
 
     Where the rule is bounded in Re k > 0 they lead around the support in the half-plane
     Re x > -(b^2 + v_n)/gamma^2, on which both modes have Re k > 0. For a disc or an ellipse, in the
@@ -138,41 +253,17 @@ def one_point_nodes(
     that circle onto the plane of C, and k_- = b^2 v_n/k_+ stays in the region, which is convex,
     with 0 on its border.
     """
-    c = coefficients
-    b2, vn = c.b**2, c.v2 / law.psi_n
+    b2, vn, gamma2 = law.constants
     if math.isinf(region.end):
-        shift = (b2 + vn) / c.gamma2
-        low, high = (end + shift for end in law.ends)
-        contour = half_plane_contour(low, high, int(nodes_for(low, high, rtol)))
-        return OnePointNodes(law, c, contour.z - shift, contour.weights)
-    region = replace(region, start=math.sqrt(b2 * vn))
-    low, high = (
-        float(modes(np.array([end + 0j]), b2, vn, c.gamma2)[0, 0].real) for end in law.ends
-    )
-    count = nodes_for(*flattened(region, low, high), rtol)
-    if not low > region.start or count > MOST_NODES:
-        raise ConvergenceError(
-            f"a contour around the eigenvalues of U from {low:.3g} to {high:.3g} (in units of "
-            f"psi_p) that stays within {region.start:.3g} and {region.end:.3g} needs {count:g} "
-            f"nodes; allowed are {MOST_NODES}"
-        )
-    contour = contour_in(region, low, high, int(count))
+        contour = half_plane_contour(*_room(law, region), size)
+        return contour.z - (b2 + vn) / gamma2, contour.weights, contour.readings
+    contour = contour_in(replace(region, start=math.sqrt(b2 * vn)), *_around(law), size)
     k = contour.z
-    x = (k - b2) * (k - vn) / (c.gamma2 * k) if vn > 0.0 else (k - b2) / c.gamma2
-    return OnePointNodes(law, c, x, contour.weights * (1.0 - b2 * vn / (k * k)) / c.gamma2)
+    x = sample_parameters(k, b2, vn, gamma2)
+    return x, contour.weights * (1.0 - b2 * vn / (k * k)) / gamma2, contour.readings
 
 
-@ieee
-def curves_at_infinite_width(
-    nodes: OnePointNodes, tau: Array, rule: Rule
-) -> tuple[Array, Array, Array]:
-    """L_train, L_test and E_score of ``rule`` at the times tau, each of shape (n_tau,)."""
-    c, law = nodes.coefficients, nodes.law
-    h, left = rule.filter_and_residual(nodes.points, tau, 2.0 * c.Delta_t)
-    train, score = nodes.train(left), nodes.score_error(h)
-    if rule.initial_scale > 0.0:
-        loss, kept = nodes.remembered(rule, tau)
-        train, score = train + rule.initial_scale**2 * loss, score + rule.initial_scale**2 * kept
-    signal = (1.0 - c.Delta_t) * law.lam
-    floor = float(law.w @ (signal / (signal + c.Delta_t)))
-    return train, floor + c.Delta_t * score, score
+def _around(law: WideSpectrum) -> tuple[float, float]:
+    """The least and the largest k_+."""
+    low, high = modes(np.array(law.sample.ends, dtype=np.complex128), *law.constants)[0].real
+    return float(low), float(high)

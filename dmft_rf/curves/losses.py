@@ -83,7 +83,9 @@ class LearningCurves(Frozen):
         Estimated absolute errors of train, test, generalization_gap and score_error, by name.
     weight_norm
         Delta_t ||A||^2/(p d), the size of the trained weights; with weight decay omega the
-        objective of training is train + omega weight_norm (``penalty``).
+        objective of training is train + omega weight_norm (``penalty``). At infinite width psi_p
+        times that, omega being in units of psi_p; NaN there with random initial weights, whose
+        size it is not finite in.
     rule, model
         What was trained, on what.
     """
@@ -272,7 +274,7 @@ def score_error_slope(nodes: ContourMeasures, tau: Array, rule: GradientFlow) ->
         bias = bias.plus((factor, Estimate(value, moved * share + spread)))
     slope = bias.plus(
         (1.0, nodes.bilinear(h, v, turns.whole, turns.velocity)),
-        (model.residual_variance, nodes.integral(h * v, nodes.S_VV, turns.whole * turns.velocity)),
+        (model.learned_noise, nodes.integral(h * v, nodes.S_VV, turns.whole * turns.velocity)),
     )
     return Estimate(2.0 * slope.value, 2.0 * slope.error).over(model.Delta_t)
 
@@ -287,7 +289,7 @@ def _losses(nodes: Measures, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
     train = _train(nodes, h, left, turns)
     norm = nodes.integral(h * h, nodes.S_VV, None if turns is None else turns.square)
     score = _bias(nodes, h, turning)
-    score = score.plus((model.residual_variance, norm), (1.0, nodes.quadratic(h, turning)))
+    score = score.plus((model.learned_noise, norm), (1.0, nodes.quadratic(h, turning)))
     score = score.over(model.Delta_t)
     fresh = nodes.empirical(h, turning)
     if rule.initial_scale > 0.0:
@@ -295,7 +297,9 @@ def _losses(nodes: Measures, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
         loss, kept, test = _remembered(nodes, tau, rule, None if turns is None else turns.memory)
         train = train.plus((kappa2 * model.Delta_t, loss))
         norm = norm.plus((kappa2 * model.Delta_t, kept))
-        score = score.plus((kappa2 * model.residual_variance, kept), (kappa2 / model.psi_p, test))
+        if math.isinf(model.psi_p):
+            norm = Estimate(np.full(tau.size, math.nan), np.zeros(tau.size))
+        score = score.plus((kappa2 * model.residual_variance, kept), (kappa2 / model.unit, test))
         if fresh is not None:
             fresh = Estimate(np.full(tau.size, math.nan), np.zeros(tau.size))
     return (
@@ -350,12 +354,13 @@ def _remembered(
     loss = nodes.integral(g2, nodes.x_bulk, turning, x_size)
     kept = nodes.integral(g2, nodes.q_bulk, turning, q_size)
     test = nodes.integral(g2, nodes.S_test, turning)
-    for location, mass in nodes.outside:
+    for location, mass, moment in nodes.outside:
         held = rule.memory(np.array([location]), tau, rate)[:, 0] ** 2
         if location == 0.0 and rule.decay == 0.0:
             held = np.ones(tau.size)  # at tau = inf as well
-        one = Estimate(mass * held, ROUNDING * held)
-        loss, kept = loss.plus((float(location), one)), kept.plus((1.0, one))
+        rounding = ROUNDING * held
+        loss = loss.plus((1.0, Estimate(moment * held, max(location, abs(moment)) * rounding)))
+        kept = kept.plus((1.0, Estimate(mass * held, rounding)))
         if location == 0.0:
             test = test.plus((nodes.untouched, Estimate(held, ROUNDING * held / mass)))
     return loss, kept, test

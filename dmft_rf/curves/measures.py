@@ -69,7 +69,7 @@ class Measures(Protocol):
 
     @property
     def outside(self) -> Array:
-        """(location, mass) of the atoms that q_bulk and x_bulk leave out, shape (n, 2)."""
+        """Atoms that q_bulk and x_bulk leave out: location, mass, location times mass; (n, 3)."""
 
     @property
     def untouched(self) -> float:

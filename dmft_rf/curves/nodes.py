@@ -93,8 +93,8 @@ class Nodes(Frozen):
 
     @property
     def outside(self) -> Array:
-        """(location, mass) of the atoms that q_bulk and x_bulk leave out, shape (n, 2)."""
-        atoms = self.law.atoms
+        """Atoms that q_bulk and x_bulk leave out: location, mass, location times mass; (n, 3)."""
+        atoms = with_first_moment(self.law.atoms)
         return atoms[[place > 0.0 or not self.contour.encloses(0.0) for place in atoms[:, 0]]]
 
     @property
@@ -131,6 +131,16 @@ class Nodes(Frozen):
     def bulk_sizes(self) -> tuple[Array, Array]:
         """The sizes of what q_bulk and x_bulk are sums of, each (N,)."""
         return self._bulks[2], self._bulks[3]
+
+    @property
+    def cancelled(self) -> Array:
+        """What forming the transforms makes of rounding at most, shape (N,)."""
+        return self.resolvent.cancelled
+
+    @property
+    def solved(self) -> tuple[int, float]:
+        """Newton steps in total, and the relative size of the largest of the last ones."""
+        return self.resolvent.iterations, float(self.resolvent.residual.max())
 
     @lazy
     def exact(self) -> Exact:
@@ -207,7 +217,7 @@ class Nodes(Frozen):
         if turning is not None:
             truncation = np.maximum(truncation, self._sums(turning * weighted)[1])
         size = np.abs(transform) if size is None else size
-        sizes = np.abs(self.contour.weights) * size * self.resolvent.cancelled
+        sizes = np.abs(self.contour.weights) * size * self.cancelled
         rounding = self._rounding(2.0 * np.abs(f) * sizes)
         return Estimate(value, truncation + rounding + 2.0 * self.defect * np.abs(value))
 
@@ -272,7 +282,7 @@ class Nodes(Frozen):
             return 0.0
         return untouched(groups, float(atoms[0, 1]), self.law.at_zero.e)
 
-    def _sums(self, terms: Complex) -> tuple[Array, Array]:
+    def _sums(self, terms: Complex, readings: Array | None = None) -> tuple[Array, Array]:
         """2 Re of the sums of the rows, and the error of the trapezoidal rule in them.
 
         The error is what the last Fourier coefficients of the integrand show, carried on to those
@@ -280,7 +290,7 @@ class Nodes(Frozen):
         the late filters) they fall like l^2 R^{-l}, and are four times as large at 2 N as carried
         on from N.
         """
-        sums = self.contour.readings @ parts(terms).T
+        sums = (self.contour.readings if readings is None else readings) @ parts(terms).T
         coefficients = np.abs(sums[1:])
         half = coefficients.shape[0] // 2
         last = coefficients[:half].max(axis=0) + coefficients[half:].max(axis=0)
@@ -335,6 +345,11 @@ class Nodes(Frozen):
     def _around(self) -> tuple[float, float]:
         """The ends of what the contour leads around."""
         return self.law.ends
+
+
+def with_first_moment(atoms: Array) -> Array:
+    """Atoms (location, mass) with location times mass in a third column."""
+    return np.column_stack([atoms, atoms[:, 0] * atoms[:, 1]])
 
 
 @ieee

@@ -17,6 +17,7 @@ from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes
 from dmft_rf.curves.contour_cache import Kept
+from dmft_rf.curves.infinite_width import nodes_in, room_for
 from dmft_rf.curves.losses import (
     Compression,
     LearningCurves,
@@ -26,13 +27,13 @@ from dmft_rf.curves.losses import (
     merged,
     probe_times,
 )
-from dmft_rf.curves.nodes import MOST_NODES, Nodes, enclosed, nodes_on_contour
+from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.numerics.contour import flattened, nodes_for
+from dmft_rf.numerics.contour import nodes_for
 from dmft_rf.numerics.estimate import EPS, with_more_nodes
 from dmft_rf.numerics.jacobi import JacobiMatrix
 from dmft_rf.numerics.region import Region
@@ -146,11 +147,16 @@ class Solution(Frozen):
                 "this solution is compressed; the error that this makes is known for deterministic "
                 "rules only: solve(model) without compress"
             )
+        if math.isinf(self.model.psi_p):
+            raise ModelError(
+                "psi_p is inf under mini-batch SGD; its noise is solved for finite width only, and "
+                "approaches its limit like 1/psi_p: extrapolate from psi_p = 1e4 and 1e5"
+            )
         law = self.nodes.law
 
         def nodes(region: Region, low: float, size: int) -> Nodes:
             key = (region, low, size)
-            return self._kept.get(key, lambda: nodes_on_contour(law, region, size, low))
+            return self._kept.get(key, lambda: nodes_in(law, region, size, low))
 
         access = Access(law, self.rtol, self.hard_edge, self.learning_curves, nodes)
         return curves_of_noise(access, tau, rule)
@@ -180,8 +186,10 @@ class Solution(Frozen):
         return math.inf if start == 0.0 else -1.0 / (self.model.rate * start)
 
     def _fits(self, region: Region) -> bool:
-        m, M = enclosed(self.nodes.law, region)
-        return region.start < m and nodes_for(*flattened(region, m, M), self.rtol) <= MOST_NODES
+        law = self.nodes.law
+        return region.start < law.ends[0] and nodes_for(*room_for(law, region), self.rtol) <= (
+            MOST_NODES
+        )
 
     def _at_hard_edge(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from contours around 0, as far to the left as the latest finite time allows."""
@@ -237,13 +245,12 @@ class Solution(Frozen):
             return self.nodes
         law = self.nodes.law
         if region.start < 0.0:
-            m, M = enclosed(law, region)
-            return self._nodes_of(region, int(nodes_for(*flattened(region, m, M), self.rtol)))
+            return self._nodes_of(region, int(nodes_for(*room_for(law, region), self.rtol)))
         return self._kept.get(region, lambda: accurate_nodes(law, region, self.rtol)[0])
 
     def _nodes_of(self, region: Region, size: int) -> Nodes:
         law = self.nodes.law
-        return self._kept.get((region, size), lambda: nodes_on_contour(law, region, size))
+        return self._kept.get((region, size), lambda: nodes_in(law, region, size))
 
     @lazy
     def _kept(self) -> Kept[Nodes]:
@@ -255,10 +262,10 @@ class Solution(Frozen):
 
     def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from the spectral measures, on panels halved until they resolve the filter."""
-        if not self.model.groups.closed_form:
+        if not self.model.groups.closed_form or math.isinf(self.model.psi_p):
             raise ConvergenceError(
-                "a momentum this close to 1 is solved for one class of data and noise that is "
-                "averaged exactly only: its filter grows too fast for a contour",
+                "a momentum this close to 1 is solved for one class of data, noise that is "
+                "averaged exactly and finite width only: its filter grows too fast for a contour",
                 partial=self,
             )
         law = self.nodes.law
@@ -329,8 +336,8 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
     nodes, error, tries = carrying_nodes(law, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
-        "newton_steps": nodes.resolvent.iterations,
-        "residual": float(nodes.resolvent.residual.max()),
+        "newton_steps": nodes.solved[0],
+        "residual": nodes.solved[1],
         "support": (m, M),
         "defect": nodes.defect,
         "tries": tries,

@@ -28,6 +28,7 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact, exact_integrals
 from dmft_rf.curves.measures import Measures
+from dmft_rf.curves.nodes import with_first_moment
 from dmft_rf.curves.two_point import loss_covariance
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import closed_form_pairs
@@ -108,8 +109,8 @@ class SpectralNodes(Frozen):
 
     @property
     def outside(self) -> Array:
-        """(location, mass) of every atom."""
-        return self.law.atoms
+        """Location, mass and their product of every atom."""
+        return with_first_moment(self.law.atoms)
 
     def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> None:
         """The loss on the training samples under fresh noise is L_train itself."""

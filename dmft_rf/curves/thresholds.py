@@ -18,19 +18,17 @@ which draws them without stating a level.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
 from dmft_rf.curves.events import unit_gap
 from dmft_rf.curves.solve import Solution, checked_rtol, solve, solved
 from dmft_rf.curves.timescales import Timescales
-from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.roots import largest_root
 
-# psi_n is searched between these bounds, in steps of log(psi_n) between these
-_LOWEST, _HIGHEST = 1e-4, 1e9
-_SHORTEST, _LONGEST = 0.1, 3.0
+# where the search begins for a network of infinite width, and for n_window
+_WIDE = 16.0
 
 
 @ieee
@@ -57,7 +55,8 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
     Returns
     -------
     float
-        n*/d; 0 if the gap is below the level down to psi_n = 1e-4.
+        n*/d; 0 if the gap is below the level down to psi_n = 1e-4. At infinite width of a
+        nonlinear network the gap does not depend on psi_n: it is 0 or inf.
 
     Raises
     ------
@@ -68,13 +67,16 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
     """
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     level, rtol = number(level, "level", above=0.0), checked_rtol(rtol)
-    return _largest_root(
-        lambda psi_n: relative_gap(solve(model.replace(psi_n=psi_n), rtol), math.inf),
-        level,
-        max(1.0, model.psi_p),
-        rtol,
-        "n_star",
-    )
+
+    def gap(psi_n: float) -> float:
+        return relative_gap(solve(model.replace(psi_n=psi_n), rtol), math.inf)
+
+    start = max(1.0, model.psi_p)
+    if math.isinf(start):
+        start = _WIDE
+        if model.coefficients.v2 > 0.0:  # all samples are interpolated, and alike
+            return math.inf if gap(start) > level else 0.0
+    return largest_root(gap, level, start, rtol, "n_star")
 
 
 @ieee
@@ -102,40 +104,4 @@ def n_window(
         solution = solve(model.replace(psi_n=psi_n), rtol)
         return relative_gap(solution, multiple * Timescales(solution, level).tau_gen)
 
-    return _largest_root(gap, gap_level, 16.0, rtol, "n_window")
-
-
-def _largest_root(
-    gap: Callable[[float], float], level: float, start: float, rtol: float, name: str
-) -> float:
-    """Largest root of gap = level, from where the gap is below it downwards.
-
-    The gap falls about like 1/n, which gives the length of the steps until the root lies between
-    two of them.
-    """
-    from scipy.optimize import brentq
-
-    known: dict[float, float] = {}
-
-    def excess(u: float) -> float:
-        if u not in known:
-            # it may vanish in rounding where nothing overfits, and is infinite at p = n m
-            known[u] = math.log(min(max(gap(math.exp(u)), 1e-300), 1e300) / level)
-        return known[u]
-
-    here = math.log(start)
-    side = math.copysign(1.0, excess(here))
-    while True:
-        step = min(max(1.1 * abs(excess(here)), _SHORTEST), _LONGEST)
-        there = here + side * step
-        if there > math.log(_HIGHEST):
-            raise ConvergenceError(
-                f"{name}: the gap is still above {level:g} at psi_n = {math.exp(here):.3g}"
-            )
-        if there < math.log(_LOWEST):
-            return 0.0
-        if side * excess(there) <= 0.0:
-            break
-        here = there
-    root = brentq(excess, here, there, xtol=max(1e-12, 100.0 * rtol), rtol=1e-14)
-    return float(math.exp(root))
+    return largest_root(gap, gap_level, _WIDE, rtol, "n_window")

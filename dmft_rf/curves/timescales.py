@@ -238,16 +238,13 @@ class Timescales(Frozen):
     @ieee
     def tau_gen_spectrum(self) -> float:
         """Relaxation time of the slowest data direction; nan while the bulks are merged."""
-        law = self.solution.spectrum
-        if law.learning_bulks is None:
-            return math.nan
-        return self._relaxation(float(law.edges[law.learning_bulks][0, 0]))
+        return self._relaxation(self.solution.spectrum.lowest_data_direction)
 
     @property
     @ieee
     def tau_mem_spectrum(self) -> float:
         """Relaxation time of the slowest mode that is trained."""
-        return self._relaxation(float(self.solution.spectrum.edges[0, 0]))
+        return self._relaxation(self.solution.spectrum.ends[0])
 
     @property
     @ieee
@@ -397,4 +394,4 @@ class Timescales(Frozen):
 
     def _relaxation(self, eigenvalue: float) -> float:
         rate = self.model.rate
-        return 1.0 / (rate * eigenvalue) if eigenvalue > 0.0 else math.inf
+        return 1.0 / (rate * eigenvalue) if not eigenvalue <= 0.0 else math.inf

@@ -19,111 +19,29 @@ from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, instance, number, one_of, shown, values_of
-from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.generated.activation_in_time import ActivationInTime, in_time
 from dmft_rf.generated.divergences import NAMES, measured
 from dmft_rf.generated.path_bound import PathBound, path_bound
 from dmft_rf.generated.process import Run, SamplePoints, TimeRule, ellipse, run, time_rule
+from dmft_rf.generated.result import (
+    SAMPLERS,
+    SCHEDULES,
+    GeneratedCovariance,
+    Generation,
+    Schedule,
+)
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.spectra.sample_law import SampleLaw
 
-Schedule = str | Callable[[Array], Any]
-
-SCHEDULES = ("score", "noise")
-SAMPLERS = ("sde", "ode")
 # margin of the contour in units of the mean eigenvalue, nodes on it relative to those for rounding,
 # nodes per panel in t: the next are tried where the ones before miss the tolerance
 _LEVELS = ((0.1, 1.2, 13), (0.03, 1.5, 14), (0.03, 2.5, 16), (0.03, 5.0, 20))
 # a value below this is held to an absolute accuracy
 _SMALL = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class GeneratedCovariance(Frozen):
-    """The covariance of what is generated, beside that of the sample.
-
-    Attributes
-    ----------
-    sample : (n,) array
-        Eigenvalues x of the sample covariance: points that resolve its law.
-    weights : (n,) array
-        sum_j weights_j f(x_j) is the average of f over that law.
-    eigenvalues : array of shape tau.shape + (n,)
-        Lambda(x), the variance that is generated along each eigenvector.
-    """
-
-    sample: Array
-    weights: Array
-    eigenvalues: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Generation(Frozen):
-    """The law of what is generated at infinite width; arrays have the shape of ``tau``.
-
-    All quantities are per dimension. ``reverse_kl`` and what only needs covariances are exact, and
-    for a positively homogeneous activation so is ``kl``. For others ``kl`` is the divergence
-    between the two Gaussian laws of these covariances: at the radius of the data the
-    density of what is generated is a large deviation.
-
-    Attributes
-    ----------
-    tau
-        Training time.
-    kl, reverse_kl
-        KL(data || generated) and KL(generated || data).
-    frechet
-        Upper bound of the squared Frechet (Wasserstein-2) distance, equal to it for Sigma = I.
-    overlap
-        Tr C_t Lambda/Tr Sigma_t Lambda: 1 if nothing of the sample is in what is generated, about
-        1 + 1/psi_n if its law is N(0, C).
-    likelihood_gap
-        (Tr Sigma_t Lambda^{-1} - Tr C_t Lambda^{-1})/(2 d), the mean difference in log-likelihood
-        between training and fresh samples: what a membership test sees.
-    split_distance
-        Mean squared distance between what two models trained on disjoint samples make of the same
-        noise by the map sqrt(Lambda), over that of independent draws. For the ODE that map is the
-        sampler itself.
-    trace
-        Tr Lambda/d.
-    error
-        Estimated absolute errors of these, by name.
-    covariance
-        Lambda as a function of the eigenvalues of the sample covariance.
-    t, gain, trace_along
-        Diffusion times of the process, shape (n,), from t_start down; the gain rho_t, by which the
-        linear part of the activation differs from the one it was trained with; and the trace of
-        what is generated there, both of shape tau.shape + (n,).
-    schedule, sampler, t_start, t_end
-        As given.
-    activation, psi_n, data
-        What was trained, on how many samples per dimension, of which covariance.
-    """
-
-    tau: Array
-    kl: Array
-    reverse_kl: Array
-    frechet: Array
-    overlap: Array
-    likelihood_gap: Array
-    split_distance: Array
-    trace: Array
-    error: dict[str, Array]
-    covariance: GeneratedCovariance
-    t: Array
-    gain: Array
-    trace_along: Array
-    schedule: Schedule
-    sampler: str
-    t_start: float
-    t_end: float
-    activation: Activation
-    psi_n: float
-    data: Covariance
 
 
 @ieee
@@ -165,8 +83,7 @@ def generation(
     ------
     ModelError
         If an argument is outside its domain; the covariance has zero eigenvalues and t_end = 0, or
-        tau holds inf and t_end = 0 (both divergences are infinite); at infinite width also for a
-        Mixture and a finite number of noise draws.
+        tau holds inf and t_end = 0 (both divergences are infinite).
     ConvergenceError
         If the error estimates miss ``rtol``, or the generated variance has zeros that no contour
         avoids.
@@ -182,14 +99,8 @@ def generation(
             raise ModelError("sampler is 'ode'; at finite width there is a bound for 'sde' only")
         _check_end(model.covariance.eigenvalues, tau, t_end)
         return path_bound(model, tau, _factor(schedule), t_start, t_end, rtol)
-    if not math.isinf(model.noise_draws):
-        raise ModelError(
-            f"noise_draws is {model.noise_draws:g}; what is generated at infinite width is known "
-            "for noise that is averaged exactly only (noise_draws=math.inf)"
-        )
-    if not isinstance(model.covariance, Covariance):
-        raise ModelError("what is generated is known for one class of data only, not for a Mixture")
     assert isinstance(model.activation, Activation)
+    assert isinstance(model.covariance, Covariance)
     return at_infinite_width(
         model.activation,
         model.psi_n,

@@ -20,13 +20,9 @@ import numpy as np
 
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
-from dmft_rf.curves.infinite_width import curves_at_infinite_width, one_point_nodes
 from dmft_rf.curves.solve import solve
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.model.coefficients import coefficients
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import GradientFlow
-from dmft_rf.spectra.sample_law import SampleLaw
 
 _NODES = 12
 # the first panels: their ratio, and where they begin for t_end = 0
@@ -149,11 +145,6 @@ def _panel(f: Callable[[Array], Array], low: float, high: float) -> tuple[Array,
 
 
 def _score_error(model: ScoreModel, t: float, tau: Array) -> Array:
-    if math.isinf(model.psi_p):
-        lam, w = _law_of(model)
-        here = coefficients(model.activation, t, float(w @ lam))
-        nodes = one_point_nodes(SampleLaw(model.psi_n, lam, w), here)
-        return curves_at_infinite_width(nodes, tau, GradientFlow())[2]
     return solve(model.replace(t=t)).learning_curves(tau).score_error
 
 

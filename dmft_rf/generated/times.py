@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
 from dmft_rf._frozen import Frozen
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.generated.generation import Generation, at_infinite_width
+from dmft_rf.generated.generation import at_infinite_width
+from dmft_rf.generated.result import Generation, stored_generation
 
 DEFINITIONS = {
     "tau_gen": "first time at which KL(data || generated) per dimension is down to the level",
@@ -47,6 +50,8 @@ class GenerationTimes(Frozen):
         What is generated at tau_opt, and what was trained and sampled how.
     """
 
+    kind: ClassVar[str] = "generation-times"
+
     tau_gen: float
     tau_opt: float
     tau_mem: float
@@ -63,6 +68,25 @@ class GenerationTimes(Frozen):
         curve = _Curve(self.like)
         goal = factor * self.kl_min
         return curve.crossing(self.tau_opt, goal, -1), curve.crossing(self.tau_opt, goal, 1)
+
+    def stored(self) -> Stored:
+        """What a file holds: every number and its error, and what is generated at tau_opt."""
+        attributes, arrays = self.like.stored()
+        attributes["level"] = self.level
+        for name, text in self.definitions.items():
+            attributes[name] = getattr(self, name)
+            attributes[f"{name}_error"] = self.error[name]
+            attributes[f"definition_{name}"] = text
+        return attributes, arrays
+
+
+def stored_generation_times(attributes: Attributes, arrays: Arrays) -> GenerationTimes:
+    """The times of `GenerationTimes.stored`; KeyError if something of them is missing."""
+    return GenerationTimes(
+        **{name: attributes[name] for name in (*DEFINITIONS, "level")},
+        error={name: attributes[f"{name}_error"] for name in DEFINITIONS},
+        like=stored_generation(attributes, arrays),
+    )
 
 
 @ieee

@@ -142,6 +142,16 @@ def seen_from(x, kappa, lam):
 
 
 @njit
+def sample_parameters(k, b2, vn, gamma2):
+    """c(k) = (k - b^2)(k - v_n)/(gamma^2 k), the place in the plane of C of a point k of K's."""
+    out = np.empty(k.size, dtype=np.complex128)
+    for j in range(k.size):
+        rest = (k[j] - vn) / k[j] if vn > 0.0 else 1.0 + 0.0j
+        out[j] = (k[j] - b2) * rest / gamma2
+    return out
+
+
+@njit
 def variances(r1, E1, r2, E2, lam, w, q0, q1, psi_n, gamma2):
     """V_Q(k_i, k_j) of the sample alone for Q = q0 + q1 lambda, shape (n_1, n_2).
 
@@ -161,6 +171,29 @@ def variances(r1, E1, r2, E2, lam, w, q0, q1, psi_n, gamma2):
             g = gamma2 * gamma2 / (psi_n * E1[i] * E2[j])
             out[i, j] = g * (q0 * m1 + q1 * m2) * m1 / (1.0 - g * m2)
     return out
+
+
+@njit
+def covariances(f, g, mean_f, mean_g, size_f, size_g, seen, weight):
+    """Terms of sum_a weight_a int dmu_a (f - mean_f_a)(g - mean_g_a) at every node, (n_tau, n).
+
+    And the sizes of what rounding sees in them, from the sizes of what f and g are sums of. Means
+    have shape (n_tau, n_atoms), and ``seen`` (n_atoms, n) holds the transforms of mu_a.
+    """
+    terms = np.zeros(f.shape, dtype=np.complex128)
+    sizes = np.zeros(f.shape)
+    for i in range(f.shape[0]):
+        for a in range(seen.shape[0]):
+            w, f0, g0 = weight[a], mean_f[i, a], mean_g[i, a]
+            for j in range(f.shape[1]):
+                one, two = f[i, j] - f0, g[i, j] - g0
+                s = w * seen[a, j]
+                terms[i, j] += s * (one * two)
+                first = abs(one.real) + abs(one.imag)
+                second = abs(two.real) + abs(two.imag)
+                lost = size_f[i, j] * second + first * size_g[i, j]
+                sizes[i, j] += (abs(s.real) + abs(s.imag)) * lost
+    return terms, sizes
 
 
 @njit

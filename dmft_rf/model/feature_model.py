@@ -66,14 +66,30 @@ class FeatureModel(Frozen, ABC):
         return self.classes[0].coefficients.Delta_t
 
     @property
+    def unit(self) -> float:
+        """What eigenvalues of U are counted in: 1, and psi_p at infinite width."""
+        return self.psi_p if math.isfinite(self.psi_p) else 1.0
+
+    @property
     def rate(self) -> float:
-        """alpha = 2 Delta_t/psi_p: an eigenvalue lambda of U relaxes at the rate alpha lambda."""
-        return 2.0 * self.Delta_t / self.psi_p
+        """alpha = 2 Delta_t/psi_p: an eigenvalue lambda of U relaxes at the rate alpha lambda.
+
+        At infinite width, with lambda in units of psi_p, 2 Delta_t.
+        """
+        return 2.0 * self.Delta_t / self.unit
 
     @property
     def residual_variance(self) -> float:
         """N = E sigma^2 - mu_0^2 - mu_1^2, averaged over the classes."""
         return sum(one.share * one.coefficients.residual_variance for one in self.classes)
+
+    @property
+    def learned_noise(self) -> float:
+        """What S_VV[h^2] weighs in the score error: N, and 0 at infinite width.
+
+        There the trained network averages the noise of its features out.
+        """
+        return self.residual_variance if math.isfinite(self.psi_p) else 0.0
 
     @property
     @ieee

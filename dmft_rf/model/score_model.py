@@ -40,7 +40,8 @@ class ScoreModel(FeatureModel):
     t : float
         Diffusion time, > 0 (a time of the forward process, not of training).
     psi_p, psi_n : float
-        Features and samples per dimension, > 0.
+        Features and samples per dimension, > 0. psi_p may be ``math.inf``: eigenvalues of U,
+        weight decay and the size of the weights are then counted in units of psi_p.
     activation : str, callable or Activation
         "tanh", "relu", "erf", "sigmoid", "softplus", "gelu", "linear", or a function on float
         arrays. The model keeps what the function is when the model is made; `replace` looks again.
@@ -69,10 +70,13 @@ class ScoreModel(FeatureModel):
     def __post_init__(self) -> None:
         put = object.__setattr__
         for name in ("t", "psi_p", "psi_n"):
-            put(self, name, number(getattr(self, name), name, above=0.0))
+            wide = name == "psi_p"
+            put(self, name, number(getattr(self, name), name, above=0.0, infinite=wide))
         put(self, "activation", Activation.of(self.activation))
         instance(self.covariance, (Covariance, Mixture), "covariance", "Covariance([0.5, 1.5])")
         put(self, "noise_draws", checked_draws(self.noise_draws))
+        if math.isinf(self.psi_p):
+            self._check_infinite_width()
         if not min(one.coefficients.gamma2 for one in self.classes) > 1e-280:
             raise ModelError(f"t is {self.t!r}; at this time no trace of the data is left")
         if not self.groups.closed_form and not any(
@@ -82,6 +86,19 @@ class ScoreModel(FeatureModel):
             raise ModelError(
                 f"activation is {self.activation.name!r}; a linear one is solved for one class of "
                 "data and noise that is averaged exactly only (noise_draws=math.inf)"
+            )
+
+    def _check_infinite_width(self) -> None:
+        what = None
+        if isinstance(self.covariance, Mixture):
+            what = "a Mixture"
+        elif math.isfinite(self.noise_draws):
+            what = f"noise_draws = {self.noise_draws:g}"
+        if what is not None:
+            raise ModelError(
+                f"psi_p is inf with {what}; infinite width is solved for one class of data and "
+                "noise that is averaged exactly, where all is a function of the sample covariance; "
+                "losses approach it like 1/psi_p: extrapolate from psi_p = 1e4 and 1e5"
             )
 
     @lazy

@@ -1,4 +1,4 @@
-"""Roots of functions of a positive number that are cheap at many arguments at once."""
+"""Roots of functions of a positive number: of curves, and of one value at a time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ _CLOSE = 1e-5
 _TOLERANCE = 1e-13
 # on either side of a root, in its logarithm: where the slope is taken
 _BESIDE = 1e-4
+# `largest_root` searches between these bounds, in steps of the logarithm between these
+_LOWEST, _HIGHEST = 1e-4, 1e9
+_SHORTEST, _LONGEST = 0.1, 3.0
 
 
 def first_root(f: Callable[[Array], Array], low: float, high: float, name: str) -> float:
@@ -81,3 +84,44 @@ def _inverse(u: Array, v: Array) -> float:
     n = v.size
     factors = np.where(np.eye(n, dtype=bool), 1.0, -v / (v[:, None] - v + np.eye(n)))
     return float(u @ factors.prod(axis=1))
+
+
+def largest_root(
+    gap: Callable[[float], float],
+    level: float,
+    start: float,
+    rtol: float,
+    name: str,
+    size: str = "psi_n",
+) -> float:
+    """Largest root of gap = level, from where the gap is below it downwards.
+
+    The gap falls about like 1/size, which gives the length of the steps until the root lies between
+    two of them.
+    """
+    from scipy.optimize import brentq
+
+    known: dict[float, float] = {}
+
+    def excess(u: float) -> float:
+        if u not in known:
+            # it may vanish in rounding where nothing overfits, and is infinite at p = n m
+            known[u] = math.log(min(max(gap(math.exp(u)), 1e-300), 1e300) / level)
+        return known[u]
+
+    here = math.log(start)
+    side = math.copysign(1.0, excess(here))
+    while True:
+        step = min(max(1.1 * abs(excess(here)), _SHORTEST), _LONGEST)
+        there = here + side * step
+        if there > math.log(_HIGHEST):
+            raise ConvergenceError(
+                f"{name}: it is still above {level:g} at {size} = {math.exp(here):.3g}"
+            )
+        if there < math.log(_LOWEST):
+            return 0.0
+        if side * excess(there) <= 0.0:
+            break
+        here = there
+    root = brentq(excess, here, there, xtol=max(1e-12, 100.0 * rtol), rtol=1e-14)
+    return float(math.exp(root))

@@ -13,6 +13,7 @@ from dmft_rf.errors import missing
 if TYPE_CHECKING:
     from dmft_rf.plotting.covariance import plot_covariance
     from dmft_rf.plotting.curves import plot_curves, plot_scaling
+    from dmft_rf.plotting.generated import plot_generation
     from dmft_rf.plotting.monitor import plot_monitor
     from dmft_rf.plotting.monitor_page import write_page
     from dmft_rf.plotting.phases import plot_phase_diagram
@@ -25,6 +26,7 @@ _HOME = {
     "plot_covariance": "covariance",
     "plot_curves": "curves",
     "plot_monitor": "monitor",
+    "plot_generation": "generated",
     "plot_pencil": "spectra",
     "plot_phase_diagram": "phases",
     "plot_scaling": "curves",
@@ -38,6 +40,7 @@ __all__ = [
     "ENDINGS",
     "plot_covariance",
     "plot_curves",
+    "plot_generation",
     "plot_monitor",
     "plot_pencil",
     "plot_phase_diagram",

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._text import plain
 from dmft_rf._version import __version__
+from dmft_rf.errors import plain
 from dmft_rf.files.replace import check_output, replacing
 from dmft_rf.monitor.dating import DEFINITIONS, Date, Dates
 from dmft_rf.monitor.logs import Log

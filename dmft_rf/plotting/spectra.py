@@ -61,6 +61,8 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
         y = np.concatenate([y[:1] if hard else [0.0], y, [0.0]])
         ax.plot(x, y, color=colour, linestyle=line, label=label, linewidth=1.4)
         ax.fill_between(x, bottom, y, color=colour, alpha=0.18, linewidth=0)
+    wide = math.isinf(model.psi_p)
+    at = "" if wide else "s_t^2 = "
     rug = ax.get_xaxis_transform()
     shown = edges.ravel()
     shown = shown[shown > 0.0]  # 0 has no place on a logarithmic axis
@@ -81,13 +83,14 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
             continue
         ax.plot(
             [location, location], [bottom, 2.0 * peak], color="black", linewidth=1.4, marker="^",
-            markevery=[1], label=rf"atom at $s_t^2 = {tex(location)}$, mass {mass:.4g}",
+            markevery=[1], label=rf"atom at ${at}{tex(location)}$, mass {mass:.4g}",
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log", nonpositive="clip")
     # the data end at 70 % of the height, the legend is above
     ax.set_ylim(bottom, bottom * (2.0 * peak / bottom) ** (1.0 / 0.7))
-    ax.set_xlabel(r"eigenvalue $\lambda$ of $U$")
+    scaled = r"/\psi_p$ for $\psi_p \to \infty" if wide else ""
+    ax.set_xlabel(rf"eigenvalue $\lambda$ of $U{scaled}$")
     ax.set_ylabel(r"$\lambda\,\rho(\lambda)$, density per unit of $\ln\lambda$")
 
     def relaxation(x: ArrayLike) -> ArrayLike:
@@ -95,7 +98,9 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
             return 1.0 / (model.rate * np.asarray(x, dtype=float))
 
     upper = ax.secondary_xaxis("top", functions=(relaxation, relaxation))
-    upper.set_xlabel(r"relaxation time $\psi_p/(2\Delta_t\lambda)$ in units of $\tau$", fontsize=9)
+    unit = "1" if wide else r"\psi_p"
+    text = rf"relaxation time ${unit}/(2\Delta_t\lambda)$ in units of $\tau$"
+    upper.set_xlabel(text, fontsize=9)
     ax.legend(loc="upper right")
     titles(figure, "Spectrum of the feature matrix $U$", model, pad=6.0)
     return figure

@@ -125,12 +125,14 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     return wrapper
 
 
-def figure_of(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
-    """Return a figure of stacked panels that share their x axis."""
+def figure_of(
+    panels: int, heights: Sequence[float] | None = None, *, shared: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of stacked panels that share their x axis, or do not."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.1 + 1.75 * (panels - 1) + 0.9))
-    axes = figure.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    axes = figure.subplots(panels, 1, sharex=shared, squeeze=False, height_ratios=heights)[:, 0]
     return figure, list(axes)
 
 
@@ -242,6 +244,8 @@ def positive(values: ArrayLike) -> NDArray[np.float64]:
 def tex(value: float, digits: int = 4) -> str:
     """Return a number for mathtext: 1.33 \\times 10^{7} rather than 1.33e+07."""
     text = f"{value:.{digits}g}"
+    if text == "inf":
+        return r"\infty"
     if "e" not in text:
         return text
     mantissa, exponent = text.split("e")

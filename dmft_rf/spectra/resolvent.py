@@ -11,6 +11,7 @@ averaged exactly V is equivalent to b M, and S_VV is b^2 <r>.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,12 +155,14 @@ def resolvent(model: FeatureModel, z: ArrayLike) -> Resolvent:
     Raises
     ------
     ModelError
-        If a point is not a finite number.
+        If a point is not a finite number, or psi_p is inf.
     ConvergenceError
         If no solution on the physical branch was found at some point; ``partial`` holds what was
         found.
     """
     instance(model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
+    if math.isinf(model.psi_p):
+        raise ModelError("psi_p is inf; the resolvent of U is solved for at finite width only")
     return solved_at(model, complexes(z, "z"))
 
 

@@ -88,15 +88,19 @@ class SampleLaw(Frozen):
     @lazy
     def atoms(self) -> Array:
         """Mass of the atom at x = 0 in the law seen from each eigenvalue of Sigma, (n_atoms,)."""
-        lam, w, psi_n = self._finder.data_lam, self._finder.data_w, self.psi_n
-        if psi_n < float(w.sum()):
-            kappa = float(effective_ridge(0.0, False, psi_n, lam, w))
+        if self.psi_n < float(self._finder.data_w.sum()):
+            kappa = self.ridge(0.0)
             return kappa / (self.lam + kappa)
         return np.where(self.lam == 0.0, 1.0, 0.0)
 
     def seen(self, x: Complex) -> Complex:
         """Stieltjes transform of the law seen from each lambda, (n_atoms, n), Im x > 0."""
         return seen_from(x, self.ridges(x), self.lam)
+
+    def ridge(self, zeta: float) -> float:
+        """The effective ridge at zeta = -x >= 0, left of the support."""
+        data = self._finder.data_lam, self._finder.data_w
+        return float(effective_ridge(zeta, False, self.psi_n, *data))
 
     def ridges(self, x: Complex) -> Complex:
         """The effective ridge kappa at the points x, Im x >= 0."""
@@ -105,6 +109,13 @@ class SampleLaw(Frozen):
             bad = complex(x[int(np.argmin(np.isfinite(kappa)))])
             raise ConvergenceError(f"no effective ridge of the sample covariance at x = {bad!r}")
         return kappa
+
+    def densities(self, x: Array) -> Array:
+        """Density of the law seen from each lambda at real x > 0, (n_atoms, n)."""
+        kappa = self.ridges(x.astype(complex))
+        lam = self.lam[:, None]
+        found: Array = -kappa.imag * lam / (math.pi * x * np.abs(lam + kappa) ** 2)
+        return found
 
     @lazy
     def on_axis(self) -> tuple[Array, Array]:
@@ -132,9 +143,7 @@ class SampleLaw(Frozen):
             start, end, depth = waiting.pop()
             half = 0.5 * (end - start)
             x, slope = edge_map(low, high, start + half * (node + 1.0))
-            kappa = self.ridges(x.astype(complex))
-            density = -kappa.imag / (math.pi * x * np.abs(self.lam[:, None] + kappa) ** 2)
-            density *= self.lam[:, None] * slope
+            density = self.densities(x) * slope
             tail = np.abs(density @ last).max()
             if tail <= _RESOLVED or depth == _MOST_HALVINGS:
                 done.append((start, x, density * (half * weight)))

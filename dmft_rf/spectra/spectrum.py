@@ -15,8 +15,9 @@ from dmft_rf._convert import floats, instance, values_of, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Mask
-from dmft_rf.errors import ConvergenceError
+from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels.closed_form import CONVERGED
+from dmft_rf.kernels.infinite_width import sample_parameters
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.edge_map import edge_map
@@ -26,6 +27,7 @@ from dmft_rf.spectra.closed_form_support import SupportFinder
 from dmft_rf.spectra.grouped_support import GroupedSupportFinder
 from dmft_rf.spectra.law import Panels, power_mean, stored_law
 from dmft_rf.spectra.resolvent import on_path
+from dmft_rf.spectra.sample_law import KernelSupport, SampleLaw
 from dmft_rf.spectra.support import Finder, Support, ZeroPoint
 
 # Gauss-Legendre nodes of a panel
@@ -58,6 +60,8 @@ class Spectrum(Frozen):
 
     def __post_init__(self) -> None:
         instance(self.model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
+        if type(self) is Spectrum and math.isinf(self.model.psi_p):
+            raise ModelError("psi_p is inf; spectrum(model) has the law of U in units of psi_p")
 
     @lazy
     def support(self) -> Support:
@@ -100,9 +104,20 @@ class Spectrum(Frozen):
         return np.array([[self.floor, mass]]) if mass > 0.0 else np.empty((0, 2))
 
     @property
+    def total(self) -> float:
+        """The exact mass of the law."""
+        return 1.0
+
+    @property
     def learning_bulks(self) -> Mask | None:
         """Which bulks belong to the directions of the data (rho_2); None while merged."""
         return self.support.learning_bulks
+
+    @property
+    def lowest_data_direction(self) -> float:
+        """Lower edge of the bulks of the data directions; nan while merged with the others."""
+        learning = self.learning_bulks
+        return math.nan if learning is None else float(self.edges[learning][0, 0])
 
     def density(self, lam: ArrayLike) -> Array:
         """Density of the continuous part at real ``lam``, shaped like it, at zero offset.
@@ -129,22 +144,25 @@ class Spectrum(Frozen):
             inside |= (flat > low) & (flat < high)
         where = np.flatnonzero(inside)
         where = where[np.argsort(flat[where], kind="stable")]
+        out[where] = self._densities(flat[where])
+        return out.reshape(offset.shape)
+
+    def _densities(self, offset: Array) -> Array:
+        """The density at ascending points inside the bulks, shape (n,)."""
         k, _, _, residual, status, _ = on_path(
-            self.model.groups.from_floor, flat[where].astype(np.complex128)
+            self.model.groups.from_floor, offset.astype(np.complex128)
         )
-        rho = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
+        rho: Array = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
         # within rounding of a soft edge the solution is real and the density is zero
-        failed = np.flatnonzero(status != CONVERGED)
-        for i in failed:
-            gap = np.min(np.abs(self.support.offsets - flat[where[i]]))
-            if gap > 1e-10 * abs(flat[where[i]]):
+        for i in np.flatnonzero(status != CONVERGED):
+            gap = np.min(np.abs(self.support.offsets - offset[i]))
+            if gap > 1e-10 * abs(offset[i]):
                 raise ConvergenceError(
-                    f"density at lambda - s^2 = {float(flat[where[i]])!r} did not converge",
+                    f"density at lambda - s^2 = {float(offset[i])!r} did not converge",
                     residual=float(residual[i]),
                 )
             rho[i] = 0.0
-        out[where] = rho
-        return out.reshape(offset.shape)
+        return rho
 
     def grid(self, points: int = 400) -> Array:
         """About ``points`` values inside the bulks, dense towards every edge, ascending."""
@@ -169,7 +187,7 @@ class Spectrum(Frozen):
         x, w = self.panels.rule(_NODES)
         w = w * self._density_at(x)
         # the exact masses, and the sum that checks them, have rounding of their own
-        error = ROUNDING + abs(float(self.bulk_masses.sum() + self.atoms[:, 1].sum()) - 1.0)
+        error = ROUNDING + abs(float(self.bulk_masses.sum() + self.atoms[:, 1].sum()) - self.total)
         for (low, high), mass in zip(self.support.offsets, self.bulk_masses, strict=True):
             error += abs(float(w[(x > low) & (x < high)].sum()) - float(mass))
         return x, w, error
@@ -223,7 +241,7 @@ class Spectrum(Frozen):
 
     @property
     def mass(self) -> float:
-        """Numerical integral of the density plus the atom; 1 up to ``mass_error``."""
+        """Numerical integral of the density plus the atoms; ``total`` up to ``mass_error``."""
         return self.integrate(np.ones_like)
 
     @property
@@ -244,17 +262,91 @@ class Spectrum(Frozen):
         return {**attributes, **mine}, {**arrays, **law}
 
 
+@ieee
+@dataclass(frozen=True, eq=False)
+class WideSpectrum(Spectrum):
+    """Spectral law of U/psi_p for psi_p = inf, the law of the kernel K of the data.
+
+    Masses are per dimension: U has infinitely many more eigenvalues at its floor. An eigenvalue k
+    relaxes on the time 1/(2 Delta_t k). There are two bulks for each one of the sample covariance:
+    those of the samples (k_-, memorisation) below, those of the data directions (k_+) above them;
+    atoms at b_t^2 for directions that no sample has and at v_t^2/psi_n
+    for samples beyond the dimension.
+    """
+
+    @lazy
+    def sample(self) -> SampleLaw:
+        """The law of the sample covariance."""
+        _, lam, w = self.model.groups.two_unknowns
+        return SampleLaw(self.model.psi_n, lam, w)
+
+    @property
+    def constants(self) -> tuple[float, float, float]:
+        """b^2, v^2/psi_n and gamma^2."""
+        par = self.model.groups.two_unknowns[0]
+        return float(par[2]), float(par[3] / par[1]), float(par[5])
+
+    @lazy
+    def _kernel(self) -> KernelSupport:
+        b2, vn, gamma2 = self.constants
+        return self.sample.kernel(b2, vn * self.model.psi_n, gamma2)
+
+    @lazy
+    def support(self) -> Support:
+        """Edges and masses."""
+        k = self._kernel
+        return Support(k.edges, k.masses, 0.0, k.learning_bulks)
+
+    @lazy
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest eigenvalue, atoms among them."""
+        places = np.concatenate([self._kernel.edges.ravel(), self._kernel.atoms[:, 0]])
+        return float(places.min()), float(places.max())
+
+    @property
+    def floor(self) -> float:
+        """0: s_t^2 in units of psi_p."""
+        return 0.0
+
+    @property
+    def atoms(self) -> Array:
+        """(location, mass) of each atom, shape (n_atoms, 2)."""
+        return self._kernel.atoms
+
+    @property
+    def total(self) -> float:
+        """Eigenvalues per dimension: 1 + psi_n for v > 0, else 1."""
+        return 1.0 + (self.model.psi_n if self.constants[1] > 0.0 else 0.0)
+
+    @property
+    def lowest_data_direction(self) -> float:
+        """The same, directions that no sample has (b^2) among them."""
+        b2 = self.constants[0]
+        lowest = super().lowest_data_direction
+        return min(lowest, b2) if b2 in self.atoms[:, 0] else lowest
+
+    def _densities(self, lam: Array) -> Array:
+        """That of the sample covariance at its eigenvalue x = c(k), times |dx/dk|."""
+        b2, vn, gamma2 = self.constants
+        x = sample_parameters(lam, b2, vn, gamma2).real
+        rho = self.sample.w @ self.sample.densities(np.maximum(x, math.ulp(0.0)))
+        return rho * np.abs(1.0 - b2 * vn / lam**2) / gamma2
+
+
 def spectrum(model: FeatureModel) -> Spectrum:
     """Spectral law of U for ``model``: exact edges, bulks, masses, atom and density, on demand.
+
+    At infinite width that of U in units of psi_p, with masses per dimension (`WideSpectrum`).
 
     Raises
     ------
     ConvergenceError
         (from its properties) if an edge is not found or the density cannot be resolved.
     """
-    return Spectrum(model)
+    instance(model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
+    return Spectrum(model) if math.isfinite(model.psi_p) else WideSpectrum(model)
 
 
 def stored_spectrum(attributes: Attributes, arrays: Arrays) -> Spectrum:
     """The law of `Spectrum.stored`, which is that of its model."""
-    return Spectrum(stored_model(attributes, arrays))
+    return spectrum(stored_model(attributes, arrays))

@@ -120,7 +120,7 @@ def points(over: Any) -> list[dict[str, Any]]:
 def value_of_model(name: str, value: Any) -> Any:
     """A checked value of a parameter of the model; ModelError if it is not allowed."""
     if name in ("t", "psi_p", "psi_n"):
-        return number(value, name, above=0.0)
+        return number(value, name, above=0.0, infinite=name == "psi_p")
     if name == "noise_draws":
         return checked_draws(number(value, name, least=1.0, infinite=True))
     if name == "activation":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from dmft_rf import ConvergenceError, Covariance, Mixture, ModelError, ScoreModel, generation
+from dmft_rf import ConvergenceError, Covariance, ModelError, ScoreModel, generation
 from dmft_rf.generated import generation as module
 from dmft_rf.generated.activation_in_time import in_time
 from dmft_rf.generated.divergences import NAMES, measured
@@ -301,22 +301,10 @@ def test_missed_tolerances_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [set(part) for part in caught.value.partial] == [set(NAMES)] * 2
 
 
-def infinitely_wide(**changes: Any) -> ScoreModel:
-    """A model whose width is put to infinity behind its back."""
-    model = ScoreModel(**{"t": 0.1, "psi_p": 8.0, "psi_n": 4.0, **changes})
-    object.__setattr__(model, "psi_p", math.inf)
-    return model
-
-
 def test_of_a_model() -> None:
-    found = generation(infinitely_wide(activation="relu"), 20.0)
+    found = generation(ScoreModel(0.1, math.inf, 4.0, "relu"), 20.0)
     assert isinstance(found, Generation)
     assert float(found.kl) == float(generated("relu", 4.0, ISOTROPIC, 20.0).kl)
-    with pytest.raises(ModelError, match="noise_draws is 2; what is generated at infinite width"):
-        generation(infinitely_wide(noise_draws=2), 1.0)
-    mixture = Mixture([0.5, 0.5], [[1.0], [2.0]])
-    with pytest.raises(ModelError, match="not for a Mixture"):
-        generation(infinitely_wide(covariance=mixture), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +325,7 @@ def test_of_a_model() -> None:
 )
 def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message.replace("(", r"\(")):
-        generation(infinitely_wide(), **{"tau": 1.0, **options})
+        generation(ScoreModel(0.1, math.inf, 4.0), **{"tau": 1.0, **options})
 
 
 def test_zero_eigenvalues_need_an_end() -> None:

@@ -42,8 +42,7 @@ def test_reference_values(model: ScoreModel, tau: float, expected: float) -> Non
 def test_the_divergence_is_below_its_bound() -> None:
     data = Covariance([0.5, 1.5])
     tau = np.array([1.0, 8.0, 60.0, 500.0])
-    wide = ScoreModel(0.1, 8.0, 3.0, "relu", data)
-    object.__setattr__(wide, "psi_p", math.inf)
+    wide = ScoreModel(0.1, math.inf, 3.0, "relu", data)
     above = path_bound(wide, tau, np.ones_like, 8.0, 1e-2, 1e-7)
     exact = at_infinite_width(Activation.of("relu"), 3.0, data, tau, t_end=1e-2)
     assert (exact.kl < above.kl_bound).all()

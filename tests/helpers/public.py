@@ -25,6 +25,7 @@ from dmft_rf import (
     WeightAverage,
     bulk_split,
     generation,
+    generation_times,
     phase_diagram,
     resolvent,
     scaling,
@@ -32,6 +33,7 @@ from dmft_rf import (
     spectrum,
     sweep,
     timescales,
+    width_needed,
 )
 from dmft_rf.generated.generation import at_infinite_width
 from dmft_rf.model.accumulator import CovarianceAccumulator
@@ -106,6 +108,9 @@ def results() -> dict[str, Any]:
         "PencilFile": PencilFile(semicircle(), COVARIANCE, {}),
         "PathBound": generation(MODEL, [1.0, 2.0], t_start=0.3, t_end=0.2, rtol=1e-2),
         "Generation": at_infinite_width(Activation.of("relu"), 2.0, COVARIANCE, [1.0, 2.0]),
+        "GenerationTimes": generation_times(
+            at_infinite_width(Activation.of("relu"), 2.0, COVARIANCE, 1.0), level=0.2
+        ),
     }  # fmt: skip
 
 
@@ -126,6 +131,7 @@ def _moment(lam: Any) -> Any:
 def calls() -> dict[str, Call]:
     """A valid call by the name of the function."""
     r = results()
+    plotting_generated = import_module("dmft_rf.plotting.generated")
     one, law, system = r["Solution"], r["Spectrum"], r["System"]
     points, pencil_law, curves = r["Points"], r["PencilSpectrum"], r["LearningCurves"]
     W = r["Gaussian"]
@@ -194,6 +200,7 @@ def calls() -> dict[str, Call]:
         add(f"{name}.grid", either.grid, points=8)
         add(f"{name}.integrate", either.integrate, f=_moment)
         add(f"{name}.moment", either.moment, k=1)
+    add("width_needed", width_needed, model=MODEL, error=0.1, tau=[10.0], rtol=1e-6)
     add("timescales", timescales, solution=one, level=0.1, gap_level=0.1)
     add("Timescales.usable", r["Timescales"].usable, factor=1.1)
     add("Timescales.tau_ratio", r["Timescales"].tau_ratio, ratio=1.05)
@@ -201,6 +208,13 @@ def calls() -> dict[str, Call]:
     add("bulk_split", bulk_split, solution=one, tau=[1.0], rule=GradientFlow())
     span = {"schedule": "score", "sampler": "sde", "t_start": 0.3, "t_end": 0.2, "rtol": 1e-2}
     found["generation"] = Call(generation, {"model": MODEL, "tau": [1.0], **span}, long=True)
+    found["generation_times"] = Call(
+        generation_times, {"like": r["Generation"], "level": 0.2}, long=True
+    )
+    found["GenerationTimes.usable"] = Call(r["GenerationTimes"].usable, {"factor": 1.5}, long=True)
+    found["plot_generation"] = Call(
+        plotting_generated.plot_generation, {"times": r["GenerationTimes"]}, long=True
+    )
     add("resolvent", resolvent, model=MODEL, z=[1.0 + 1.0j])
     add("Resolvent.S", r["Resolvent"].S, Q=[1.0, 2.0])
     add("GroupedResolvent.S", r["grouped Resolvent"].S, Q=[1.0, 2.0])
