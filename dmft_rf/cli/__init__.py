@@ -16,10 +16,10 @@ from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._model import MapModelOptions, ModelOptions
 from dmft_rf.cli._options import (
+    CurveOptions,
     OutputOptions,
     PencilOptions,
     PlaneOptions,
-    RealRunOptions,
     RuleOptions,
     RunOptions,
     SweepOptions,
@@ -101,7 +101,7 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
     "--step 0.5 --momentum 0.9. " + _EPILOG,
 )
 @grouped
-def curves(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
+def curves(model: ModelOptions, rule: CurveOptions, output: OutputOptions) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _commands
 
@@ -110,14 +110,15 @@ def curves(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> Non
 
 @app.command(
     help="When to stop: the usable interval, and every other time of training beside it. " + _MODEL,
-    epilog="Example: dmft-rf timescales --data digits --learning-rate 0.1. " + _EPILOG,
+    epilog="Examples: dmft-rf timescales --data digits --learning-rate 0.1. dmft-rf timescales "
+    "--sgd-noise 5. " + _EPILOG,
 )
 @grouped
-def timescales(model: ModelOptions, run: RealRunOptions, output: OutputOptions) -> None:
+def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _timescales
 
-        _timescales.timescales(model, run, output)
+        _timescales.timescales(model, rule, output)
 
 
 @app.command(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import dmft_rf
 from dmft_rf.cli._finish import TAU, about_data, finish
 from dmft_rf.cli._model import ModelOptions
-from dmft_rf.cli._options import OutputOptions, RuleOptions
+from dmft_rf.cli._options import CurveOptions, OutputOptions
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.errors import ConvergenceError
@@ -90,7 +90,7 @@ def _relaxation(model: ScoreModel, low: float, high: float) -> tuple[str, str]:
     return number(slowest, 4), number(1.0 / (model.rate * high), 4)
 
 
-def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
+def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions) -> None:
     """Learning curves of a training rule."""
     output.check(options.data)
     start = time.perf_counter()

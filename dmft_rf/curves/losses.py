@@ -40,12 +40,12 @@ from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Mask
 from dmft_rf.curves.forms import Majorants
 from dmft_rf.curves.measures import ContourMeasures, Measures
-from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.errors import ConvergenceError, DataError, ModelError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
-from dmft_rf.rules.steps import stored_rule
+from dmft_rf.rules.stored import stored_rule
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
 _SMALL = 1e-3
@@ -169,12 +169,18 @@ class LearningCurves(Frozen):
 
 
 def stored_curves(attributes: Attributes, arrays: Arrays) -> LearningCurves:
-    """The curves of `LearningCurves.stored`; KeyError if something of them is missing."""
+    """The curves of `LearningCurves.stored`; KeyError if something of them is missing.
+
+    Raises DataError for curves of SGD: a file does not hold those of their mean weights.
+    """
+    rule = stored_rule(attributes)
+    if not isinstance(rule, Rule):
+        raise DataError(f"curves of {type(rule).__name__} cannot be made again from a file")
     return LearningCurves(
         tau=arrays["tau"],
         **{name: arrays[name] for name in _NAMES},
         error={name: arrays[f"{name}_error"] for name in (*_NAMES, "generalization_gap")},
-        rule=stored_rule(attributes),
+        rule=rule,
         model=stored_model(attributes, arrays),
     )
 

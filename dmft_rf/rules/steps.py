@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,11 +17,9 @@ from scipy.special import log1p
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, number
-from dmft_rf._stored import Attributes
-from dmft_rf.errors import DataError, ModelError
+from dmft_rf.errors import ModelError
 from dmft_rf.numerics.region import Region
-from dmft_rf.rules.average import WeightAverage
-from dmft_rf.rules.flow import Array, GradientFlow, Ridge, Rule, slack
+from dmft_rf.rules.flow import Array, Rule, slack
 
 # the times of more steps may exceed the floats
 _MOST_STEPS = 1e150
@@ -318,16 +316,3 @@ def _power_minus_one(log: Array, k: Array) -> Array:
 def _alternating(k: Array) -> Array:
     """(-1)^k for whole numbers k held as floats."""
     return 1.0 - 2.0 * np.mod(k, 2.0)
-
-
-def stored_rule(attributes: Attributes) -> Rule:
-    """The rule of `Rule.stored`; KeyError if something of it is missing.
-
-    Raises DataError for a rule of the user's own, which no file can hold.
-    """
-    rules = (GradientFlow, Ridge, WeightAverage, GradientDescent, HeavyBall)
-    name = attributes["rule"]
-    for rule in rules:
-        if rule.__name__ == name:
-            return rule(**{f.name: attributes[f"rule_{f.name}"] for f in fields(rule)})
-    raise DataError(f"the rule {name} is none of this package, and no file can hold it")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._stored import Arrays, Attributes
 from dmft_rf.model.score_model import stored_model
-from dmft_rf.rules.steps import stored_rule
+from dmft_rf.rules.stored import stored_rule
 from dmft_rf.sweeps.request import DESCRIPTIONS
 from dmft_rf.sweeps.results import (
     QUANTITIES,
