@@ -58,9 +58,11 @@ def sgd_losses(
     B, velocity, average = np.zeros((d, p)), np.zeros((d, p)), np.zeros((d, p))
     batches = _batches(network.t, W, X, activation, rule.batch, rng)
     now, found = 0.0, []
+    step = 0.0 if callable(rule.noise) else rule.noise * rule.batch / d
     for goal in tau:
         while True:
-            step = float(rule.noise_at(np.array(now))) * rule.batch / d
+            if callable(rule.noise):
+                step = float(rule.noise(np.array(now))) * rule.batch / d
             if now + 0.5 * step > goal:
                 break
             phi, xi = next(batches)
