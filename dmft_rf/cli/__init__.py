@@ -17,11 +17,11 @@ from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
+    CurveOptions,
     OutputOptions,
     PencilOptions,
     PlaneOptions,
     ProcessOptions,
-    RealRunOptions,
     RuleOptions,
     RunOptions,
     SweepOptions,
@@ -103,7 +103,7 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
     "--step 0.5 --momentum 0.9. " + _EPILOG,
 )
 @grouped
-def curves(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
+def curves(model: ModelOptions, rule: CurveOptions, output: OutputOptions) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _commands
 
@@ -112,14 +112,15 @@ def curves(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> Non
 
 @app.command(
     help="When to stop: the usable interval, and every other time of training beside it. " + _MODEL,
-    epilog="Example: dmft-rf timescales --data digits --learning-rate 0.1. " + _EPILOG,
+    epilog="Examples: dmft-rf timescales --data digits --learning-rate 0.1. dmft-rf timescales "
+    "--sgd-noise 5. " + _EPILOG,
 )
 @grouped
-def timescales(model: ModelOptions, run: RealRunOptions, output: OutputOptions) -> None:
+def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _timescales
 
-        _timescales.timescales(model, run, output)
+        _timescales.timescales(model, rule, output)
 
 
 @app.command(

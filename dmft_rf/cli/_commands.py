@@ -18,7 +18,7 @@ from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
-    from dmft_rf.cli._options import OutputOptions, RuleOptions
+    from dmft_rf.cli._options import CurveOptions, OutputOptions
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution
     from dmft_rf.model.score_model import ScoreModel
@@ -99,7 +99,7 @@ def _relaxation(model: ScoreModel, low: float, high: float) -> tuple[str, str]:
     return number(slowest, 4), number(1.0 / (model.rate * high), 4)
 
 
-def curves(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
+def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions) -> None:
     """Learning curves of a training rule."""
     output.check(options.data)
     start = time.perf_counter()

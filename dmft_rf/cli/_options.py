@@ -87,17 +87,8 @@ def _sweep_in(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class RuleOptions:
-    """Training rule and times."""
+    """Training rule."""
 
-    tau: Annotated[
-        str | None,
-        Option(
-            "--tau",
-            metavar="NUMBERS",
-            help="Training times as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times "
-            "the shortest to 30 times the longest relaxation time of the spectrum, and inf.",
-        ),
-    ] = None
     rule: Annotated[
         str,
         Option(
@@ -162,7 +153,8 @@ class RuleOptions:
         float | None,
         Option(
             "--learning-rate",
-            help="SGD: eta, which gives the noise with --batch and --dimension.",
+            help="eta: SGD's noise with --batch and --dimension. timescales gives its times in "
+            "steps as well, those of gradient flow without --batch.",
             **NUMBER,
         ),
     ] = None
@@ -171,7 +163,11 @@ class RuleOptions:
     ] = None
     dimension: Annotated[
         float | None,
-        Option("--dimension", help="SGD: the d of the data, with --learning-rate.", **NUMBER),
+        Option(
+            "--dimension",
+            help="The d of the data, with --learning-rate; timescales takes that of --data.",
+            **NUMBER,
+        ),
     ] = None
 
     def _stochastic(self) -> StochasticGradientDescent | None:
@@ -255,6 +251,21 @@ class RuleOptions:
 
 
 @dataclass(frozen=True)
+class CurveOptions(RuleOptions):
+    """Training rule and times."""
+
+    tau: Annotated[
+        str | None,
+        Option(
+            "--tau",
+            metavar="NUMBERS",
+            help="Training times as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times "
+            "the shortest to 30 times the longest relaxation time of the spectrum, and inf.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class PencilOptions:
     """The pencil."""
 
@@ -298,22 +309,6 @@ class ProcessOptions:
             **NUMBER,
         ),
     ] = 0.1
-
-
-@dataclass(frozen=True)
-class RealRunOptions:
-    """A real run whose steps are to be compared."""
-
-    learning_rate: Annotated[
-        float | None,
-        Option(
-            "--learning-rate", help="Also give the times in steps of this learning rate.", **NUMBER
-        ),
-    ] = None
-    dimension: Annotated[
-        float | None,
-        Option("--dimension", help="d of that run; by default that of --data.", **NUMBER),
-    ] = None
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dmft_rf
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, finish
 from dmft_rf.cli._report import Table, accuracy, begin, number
-from dmft_rf.curves.definitions import FACTOR
+from dmft_rf.curves.definitions import FACTOR, definitions
 from dmft_rf.errors import ModelError
+from dmft_rf.files.results import describe_rule
+from dmft_rf.rules.stored import named
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
-    from dmft_rf.cli._options import OutputOptions, RealRunOptions
+    from dmft_rf.cli._options import OutputOptions, RuleOptions
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.model.score_model import ScoreModel
 
@@ -25,18 +28,26 @@ _OF_MEMORIZING = ("tau_mem", "window")
 _MOST_STEPS = 1e12
 
 
-def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions) -> None:
+def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
     """When to stop: the usable interval, and the times of learning, overfitting and memorizing."""
     output.check(options.data)
     start = time.perf_counter()
-    if run.dimension is not None and run.learning_rate is None:
-        raise ModelError(f"--dimension is {run.dimension!r}, but --learning-rate is not given")
+    if training.dimension is not None and training.learning_rate is None:
+        raise ModelError(f"--dimension is {training.dimension!r}, but --learning-rate is not given")
     stated = options.build()
     model = stated.model
+    run = replace(training, dimension=training.dimension or model.covariance.dimension)
     steps = _steps(run, model)
+    if run.batch is None:  # the learning rate gives steps of a rule without noise
+        run = replace(run, learning_rate=None)
+    if run.learning_rate is None:
+        run = replace(run, dimension=None)
+    rule = run.build()
     solution = dmft_rf.solve(model, options.rtol)
-    times = dmft_rf.timescales(solution)
+    times = dmft_rf.timescales(solution, rule=rule)
     report = begin("timescales", stated)
+    report.header.append(("rule", named(rule)))
+    report.document["rule"] = describe_rule(rule)
     accuracy(report, solution.error_estimate, options.rtol)
     report.header.append(("when to stop", when_to_stop(times)))
     values, reasons = dict(times.values), dict(times.reasons)
@@ -50,7 +61,7 @@ def timescales(options: ModelOptions, run: RealRunOptions, output: OutputOptions
     report.notes.append(f"{TAU} {OVERFITTING}")
     if steps is not None:
         report.notes.append(
-            f"Steps of gradient descent on this model with learning rate {run.learning_rate:g} on "
+            f"Steps on this model with learning rate {training.learning_rate:g} on "
             "the loss averaged over samples and dimensions: tau d^2/eta for the network "
             "A sigma(W x/sqrt(d))/sqrt(p), tau d/(eta psi_p) for one without 1/sqrt(p)."
         )
@@ -80,6 +91,11 @@ def when_to_stop(times: Timescales) -> str:
     start, best, end = (values[name] for name in ("usable_start", "tau_opt", "usable_end"))
     if math.isnan(start) or math.isnan(end):
         return "cannot be told: " + next(iter(times.reasons.values()))
+    if best == 0.0:
+        return (
+            "before it begins: training never makes the score error less than the untrained "
+            f"network's, {times.untrained:.4g}"
+        )
     least = f"{100 * (FACTOR - 1):.0f} % of its least value, {values['score_error_min']:.4g}"
     if math.isinf(end):
         return f"any time from tau = {start:.4g} on: the score error stays within {least}"
@@ -106,7 +122,7 @@ def _table(
     columns, rows = ["", "value", "error", "what it is"], []
     if steps is not None:
         columns[3:3] = ["steps", "steps, no 1/sqrt(p)"]
-    for name, text in times.definitions.items():
+    for name, text in definitions(times.level, times.gap_level).items():  # the header has the rule
         known = not math.isnan(values[name])
         error = f"{times.error[name]:.0e}" if known and math.isfinite(values[name]) else "-"
         shown = number(values[name]) if known or name == "tau_gen_spectrum" else "none"
@@ -127,11 +143,11 @@ def _steps_text(steps: float) -> str:
     return f"over {_MOST_STEPS:.0e}" if steps > _MOST_STEPS else number(steps, 4)
 
 
-def _steps(run: RealRunOptions, model: ScoreModel) -> Callable[[float], tuple[float, float]] | None:
+def _steps(run: RuleOptions, model: ScoreModel) -> Callable[[float], tuple[float, float]] | None:
     """Return the conversion of a time into steps, with and without 1/sqrt(p)."""
     if run.learning_rate is None:
         return None
-    d = run.dimension if run.dimension is not None else model.covariance.dimension
+    d = run.dimension
     if d is None:
         raise ModelError(
             f"--learning-rate is {run.learning_rate!r}; steps also need --dimension, the d of the "

@@ -29,7 +29,19 @@ DEFINITIONS = {
 }
 
 
-def definitions(level: float = 0.1, gap_level: float = NOTHING) -> dict[str, str]:
-    """What each number of `DEFINITIONS` is, in one sentence, by name."""
+def definitions(
+    level: float = 0.1, gap_level: float = NOTHING, rule: str | None = None
+) -> dict[str, str]:
+    """What each number of `DEFINITIONS` is, in one sentence, by name.
+
+    The sentences name the ``rule`` that is given; without one it is gradient flow. Times of the
+    spectrum are gradient flow's under any rule.
+    """
     used = {"level": level, "gap_level": gap_level, "factor": FACTOR, "ratio": RATIO}
-    return {name: text.format(**used) for name, text in DEFINITIONS.items()}
+    found = {name: text.format(**used) for name, text in DEFINITIONS.items()}
+    if rule is None:
+        return found
+    return {
+        name: f"under {'gradient flow' if name.endswith('_spectrum') else rule}: {text}"
+        for name, text in found.items()
+    }

@@ -1,4 +1,9 @@
-"""Events on the curves of gradient flow: where they turn, and where they first cross a level."""
+r"""Events on learning curves: where they turn, and where they first cross a level.
+
+Under gradient flow the minimum of the test loss is a root of its exact slope. Under another rule
+it is one of a slope that is taken from values of the curves, of whose errors it has its own
+(numerics.minimum), or a whole step.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
+from dmft_rf.curves.clock import Clock
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.numerics.roots import first_root, root_error
 from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stochastic import TrainingRule
 
 if TYPE_CHECKING:
     from dmft_rf.curves.solve import Solution
@@ -38,43 +46,68 @@ _STEADY, _TURNED = 1e-5, 0.1
 
 
 class Event(NamedTuple):
-    """A time, and the function of which it is a root (None: a limit, which is exact)."""
+    """A time, and the function of which it is a root, or else its error (0: a limit)."""
 
     at: float
     f: Callable[[Array], Estimate] | None = None
+    off: float = 0.0
 
     @property
     def error(self) -> float:
         """Estimated absolute error of the time."""
-        return 0.0 if self.f is None else root_error(self.f, self.at)
+        return self.off if self.f is None else root_error(self.f, self.at)
 
 
 class Events(Frozen):
-    """Finds events of gradient flow, from A = 0 without weight decay, on one solution.
+    """Finds events of a training rule on one solution.
 
     Parameters
     ----------
     solution : Solution
+    rule : Rule or StochasticGradientDescent
     known : LearningCurves, optional
         Curves of gradient flow on it; where their times are many and wide enough the minimum is
         looked for between them.
     """
 
-    _content = ("solution",)
+    _content = ("solution", "clock")
 
-    def __init__(self, solution: Solution, known: LearningCurves | None = None):
+    def __init__(
+        self,
+        solution: Solution,
+        rule: TrainingRule,
+        known: LearningCurves | None = None,
+    ):
         self.solution = solution
+        self.clock = Clock(solution.spectrum, rule)
         self._known = known
         self.seal()
+
+    def at(self, tau: ArrayLike) -> LearningCurves:
+        """The curves at the times ``tau``."""
+        return self.solution.learning_curves(tau, self.clock.rule)
 
     @lazy
     def end(self) -> LearningCurves:
         """The curves at tau = inf."""
-        return self.solution.learning_curves(math.inf)
+        return self.at(math.inf)
+
+    @lazy
+    def untrained(self) -> float:
+        """The score error at tau = 0."""
+        if self.clock.plain:
+            return self.solution.model.initial_score_error
+        return float(self.at(0.0).score_error)
 
     @lazy
     def minimum(self) -> Event:
-        """Where the test loss is least: the best of the roots of its slope and of tau = inf."""
+        """Where the test loss is least: the best of where it turns and of tau = inf.
+
+        Under another rule than gradient flow also of tau = 0: noise may do more harm than training
+        does good.
+        """
+        if not self.clock.plain:
+            return self._least_of_turns()
         brackets = self._turns_of_known()
         if brackets is None:
             brackets = self._turns()
@@ -82,6 +115,28 @@ class Events(Frozen):
         candidates = [*roots, Event(math.inf)]
         curves = self.solution.learning_curves(np.array([one.at for one in candidates]))
         return candidates[int(np.argmin(curves.score_error))]
+
+    def _least_of_turns(self) -> Event:
+        """The best minimum between neighbours of the times `tau`, or one of the ends of training.
+
+        A minimum that is no deeper than the errors of the curves is none.
+        """
+        tau, curves = self.tau, self.curves
+        score, error = curves.score_error, curves.error["score_error"]
+        depth = np.minimum(score[:-2], score[2:]) - score[1:-1]
+        brackets = np.flatnonzero(depth > 2.0 * error[1:-1])
+
+        def value(times: Array) -> Estimate:
+            found = self.at(times)
+            return Estimate(found.score_error, found.error["score_error"])
+
+        name = f"tau_opt ({self.parameters})"
+        found = [
+            self.clock.minimum(value, float(tau[i]), float(tau[i + 2]), name) for i in brackets
+        ]
+        events = [Event(0.0), *(Event(at, None, off) for at, off in found), Event(math.inf)]
+        values = [self.untrained, *(float(self.at(one.at).score_error) for one in events[1:])]
+        return events[int(np.argmin(values))]
 
     def _turns(self) -> list[tuple[float, float]]:
         """Intervals in which the slope of the test loss changes from negative to positive."""
@@ -122,6 +177,8 @@ class Events(Frozen):
         m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
         first = self._steady(_EARLY, _STEADY)
         last = min(self.solution.horizon, _LATE / (rate * m) if m > 0.0 else math.inf)
+        if not self.clock.plain:
+            return self.clock.times(first, last, self._density)
         a, b = math.log(first), math.log(last)
         return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
 
@@ -151,8 +208,9 @@ class Events(Frozen):
     @property
     def parameters(self) -> str:
         """The parameters of the model, for messages."""
-        model = self.solution.model
-        return f"t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n}"
+        model, rule = self.solution.model, self.clock.rule
+        under = "" if self.clock.plain else f", {rule}"
+        return f"t = {model.t}, psi_p = {model.psi_p}, psi_n = {model.psi_n}{under}"
 
     @property
     def _density(self) -> int:
@@ -161,7 +219,7 @@ class Events(Frozen):
     @lazy
     def curves(self) -> LearningCurves:
         """The curves at the times `tau`."""
-        return self.solution.learning_curves(self.tau)
+        return self.at(self.tau)
 
     def _slope(self, tau: Array) -> Estimate:
         return score_error_slope(self.solution.nodes, tau, GradientFlow())
@@ -174,7 +232,7 @@ class Events(Frozen):
         may_miss: bool = False,
         curves: LearningCurves | None = None,
     ) -> Event:
-        """Smallest root of ``f``, which is negative at tau = 0, between the times of ``curves``.
+        """Smallest root of ``f`` between the times of ``curves``; 0 if it is not negative there.
 
         With ``may_miss`` it is inf if ``f`` is negative up to and at tau = inf.
         """
@@ -182,18 +240,26 @@ class Events(Frozen):
         above = np.flatnonzero(f(curves).value >= 0.0)
         if above.size == 0 and may_miss and float(f(self.end).value) < 0.0:
             return Event(math.inf)
+        if above.size > 0 and above[0] == 0 and float(f(self.at(0.0)).value) >= 0.0:
+            return Event(0.0)
         if above.size == 0 or above[0] == 0:
             raise self.not_bracketed(name)
         i = int(above[0])
         return self.root(
-            lambda tau: f(self.solution.learning_curves(tau)),
+            lambda tau: f(self.at(tau)),
             float(curves.tau[i - 1]),
             float(curves.tau[i]),
             name,
         )
 
     def root(self, f: Callable[[Array], Estimate], low: float, high: float, name: str) -> Event:
-        """The first root of ``f`` between two times; ConvergenceError if rounding hides it."""
+        """The first root of ``f`` between two times; ConvergenceError if rounding hides it.
+
+        Where the rule makes whole steps, the first at which ``f`` has another sign than at ``low``.
+        """
+        if self.clock.step is not None:
+            at, off = self.clock.first_step(f, low, high)
+            return Event(at, None, off)
         text = f"{name} ({self.parameters})"
         return Event(first_root(lambda tau: f(tau).value, low, high, text), f)
 

@@ -149,7 +149,8 @@ def curves_of_noise(
     checked(model, rule)
     times = checked_times(tau)
     limit = largest_noise(access.law, rule)
-    _check_stable(rule, times, limit)
+    if rule.constant or np.isinf(times).any():
+        check_stable(access.law, rule)
     flow = access.flow(np.asarray(times * rule.pace), rule.mean_rule)
     region, low = _place(access, times, rule)
     size = nodes_for(*flattened(region, low, access.law.ends[1]), access.rtol)
@@ -174,11 +175,9 @@ def curves_of_noise(
     return best
 
 
-def _check_stable(rule: StochasticGradientDescent, times: Array, limit: float) -> None:
-    """Raise ModelError where the losses grow without end."""
-    late = np.isinf(times).any()
-    if not (rule.constant or late):
-        return
+def check_stable(law: Spectrum, rule: StochasticGradientDescent) -> None:
+    """Raise ModelError where the losses grow without end at the noise of tau = inf."""
+    limit = largest_noise(law, rule)
     eps = float(rule.noise_at(np.array(math.inf)))
     if not eps < limit:
         raise ModelError(

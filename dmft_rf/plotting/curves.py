@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +19,11 @@ from dmft_rf.plotting.style import (
     legend_above,
     log_if_wide,
     positive,
+    rule_text,
     styled,
     titles,
-    unformatted,
 )
 from dmft_rf.plotting.timescales import LOSSES, TAU, TIMES
-from dmft_rf.rules.flow import Rule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,7 +100,7 @@ def plot_curves(curves: LearningCurves) -> Figure:
         below.plot([], [], "D", color=GREY, markersize=5, label=text)
         legend_above(below)
     legend_above(ax)
-    titles(figure, "Learning curves", model, _rule_text(curves.rule))
+    titles(figure, "Learning curves", model, rule_text(curves.rule))
     return figure
 
 
@@ -181,14 +178,3 @@ def plot_scaling(scaling: Scaling) -> Figure:
 
 def _times(factor: float) -> Callable[[ArrayLike], ArrayLike]:
     return lambda values: np.asarray(values, dtype=float) * factor
-
-
-def _rule_text(rule: Rule) -> str:
-    """Return the rule and its parameters other than 0, in words."""
-    name = unformatted(re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower())
-    values = [
-        f"{f.name.replace('_', ' ')} {getattr(rule, f.name):g}"
-        for f in fields(rule)
-        if getattr(rule, f.name) != 0.0
-    ]
-    return " ".join([name, *([f"({', '.join(values)})"] if values else [])])

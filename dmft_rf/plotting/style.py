@@ -10,10 +10,12 @@ import functools
 import importlib.util
 import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -27,6 +29,7 @@ from dmft_rf.errors import DataError
 from dmft_rf.files.replace import check_output, replacing
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.rules.stochastic import TrainingRule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -303,3 +306,18 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool
         backend = {"png": "agg", "pdf": "pdf"}[kind]
         figure.savefig(temporary, format=kind, metadata=metadata, backend=backend)
     return place
+
+
+def rule_text(rule: TrainingRule) -> str:
+    """Return the rule and its parameters other than the usual ones, in words."""
+    name = unformatted(re.sub(r"(?<!^)(?=[A-Z])", " ", type(rule).__name__).lower())
+    given = {
+        f.name.replace("_", " "): getattr(rule, f.name)
+        for f in fields(rule)
+        if getattr(rule, f.name) not in (0.0, None, f.default)
+    }
+    values = [
+        f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {type(value).__name__}"
+        for name, value in given.items()
+    ]
+    return " ".join([name, *([f"({', '.join(values)})"] if values else [])])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance
+from dmft_rf.curves.clock import Clock
 from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.plotting.style import (
     BLUE,
@@ -21,10 +22,12 @@ from dmft_rf.plotting.style import (
     figure_of,
     legend_above,
     log_if_wide,
+    rule_text,
     styled,
     tex,
     titles,
 )
+from dmft_rf.rules.flow import GradientFlow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +57,7 @@ TAU = r"training time $\tau$ (gradient flow, $dA/d\tau = -d^2\,\nabla_{\!A} L_{\
 
 @styled
 def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
-    """Draw the learning curves of gradient flow with the usable interval and every time marked.
+    """Draw the learning curves of a rule with the usable interval and every time marked.
 
     Parameters
     ----------
@@ -71,7 +74,9 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     instance(solution, dmft_rf.Solution, "solution", "solve(model)")
     instance(timescales, dmft_rf.Timescales, "timescales", "dmft_rf.timescales(solution)")
     marks = _marks(timescales)
-    curves = solution.learning_curves(_times(solution, timescales, list(marks.values())))
+    curves = solution.learning_curves(
+        _times(solution, timescales, list(marks.values())), timescales.rule
+    )
     figure, (score, losses) = figure_of(2, (1.2, 1.0))
     _draw_score(score, curves, timescales)
     for name, label, colour, line in LOSSES:
@@ -101,12 +106,13 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
                 label=label if axes is score else None,
             )
     losses.set_ylabel("loss per dimension")
-    losses.set_xlabel(TAU)
+    plain = timescales.rule == GradientFlow()
+    losses.set_xlabel(TAU if plain else r"training time $\tau$")
     losses.set_xscale("log")
     log_if_wide(losses, np.concatenate([curves.test, curves.train]), floor=True)
     legend_above(score, columns=3)
     legend_above(losses)
-    titles(figure, "When to stop", solution.model, "gradient flow", pad=40.0)
+    titles(figure, "When to stop", solution.model, rule_text(timescales.rule), pad=40.0)
     return figure
 
 
@@ -131,13 +137,15 @@ def _times(solution: Solution, times: Timescales, marks: list[float]) -> NDArray
     slowest = max(low, 1e-6 * high) if solution.hard_edge else low
     first = min([0.03 / (rate * high), *(0.3 * tau for tau in known)])
     last = min(30.0 / (rate * slowest), solution.horizon)
-    return np.geomspace(first, max([last, *(3.0 * tau for tau in known)]), 401)
+    tau = np.geomspace(first, max([last, *(3.0 * tau for tau in known)]), 401)
+    step = Clock(solution.spectrum, times.rule).step
+    return tau if step is None else np.unique(np.maximum(np.rint(tau / step), 1.0)) * step
 
 
 def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
     """The score error, with the interval to stop in named on it."""
     axes.plot(curves.tau, curves.score_error, color=GREEN)
-    untrained = times.model.initial_score_error
+    untrained = times.untrained
     axes.axhline(untrained, color=GREY, linewidth=0.9, linestyle=":")
     axes.annotate(
         "untrained network; worse above",

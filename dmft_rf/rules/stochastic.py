@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +30,7 @@ from dmft_rf.rules.schedules import Scaled, Schedule
 from dmft_rf.rules.steps import GradientDescent, HeavyBall
 from dmft_rf.units import time_from_steps
 
-__all__ = ["StochasticGradientDescent"]
+__all__ = ["StochasticGradientDescent", "TrainingRule"]
 
 _MOST = 1e100
 
@@ -193,3 +193,7 @@ class StochasticGradientDescent:
                 "it must be finite and >= 0"
             )
         return np.asarray(found)
+
+
+TrainingRule: TypeAlias = Rule | StochasticGradientDescent
+"""What learning curves and times of training are of."""

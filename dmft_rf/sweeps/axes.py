@@ -20,7 +20,7 @@ from dmft_rf.model.activation import Activation
 from dmft_rf.model.covariance import MAX_ATOMS, Covariance
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import checked_draws
-from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.stochastic import TrainingRule
 
 _SINGLE = (str, bytes, Activation, Covariance, Mixture)
 _ADVICE = "give a one-dimensional sequence of values, or a list of points"
@@ -138,9 +138,9 @@ def value_of_family(name: str, value: Any) -> float | int:
     return number(value, name, above=0.0)
 
 
-def value_of_rule(name: str, value: Any, rule: Rule) -> Any:
+def value_of_rule(name: str, value: Any, rule: TrainingRule) -> Any:
     """A checked value of a parameter of the rule; ModelError if the rule refuses it."""
-    if isinstance(getattr(rule, name), float):
+    if isinstance(getattr(rule, name), float) and not callable(value):
         value = number(value, name)
     try:
         return getattr(replace(rule, **{name: value}), name)

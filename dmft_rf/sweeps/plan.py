@@ -27,6 +27,7 @@ from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.probes import scale_of
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule
 from dmft_rf.sweeps.axes import listed, points, value_of_family, value_of_model, value_of_rule
 from dmft_rf.sweeps.request import Request
 
@@ -70,13 +71,14 @@ class Plan:
     def __init__(
         self,
         model: ScoreModel,
-        rule: Rule,
+        rule: TrainingRule,
         over: Mapping[str, Any] | Iterable[Mapping[str, Any]],
         request: Request,
     ):
         # made again, so that the fingerprint and the numbers are of the same activation
         self.model = replace(instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)"))
-        self.rule = instance(rule, Rule, "rule", "GradientFlow()")
+        self.rule: TrainingRule = rule
+        instance(rule, (Rule, StochasticGradientDescent), "rule", "GradientFlow()")
         self.request = instance(request, Request, "request", 'Request(("tau_mem",))')
         self.fixed: Values = {}
         self.axes: dict[str, tuple[Any, ...]] = {}
@@ -202,7 +204,7 @@ def _means(law: Covariance | Mixture) -> list[float]:
     return [float(law.weights @ eigenvalues) for eigenvalues in law.eigenvalues]
 
 
-def apply(model: ScoreModel, rule: Rule, values: Values) -> tuple[ScoreModel, Rule]:
+def apply(model: ScoreModel, rule: TrainingRule, values: Values) -> tuple[ScoreModel, TrainingRule]:
     """Return ``model`` and ``rule`` with parameters changed; ModelError if one is not allowed."""
     changes: dict[str, Values] = {}
     for name, value in values.items():
@@ -218,7 +220,7 @@ def apply(model: ScoreModel, rule: Rule, values: Values) -> tuple[ScoreModel, Ru
     return model, rule
 
 
-def _home(name: Any, model: ScoreModel, rule: Rule) -> str:
+def _home(name: Any, model: ScoreModel, rule: TrainingRule) -> str:
     """ "model", "rule" or the family of covariances that has this parameter."""
     if not isinstance(name, str):
         raise ModelError(f"{shown(name)} names no parameter; names are strings")
@@ -263,6 +265,8 @@ def _described(value: Any) -> Any:
         return ["array", list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]
     if is_dataclass(value):
         return [type(value).__name__, _fields(value)]
+    if callable(value):  # noise as a function of tau
+        return ["function", [f"{v:.8e}" for v in np.ravel(value(_TIMES)).tolist()]]
     if isinstance(value, Mapping):
         return {str(key): _described(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

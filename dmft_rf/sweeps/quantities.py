@@ -19,7 +19,8 @@ from dmft_rf.curves.solve import Solution, solve
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
 from dmft_rf.curves.timescales import Timescales
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.spectra.spectrum import Spectrum, spectrum
 from dmft_rf.sweeps.request import CURVES, DESCRIPTIONS, LIMITS, SPECTRAL, TIMES, Request
 
@@ -27,7 +28,7 @@ __all__ = ["DESCRIPTIONS", "TIMES", "Request", "compute"]
 
 
 @ieee
-def compute(model: ScoreModel, rule: Rule, request: Request) -> dict[str, Array]:
+def compute(model: ScoreModel, rule: TrainingRule, request: Request) -> dict[str, Array]:
     """The quantities of one point by name, each an array.
 
     Raises
@@ -62,7 +63,7 @@ def unpacked(rows: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array
 class _Point:
     """Quantities of one point; what several of them need is computed once."""
 
-    def __init__(self, model: ScoreModel, rule: Rule, request: Request):
+    def __init__(self, model: ScoreModel, rule: TrainingRule, request: Request):
         self.model, self.rule, self.request = model, rule, request
 
     def value(self, name: str) -> Array | float:
@@ -73,7 +74,7 @@ class _Point:
             return _SPECTRUM[name](self._law)
         if name in self._phases:
             return self._phases[name]()
-        if name == "final_train":
+        if name == "final_train" and self.rule == GradientFlow():
             return self._solution.train_limit
         if name in LIMITS:
             return float(getattr(self._times.end, name.removeprefix("final_")))
@@ -108,7 +109,8 @@ class _Point:
             self.request.quantities
         )
         known = self._curves if plain else None
-        return Timescales(self._solution, self.request.level, self.request.gap_level, known)
+        levels = self.request.level, self.request.gap_level
+        return Timescales(self._solution, *levels, known, self.rule)
 
     @lazy
     def _curves(self) -> LearningCurves:
@@ -126,7 +128,7 @@ _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {
 
 @ieee
 def packed_values(
-    model: ScoreModel, rule: Rule, request: Request, shapes: dict[str, tuple[int, ...]]
+    model: ScoreModel, rule: TrainingRule, request: Request, shapes: dict[str, tuple[int, ...]]
 ) -> Array:
     """All values of one point in one row; raises what `compute` raises."""
     return packed(compute(model, rule, request), shapes)

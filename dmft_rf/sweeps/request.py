@@ -10,7 +10,8 @@ from typing import Any
 from dmft_rf._convert import floats, number, shown
 from dmft_rf.curves.definitions import DEFINITIONS
 from dmft_rf.errors import ModelError
-from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.flow import GradientFlow, Ridge
+from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.sweeps.axes import listed
 
 CURVES = {
@@ -110,9 +111,11 @@ class Request:
         special["edges"] = (2 * most_atoms + 4, 2)
         return {name: special.get(name, ()) for name in self.quantities}
 
-    def check_rule(self, rule: Rule) -> None:
+    def check_rule(self, rule: TrainingRule) -> None:
         """Raise ModelError if a quantity is defined for gradient flow from 0 only."""
         others = {*CURVES, *SPECTRAL}
+        if not isinstance(rule, Ridge):  # which takes no time
+            others |= {*TIMES, *LIMITS, "gap_final"}
         if rule != GradientFlow() and (bad := [q for q in self.quantities if q not in others]):
             raise ModelError(
                 f"{bad[0]} belongs to gradient flow from A = 0 without weight decay, not to {rule}"

@@ -14,7 +14,7 @@ from dmft_rf._stored import Stored
 from dmft_rf.curves.definitions import NOTHING
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.sweeps.request import DESCRIPTIONS
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Sweep(Frozen):
     kind: ClassVar[str] = "sweep"
 
     model: ScoreModel
-    rule: Rule
+    rule: TrainingRule
     axes: dict[str, Array]
     is_list: bool
     quantities: dict[str, Array]

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee
 from dmft_rf._stored import Result as StoredResult
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.sweeps.campaign import Progress, Where
 from dmft_rf.sweeps.plan import Plan
 from dmft_rf.sweeps.request import Request
@@ -27,7 +28,7 @@ def sweep(
     over: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     quantities: str | Sequence[str],
     *,
-    rule: Rule | None = None,
+    rule: TrainingRule | None = None,
     tau: ArrayLike = (),
     rtol: float = 1e-10,
     level: float = 0.1,
@@ -56,8 +57,11 @@ def sweep(
         "generalization_gap", "score_error" at the times ``tau``; the fields of Timescales; "edges",
         "edge_low", "edge_high", "bulks", "atom"; "final_train", "final_test", "final_score_error";
         "gap_final", "gap_window", "tau_overfit", "n_star", "n_window".
-    rule : Rule
-        GradientFlow() by default.
+    rule : Rule or StochasticGradientDescent
+        GradientFlow() by default. Its fields can be swept by their names: ``{"noise": [0.5, 5.0]}``
+        or ``{"batch": [1, 4, 16]}`` under StochasticGradientDescent, ``{"momentum": ...}``. Times
+        and limits are those of this rule; "gap_window", "n_star" and "n_window" are defined for
+        gradient flow only.
     tau : array
         Times of the learning curves, gradient-flow time; may hold 0 and inf.
     rtol, level

@@ -21,7 +21,7 @@ from dmft_rf.files.results import Run, checked_extra, load, save
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.sweeps.campaign import Campaign, Job, Points, Result
 from dmft_rf.sweeps.plan import Plan, Values, apply
 from dmft_rf.sweeps.quantities import packed_values, unpacked
@@ -41,7 +41,7 @@ class PlanJob(Job):
     """Some points of a plan, by number, with all that a worker needs to compute them."""
 
     model: ScoreModel
-    rule: Rule
+    rule: TrainingRule
     request: Request
     shapes: Shapes
     points: tuple[tuple[int, Values], ...]

@@ -20,6 +20,15 @@ and for cases whose samples come in groups (finite noise draws, mixtures; docs/g
     draws_cross          eta_j (b_1 S_1 + b_2 S_2) in w_j of the two-point function
     class_share, class_b share of the first class, and its b^2
 
+and for cases with SGD (docs/theory.md, section on mini-batches), four times as large as the others
+(y: ten times; N q, a small part: nearly doubled), since noise is known from single runs
+
+    sgd_noise            eps, and with it the factor 4 Delta_t^2/psi_p of K and K_t
+    sgd_train            the modes x d rho that noise drives, in K
+    sgd_features, sgd_signal   N q and S_test/psi_p in K_t
+    sgd_momentum         the clock tau/(1 - m)
+    sgd_outlier          y, the noise of the activation's mean
+
 A mutation is judged by the cases in which the formula occurs. Coefficients are replaced in the
 model or in its groups; the two-point function by a kernel that stands in for
 `dmft_rf.kernels.closed_form_pairs.assemble` (or `grouped_pairs.assemble`) while the prediction is
@@ -29,6 +38,7 @@ made, and the label term in properties of `Nodes`. Rules without a contour in th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
@@ -39,15 +49,18 @@ from unittest import mock
 
 import numpy as np
 
-from dmft_rf import Mixture, ScoreModel
+from dmft_rf import Mixture, ScoreModel, StochasticGradientDescent, schedules
 from dmft_rf._typing import Array
+from dmft_rf.curves import noise_sustained, noise_transforms, stochastic
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.noise_transforms import NoiseTransforms
 from dmft_rf.kernels import closed_form_pairs as two_point
 from dmft_rf.kernels import grouped_pairs
 from dmft_rf.model.coefficients import Coefficients
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.estimate import ROUNDING
+from dmft_rf.rules.stochastic import TrainingRule
 from validation.compare.theory import Prediction, predict
 from validation.finite.cases import Case
 
@@ -95,6 +108,10 @@ class Mutation:
         From a factor to a context in which other formulas are wrong; None leaves them.
     concerns : callable
         Whether the formula occurs in the theory of a case.
+    rules : callable
+        From a rule and a factor to the mutated rule; None leaves the rules.
+    scale : float
+        Its size in units of that of the others.
     """
 
     name: str
@@ -103,10 +120,15 @@ class Mutation:
     kernel: Callable[[float], Assemble] | None = None
     patch: Callable[[float], AbstractContextManager[None]] | None = None
     concerns: Callable[[Case], bool] = _closed
+    rules: Callable[[TrainingRule, float], TrainingRule] | None = None
+    scale: float = 1.0
 
     def predict(self, case: Case, size: float = SIZE) -> Prediction:
         """The wrong prediction for ``case``, off by the relative ``size``."""
-        factor = 1.0 + size
+        factor = 1.0 + self.scale * size
+        if self.rules is not None:
+            changed = {label: self.rules(rule, factor) for label, rule in case.rules.items()}
+            case = dataclasses.replace(case, rules=changed)
         model = case.model if self.model is None else self.model(case.model, factor)
         other = nullcontext() if self.patch is None else self.patch(factor)
         with _replaced(None if self.kernel is None else self.kernel(factor)), other:
@@ -282,6 +304,89 @@ def _cross_term(factor: float) -> Iterator[None]:
         yield
 
 
+def _louder(rule: TrainingRule, factor: float) -> TrainingRule:
+    if not isinstance(rule, StochasticGradientDescent):
+        return rule
+    noise = rule.noise
+    return dataclasses.replace(
+        rule, noise=schedules.Scaled(noise, factor) if callable(noise) else noise * factor
+    )
+
+
+def _transforms(
+    change: Callable[[NoiseTransforms, float], NoiseTransforms],
+) -> Callable[[float], AbstractContextManager[None]]:
+    """Change what `NoiseTransforms.of` makes of the nodes."""
+
+    @contextmanager
+    def patch(factor: float) -> Iterator[None]:
+        right = NoiseTransforms.of
+
+        def of(nodes: Nodes) -> NoiseTransforms:
+            return change(right(nodes), factor)
+
+        with mock.patch.object(NoiseTransforms, "of", of):
+            yield
+
+    return patch
+
+
+def _signal_of(found: NoiseTransforms) -> Array:
+    return found.test - found.nodes.model.residual_variance * found.weight
+
+
+def _train(found: NoiseTransforms, factor: float) -> NoiseTransforms:
+    # the test loss keeps its own transform
+    return dataclasses.replace(found, weight=factor * found.weight)
+
+
+def _features(found: NoiseTransforms, factor: float) -> NoiseTransforms:
+    return dataclasses.replace(found, test=_signal_of(found) * (1.0 - factor) + factor * found.test)
+
+
+def _signal(found: NoiseTransforms, factor: float) -> NoiseTransforms:
+    return dataclasses.replace(found, test=found.test + (factor - 1.0) * _signal_of(found))
+
+
+@contextmanager
+def _clock(factor: float) -> Iterator[None]:
+    right = StochasticGradientDescent.pace
+
+    def pace(rule: StochasticGradientDescent) -> float:
+        return right.fget(rule) * (factor if rule.momentum > 0.0 else 1.0)
+
+    with mock.patch.object(StochasticGradientDescent, "pace", property(pace)):
+        yield
+
+
+@contextmanager
+def _outlier(factor: float) -> Iterator[None]:
+    right = noise_transforms.outlier
+
+    def wrong(*arguments: Any) -> tuple[Array, Array]:
+        X, y = right(*arguments)
+        return X, factor * y
+
+    with contextlib.ExitStack() as stack:
+        for module in (noise_transforms, noise_sustained, stochastic):
+            stack.enter_context(mock.patch.object(module, "outlier", wrong))
+        yield
+
+
+def _of_sgd(case: Case) -> bool:
+    return case.stochastic
+
+
+def _of_momentum(case: Case) -> bool:
+    return any(getattr(rule, "momentum", 0.0) > 0.0 for rule in case.rules.values()) and _of_sgd(
+        case
+    )
+
+
+def _of_mean(case: Case) -> bool:
+    return _of_sgd(case) and abs(case.model.coefficients.mu0) > 0.1
+
+
 MUTATIONS = (
     Mutation("b2", "b_t^2", _coefficient("b")),
     Mutation("s2", "s_t^2", _coefficient("s2")),
@@ -320,5 +425,16 @@ MUTATIONS = (
     ),
     Mutation("class_share", "share of the first class", _share, concerns=_classes),
     Mutation("class_b", "b_t^2 of the first class", _class_b, concerns=_classes),
+    Mutation("sgd_noise", "the noise eps of SGD", rules=_louder, concerns=_of_sgd, scale=4.0),
+    Mutation("sgd_train", "x d rho in the kernel of SGD's training loss",
+             patch=_transforms(_train), concerns=_of_sgd, scale=4.0),
+    Mutation("sgd_features", "N q in the kernel of SGD's test loss",
+             patch=_transforms(_features), concerns=_of_sgd, scale=32.0),
+    Mutation("sgd_signal", "S_test/psi_p in the kernel of SGD's test loss",
+             patch=_transforms(_signal), concerns=_of_sgd, scale=4.0),
+    Mutation("sgd_momentum", "the clock of SGD with momentum", patch=_clock,
+             concerns=_of_momentum, scale=4.0),
+    Mutation("sgd_outlier", "y of SGD with an activation that has a mean", patch=_outlier,
+             concerns=_of_mean, scale=10.0),
 )  # fmt: skip
 """Every mutation, by what it changes."""

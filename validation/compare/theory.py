@@ -11,6 +11,7 @@ from dmft_rf import (
     LearningCurves,
     ScoreModel,
     Spectrum,
+    StochasticGradientDescent,
     WeightAverage,
     resolvent,
     solve,
@@ -87,7 +88,8 @@ def predict(
     curves = {
         label: solution.learning_curves(case.tau(rule), rule)
         for label, rule in case.rules.items()
-        if isinstance(rule, GradientFlow | WeightAverage) or not smooth_only
+        if isinstance(rule, GradientFlow | WeightAverage | StochasticGradientDescent)
+        or not smooth_only
     }
     z = case.resolvent_points
     return Prediction(curves, z * resolvent(model, -z).q.real, solution.spectrum)

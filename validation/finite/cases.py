@@ -27,10 +27,13 @@ from dmft_rf import (
     Mixture,
     ModelError,
     ScoreModel,
+    StochasticGradientDescent,
     WeightAverage,
+    schedules,
 )
 from dmft_rf._typing import Array
 from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.stochastic import TrainingRule
 from validation.finite import imagery
 
 Sizes = tuple[tuple[int, int], ...]
@@ -69,26 +72,35 @@ class Case:
     model: ScoreModel
     sizes: Sizes
     judged: tuple[float, ...]
-    rules: Mapping[str, Rule] = field(default_factory=lambda: {FLOW: GradientFlow()})
+    rules: Mapping[str, TrainingRule] = field(default_factory=lambda: {FLOW: GradientFlow()})
     data: str = ""
     verdict: bool = True
 
-    def tau(self, rule: Rule) -> Array:
+    def tau(self, rule: TrainingRule) -> Array:
         """Times at which ``rule`` is evaluated: the judged ones, a grid for pictures, 0 and inf."""
+        if isinstance(rule, StochasticGradientDescent):  # followed step by step
+            return np.array(self._finite) / rule.pace
         if isinstance(rule, GradientDescent | HeavyBall):
             steps = np.unique(np.rint(np.geomspace(1.0, max(self._finite) / rule.step, 10)))
             return np.append(rule.times(steps), math.inf)
         grid = np.geomspace(0.1, 30.0 * max(self._finite), 17 if rule == GradientFlow() else 6)
         return np.unique(np.concatenate([[0.0], grid, self.judged, [math.inf]]))
 
-    def is_judged(self, rule: Rule, tau: Array) -> NDArray[np.bool_]:
+    def is_judged(self, rule: TrainingRule, tau: Array) -> NDArray[np.bool_]:
         """Which of ``tau`` enter the verdict; for discrete rules an early and a late time."""
+        if isinstance(rule, StochasticGradientDescent):
+            return np.ones(tau.size, dtype=bool)
         if isinstance(rule, GradientDescent | HeavyBall):
             chosen = np.zeros(tau.size, dtype=bool)
             chosen[[tau.size // 3, 2 * tau.size // 3]] = True
             return chosen
         times = self.judged if rule == GradientFlow() else self._finite[:2]
         return np.isin(tau, times)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a rule of the case is SGD."""
+        return any(isinstance(rule, StochasticGradientDescent) for rule in self.rules.values())
 
     @property
     def _finite(self) -> list[float]:
@@ -299,6 +311,31 @@ def _grouped(quick: bool) -> list[Case]:
     ]  # fmt: skip
 
 
+def _stochastic(quick: bool) -> list[Case]:
+    """Mini-batch SGD, step by step: batches, momentum, a falling rate, averages, the threshold."""
+    sizes: Sizes = ((20, 96), (40, 64), (80, 24))
+    if not quick:
+        sizes = ((20, 256), (40, 192), (80, 128), (160, 32))
+    sgd, times = StochasticGradientDescent, (2.0, 20.0, 80.0)
+    iso = ScoreModel(0.1, 4.0, 2.0)
+
+    def case(name: str, about: str, model: ScoreModel, **rules: TrainingRule) -> Case:
+        named = {label.replace("_", " "): rule for label, rule in rules.items()}
+        return Case(name, about, model, sizes, times, {FLOW: GradientFlow(), **named})
+
+    return [
+        case("V_sgd_batches", "SGD with batches of 1, 4 and 8 at one noise eta/(d batch)", iso,
+             batch_1=sgd(5.0), batch_4=sgd(5.0, batch=4), batch_8=sgd(5.0, batch=8)),
+        case("W_sgd_variants", "SGD with momentum, with a falling rate, averaged weights", iso,
+             momentum=sgd(2.5, momentum=0.5), falling=sgd(schedules.InverseTime(10.0, 50.0)),
+             averaged=sgd(5.0, average=20.0)),
+        case("X_sgd_threshold", "SGD near the limit of stability, and for a while beyond it", iso,
+             near=sgd(10.5), beyond=sgd(schedules.Piecewise((20.0,), (16.8, 5.0)))),
+        case("Y_sgd_relu", "SGD with ReLU, whose mean has a noise of its own",
+             ScoreModel(0.1, 4.0, 2.0, "relu"), batch_1=sgd(4.0), batch_4=sgd(4.0, batch=4)),
+    ]  # fmt: skip
+
+
 def _paper() -> list[Case]:
     """Figures 2 and 3 of arXiv:2505.17638: psi_p = 64, tanh, up to p = 6400 at d = 100."""
     sizes: Sizes = ((25, 48), (36, 16), (50, 8), (100, 1))
@@ -361,7 +398,8 @@ def grid(profile: str) -> list[Case]:
     if profile not in PROFILES:
         raise ModelError(f"profile is {profile!r}; it must be one of {', '.join(PROFILES)}")
     quick = profile == "quick"
-    return _synthetic(quick) + _grouped(quick) + ([] if quick else _paper()) + _real(quick)
+    own = _synthetic(quick) + _grouped(quick) + _stochastic(quick)
+    return own + ([] if quick else _paper()) + _real(quick)
 
 
 def choose(cases: list[Case], names: list[str]) -> list[Case]:

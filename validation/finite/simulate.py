@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dmft_rf._typing import Array
 from dmft_rf.model.activation import Activation
+from dmft_rf.rules.stochastic import StochasticGradientDescent
 from validation.finite import imagery
 from validation.finite.cases import SIMULATION, Case
-from validation.finite.losses import Trained
+from validation.finite.losses import Losses, Trained
 from validation.finite.network import FiniteNetwork, draw_network, network_on_rows
+from validation.finite.stochastic import sgd_losses
 
 HELD_OUT = 1024
 """Most rows of real data that the test loss is averaged over; they are never trained on."""
@@ -78,6 +80,7 @@ def simulate(case: Case, d: int, seed: int) -> Cell:
     """Draw, diagonalise, and evaluate every rule of the case at all of its times."""
     start = time.perf_counter()
     network = network_of(case, d, seed)
+    averages = replace(network, U=network.U.copy()) if case.stochastic else network
     trained = Trained(network)
     arrays: dict[str, Array] = {
         "eigenvalues": trained.eigenvalues,
@@ -85,7 +88,24 @@ def simulate(case: Case, d: int, seed: int) -> Cell:
         "orders": np.array(network.orders),
     }
     for i, rule in enumerate(case.rules.values()):
-        losses = trained.losses(rule, case.tau(rule))
+        if isinstance(rule, StochasticGradientDescent):
+            losses = _stochastic(case, averages, rule, [d, seed, i])
+        else:
+            losses = trained.losses(rule, case.tau(rule))
         for name in case.quantities:
             arrays[f"{i}/{name}"] = getattr(losses, name)
     return Cell(case.name, d, seed, case.fingerprint, arrays, time.perf_counter() - start)
+
+
+def _stochastic(
+    case: Case, network: FiniteNetwork, rule: StochasticGradientDescent, place: list[int]
+) -> Losses:
+    """One run of SGD on the network of a cell, whose weights and samples are drawn again."""
+    d, seed, i = place
+    rng, (p, n) = generator(case, d, seed), case.shape(d)
+    W = rng.standard_normal((p, d))
+    X = rng.standard_normal((n, d)) * np.sqrt(case.eigenvalues(d))
+    steps = np.random.default_rng([SIMULATION, zlib.crc32(case.name.encode()), d, seed, i])
+    activation = case.model.activation
+    assert isinstance(activation, Activation)
+    return sgd_losses(network, W, X, activation, rule, case.tau(rule), steps)
