@@ -14,6 +14,7 @@ from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError,
 
 if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit, bulk_split
+    from dmft_rf.curves.error_parts import ErrorParts, error_parts
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
@@ -39,6 +40,7 @@ _HOME = {
     "Activation": "model.activation",
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
+    "ErrorParts": "curves.error_parts",
     "Generation": "generated.generation",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
@@ -58,6 +60,7 @@ _HOME = {
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.average",
     "bulk_split": "curves.bulk_split",
+    "error_parts": "curves.error_parts",
     "generation": "generated.generation",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
@@ -92,6 +95,7 @@ __all__ = [
     "ConvergenceError",
     "Covariance",
     "DataError",
+    "ErrorParts",
     "Generation",
     "GradientDescent",
     "GradientFlow",
@@ -114,6 +118,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "bulk_split",
+    "error_parts",
     "generation",
     "phase_diagram",
     "read_covariance",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
+from dmft_rf.curves.direction_pairs import DirectionPairs
 from dmft_rf.curves.exact import Exact, exact_integrals, untouched
 from dmft_rf.curves.forms import Form, Majorants, parts, real_of_product
 from dmft_rf.curves.majorants import majorants
@@ -111,6 +112,11 @@ class Nodes(Frozen):
     def variance(self) -> tuple[Complex, Complex]:
         """At (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
         return self.pairs.variance
+
+    @lazy
+    def directions(self) -> DirectionPairs:
+        """Two-point functions of single directions of the data."""
+        return DirectionPairs(self.resolvent)
 
     @property
     def q_bulk(self) -> Complex:
