@@ -15,6 +15,7 @@ from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError,
 if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit, bulk_split
     from dmft_rf.curves.error_parts import ErrorParts, error_parts
+    from dmft_rf.curves.error_times import ErrorTimes, error_times
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
@@ -41,6 +42,7 @@ _HOME = {
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
     "ErrorParts": "curves.error_parts",
+    "ErrorTimes": "curves.error_times",
     "Generation": "generated.generation",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
@@ -61,6 +63,7 @@ _HOME = {
     "WeightAverage": "rules.average",
     "bulk_split": "curves.bulk_split",
     "error_parts": "curves.error_parts",
+    "error_times": "curves.error_times",
     "generation": "generated.generation",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
@@ -96,6 +99,7 @@ __all__ = [
     "Covariance",
     "DataError",
     "ErrorParts",
+    "ErrorTimes",
     "Generation",
     "GradientDescent",
     "GradientFlow",
@@ -119,6 +123,7 @@ __all__ = [
     "__version__",
     "bulk_split",
     "error_parts",
+    "error_times",
     "generation",
     "phase_diagram",
     "read_covariance",

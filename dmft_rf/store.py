@@ -15,6 +15,8 @@ __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "load_res
 _MADE_BY = {
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
     "curves": ("curves.losses", "stored_curves"),
+    "error-parts": ("curves.error_parts", "stored_parts"),
+    "error-times": ("curves.error_times", "stored_times"),
     "timescales": ("curves.timescales", "stored_timescales"),
     "sweep": ("sweeps.stored", "stored_sweep"),
     "scaling": ("sweeps.stored", "stored_scaling"),
@@ -32,7 +34,8 @@ def load_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Spectrum, LearningCurves, Timescales, Sweep, Scaling or PhaseDiagram by name.
+        Spectrum, LearningCurves, ErrorParts, ErrorTimes, Timescales, Sweep, Scaling or
+        PhaseDiagram by name.
 
     Raises
     ------

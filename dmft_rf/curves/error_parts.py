@@ -29,9 +29,12 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import shown
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import untouched
-from dmft_rf.curves.losses import LearningCurves, checked_times, remembered
+from dmft_rf.curves.forms import Form
+from dmft_rf.curves.losses import LearningCurves, checked_times, remembered, stored_curves
+from dmft_rf.curves.measures import Values
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.solve import Solution, carried, checked_rule, solved
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -52,14 +55,6 @@ class ErrorParts(Frozen):
 
     Attributes
     ----------
-    tau
-        Times, any shape; the arrays below append it.
-    shares : (C,) array
-        Fraction of the samples in each class; 1 where there are no classes.
-    weights : (A,) array
-        Weights of the eigenvalues of the covariance.
-    eigenvalues : (C, A) array
-        Of each class.
     detail : dict of (C, A, ...) arrays
         Each part of the error of the score along a direction, for inputs of a class: ``bias``,
         ``sample``, ``features`` and ``both`` (the variance of the trained network over the
@@ -76,14 +71,15 @@ class ErrorParts(Frozen):
 
     kind: ClassVar[str] = "error-parts"
 
-    tau: Array
-    shares: Array
-    weights: Array
-    eigenvalues: Array
     detail: dict[str, Array]
     detail_error: dict[str, Array]
     learned: Array
     curves: LearningCurves
+
+    @property
+    def tau(self) -> Array:
+        """Times, any shape; the other arrays append it."""
+        return self.curves.tau
 
     @property
     def rule(self) -> Rule:
@@ -94,6 +90,30 @@ class ErrorParts(Frozen):
     def model(self) -> FeatureModel:
         """What was trained."""
         return self.curves.model
+
+    @property
+    def shares(self) -> Array:
+        """Fraction of the samples in each class, (C,); 1 where there are no classes."""
+        return np.array([one.share for one in self.model.classes])
+
+    @property
+    def weights(self) -> Array:
+        """Weights of the eigenvalues of the covariance, (A,)."""
+        return self.model.weights
+
+    @property
+    def eigenvalues(self) -> Array:
+        """Eigenvalues of the covariance of each class, (C, A)."""
+        return np.stack([one.eigenvalues for one in self.model.classes])
+
+    def stored(self) -> Stored:
+        """What a file holds of the parts: the curves, every part and its error."""
+        attributes, arrays = self.curves.stored()
+        arrays["learned"] = self.learned
+        for name in PARTS:
+            arrays[f"part_{name}"] = self.detail[name]
+            arrays[f"part_{name}_error"] = self.detail_error[name]
+        return attributes, arrays
 
     @lazy
     def by_class(self) -> FrozenDict[str, Array]:
@@ -127,6 +147,16 @@ class ErrorParts(Frozen):
         return FrozenDict(found)
 
 
+def stored_parts(attributes: Attributes, arrays: Arrays) -> ErrorParts:
+    """The parts of `ErrorParts.stored`; KeyError if something of them is missing."""
+    return ErrorParts(
+        detail={name: arrays[f"part_{name}"] for name in PARTS},
+        detail_error={name: arrays[f"part_{name}_error"] for name in PARTS},
+        learned=arrays["learned"],
+        curves=stored_curves(attributes, arrays),
+    )
+
+
 @ieee
 def error_parts(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> ErrorParts:
     """Split the score error of a solved model into its parts, by direction and by class.
@@ -155,33 +185,33 @@ def error_parts(solution: Solution, tau: ArrayLike, rule: Rule | None = None) ->
     >>> from dmft_rf import ScoreModel, error_parts, solve
     >>> parts = error_parts(solve(ScoreModel(0.01, 64, 8)), [100, 1000])
     >>> print(parts.total["bias"].round(4), parts.total["variance"].round(4))
+    [0.0463 0.0603] [0.0234 0.201 ]
     """
     solved(solution, "error_parts")
     times = checked_times(tau)
     nodes, curves = nodes_of(solution, times, rule)
     flat = times.ravel()
     model = nodes.model
-    every = [
-        _Direction(nodes, curves.rule, c, a)
-        for c in range(len(model.classes))
-        for a in range(model.weights.size)
-    ]
     shape = (len(model.classes), model.weights.size, *times.shape)
-    found = [one.parts(flat) for one in every]
+    found = [
+        Direction(nodes, curves.rule, c, a).parts(flat)
+        for c in range(shape[0])
+        for a in range(shape[1])
+    ]
+
+    def joined(values: list[Array]) -> Array:
+        return np.stack(values).reshape(shape)
+
     result = ErrorParts(
-        tau=times,
-        shares=np.array([one.share for one in model.classes]),
-        weights=model.weights,
-        eigenvalues=np.stack([one.eigenvalues for one in model.classes]),
-        detail={n: np.stack([one[n].value for one in found]).reshape(shape) for n in PARTS},
-        detail_error={n: np.stack([one[n].error for one in found]).reshape(shape) for n in PARTS},
-        learned=np.stack([one.learned(flat).value for one in every]).reshape(shape),
+        detail={name: joined([one[name].value for one, _ in found]) for name in PARTS},
+        detail_error={name: joined([one[name].error for one, _ in found]) for name in PARTS},
+        learned=joined([learned for _, learned in found]),
         curves=curves,
     )
     off = np.abs(result.total["score_error"] - curves.score_error)
     allowed = result.error["score_error"] + curves.error["score_error"]
     known = np.isfinite(curves.score_error)
-    if not np.all(off[known] <= 3.0 * allowed[known]):
+    if not np.all(off[known] <= 2.0 * allowed[known]):
         raise ConvergenceError(
             f"the parts of the score error miss their sum by {off[known].max():.1e}",
             partial=result,
@@ -208,7 +238,7 @@ def nodes_of(solution: Solution, times: Array, rule: Rule | None) -> tuple[Nodes
     return carried(solution, times, rule)
 
 
-class _Direction:
+class Direction:
     """The score along one direction for the inputs of one class, under one rule."""
 
     def __init__(self, nodes: Nodes, rule: Rule, which: int, atom: int):
@@ -225,36 +255,45 @@ class _Direction:
     def _signal(self) -> Complex:
         return np.ascontiguousarray(self.nodes.resolvent.signal[:, self.atom])
 
-    def learned(self, tau: Array) -> Estimate:
-        """f at the times ``tau``."""
-        h = self.rule.filter(self.nodes.points, tau, self.model.rate)
-        turns = self.nodes.turning(self.rule, tau)
-        gain = self.one.linear * self.sigma / math.sqrt(self.model.Delta_t)
-        found = self.nodes.integral(h, self._signal, turns.filter)
-        return Estimate(gain * found.value, abs(gain) * found.error)
-
-    def parts(self, tau: Array) -> dict[str, Estimate]:
-        """Every part at the times ``tau``, each (n_tau,)."""
-        nodes, model, one = self.nodes, self.model, self.one
-        h = self.rule.filter(nodes.points, tau, model.rate)
-        turns = nodes.turning(self.rule, tau)
-        f = self.learned(tau)
-        left = 1.0 - f.value
-        error = (2.0 * np.abs(left) + f.error) * f.error + ROUNDING * left**2
-        found = {"bias": Estimate(left**2, error).over(self.sigma)}
-        forms = nodes.directions.forms(self.q, self.atom)
-        for name, form in zip(("sample", "features", "both"), forms, strict=True):
-            found[name] = nodes.form(h, form, turns.filter).over(model.Delta_t)
-        g, s = model.groups, nodes.resolvent
+    @lazy
+    def own(self) -> Complex:
+        """Transform of N S_VV along this direction."""
+        g, s = self.model.groups, self.nodes.resolvent
         own = s.label * self._signal
         if g.sizes.any():
             own = own + (s.excess / s.E) @ (g.count * g.sizes)
-        kept = nodes.integral(h * h, own, turns.square).over(model.Delta_t)
-        N = one.coefficients.residual_variance
-        found["noise"] = Estimate(N * kept.value, N * kept.error)
+        return self.one.coefficients.residual_variance * own
+
+    @lazy
+    def forms(self) -> tuple[Form, Form, Form]:
+        """Variance of the sample, of the features and of both, times Delta_t."""
+        return self.nodes.directions.forms(self.q, self.atom)
+
+    def learned(self, f: Values, turning: Values) -> Estimate:
+        """Slope of the mean network that the filter ``f`` makes, over that of the exact score."""
+        gain = self.one.linear * self.sigma / math.sqrt(self.model.Delta_t)
+        found = self.nodes.integral(f, self._signal, turning)
+        return Estimate(gain * found.value, abs(gain) * found.error)
+
+    def bias(self, f: Estimate) -> Estimate:
+        """(1 - f)^2/sigma."""
+        left = 1.0 - f.value
+        error = (2.0 * np.abs(left) + f.error) * f.error + ROUNDING * left**2
+        return Estimate(left**2, error).over(self.sigma)
+
+    def parts(self, tau: Array) -> tuple[dict[str, Estimate], Array]:
+        """Every part at the times ``tau``, and what is learned, each (n_tau,)."""
+        nodes, Delta_t = self.nodes, self.model.Delta_t
+        h = self.rule.filter(nodes.points, tau, self.model.rate)
+        turns = nodes.turning(self.rule, tau)
+        f = self.learned(h, turns.filter)
+        found = {"bias": self.bias(f)}
+        for name, form in zip(("sample", "features", "both"), self.forms, strict=True):
+            found[name] = nodes.form(h, form, turns.filter).over(Delta_t)
+        found["noise"] = nodes.integral(h * h, self.own, turns.square).over(Delta_t)
         zero = np.zeros(tau.size)
         found["initial"] = self._initial(tau) if self.rule.initial_scale else Estimate(zero, zero)
-        return found
+        return found, f.value
 
     def _initial(self, tau: Array) -> Estimate:
         nodes, model, one = self.nodes, self.model, self.one

@@ -233,10 +233,15 @@ class Nodes(Frozen):
         return Estimate(value, error)
 
     def bilinear(
-        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
+        self,
+        f: Complex,
+        g: Complex,
+        turning_f: NDArray[Any],
+        turning_g: NDArray[Any],
+        form: Form | None = None,
     ) -> Estimate:
-        """The variance [f, g], row by row; what bounds f and g as in integral."""
-        form, w = self._variance_form, self.contour.weights
+        """The variance [f, g], or another two-point function, row by row; bounds as in integral."""
+        form, w = self._variance_form if form is None else form, self.contour.weights
         u, v = f * w, g * w
         value, truncation = self._sums(form.applied(u) * v)
         bound = form.applied(turning_f * w) * (turning_g * w)

@@ -25,6 +25,7 @@ from dmft_rf import (
     WeightAverage,
     bulk_split,
     error_parts,
+    error_times,
     generation,
     phase_diagram,
     resolvent,
@@ -90,7 +91,8 @@ def results() -> dict[str, Any]:
         "LearningCurves": curves, "relative error": one.learning_curves(1.0),
         "Spectrum": law, "grouped Spectrum": spectrum(GROUPED), "Timescales": timescales(one),
         "BulkSplit": bulk_split(one, [1.0, 2.0]),
-        "ErrorParts": error_parts(grouped, [0.0, 1.0]), "Resolvent": resolvent(MODEL, [1.0 + 1.0j]),
+        "ErrorParts": error_parts(grouped, [0.0, 1.0]), "ErrorTimes": error_times(grouped),
+        "Resolvent": resolvent(MODEL, [1.0 + 1.0j]),
         "grouped Resolvent": resolvent(GROUPED, [1.0 + 1.0j, 1.0 - 1.0j]),
         "Sweep": sweep(
             MODEL, {"psi_n": [2.0, 3.0], "t": [0.1]}, ["tau_gen", "test"], tau=[1.0], rtol=1e-4
@@ -202,6 +204,7 @@ def calls() -> dict[str, Call]:
     add("Timescales.value", r["Timescales"].value, name="tau_opt")
     add("bulk_split", bulk_split, solution=one, tau=[1.0], rule=GradientFlow())
     add("error_parts", error_parts, solution=one, tau=[1.0], rule=GradientFlow())
+    add("error_times", error_times, solution=one, level=0.1, factor=1.1)
     span = {"schedule": "score", "sampler": "sde", "t_start": 0.3, "t_end": 0.2, "rtol": 1e-2}
     found["generation"] = Call(generation, {"model": MODEL, "tau": [1.0], **span}, long=True)
     add("resolvent", resolvent, model=MODEL, z=[1.0 + 1.0j])
