@@ -17,7 +17,7 @@ import numpy as np
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import number
-from dmft_rf._frozen import Frozen
+from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.definitions import FACTOR
@@ -76,10 +76,10 @@ class ErrorTimes(Frozen):
     reasons: dict[str, str]
 
     @property
-    def definitions(self) -> dict[str, str]:
+    def definitions(self) -> FrozenDict[str, str]:
         """What each time is, by name."""
         used = {"level": self.level, "factor": self.factor}
-        return {name: text.format(**used) for name, text in TIMES.items()}
+        return FrozenDict({name: text.format(**used) for name, text in TIMES.items()})
 
     def stored(self) -> Stored:
         """What a file holds of the times."""
