@@ -17,6 +17,7 @@ from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._model import MapModelOptions, ModelOptions
 from dmft_rf.cli._options import (
     OutputOptions,
+    PartsOptions,
     PencilOptions,
     PlaneOptions,
     RealRunOptions,
@@ -98,14 +99,17 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
 @app.command(
     help="Train loss, test loss and score error along training, for a training rule. " + _MODEL,
     epilog="Examples: dmft-rf curves --tau 0,1,100,inf. dmft-rf curves --rule heavy-ball "
-    "--step 0.5 --momentum 0.9. " + _EPILOG,
+    "--step 0.5 --momentum 0.9. dmft-rf curves --parts --plot parts.png. " + _EPILOG,
 )
 @grouped
-def curves(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
+def curves(
+    model: ModelOptions, rule: RuleOptions, shown: PartsOptions, output: OutputOptions
+) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _commands
+        from dmft_rf.cli import _commands, _parts
 
-        _commands.curves(model, rule, output)
+        show = _parts.error_parts if shown.parts else _commands.curves
+        show(model, rule, output)
 
 
 @app.command(

@@ -13,6 +13,7 @@ from dmft_rf.errors import missing
 if TYPE_CHECKING:
     from dmft_rf.plotting.covariance import plot_covariance
     from dmft_rf.plotting.curves import plot_curves, plot_scaling
+    from dmft_rf.plotting.parts import plot_error_parts
     from dmft_rf.plotting.phases import plot_phase_diagram
     from dmft_rf.plotting.spectra import plot_pencil, plot_spectrum
     from dmft_rf.plotting.style import ENDINGS, save_figure
@@ -22,6 +23,7 @@ _HOME = {
     "ENDINGS": "style",
     "plot_covariance": "covariance",
     "plot_curves": "curves",
+    "plot_error_parts": "parts",
     "plot_pencil": "spectra",
     "plot_phase_diagram": "phases",
     "plot_scaling": "curves",
@@ -34,6 +36,7 @@ __all__ = [
     "ENDINGS",
     "plot_covariance",
     "plot_curves",
+    "plot_error_parts",
     "plot_pencil",
     "plot_phase_diagram",
     "plot_scaling",

@@ -278,6 +278,7 @@ def calls() -> dict[str, Call]:
         solution=one,
         timescales=r["Timescales"],
     )
+    add("plot_error_parts", plotting.plot_error_parts, parts=error_parts(one, [1.0, 2.0]))
     add("plot_scaling", plotting.plot_scaling, scaling=r["Scaling"])
     covariances = import_module("dmft_rf.plotting.covariance")
     add("plot_covariance", covariances.plot_covariance, covariance=COVARIANCE)
@@ -289,7 +290,7 @@ def calls() -> dict[str, Call]:
 # modules whose functions and classes are public, and the classes that other calls return
 _MODULES = (
     "units", "curves.thresholds", "data.bundled", "plotting.curves", "plotting.spectra",
-    "plotting.covariance", "plotting.timescales",
+    "plotting.covariance", "plotting.parts", "plotting.timescales",
     "plotting.phases", "model.coefficients", "pencil.zoo", "pencil.readings",
 )  # fmt: skip
 
