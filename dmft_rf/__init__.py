@@ -14,6 +14,8 @@ from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError,
 
 if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit, bulk_split
+    from dmft_rf.curves.error_parts import ErrorParts, error_parts
+    from dmft_rf.curves.error_times import ErrorTimes, error_times
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
@@ -44,6 +46,8 @@ _HOME = {
     "Covariance": "model.covariance",
     "Generation": "generated.result",
     "GenerationTimes": "generated.times",
+    "ErrorParts": "curves.error_parts",
+    "ErrorTimes": "curves.error_times",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
@@ -62,6 +66,8 @@ _HOME = {
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.average",
     "bulk_split": "curves.bulk_split",
+    "error_parts": "curves.error_parts",
+    "error_times": "curves.error_times",
     "generation": "generated.generation",
     "generation_times": "generated.times",
     "phase_diagram": "sweeps.phase_diagram",
@@ -99,6 +105,8 @@ __all__ = [
     "ConvergenceError",
     "Covariance",
     "DataError",
+    "ErrorParts",
+    "ErrorTimes",
     "Generation",
     "GenerationTimes",
     "GradientDescent",
@@ -122,6 +130,8 @@ __all__ = [
     "WorkerError",
     "__version__",
     "bulk_split",
+    "error_parts",
+    "error_times",
     "generation",
     "generation_times",
     "phase_diagram",

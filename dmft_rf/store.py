@@ -15,6 +15,8 @@ __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "load_res
 _MADE_BY = {
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
     "curves": ("curves.stored", "stored_curves"),
+    "error-parts": ("curves.error_parts", "stored_parts"),
+    "error-times": ("curves.error_times", "stored_times"),
     "timescales": ("curves.stored", "stored_timescales"),
     "generation": ("generated.result", "stored_generation"),
     "generation-times": ("generated.times", "stored_generation_times"),
@@ -34,8 +36,8 @@ def load_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Spectrum, LearningCurves, Timescales, Sweep, Scaling, PhaseDiagram, Generation or
-        GenerationTimes by name.
+        Spectrum, LearningCurves, ErrorParts, ErrorTimes, Timescales, Sweep, Scaling, PhaseDiagram,
+        Generation or GenerationTimes by name.
 
     Raises
     ------

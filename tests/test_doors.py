@@ -50,8 +50,8 @@ ELSEWHERE = {
 }  # fmt: skip
 # results, which the package makes itself, and what stands behind the readings of pencils
 MADE = {
-    "BulkSplit", "LearningCurves", "Solution", "Timescales", "Coefficients", "PencilNodes",
-    "PencilNodes.integral", "PencilNodes.quadratic",
+    "BulkSplit", "ErrorParts", "ErrorTimes", "LearningCurves", "Solution", "Timescales",
+    "Coefficients", "PencilNodes", "PencilNodes.integral", "PencilNodes.quadratic",
     "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
     "GenerationTimes", "PathBound", "linear_part",
 }  # fmt: skip

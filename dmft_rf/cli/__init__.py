@@ -19,6 +19,7 @@ from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
     CurveOptions,
     OutputOptions,
+    PartsOptions,
     PencilOptions,
     PlaneOptions,
     ProcessOptions,
@@ -100,14 +101,17 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
 @app.command(
     help="Train loss, test loss and score error along training, for a training rule. " + _MODEL,
     epilog="Examples: dmft-rf curves --tau 0,1,100,inf. dmft-rf curves --rule heavy-ball "
-    "--step 0.5 --momentum 0.9. " + _EPILOG,
+    "--step 0.5 --momentum 0.9. dmft-rf curves --parts --plot parts.png. " + _EPILOG,
 )
 @grouped
-def curves(model: ModelOptions, rule: CurveOptions, output: OutputOptions) -> None:
+def curves(
+    model: ModelOptions, rule: CurveOptions, shown: PartsOptions, output: OutputOptions
+) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _commands
+        from dmft_rf.cli import _commands, _parts
 
-        _commands.curves(model, rule, output)
+        show = _parts.error_parts if shown.parts else _commands.curves
+        show(model, rule, output)
 
 
 @app.command(

@@ -127,7 +127,7 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
         )
     report.document["rule"] = described
     accuracy(report, result.relative_error, options.rtol)
-    shown = _round_times(tau) if automatic else np.arange(tau.size)
+    shown = round_times(tau) if automatic else np.arange(tau.size)
     columns = ("tau", "train", "test", "generalization_gap", "score_error")
     report.tables.append(
         Table(
@@ -202,7 +202,7 @@ def automatic_times(
     return np.concatenate([[0.0], times, ends])
 
 
-def _round_times(tau: NDArray[np.float64]) -> NDArray[np.intp]:
+def round_times(tau: NDArray[np.float64]) -> NDArray[np.intp]:
     """Indices of 0, inf and two times per decade."""
     inner = np.arange(1, tau.size - 1, _PER_DECADE // 2)
     return np.unique(np.concatenate([[0], inner, [tau.size - 1]]))

@@ -86,6 +86,20 @@ def _sweep_in(path: Path) -> str | None:
 
 
 @dataclass(frozen=True)
+class PartsOptions:
+    """What is shown of the curves."""
+
+    parts: Annotated[
+        bool,
+        Option(
+            "--parts",
+            help="The parts of the score error (bias, variance, noise) in place of the losses, and "
+            "when each direction of the data is learned and lost.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
 class RuleOptions:
     """Training rule."""
 

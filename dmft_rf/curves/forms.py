@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,15 @@ class Form(Frozen):
         real[:, 0, :, 0], real[:, 0, :, 1] = even.real, even.imag
         real[:, 1, :, 0], real[:, 1, :, 1] = -odd.imag, odd.real
         return cls(real.reshape(2 * n, 2 * n), size)
+
+    @classmethod
+    def combined(cls, terms: Iterable[tuple[float, Form]]) -> Form:
+        """The sum of forms with factors >= 0."""
+        (factor, first), *rest = terms
+        real, size = factor * first.real, factor * first.size
+        for factor, form in rest:
+            real, size = real + factor * form.real, size + factor * form.size
+        return cls(real, size)
 
     def applied(self, u: Complex) -> Complex:
         """The rows u P + conj(u) M^T, shape (n, N)."""

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import real_of_product
+from dmft_rf.curves.forms import Form, real_of_product
 from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
 from dmft_rf.kernels.infinite_width import covariances, modes, sample_parameters, seen_from
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, half_plane_contour
@@ -194,9 +194,15 @@ class WideNodes(Nodes):
         return self.bilinear(f, f, bound, bound)
 
     def bilinear(
-        self, f: NDArray[Any], g: NDArray[Any], turning_f: NDArray[Any], turning_g: NDArray[Any]
+        self,
+        f: NDArray[Any],
+        g: NDArray[Any],
+        turning_f: NDArray[Any],
+        turning_g: NDArray[Any],
+        form: Form | None = None,
     ) -> Estimate:
-        """The variance [f, g], row by row, as in `Nodes.bilinear`."""
+        """The variance [f, g], row by row, as in `Nodes.bilinear`; of no other form."""
+        assert form is None
         b2 = self.law.constants[0]
         weight, weights, seen = b2 * self._test, self._weights, self.seen
         one, two = self._mixed(f), self._mixed(g)

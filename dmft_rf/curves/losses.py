@@ -294,7 +294,7 @@ def _losses(nodes: Measures, tau: Array, rule: Rule) -> tuple[Estimate, ...]:
     fresh = nodes.empirical(h, turning)
     if rule.initial_scale > 0.0:
         kappa2 = rule.initial_scale**2
-        loss, kept, test = _remembered(nodes, tau, rule, None if turns is None else turns.memory)
+        loss, kept, test = remembered(nodes, tau, rule, None if turns is None else turns.memory)
         train = train.plus((kappa2 * model.Delta_t, loss))
         norm = norm.plus((kappa2 * model.Delta_t, kept))
         if math.isinf(model.psi_p):
@@ -340,20 +340,27 @@ def _bias(nodes: Measures, h: NDArray[Any], turning: NDArray[Any] | None) -> Est
     return Estimate(value, slope * relative + ROUNDING * value)
 
 
-def _remembered(
-    nodes: Measures, tau: Array, rule: Rule, turning: NDArray[Any] | None
+def remembered(
+    nodes: Measures,
+    tau: Array,
+    rule: Rule,
+    turning: NDArray[Any] | None,
+    seen: tuple[NDArray[Any], float] | None = None,
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Integrals of x g^2 and g^2 against rho, and S_test[g^2]: what the initial weights add.
+
+    ``seen`` is S_test, and its weight on an atom at 0, for another covariance of the inputs.
 
     Atoms outside the contour are added one by one. Above 0 an atom is orthogonal to W; at 0 (fewer
     columns than features) it is not. Masses are off by the rounding of 1.
     """
     rate = nodes.model.rate
+    S_test, untouched = (nodes.S_test, nodes.untouched) if seen is None else seen
     g2 = rule.memory(nodes.points, tau, rate) ** 2
     q_size, x_size = nodes.bulk_sizes
     loss = nodes.integral(g2, nodes.x_bulk, turning, x_size)
     kept = nodes.integral(g2, nodes.q_bulk, turning, q_size)
-    test = nodes.integral(g2, nodes.S_test, turning)
+    test = nodes.integral(g2, S_test, turning)
     for location, mass, moment in nodes.outside:
         held = rule.memory(np.array([location]), tau, rate)[:, 0] ** 2
         if location == 0.0 and rule.decay == 0.0:
@@ -362,7 +369,7 @@ def _remembered(
         loss = loss.plus((1.0, Estimate(moment * held, max(location, abs(moment)) * rounding)))
         kept = kept.plus((1.0, Estimate(mass * held, rounding)))
         if location == 0.0:
-            test = test.plus((nodes.untouched, Estimate(held, ROUNDING * held / mass)))
+            test = test.plus((untouched, Estimate(held, ROUNDING * held / mass)))
     return loss, kept, test
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
+from dmft_rf.curves.direction_pairs import DirectionPairs
 from dmft_rf.curves.exact import Exact, exact_integrals, untouched
 from dmft_rf.curves.forms import Form, Majorants, parts, real_of_product
 from dmft_rf.curves.majorants import majorants
@@ -116,6 +117,11 @@ class Nodes(Frozen):
     def variance(self) -> tuple[Complex, Complex]:
         """At (z_i, z_j) and (z_i, conj z_j), each (N, N)."""
         return self.pairs.variance
+
+    @lazy
+    def directions(self) -> DirectionPairs:
+        """Two-point functions of single directions of the data."""
+        return DirectionPairs(self.resolvent)
 
     @property
     def q_bulk(self) -> Complex:
@@ -242,10 +248,15 @@ class Nodes(Frozen):
         return Estimate(value, error)
 
     def bilinear(
-        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
+        self,
+        f: Complex,
+        g: Complex,
+        turning_f: NDArray[Any],
+        turning_g: NDArray[Any],
+        form: Form | None = None,
     ) -> Estimate:
-        """The variance [f, g], row by row; what bounds f and g as in integral."""
-        form, w = self._variance_form, self.contour.weights
+        """The variance [f, g], or another two-point function, row by row; bounds as in integral."""
+        form, w = self._variance_form if form is None else form, self.contour.weights
         u, v = f * w, g * w
         value, truncation = self._sums(form.applied(u) * v)
         bound = form.applied(turning_f * w) * (turning_g * w)

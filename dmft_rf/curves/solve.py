@@ -194,30 +194,37 @@ class Solution(Frozen):
     def _at_hard_edge(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from contours around 0, as far to the left as the latest finite time allows."""
         times = checked_times(tau)
-        rate, M = self.model.rate, self.diagnostics["support"][1]
-        region = rule.region(rate)
         late = np.isinf(times) | isinstance(rule, Ridge)  # at its end at every time
         finite = times[~late]
-        latest = max(float(finite.max(initial=0.0)), 1.0 / (rate * M))
-        start = self.nodes.contour.start
-        if region != Region() or rule.margin(latest, rate) < -start:
-            latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
-            start = region.start - rule.margin(latest, rate)
-        if start > -_NEGLIGIBLE * self.diagnostics["support"][0]:
-            start = region.start  # there is room enough right of 0
         parts = []
         if finite.size or not late.any():
-            parts.append((~late, self._around_zero(finite, rule, replace(region, start=start))))
+            region = self._until(rule, float(finite.max(initial=0.0)))
+            parts.append((~late, self._around_zero(finite, rule, region)))
         if late.any():
-            start = region.start - rule.margin(math.inf, rate)
-            if start < 0.0:
-                forever = self._around_zero(times[late], rule, replace(region, start=start))
+            region = self._until(rule, math.inf)
+            if region.start < 0.0:
+                forever = self._around_zero(times[late], rule, region)
             elif self._fits(region):
                 forever = self._on_contour(times[late], rule, region)
             else:
                 forever = diverged(self.nodes, times[late], rule)
             parts.append((late, forever))
         return merged(parts, times)
+
+    def _until(self, rule: Rule, latest: float) -> Region:
+        """Where a contour carries ``rule`` at a hard edge, for times up to ``latest``."""
+        rate, M = self.model.rate, self.diagnostics["support"][1]
+        region = rule.region(rate)
+        if math.isinf(latest):
+            return replace(region, start=region.start - rule.margin(latest, rate))
+        latest = max(latest, 1.0 / (rate * M))
+        start = self.nodes.contour.start
+        if region != Region() or rule.margin(latest, rate) < -start:
+            latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
+            start = region.start - rule.margin(latest, rate)
+        if start > -_NEGLIGIBLE * self.diagnostics["support"][0]:
+            start = region.start  # there is room enough right of 0
+        return replace(region, start=start)
 
     def _around_zero(self, times: Array, rule: Rule, region: Region) -> LearningCurves:
         if times.size and not self._fits(region):
@@ -229,14 +236,19 @@ class Solution(Frozen):
         return self._on_contour(times, rule, region)
 
     def _on_contour(self, tau: ArrayLike, rule: Rule, region: Region) -> LearningCurves:
-        """Curves from a contour inside ``region``, with as many nodes as the rule needs."""
+        return self._with_nodes(tau, rule, region)[1]
+
+    def _with_nodes(
+        self, tau: ArrayLike, rule: Rule, region: Region
+    ) -> tuple[Nodes, LearningCurves]:
+        """A contour inside ``region`` with as many nodes as the rule needs, and its curves."""
         first = self._first_nodes(region)
         size = first.points.size
 
-        def attempt(count: int) -> tuple[LearningCurves, float]:
+        def attempt(count: int) -> tuple[tuple[Nodes, LearningCurves], float]:
             nodes = first if count == size else self._nodes_of(region, count)
             curves = curves_on(nodes, tau, rule)
-            return curves, curves.relative_error
+            return (nodes, curves), curves.relative_error
 
         return with_more_nodes(attempt, size, MOST_NODES, self.rtol)[0]
 
@@ -372,6 +384,32 @@ def solved(value: Any, caller: str) -> Solution:
     if not isinstance(value, Solution):
         raise ModelError(f"{caller} takes a Solution: {caller}(solve(model)), not {shown(value)}")
     return value
+
+
+def carried(solution: Solution, times: Array, rule: Rule) -> tuple[Nodes, LearningCurves]:
+    """One contour that carries ``rule`` at all of the times, and the curves on it.
+
+    Raises
+    ------
+    ModelError
+        If the test loss has no limit at tau = inf (a hard edge).
+    ConvergenceError
+        If no contour carries the rule, or ``solution.rtol`` is missed.
+    """
+    rule.check(solution.spectrum.ends[1], solution.model.rate)
+    region = rule.region(solution.model.rate)
+    if solution.hard_edge:
+        late = np.isinf(times).any() or isinstance(rule, Ridge)
+        region = solution._until(rule, math.inf if late else float(times.max(initial=0.0)))
+    if not solution._fits(region):
+        if solution.hard_edge and region.start >= 0.0:
+            raise ModelError(
+                f"the spectrum of U reaches down to 0, where the test loss under {rule} has no "
+                "limit at tau = inf; ask for finite times"
+            )
+        raise ConvergenceError(f"no contour carries {rule}, which this needs", partial=solution)
+    nodes, curves = solution._with_nodes(times, rule, region)
+    return nodes, curves.require(solution.rtol)
 
 
 def _compressed(model: ScoreModel, rtol: float) -> Solution:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dmft_rf.plotting.generated import plot_generation
     from dmft_rf.plotting.monitor import plot_monitor
     from dmft_rf.plotting.monitor_page import write_page
+    from dmft_rf.plotting.parts import plot_error_parts
     from dmft_rf.plotting.phases import plot_phase_diagram
     from dmft_rf.plotting.spectra import plot_pencil, plot_spectrum
     from dmft_rf.plotting.style import ENDINGS, save_figure
@@ -27,6 +28,7 @@ _HOME = {
     "plot_curves": "curves",
     "plot_monitor": "monitor",
     "plot_generation": "generated",
+    "plot_error_parts": "parts",
     "plot_pencil": "spectra",
     "plot_phase_diagram": "phases",
     "plot_scaling": "curves",
@@ -40,6 +42,7 @@ __all__ = [
     "ENDINGS",
     "plot_covariance",
     "plot_curves",
+    "plot_error_parts",
     "plot_generation",
     "plot_monitor",
     "plot_pencil",

@@ -145,7 +145,8 @@ def test_a_function_of_the_user_cannot_come_back(tmp_path):
 
 def test_results_are_made_again_from_their_file(tmp_path, solution, results):
     heavy = solution.learning_curves([0.0, 0.5, 5.0], HeavyBall(0.5, momentum=0.8))
-    kept = {**results, "heavy": heavy}
+    parts, times = dmft_rf.error_parts(solution, [0.0, 5.0]), dmft_rf.error_times(solution)
+    kept = {**results, "heavy": heavy, "parts": parts, "times": times}
     save(tmp_path / "a.h5", kept, solution=solution)
     again = load_results(tmp_path / "a.h5")
     assert again.keys() == kept.keys()

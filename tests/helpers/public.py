@@ -24,6 +24,8 @@ from dmft_rf import (
     ScoreModel,
     WeightAverage,
     bulk_split,
+    error_parts,
+    error_times,
     generation,
     generation_times,
     phase_diagram,
@@ -90,7 +92,9 @@ def results() -> dict[str, Any]:
         ),
         "LearningCurves": curves, "relative error": one.learning_curves(1.0),
         "Spectrum": law, "grouped Spectrum": spectrum(GROUPED), "Timescales": timescales(one),
-        "BulkSplit": bulk_split(one, [1.0, 2.0]), "Resolvent": resolvent(MODEL, [1.0 + 1.0j]),
+        "BulkSplit": bulk_split(one, [1.0, 2.0]),
+        "ErrorParts": error_parts(grouped, [0.0, 1.0]), "ErrorTimes": error_times(grouped),
+        "Resolvent": resolvent(MODEL, [1.0 + 1.0j]),
         "grouped Resolvent": resolvent(GROUPED, [1.0 + 1.0j, 1.0 - 1.0j]),
         "Sweep": sweep(
             MODEL, {"psi_n": [2.0, 3.0], "t": [0.1]}, ["tau_gen", "test"], tau=[1.0], rtol=1e-4
@@ -206,6 +210,8 @@ def calls() -> dict[str, Call]:
     add("Timescales.tau_ratio", r["Timescales"].tau_ratio, ratio=1.05)
     add("Timescales.value", r["Timescales"].value, name="tau_opt")
     add("bulk_split", bulk_split, solution=one, tau=[1.0], rule=GradientFlow())
+    add("error_parts", error_parts, solution=one, tau=[1.0], rule=GradientFlow())
+    add("error_times", error_times, solution=one, level=0.1, factor=1.1)
     span = {"schedule": "score", "sampler": "sde", "t_start": 0.3, "t_end": 0.2, "rtol": 1e-2}
     found["generation"] = Call(generation, {"model": MODEL, "tau": [1.0], **span}, long=True)
     found["generation_times"] = Call(
@@ -286,6 +292,7 @@ def calls() -> dict[str, Call]:
         solution=one,
         timescales=r["Timescales"],
     )
+    add("plot_error_parts", plotting.plot_error_parts, parts=error_parts(one, [1.0, 2.0]))
     add("plot_scaling", plotting.plot_scaling, scaling=r["Scaling"])
     covariances = import_module("dmft_rf.plotting.covariance")
     add("plot_covariance", covariances.plot_covariance, covariance=COVARIANCE)
@@ -297,7 +304,7 @@ def calls() -> dict[str, Call]:
 # modules whose functions and classes are public, and the classes that other calls return
 _MODULES = (
     "units", "curves.thresholds", "data.bundled", "plotting.curves", "plotting.spectra",
-    "plotting.covariance", "plotting.timescales",
+    "plotting.covariance", "plotting.parts", "plotting.timescales",
     "plotting.phases", "model.coefficients", "pencil.zoo", "pencil.readings",
 )  # fmt: skip
 
