@@ -132,7 +132,14 @@ def _read_covariance(source: Any) -> Covariance:
     return read_covariance(source)
 
 
+def _plot(result: Any, *how: Any) -> Any:
+    from dmft_rf.plotting.results import plot
+
+    return plot(result, *how)
+
+
 _above.read_covariance = _read_covariance
+_above.plot = _plot
 
 
 def __getattr__(name: str) -> Any:

@@ -33,12 +33,12 @@ ROOMS: dict[str, set[str]] = {
     "curves": {"kernels", "numerics", "model", "rules", "spectra"},
     "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
     "sweeps": {"model", "rules", "spectra", "curves", "files"},
-    "plotting": {"model", "rules", "spectra", "pencil", "curves", "files", "sweeps"},
+    "plotting": {"model", "rules", "spectra", "pencil", "curves", "generated", "files", "sweeps"},
 }
 ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
 BASE = {
-    "errors", "_above", "_arithmetic", "_convert", "_frozen", "_interrupt", "_paths", "_stored",
-    "_text", "_typing", "_version", "units",
+    "errors", "_above", "_arithmetic", "_convert", "_frozen", "_interrupt", "_paths", "_show",
+    "_stored", "_text", "_typing", "_version", "units",
 }  # fmt: skip
 # what a user imports by name, of rooms: the names of the package, the command, stored results
 DOORS = {"", "__main__", "store"}

@@ -15,17 +15,13 @@ from dmft_rf.cli._model import ModelOptions
 from dmft_rf.cli._options import OutputOptions, RuleOptions
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
-from dmft_rf.errors import ConvergenceError
+from dmft_rf.curves.automatic_times import PER_DECADE, automatic_times
 from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
     from dmft_rf.curves.losses import LearningCurves
-    from dmft_rf.curves.solve import Solution
     from dmft_rf.model.score_model import ScoreModel
-    from dmft_rf.rules.flow import Rule
-    from dmft_rf.rules.stochastic import StochasticGradientDescent
 
-_PER_DECADE = 24  # of automatic times; tables show two
 _MOST_ROWS = 50
 # what curves of SGD have besides
 _OF_NOISE = ("train_noise", "test_noise", "load", "threshold")
@@ -153,47 +149,7 @@ def _curve_number(result: LearningCurves, name: str, i: int) -> str:
     return number(value, 8)
 
 
-def automatic_times(
-    solution: Solution, rule: Rule | StochasticGradientDescent
-) -> NDArray[np.float64]:
-    """Times at which something happens: 0, a logarithmic grid of round values, and inf.
-
-    The grid goes from 0.03 times the shortest to 30 times the longest relaxation time of the
-    spectrum, out to whole decades; discrete rules get the nearest whole steps.
-    """
-    from dmft_rf.rules import flow as rules
-    from dmft_rf.rules.stochastic import StochasticGradientDescent
-
-    if isinstance(rule, StochasticGradientDescent):
-        return automatic_times(solution, rule.mean_rule) / rule.pace
-    if isinstance(rule, rules.Ridge):  # the same at every time
-        return np.array([math.inf])
-    low, high = solution.diagnostics["support"]
-    ends = [math.inf]
-    if solution.hard_edge:  # there is no longest time, or the last ones are lost in rounding
-        low = max(low, 1e-6 * high)
-        try:
-            solution.learning_curves(math.inf, rule)
-        except ConvergenceError:
-            ends = []
-    elif rule.initial_scale > 0.0 and np.any(solution.spectrum.atoms[:, 0] > 0.0):
-        low = float(solution.spectrum.atoms[0, 0])  # initial weights also decay there
-    rate = solution.model.rate
-    last = 30.0 / (rate * low) + 30.0 * getattr(rule, "decay_time", 0.0)
-    first_power = math.floor(math.log10(0.03 / (rate * high)))
-    last_power = math.ceil(math.log10(last))
-    if solution.hard_edge:
-        last_power = min(last_power, math.floor(math.log10(solution.horizon)))
-    count = _PER_DECADE * (last_power - first_power) + 1
-    times = 10.0 ** (first_power + np.arange(count) / _PER_DECADE)
-    step = getattr(rule, "step", None)
-    if step is not None:
-        times = np.unique(np.rint(times / step)) * step
-        times = times[times > 0.0]
-    return np.concatenate([[0.0], times, ends])
-
-
 def _round_times(tau: NDArray[np.float64]) -> NDArray[np.intp]:
     """Indices of 0, inf and two times per decade."""
-    inner = np.arange(1, tau.size - 1, _PER_DECADE // 2)
+    inner = np.arange(1, tau.size - 1, PER_DECADE // 2)
     return np.unique(np.concatenate([[0], inner, [tau.size - 1]]))

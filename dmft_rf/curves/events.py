@@ -10,6 +10,7 @@ import numpy as np
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance
+from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
 from dmft_rf.curves.solve import Solution
@@ -46,7 +47,7 @@ class Event(NamedTuple):
         return 0.0 if self.f is None else root_error(self.f, self.at)
 
 
-class Events:
+class Events(Frozen):
     """Finds events of gradient flow, from A = 0 without weight decay, on one solution.
 
     Parameters
@@ -56,6 +57,8 @@ class Events:
         Curves of gradient flow on it; where their times are many and wide enough the minimum is
         looked for between them.
     """
+
+    _content = ("solution", "_known")
 
     def __init__(self, solution: Solution, known: LearningCurves | None = None):
         self.solution = solution

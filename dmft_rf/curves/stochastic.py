@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,7 +93,7 @@ class Access:
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StochasticCurves(LearningCurves):
     """Learning curves of SGD, with the two parts that they are the sums of.
 
@@ -112,6 +112,13 @@ class StochasticCurves(LearningCurves):
     threshold : float
         The constant eps at which the load would be 1.
     """
+
+    curves: ClassVar[tuple[str, ...]] = (
+        *LearningCurves.curves,
+        "train_noise",
+        "test_noise",
+        "load",
+    )
 
     rule: StochasticGradientDescent  # type: ignore[assignment]
     gradient_flow: LearningCurves

@@ -21,13 +21,14 @@ another question, that needs samples.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number, one_of
-from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._frozen import FrozenDict
+from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.definitions import DEFINITIONS, FACTOR, NOTHING, RATIO, definitions
@@ -87,7 +88,7 @@ def timescales(solution: Solution, level: float = 0.1, gap_level: float = NOTHIN
 
 
 @ieee
-class Timescales(Frozen):
+class Timescales(Shown):
     """Times of training in units of tau (gradient flow from A = 0, without weight decay).
 
     A number is computed when it is first read and raises ConvergenceError where it cannot be told;
@@ -286,6 +287,21 @@ class Timescales(Frozen):
     def end(self) -> LearningCurves:
         """The curves at tau = inf."""
         return self._events.end
+
+    def _about(self) -> str:
+        return f"{self.model.label}; level {self.level:g}, gap level {self.gap_level:g}"
+
+    def _table(self) -> Table:
+        names = list(self.definitions)
+        rows = ("name",)
+        columns: dict[str, list[Any]] = {
+            "value": [self.values[name] for name in names],
+            "error": [self.error[name] for name in names],
+            "definition": [self.definitions[name] for name in names],
+            "reason": [self.reasons.get(name, "") for name in names],
+        }
+        held = {name: (rows, np.array(values)) for name, values in columns.items()}
+        return Table(rows, {"name": (rows, np.array(names))}, held)
 
     def stored(self) -> Stored:
         """What a file holds of the times: every number, its error and what it is."""

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, instance, number, one_of, shown, values_of
 from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table, over_times, table_over_times
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.generated.activation_in_time import ActivationInTime, in_time
 from dmft_rf.generated.divergences import NAMES, measured
@@ -42,7 +43,7 @@ _LEVELS = ((0.1, 1.2, 13), (0.03, 1.5, 14), (0.03, 2.5, 16), (0.03, 5.0, 20))
 _SMALL = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GeneratedCovariance(Frozen):
     """The covariance of what is generated, beside that of the sample.
 
@@ -60,9 +61,12 @@ class GeneratedCovariance(Frozen):
     weights: Array
     eigenvalues: Array
 
+    def __repr__(self) -> str:
+        return f"<GeneratedCovariance at {self.sample.size} eigenvalues of the sample's>"
 
-@dataclass(frozen=True, eq=False)
-class Generation(Frozen):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Generation(Shown):
     """The law of what is generated at infinite width; arrays have the shape of ``tau``.
 
     All quantities are per dimension. ``reverse_kl`` and what only needs covariances are exact, and
@@ -124,6 +128,27 @@ class Generation(Frozen):
     activation: Activation
     psi_n: float
     data: Covariance
+
+    def _about(self) -> str:
+        return (
+            f"t from {self.t_start:g} to {self.t_end:g}, sampler {self.sampler}; psi_n = "
+            f"{self.psi_n:.6g}, {self.activation.name}, {self.data.label}"
+        )
+
+    def _table(self) -> Table:
+        columns = {name: getattr(self, name) for name in NAMES}
+        columns |= {f"{name}_error": error for name, error in self.error.items()}
+        dims, law = over_times(self.tau), self.covariance
+        return table_over_times(
+            self.tau,
+            columns,
+            t=("t", self.t),
+            gain=((*dims, "t"), self.gain),
+            trace_along=((*dims, "t"), self.trace_along),
+            sample=("eigenvalue", law.sample),
+            weights=("eigenvalue", law.weights),
+            generated=((*dims, "eigenvalue"), law.eigenvalues),
+        )
 
 
 @ieee

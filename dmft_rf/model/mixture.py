@@ -13,6 +13,7 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, floats, string, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Stored
+from dmft_rf._text import one_line
 from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.checks import MAX_ATOMS, SMALLEST, entry_rounding, vector, without_rounding
@@ -167,4 +168,5 @@ class Mixture(Frozen, EigenvalueLaw):
         return attributes, {**arrays, "shares": self.shares}
 
     def __repr__(self) -> str:
-        return f"<Mixture {self.label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"
+        label = one_line(self.label, 40)
+        return f"<Mixture {label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"

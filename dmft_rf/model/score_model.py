@@ -14,6 +14,7 @@ from dmft_rf import _above
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._stored import Arrays, Attributes, Stored
+from dmft_rf._text import one_line
 from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
@@ -26,7 +27,7 @@ from dmft_rf.model.practice import check_scale, psi_n_of, psi_p_of
 
 
 @ieee
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreModel(FeatureModel):
     r"""Random-features score network at one diffusion time, in the proportional limit.
 
@@ -83,6 +84,15 @@ class ScoreModel(FeatureModel):
                 f"activation is {self.activation.name!r}; a linear one is solved for one class of "
                 "data and noise that is averaged exactly only (noise_draws=math.inf)"
             )
+
+    @property
+    def label(self) -> str:
+        """Its parameters in a line."""
+        assert isinstance(self.activation, Activation)
+        return f"{super().label}, {self.activation.name}, {self.covariance.label}"
+
+    def __repr__(self) -> str:
+        return one_line(f"ScoreModel({self.label})", 98)
 
     @lazy
     def coefficients(self) -> Coefficients:

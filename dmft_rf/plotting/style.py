@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import math
 import os
 import sys
@@ -30,7 +31,7 @@ from dmft_rf.model.score_model import ScoreModel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import XAxis
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 ENDINGS = (".png", ".pdf")
@@ -40,6 +41,8 @@ BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW = "#F0E442"
 GREY = "#595959"
 ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#595959"
+#: of what is drawn one after the other
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 SETTINGS = {
     "font.size": 9.5,
@@ -59,6 +62,10 @@ SETTINGS = {
     "pdf.fonttype": 42,  # text that can be searched and edited
     "mathtext.fontset": "dejavusans",
 }
+#: begins the mark of all lines of one drawing, so that the next has another colour
+MARK = "dmft_rf drawing "
+# of how and when figures appear, not of how they look
+_PYPLOTS = ("backend", "interactive")
 _DECADES = 30.0  # a quantity that spans more than this factor gets a logarithmic axis
 
 _P = ParamSpec("_P")
@@ -118,18 +125,35 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of settings that a later version will drop
                 defaults = matplotlib.rcParamsDefault
-                settings = {name: defaults[name] for name in defaults if name != "backend"}
+                settings = {name: defaults[name] for name in defaults if name not in _PYPLOTS}
                 matplotlib.rcParams.update(settings | SETTINGS)
             return draw(*args, **kwargs)
 
     return wrapper
 
 
-def figure_of(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
-    """Return a figure of stacked panels that share their x axis."""
+def drawings(axes: Axes) -> set[str]:
+    """Marks of the drawings of results that are on the axes."""
+    marks = {str(line.get_gid()) for line in axes.lines}
+    return {mark for mark in marks if mark.startswith(MARK)}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure without a window, which a notebook shows where it is the value of a cell."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.1 + 1.75 * (panels - 1) + 0.9))
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=100, backend="agg")
+            return buffer.getvalue()
+
+    return Picture(figsize=(width, height))
+
+
+def figure_of(panels: int, heights: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+    """Return a figure of stacked panels that share their x axis."""
+    figure = new_figure(6.4, 3.1 + 1.75 * (panels - 1) + 0.9)
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     return figure, list(axes)
 
@@ -189,7 +213,7 @@ def log_if_wide(axes: Axes, values: NDArray[np.float64], *, floor: bool = False)
         axes.set_ylim(0.0, 1.08 * good.max())
 
 
-def label_decades(axis: XAxis, values: NDArray[np.float64]) -> None:
+def label_decades(axis: Axis, values: NDArray[np.float64]) -> None:
     """Label 1, 2, 5, 10, ... on a logarithmic axis that spans little more than a decade or two."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
