@@ -69,19 +69,29 @@ _HOME = {
     "timescales": "curves.timescales",
 }
 
-# modules with names of their own, loaded when they are first used: dmft_rf.units.time_from_steps
+# rooms and modules with names of their own, loaded when they are first used:
+# dmft_rf.units.time_from_steps
 _MODULES = {
     "coefficients": "model.coefficients",
+    "curves": "curves",
     "data": "data",
     "datasets": "data.bundled",
     "errors": "errors",
+    "files": "files",
+    "generated": "generated",
+    "kernels": "kernels",
+    "model": "model",
+    "numerics": "numerics",
     "pencil": "pencil",
     "phaseplot": "plotting.phases",
     "plotting": "plotting",
     "points": "sweeps.quantities",
+    "rules": "rules",
     "schedules": "rules.schedules",
     "sgd": "curves.stochastic",
+    "spectra": "spectra",
     "store": "store",
+    "sweeps": "sweeps",
     "thresholds": "curves.thresholds",
     "units": "units",
 }

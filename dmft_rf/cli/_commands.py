@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from dmft_rf.model.score_model import ScoreModel
 
 _MOST_ROWS = 50
+# what `Spectrum.bulk_names` are called in the table
+_WORDS = {
+    "data": "data, rho_2: learned first",
+    "memorizes last": "samples, rho_1: memorizes last",
+    "nearly inert": "samples, rho_1: nearly inert",
+    "samples": "samples, rho_1",
+    "merged": "merged",
+}
 # what curves of SGD have besides
 _OF_NOISE = ("train_noise", "test_noise", "load", "threshold")
 
@@ -40,11 +48,7 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         "accuracy",
         f"edges and masses exact; the density integrates to them within {law.mass_error:.1e}",
     )
-    learning = law.learning_bulks
-    names = [
-        "merged" if learning is None else ("data, rho_2" if data else "samples, rho_1")
-        for data in (np.zeros(len(law.bulk_masses)) if learning is None else learning)
-    ]
+    names = [_WORDS[name] for name in law.bulk_names]
     rows = [
         [number(low), number(high), number(mass), *_relaxation(model, low, high), name]
         for (low, high), mass, name in zip(law.edges, law.bulk_masses, names, strict=True)
@@ -62,14 +66,16 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
     report.tables.append(Table(columns, rows, text_columns=frozenset({5})))
     report.notes.append(
         "An eigenvalue lambda of U relaxes on the time tau = psi_p/(2 Delta_t lambda). rho_2 are "
-        "the directions of the data (generalization), rho_1 those of single samples "
-        "(memorization); an atom is not trained."
+        "the directions of the data (generalization), rho_1 those of single samples: of these the "
+        "thin bulk at the bottom fits the noise of the training samples, last of all, and the "
+        "large one carries next to nothing of the loss. An atom is not trained."
     )
     grid = law.grid()
     report.document["results"] = {
         "edges": law.edges,
         "bulk_masses": law.bulk_masses,
-        "learning_bulks": learning,
+        "learning_bulks": law.learning_bulks,
+        "bulk_names": law.bulk_names,
         "atoms": law.atoms,
         "mass": law.mass,
         "mean": law.moment(1),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dmft_rf.plotting.covariance import plot_covariance
     from dmft_rf.plotting.curves import plot_curves, plot_scaling
     from dmft_rf.plotting.phases import plot_phase_diagram
+    from dmft_rf.plotting.results import plot_sweep
     from dmft_rf.plotting.spectra import plot_pencil, plot_spectrum
     from dmft_rf.plotting.style import ENDINGS, save_figure
     from dmft_rf.plotting.timescales import plot_timescales
@@ -26,6 +27,7 @@ _HOME = {
     "plot_phase_diagram": "phases",
     "plot_scaling": "curves",
     "plot_spectrum": "spectra",
+    "plot_sweep": "results",
     "plot_timescales": "timescales",
     "save_figure": "style",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "plot_phase_diagram",
     "plot_scaling",
     "plot_spectrum",
+    "plot_sweep",
     "plot_timescales",
     "save_figure",
 ]

@@ -34,7 +34,9 @@ from dmft_rf.plotting.style import (
     label_decades,
     load_matplotlib,
     log_if_wide,
+    new_figure,
     styled,
+    titles,
     unformatted,
 )
 from dmft_rf.plotting.timescales import LOSSES, draw_timescales
@@ -44,6 +46,7 @@ from dmft_rf.sweeps.results import QUANTITIES, PhaseDiagram, Scaling, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Array = NDArray[Any]
 
@@ -92,6 +95,30 @@ def plot(result: Any, ax: Any, quantity: Any, label: Any) -> Axes:
         # the sentence of when to stop stands below
         axes.legend(loc="upper left" if isinstance(result, Timescales) else "best")
     return axes
+
+
+@styled
+def plot_sweep(sweep: Sweep) -> Figure:
+    """Draw every quantity of a sweep, one panel for each.
+
+    Parameters
+    ----------
+    sweep : Sweep
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Against tau, or the parameter of most values; one line for each value of the others.
+    """
+    instance(sweep, Sweep, "sweep", 'sweep(model, {"psi_n": [1, 2]}, "tau_gen")')
+    names = [name for name in sweep.quantities if name != "edges"]
+    if not names:
+        raise ModelError("quantities are edges alone; a picture of a sweep needs another one")
+    figure = new_figure(6.4, 1.2 + 2.6 * len(names))
+    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+        plot(sweep, axes, name, None)
+    titles(figure, "Sweep", sweep.model, without=tuple(sweep.axes), pad=6.0)
+    return figure
 
 
 def _new_axes() -> Axes:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-ENDINGS = (".png", ".pdf")
+ENDINGS = (".png", ".pdf", ".svg")
 """Formats of `save_figure`."""
 
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -60,6 +60,8 @@ SETTINGS = {
     "figure.constrained_layout.use": True,
     "savefig.dpi": 200,
     "pdf.fonttype": 42,  # text that can be searched and edited
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dmft_rf",  # the same result gives the same file
     "mathtext.fontset": "dejavusans",
 }
 #: begins the mark of all lines of one drawing, so that the next has another colour
@@ -288,13 +290,13 @@ def unformatted(text: str, longest: int = 80) -> str:
 
 @styled
 def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a figure as PNG or PDF, by the ending of ``path``.
+    """Write a figure as PNG, PDF or SVG, by the ending of ``path``.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
     path : path
-        In an existing folder, ending in .png or .pdf.
+        In an existing folder, ending in .png, .pdf or .svg.
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
@@ -316,10 +318,12 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool
     kind = place.suffix.lower()[1:]
     software = f"dmft_rf {__version__}"
     # without a date, so that the same result gives the same file
-    metadata = (
-        {"Creator": software, "CreationDate": None} if kind == "pdf" else {"Software": software}
-    )
+    kinds: dict[str, dict[str, str | None]] = {
+        "png": {"Software": software},
+        "pdf": {"Creator": software, "CreationDate": None},
+        "svg": {"Creator": software, "Date": None},
+    }
     with replacing(place, overwrite=overwrite) as temporary:
-        backend = {"png": "agg", "pdf": "pdf"}[kind]
-        figure.savefig(temporary, format=kind, metadata=metadata, backend=backend)
+        backend = {"png": "agg", "pdf": "pdf", "svg": "svg"}[kind]
+        figure.savefig(temporary, format=kind, metadata=kinds[kind], backend=backend)
     return place
