@@ -81,20 +81,29 @@ _HOME = {
     "width_needed": "curves.width",
 }
 
-# modules with names of their own, loaded when they are first used: dmft_rf.units.time_from_steps
+# rooms and modules with names of their own, loaded when they are first used:
+# dmft_rf.units.time_from_steps
 _MODULES = {
     "coefficients": "model.coefficients",
+    "curves": "curves",
     "data": "data",
     "datasets": "data.bundled",
     "errors": "errors",
     "monitor": "monitor",
+    "files": "files",
+    "generated": "generated",
+    "kernels": "kernels",
+    "model": "model",
+    "numerics": "numerics",
     "pencil": "pencil",
     "phaseplot": "plotting.phases",
     "plotting": "plotting",
     "points": "sweeps.quantities",
+    "rules": "rules",
     "schedules": "rules.schedules",
     "sgd": "curves.noise_load",
     "store": "store",
+    "sweeps": "sweeps",
     "thresholds": "curves.thresholds",
     "units": "units",
 }
@@ -152,7 +161,14 @@ def _read_covariance(source: Any) -> Covariance:
     return read_covariance(source)
 
 
+def _plot(result: Any, *how: Any) -> Any:
+    from dmft_rf.plotting.results import plot
+
+    return plot(result, *how)
+
+
 _above.read_covariance = _read_covariance
+_above.plot = _plot
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, meaning
 
 T = TypeVar("T")
 
@@ -279,7 +279,8 @@ def one_of(value: Any, options: Iterable[str], name: str) -> str:
     """Return ``value`` if it is one of these strings, or raise a ModelError that lists them."""
     known = list(options)
     if not isinstance(value, str) or value not in known:
-        raise ModelError(f"{name} is {shown(value)}; it must be one of {', '.join(known)}")
+        meant = meaning(value, known)
+        raise ModelError(f"{name} is {shown(value)}; {meant}it must be one of {', '.join(known)}")
     return value
 
 

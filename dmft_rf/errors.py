@@ -51,11 +51,16 @@ class WorkerError(RuntimeError):
 
 def missing(module: str, name: str, known: Iterable[str]) -> str:
     """What an AttributeError says about a name that a module does not have."""
+    return f"module {module!r} has no attribute {name!r}; {meaning(name, known)}".rstrip("; ")
+
+
+def meaning(value: Any, known: Iterable[str]) -> str:
+    """The question whether another name is meant, with a space behind it; or nothing."""
     import difflib
 
-    text = f"module {module!r} has no attribute {name!r}"
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"{text}; did you mean {near[0]!r}?" if near else text
+    short = isinstance(value, str) and len(value) <= 100
+    near = difflib.get_close_matches(value, known, n=1) if short else []
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def plain(text: str) -> str:

@@ -48,8 +48,8 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS["cli"] = set(ROOMS) - {"kernels", "numerics"}
 BASE = {
-    "errors", "_above", "_arithmetic", "_convert", "_frozen", "_interrupt", "_paths", "_stored",
-    "_typing", "_version", "units",
+    "errors", "_above", "_arithmetic", "_convert", "_frozen", "_interrupt", "_paths", "_show",
+    "_stored", "_typing", "_version", "units",
 }  # fmt: skip
 # what a user imports by name, of rooms: the names of the package, the command, stored results
 DOORS = {"", "__main__", "store"}

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,6 +82,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
         code = re.sub(r"(np\.geomspace\(1, \d+, )64\)", r"\g<1>4)", block)
         exec(compile(code, f"{page.name}, block {i + 1}", "exec"), names)
     capsys.readouterr()
+    plt.close("all")
     if page == README:
         assert names["solution"].error_estimate < 1e-10
         assert names["curves"].train.shape == names["tau"].shape
@@ -92,9 +94,21 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
         assert names["monitor"].stop
         assert names["copies"].fraction == 0.1
         assert [round(x, 3) for x in names["copies"].interval] == [0.038, 0.205]
+    elif page.name == "questions.md":
+        assert names["found"]["tau_mem"].shape == (2, 2)
+        assert names["law"].bulk_names == ("memorizes last", "nearly inert", "data")
+        assert len(names["ax"].get_legend().get_texts()) == 2
     elif page.name == "sweeps.md":
         assert not names["found"].failures
         assert names["diagram"].ratio.shape == (4, 4, 201)
+
+
+def test_there_are_twenty_questions_with_answers() -> None:
+    text = text_of(ROOT / "docs" / "questions.md")
+    parts = re.split(r"^\*\*(\d+)\. .*?\*\*", text, flags=re.M)
+    assert parts[1::2] == [str(k) for k in range(1, 21)]
+    for answer in parts[2::2]:
+        assert "```python" in answer or "    dmft-rf " in answer
 
 
 def test_there_are_pages_with_python_and_commands() -> None:

@@ -18,6 +18,7 @@ from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
     CurveOptions,
+    GridOptions,
     OutputOptions,
     PartsOptions,
     PencilOptions,
@@ -43,6 +44,8 @@ _MODEL = (
     "psi_n = 8, tanh, covariance = identity."
 )
 
+_RESUMED = "With --out an interrupted run is completed by the same command."
+
 app = typer.Typer(
     name="dmft-rf",
     help="Exact learning curves of random-features diffusion models, from the covariance of the "
@@ -50,9 +53,8 @@ app = typer.Typer(
     epilog=f"Example: dmft-rf scaling --data digits --plot digits.png. {_EPILOG}",
     cls=OneLineErrors,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
@@ -87,7 +89,7 @@ def covariance(source: SourceOptions, output: OutputOptions) -> None:
 
 
 @app.command(
-    help="Spectrum of the feature matrix U: bulks, edges, masses, atom. " + _MODEL,
+    help="Spectrum of the feature matrix U: bulks, edges, masses, atom.\n\n" + _MODEL,
     epilog="Example: dmft-rf spectrum --psi-p 16 --eigenvalues 0.5,1.5 --plot s.pdf. " + _EPILOG,
 )
 @grouped
@@ -99,7 +101,7 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
 
 
 @app.command(
-    help="Train loss, test loss and score error along training, for a training rule. " + _MODEL,
+    help="Train loss, test loss and score error along training, for a training rule.\n\n" + _MODEL,
     epilog="Examples: dmft-rf curves --tau 0,1,100,inf. dmft-rf curves --rule heavy-ball "
     "--step 0.5 --momentum 0.9. dmft-rf curves --parts --plot parts.png. " + _EPILOG,
 )
@@ -129,7 +131,7 @@ def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) ->
 
 @app.command(
     help="How these times grow with samples, features, diffusion time or the power law of the "
-    "covariance. " + _MODEL + " With --out an interrupted run is completed by the same command.",
+    f"covariance.\n\n{_MODEL} {_RESUMED}",
     epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
     "--from 0.001 --to 0.3. " + _EPILOG,
 )
@@ -144,10 +146,22 @@ def scaling(
 
 
 @app.command(
+    help=f"Any quantities on a grid of any parameters.\n\n{_MODEL} {_RESUMED}",
+    epilog="Example: dmft-rf sweep --over psi_n=1:100:20:log --over t=.01,.1 --quantity usable "
+    "tau_mem --csv times.csv. " + _EPILOG,
+)
+@grouped
+def sweep(model: ModelOptions, grid: GridOptions, run: RunOptions, output: OutputOptions) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _grid
+
+        _grid.sweep(model, grid, run, output)
+
+
+@app.command(
     name="phase-diagram",
     help="Where a model memorizes, and what keeps it from doing so: regions and their boundaries "
-    "over (n, p), (n, t) or (n, tau). " + _MODEL + " With --out an interrupted run is completed by "
-    "the same command.",
+    f"over (n, p), (n, t) or (n, tau).\n\n{_MODEL} {_RESUMED}",
     epilog="Examples: dmft-rf phase-diagram --workers 2 --out p.h5 --plot p.png. dmft-rf "
     "phase-diagram --plane n-tau --plot tau.png. " + _EPILOG,
 )

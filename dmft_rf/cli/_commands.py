@@ -13,20 +13,24 @@ import dmft_rf
 from dmft_rf.cli._finish import TAU, about_data, finish
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
-from dmft_rf.errors import ConvergenceError
+from dmft_rf.curves.automatic_times import PER_DECADE, automatic_times
 from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
     from dmft_rf.cli._options import CurveOptions, OutputOptions
     from dmft_rf.curves.losses import LearningCurves
-    from dmft_rf.curves.solve import Solution
     from dmft_rf.model.score_model import ScoreModel
-    from dmft_rf.rules.flow import Rule
-    from dmft_rf.rules.stochastic import StochasticGradientDescent
 
-_PER_DECADE = 24  # of automatic times; tables show two
 _MOST_ROWS = 50
+# what `Spectrum.bulk_names` are called in the table
+_WORDS = {
+    "data": "data, rho_2: learned first",
+    "memorizes last": "samples, rho_1: memorizes last",
+    "nearly inert": "samples, rho_1: nearly inert",
+    "samples": "samples, rho_1",
+    "merged": "merged",
+}
 # what curves of SGD have besides
 _OF_NOISE = ("train_noise", "test_noise", "load", "threshold")
 
@@ -45,11 +49,7 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         f"edges and masses exact; the density integrates to them within {law.mass_error:.1e}",
     )
     wide = math.isinf(model.psi_p)
-    learning = law.learning_bulks
-    names = [
-        "merged" if learning is None else ("data, rho_2" if data else "samples, rho_1")
-        for data in (np.zeros(len(law.bulk_masses)) if learning is None else learning)
-    ]
+    names = [_WORDS[name] for name in law.bulk_names]
     rows = [
         [number(low), number(high), number(mass), *_relaxation(model, low, high), name]
         for (low, high), mass, name in zip(law.edges, law.bulk_masses, names, strict=True)
@@ -67,8 +67,9 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
     columns = ["from", "to", "mass", "slowest tau", "fastest tau", "belongs to"]
     report.tables.append(Table(columns, rows, text_columns=frozenset({5})))
     families = (
-        "rho_2 are the directions of the data (generalization), rho_1 those of single samples "
-        "(memorization)"
+        "rho_2 are the directions of the data (generalization), rho_1 those of single samples: of "
+        "these the thin bulk at the bottom fits the noise of the training samples, last of all, "
+        "and the large one carries next to nothing of the loss"
     )
     report.notes.append(
         "Eigenvalues of U in units of psi_p, masses per dimension; lambda relaxes on the time "
@@ -82,7 +83,8 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
     report.document["results"] = {
         "edges": law.edges,
         "bulk_masses": law.bulk_masses,
-        "learning_bulks": learning,
+        "learning_bulks": law.learning_bulks,
+        "bulk_names": law.bulk_names,
         "atoms": law.atoms,
         "mass": law.mass,
         "mean": law.moment(1),
@@ -162,47 +164,7 @@ def _curve_number(result: LearningCurves, name: str, i: int) -> str:
     return number(value, 8)
 
 
-def automatic_times(
-    solution: Solution, rule: Rule | StochasticGradientDescent
-) -> NDArray[np.float64]:
-    """Times at which something happens: 0, a logarithmic grid of round values, and inf.
-
-    The grid goes from 0.03 times the shortest to 30 times the longest relaxation time of the
-    spectrum, out to whole decades; discrete rules get the nearest whole steps.
-    """
-    from dmft_rf.rules import flow as rules
-    from dmft_rf.rules.stochastic import StochasticGradientDescent
-
-    if isinstance(rule, StochasticGradientDescent):
-        return automatic_times(solution, rule.mean_rule) / rule.pace
-    if isinstance(rule, rules.Ridge):  # the same at every time
-        return np.array([math.inf])
-    low, high = solution.diagnostics["support"]
-    ends = [math.inf]
-    if solution.hard_edge:  # there is no longest time, or the last ones are lost in rounding
-        low = max(low, 1e-6 * high)
-        try:
-            solution.learning_curves(math.inf, rule)
-        except ConvergenceError:
-            ends = []
-    elif rule.initial_scale > 0.0 and np.any(solution.spectrum.atoms[:, 0] > 0.0):
-        low = float(solution.spectrum.atoms[0, 0])  # initial weights also decay there
-    rate = solution.model.rate
-    last = 30.0 / (rate * low) + 30.0 * getattr(rule, "decay_time", 0.0)
-    first_power = math.floor(math.log10(0.03 / (rate * high)))
-    last_power = math.ceil(math.log10(last))
-    if solution.hard_edge:
-        last_power = min(last_power, math.floor(math.log10(solution.horizon)))
-    count = _PER_DECADE * (last_power - first_power) + 1
-    times = 10.0 ** (first_power + np.arange(count) / _PER_DECADE)
-    step = getattr(rule, "step", None)
-    if step is not None:
-        times = np.unique(np.rint(times / step)) * step
-        times = times[times > 0.0]
-    return np.concatenate([[0.0], times, ends])
-
-
 def round_times(tau: NDArray[np.float64]) -> NDArray[np.intp]:
     """Indices of 0, inf and two times per decade."""
-    inner = np.arange(1, tau.size - 1, _PER_DECADE // 2)
+    inner = np.arange(1, tau.size - 1, PER_DECADE // 2)
     return np.unique(np.concatenate([[0], inner, [tau.size - 1]]))

@@ -40,7 +40,8 @@ def covariance(options: SourceOptions, output: OutputOptions) -> None:
     report = _report(law, place, centred)
     from dmft_rf.plotting.covariance import plot_covariance
 
-    show(report, output, start, lambda: plot_covariance(law))
+    table = {"eigenvalue": law.eigenvalues, "weight": law.weights}
+    show(report, output, start, lambda: plot_covariance(law), table)
 
 
 def _report(law: Covariance, place: str, centred: bool) -> Report:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from dmft_rf._show import Shown
+from dmft_rf.cli._options import OutputOptions
+from dmft_rf.cli._report import Report
 from dmft_rf.data import bundled as datasets
 from dmft_rf.errors import DataError
+from dmft_rf.files.replace import replacing
 from dmft_rf.files.results import save
 
 if TYPE_CHECKING:
@@ -66,13 +74,21 @@ def finish(
         divisor = report.document["covariance"]["divided_by"]
         more["eigenvalues_divided_by"] = divisor
         save(output.out, results, solution=solution, overwrite=output.overwrite, extra=more)
-    show(report, output, start, draw)
+    show(report, output, start, draw, next(iter(results.values())))
 
 
-def show(report: Report, output: OutputOptions, start: float, draw: Callable[[], Figure]) -> None:
-    """Write the picture, then print."""
+def show(
+    report: Report,
+    output: OutputOptions,
+    start: float,
+    draw: Callable[[], Figure],
+    result: Shown | dict[str, Any],
+) -> None:
+    """Write the table of a result, or of columns by name, and the picture, then print."""
     report.document["seconds"] = time.perf_counter() - start
     try:
+        if output.csv is not None:
+            _write_table(output.csv, result, overwrite=output.overwrite)
         if output.plot is not None:
             from dmft_rf.plotting.style import save_figure
 
@@ -82,6 +98,19 @@ def show(report: Report, output: OutputOptions, start: float, draw: Callable[[],
         raise DataError(f"{error}{_kept(output)}") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"before the result was shown{_kept(output)}") from None
+
+
+def _write_table(path: Path, result: Shown | dict[str, Any], *, overwrite: bool) -> None:
+    """Write columns of one length as CSV: numbers so that they are read back exactly."""
+    columns = result._table().flat() if isinstance(result, Shown) else result
+    rows = zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)
+    with (
+        replacing(path, overwrite=overwrite) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def _kept(output: OutputOptions) -> str:

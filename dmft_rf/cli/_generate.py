@@ -68,7 +68,7 @@ def generate(options: WideModelOptions, process: ProcessOptions, output: OutputO
         assert isinstance(bound, PathBound)
         _report_bound(report, bound, options.rtol)
         report.notes += about_data(stated.data)
-        show(report, output, start, _no_picture)
+        show(report, output, start, _no_picture, bound)
         return
     like = dmft_rf.generation(stated.model, 1.0 if tau is None else tau, **rest)
     assert isinstance(like, Generation)

@@ -175,7 +175,11 @@ def monitor(options: MonitorOptions) -> None:
             overwrite=options.replaces_page,
         )  # fmt: skip
     show(
-        report, options.output, start, lambda: plot_monitor(log, dates, found, generated, training)
+        report,
+        options.output,
+        start,
+        lambda: plot_monitor(log, dates, found, generated, training),
+        {log.unit: log.step, "train": log.train, "test": log.test, **log.measured},
     )
 
 

@@ -31,13 +31,17 @@ class OutputOptions:
         Option(
             "--plot",
             metavar="FILE",
-            help="Picture to write, .png or .pdf; one that is there is made anew.",
+            help="Picture to write, .png, .pdf or .svg; one that is there is made anew.",
         ),
+    ] = None
+    csv: Annotated[
+        Path | None,
+        Option("--csv", metavar="FILE", help="The main table with all digits, as .csv."),
     ] = None
     json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False
     overwrite: Annotated[
         bool,
-        Option("--overwrite", help="Replace a file of --out, or behind a link of --plot."),
+        Option("--overwrite", help="Replace a file of --out or --csv, or behind a link of --plot."),
     ] = False
 
     def check(self, data: str | None, *, resumed: bool = False) -> None:
@@ -49,12 +53,13 @@ class OutputOptions:
         from dmft_rf.files.replace import check_output
         from dmft_rf.plotting.style import ENDINGS, load_matplotlib
 
-        if sys.stdout is None and self.out is None and self.plot is None:
+        files = (self.out, self.plot, self.csv)
+        if sys.stdout is None and files == (None, None, None):
             raise DataError(
-                "standard output is closed, and neither --out nor --plot is given: the result "
-                "would be lost"
+                "standard output is closed, and none of --out, --plot and --csv is given: the "
+                "result would be lost"
             )
-        for path, endings in ((self.out, (".h5", ".hdf5")), (self.plot, ENDINGS)):
+        for path, endings in zip(files, ((".h5", ".hdf5"), ENDINGS, (".csv",)), strict=True):
             if path is None:
                 continue
             found = _sweep_in(path) if resumed and path == self.out else None
@@ -386,6 +391,38 @@ class PlaneOptions:
         float,
         Option("--multiple", help="c: overfitting at c tau_gen is called memorization.", **NUMBER),
     ] = 3.0
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """The grid of a sweep."""
+
+    over: Annotated[
+        list[str],
+        Option(
+            "--over",
+            metavar="NAME=VALUES",
+            help="A parameter and its values, as psi_n=1:100:20:log (first, last, how many, evenly "
+            "in the logarithm), t=0:1:11 (evenly) or t=.01,.1. Once for each of t, psi_p, psi_n, "
+            "noise_draws, activation, power_law.exponent, isotropic.scale.",
+        ),
+    ]
+    quantity: Annotated[
+        list[str],
+        Option(
+            "--quantity",
+            metavar="NAME",
+            help="What to compute at each point: usable (both ends), tau_gen, tau_opt, tau_ratio, "
+            "tau_mem, score_error_min, train, test, score_error, edges, n_star, ...",
+        ),
+    ]
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Further quantities.")
+    ] = None
+    tau: Annotated[
+        str | None,
+        Option("--tau", metavar="NUMBERS", help="Times of train, test and score_error."),
+    ] = None
 
 
 @dataclass(frozen=True)

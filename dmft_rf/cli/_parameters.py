@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from dmft_rf.errors import ModelError
 
@@ -43,11 +44,21 @@ INTEGER: dict[str, Any] = {"parser": _integer, "metavar": "INTEGER"}
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command whose parameters are option groups the options of all of them."""
-    groups = {name: hint for name, hint in get_type_hints(command).items() if is_dataclass(hint)}
+    groups: dict[str, type[Any]] = {
+        name: hint
+        for name, hint in get_type_hints(command).items()
+        if isinstance(hint, type) and is_dataclass(hint)
+    }
     parameters: list[inspect.Parameter] = []
     for group in groups.values():
         hints = get_type_hints(group, include_extras=True)
-        for f in fields(group):
+        homes = group.__mro__
+        # those that the group adds itself stand first in the help
+        for f in sorted(fields(group), key=lambda f: homes.index(_home(homes, f.name))):
+            stated = hints[f.name].__metadata__[0]
+            if isinstance(stated, OptionInfo):
+                about = inspect.getdoc(_home(homes, f.name)) or ""
+                stated.rich_help_panel = about.splitlines()[0].rstrip(".")
             default = inspect.Parameter.empty if f.default is MISSING else f.default
             parameters.append(
                 inspect.Parameter(
@@ -61,7 +72,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     def flat(**values: Any) -> None:
         command(
             **{
-                name: group(**{f.name: values[f.name] for f in fields(group)})  # type: ignore[operator]
+                name: group(**{f.name: values[f.name] for f in fields(group)})
                 for name, group in groups.items()
             }
         )
@@ -70,6 +81,11 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     flat.__annotations__ = {p.name: p.annotation for p in parameters}
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return flat
+
+
+def _home(classes: tuple[type, ...], name: str) -> type:
+    """The class that states an option."""
+    return next(kind for kind in classes if name in inspect.get_annotations(kind))
 
 
 def numbers(name: str, text: str) -> list[float]:

@@ -92,7 +92,7 @@ def phase_diagram(
     report.document["definitions"] = definitions
     from dmft_rf.plotting.phases import plot_phase_diagram
 
-    show(report, output, start, lambda: plot_phase_diagram(diagram))
+    show(report, output, start, lambda: plot_phase_diagram(diagram), diagram)
 
 
 def _axes(plane: PlaneOptions) -> tuple[str, dict[str, NDArray[np.float64]]]:

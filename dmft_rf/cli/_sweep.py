@@ -97,7 +97,7 @@ def scaling(
     report.document["definitions"] = texts
     from dmft_rf.plotting.curves import plot_scaling
 
-    show(report, output, start, lambda: plot_scaling(result))
+    show(report, output, start, lambda: plot_scaling(result), result)
 
 
 def _check(options: ModelOptions, sweep: SweepOptions) -> None:

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table, over_times
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.losses import LearningCurves, curves_on, probe_times
@@ -40,8 +41,8 @@ from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.spectra.spectrum import Spectrum
 
 
-@dataclass(frozen=True, eq=False)
-class BulkSplit(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class BulkSplit(Shown):
     """Learning curves split by the bulks of U, from the lowest to the highest.
 
     Attributes
@@ -78,6 +79,23 @@ class BulkSplit(Frozen):
     error: dict[str, Array]
     rule: Rule
     model: ScoreModel
+
+    def _about(self) -> str:
+        return f"{len(self.masses)} bulks; {self.model.label}; {self.rule}"
+
+    def _table(self) -> Table:
+        bulks, dims = ("bulk",), over_times(self.tau)
+        coordinates = {"bulk": (bulks, np.arange(len(self.masses))), "tau": (dims, self.tau)}
+        parts = {"low": self.edges[:, 0], "high": self.edges[:, 1], "mass": self.masses}
+        parts |= {"removable": self.removable, "share": self.share}
+        curves = {name: getattr(self, name) for name in ("removed", "test", "score_error")}
+        columns: dict[str, tuple[Any, ...]] = {name: (bulks, x) for name, x in parts.items()}
+        columns |= {name: (bulks + dims, x) for name, x in curves.items()}
+        columns |= {
+            f"{name}_error": (bulks if name in parts else bulks + dims, x)
+            for name, x in self.error.items()
+        }
+        return Table(bulks + dims, coordinates, columns)
 
 
 class OneBulk(Nodes):

@@ -28,7 +28,8 @@ from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import shown
-from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._frozen import FrozenDict
+from dmft_rf._show import Shown, Table, over_times, table_over_times
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import untouched
@@ -50,8 +51,8 @@ PARTS = ("bias", "sample", "features", "both", "noise", "initial")
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
-class ErrorParts(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorParts(Shown):
     """The score error in parts, by direction and by class; C classes and A eigenvalues.
 
     Attributes
@@ -106,6 +107,20 @@ class ErrorParts(Frozen):
     def eigenvalues(self) -> Array:
         """Eigenvalues of the covariance of each class, (C, A)."""
         return np.stack([one.eigenvalues for one in self.model.classes])
+
+    def _about(self) -> str:
+        return f"{self.model.label}; {self.rule}"
+
+    def _table(self) -> Table:
+        columns = {name: self.total[name] for name in (*PARTS, "variance", "score_error")}
+        columns |= {f"{name}_error": self.error[name] for name in columns}
+        dims, along = over_times(self.tau), ("direction",)
+        more = {f"{name}_by_direction": (along + dims, x) for name, x in self.by_direction.items()}
+        held = {
+            "eigenvalues": (("class", *along), self.eigenvalues),
+            "weights": (along, self.weights),
+        }
+        return table_over_times(self.tau, columns, **held, **more)
 
     def stored(self) -> Stored:
         """What a file holds of the parts: the curves, every part and its error."""

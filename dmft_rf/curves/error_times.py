@@ -17,7 +17,8 @@ import numpy as np
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import number
-from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._frozen import FrozenDict
+from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.definitions import FACTOR
@@ -46,8 +47,8 @@ TIMES = {
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
-class ErrorTimes(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorTimes(Shown):
     """Times of each direction and class, in units of tau (gradient flow from A = 0).
 
     Attributes
@@ -80,6 +81,18 @@ class ErrorTimes(Frozen):
         """What each time is, by name."""
         used = {"level": self.level, "factor": self.factor}
         return FrozenDict({name: text.format(**used) for name, text in TIMES.items()})
+
+    def _about(self) -> str:
+        return f"{self.model.label}; level {self.level:g}, factor {self.factor:g}"
+
+    def _table(self) -> Table:
+        rows = ("direction",)
+        eigenvalues = self.model.classes[0].eigenvalues
+        coordinates = {"eigenvalue": (rows, eigenvalues), "weight": (rows, self.model.weights)}
+        columns = {name: (rows, values) for name, values in self.by_direction.items()}
+        columns |= {f"{name}_error": (rows, x) for name, x in self.direction_error.items()}
+        more = {f"{name}_by_class": (("class",), x) for name, x in self.by_class.items()}
+        return Table(rows, coordinates, columns, more)
 
     def stored(self) -> Stored:
         """What a file holds of the times."""

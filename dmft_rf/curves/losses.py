@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, number
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table, table_over_times
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array, Mask
 from dmft_rf.curves.forms import Majorants
@@ -60,8 +60,8 @@ HARD_EDGE = 1e-10
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
-class LearningCurves(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class LearningCurves(Shown):
     """Losses per dimension along training; every array has the shape of ``tau``.
 
     Attributes
@@ -91,6 +91,15 @@ class LearningCurves(Frozen):
     """
 
     kind: ClassVar[str] = "curves"
+    #: names of the curves, in the order of a table
+    curves: ClassVar[tuple[str, ...]] = (
+        "train",
+        "test",
+        "generalization_gap",
+        "score_error",
+        "empirical_error",
+        "weight_norm",
+    )
 
     tau: Array
     train: Array
@@ -113,6 +122,14 @@ class LearningCurves(Frozen):
     def penalty(self) -> Array:
         """omega Delta_t ||A||^2/(p d), what weight decay omega adds to the training loss."""
         return self.rule.decay * self.weight_norm
+
+    def _about(self) -> str:
+        return f"{self.model.label}; {self.rule}"
+
+    def _table(self) -> Table:
+        columns = {name: getattr(self, name) for name in self.curves}
+        columns |= {f"{name}_error": error for name, error in self.error.items()}
+        return table_over_times(self.tau, columns)
 
     @lazy
     def relative_error(self) -> float:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import flag, instance, number, shown
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
+from dmft_rf.curves.automatic_times import automatic_times
 from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes
 from dmft_rf.curves.contour_cache import Kept
 from dmft_rf.curves.infinite_width import nodes_in, room_for
@@ -55,8 +56,8 @@ _MOST_SPECTRAL_NODES = 2500
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
-class Solution(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(Shown):
     """A solved ScoreModel: learning curves of any linear training rule at any time.
 
     Attributes
@@ -92,6 +93,13 @@ class Solution(Frozen):
     def train_limit(self) -> float:
         """Training loss of minimum-norm least squares, the limit tau -> infinity."""
         return self.nodes.train_limit
+
+    def _about(self) -> str:
+        nodes, reached = self.diagnostics["nodes"], self.error_estimate
+        return f"{self.model.label}; error {reached:.1e} with {nodes} nodes; gradient flow:"
+
+    def _table(self) -> Table:
+        return self.learning_curves(automatic_times(self, GradientFlow(), 2))._table()
 
     def stored(self) -> Stored:
         """What a file holds of the solution, beside what was computed from it."""

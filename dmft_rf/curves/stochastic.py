@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,7 +87,7 @@ class Access:
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StochasticCurves(LearningCurves):
     """Learning curves of SGD, with the two parts that they are the sums of.
 
@@ -106,6 +106,13 @@ class StochasticCurves(LearningCurves):
     threshold : float
         The constant eps at which the load would be 1.
     """
+
+    curves: ClassVar[tuple[str, ...]] = (
+        *LearningCurves.curves,
+        "train_noise",
+        "test_noise",
+        "load",
+    )
 
     rule: StochasticGradientDescent  # type: ignore[assignment]
     gradient_flow: LearningCurves

@@ -20,13 +20,14 @@ The score is damaged long before tau_mem; whether generated samples are copies n
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import number, one_of
-from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._frozen import FrozenDict
+from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.clock import Clock
@@ -111,7 +112,7 @@ def timescales(
 
 
 @ieee
-class Timescales(Frozen):
+class Timescales(Shown):
     """Times of training in units of tau, under one training rule.
 
     A number is computed when it is first read and raises ConvergenceError where it cannot be told;
@@ -319,6 +320,21 @@ class Timescales(Frozen):
     def end(self) -> LearningCurves:
         """The curves at tau = inf."""
         return self._events.end
+
+    def _about(self) -> str:
+        return f"{self.model.label}; level {self.level:g}, gap level {self.gap_level:g}"
+
+    def _table(self) -> Table:
+        names = list(self.definitions)
+        rows = ("name",)
+        columns: dict[str, list[Any]] = {
+            "value": [self.values[name] for name in names],
+            "error": [self.error[name] for name in names],
+            "definition": [self.definitions[name] for name in names],
+            "reason": [self.reasons.get(name, "") for name in names],
+        }
+        held = {name: (rows, np.array(values)) for name, values in columns.items()}
+        return Table(rows, {"name": (rows, np.array(names))}, held)
 
     def stored(self) -> Stored:
         """What a file holds of the times: every number, its error and what it is."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table, table_over_times
 from dmft_rf._typing import Array
 from dmft_rf.curves.solve import solve
 from dmft_rf.errors import ConvergenceError
@@ -30,8 +30,8 @@ _RATIO, _FIRST = 4.0, 1e-7
 _MOST_PANELS = 200
 
 
-@dataclass(frozen=True, eq=False)
-class PathBound(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class PathBound(Shown):
     """Upper bound of KL(data || generated)/d for the stochastic process, shaped like ``tau``.
 
     Attributes
@@ -58,6 +58,14 @@ class PathBound(Frozen):
     t_start: float
     t_end: float
     model: ScoreModel
+
+    def _about(self) -> str:
+        return f"t from {self.t_start:g} to {self.t_end:g}; {self.model.label}"
+
+    def _table(self) -> Table:
+        columns = {name: getattr(self, name) for name in ("kl_bound", "integral")}
+        columns |= {f"{name}_error": error for name, error in self.error.items()}
+        return table_over_times(self.tau, columns)
 
 
 def path_bound(

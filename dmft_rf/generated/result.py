@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table, over_times, table_over_times
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES
@@ -25,7 +26,7 @@ SCHEDULES = ("score", "noise")
 SAMPLERS = ("sde", "ode")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GeneratedCovariance(Frozen):
     """The covariance of what is generated, beside that of the sample.
 
@@ -43,9 +44,12 @@ class GeneratedCovariance(Frozen):
     weights: Array
     eigenvalues: Array
 
+    def __repr__(self) -> str:
+        return f"<GeneratedCovariance at {self.sample.size} eigenvalues of the sample's>"
 
-@dataclass(frozen=True, eq=False)
-class Generation(Frozen):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Generation(Shown):
     """The law of what is generated at infinite width; arrays have the shape of ``tau``.
 
     All quantities are per dimension. ``reverse_kl`` and what only needs covariances are exact, and
@@ -109,6 +113,27 @@ class Generation(Frozen):
     activation: Activation
     psi_n: float
     data: Covariance
+
+    def _about(self) -> str:
+        return (
+            f"t from {self.t_start:g} to {self.t_end:g}, sampler {self.sampler}; psi_n = "
+            f"{self.psi_n:.6g}, {self.activation.name}, {self.data.label}"
+        )
+
+    def _table(self) -> Table:
+        columns = {name: getattr(self, name) for name in NAMES}
+        columns |= {f"{name}_error": error for name, error in self.error.items()}
+        dims, law = over_times(self.tau), self.covariance
+        return table_over_times(
+            self.tau,
+            columns,
+            t=("t", self.t),
+            gain=((*dims, "t"), self.gain),
+            trace_along=((*dims, "t"), self.trace_along),
+            sample=("eigenvalue", law.sample),
+            weights=("eigenvalue", law.weights),
+            generated=((*dims, "eigenvalue"), law.eigenvalues),
+        )
 
     @property
     def model(self) -> ScoreModel:

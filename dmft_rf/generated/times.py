@@ -14,7 +14,7 @@ import numpy as np
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
@@ -35,8 +35,8 @@ _PER_DECADE, _FIRST, _LAST, _TERMS = 4, 0.1, 1e12, 14
 _XTOL = 1e-11
 
 
-@dataclass(frozen=True, eq=False)
-class GenerationTimes(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class GenerationTimes(Shown):
     """Times of training for what is generated; ``definitions`` says what each is.
 
     Attributes
@@ -68,6 +68,19 @@ class GenerationTimes(Frozen):
         curve = _Curve(self.like)
         goal = factor * self.kl_min
         return curve.crossing(self.tau_opt, goal, -1), curve.crossing(self.tau_opt, goal, 1)
+
+    def _about(self) -> str:
+        return f"level {self.level:g}; {self.like._about()}"
+
+    def _table(self) -> Table:
+        rows, names = ("name",), list(self.definitions)
+        columns = {
+            "value": np.array([getattr(self, name) for name in names]),
+            "error": np.array([self.error[name] for name in names]),
+            "definition": np.array([self.definitions[name] for name in names]),
+        }
+        held = {name: (rows, values) for name, values in columns.items()}
+        return Table(rows, {"name": (rows, np.array(names))}, held)
 
     def stored(self) -> Stored:
         """What a file holds: every number and its error, and what is generated at tau_opt."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from dmft_rf._convert import floats, number, shown
 from dmft_rf._typing import Array
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, meaning
 from dmft_rf.model.probes import digest, scale_of
 
 ActivationLike = Any
@@ -87,8 +87,8 @@ class Activation:
         if isinstance(spec, str):
             if spec not in NAMED:
                 raise ModelError(
-                    f"activation {shown(spec)} is unknown; allowed are {', '.join(NAMED)} or a "
-                    "callable"
+                    f"activation {shown(spec)} is unknown; {meaning(spec, NAMED)}allowed are "
+                    f"{', '.join(NAMED)} or a callable"
                 )
             return NAMED[spec]
         spec = cls.unchecked(spec)

@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, flag, floats, instance, number, string, whole
 from dmft_rf._frozen import Frozen
+from dmft_rf._show import Drawn
 from dmft_rf._typing import Array
-from dmft_rf.errors import ModelError, plain
+from dmft_rf.errors import ModelError, one_line, plain
 from dmft_rf.model.accumulator import CovarianceAccumulator, flattened, real_rows
 from dmft_rf.model.checks import (
     MAX_ATOMS,
@@ -43,7 +44,7 @@ class SampleSizeWarning(UserWarning):
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Covariance(Frozen, EigenvalueLaw):
+class Covariance(Frozen, Drawn, EigenvalueLaw):
     """Spectral law of a data covariance, rho = sum_k w_k delta(lambda - lambda_k).
 
     Frozen, hashable and comparable by content: two are equal when their eigenvalues, weights
@@ -369,4 +370,5 @@ class Covariance(Frozen, EigenvalueLaw):
 
     def __repr__(self) -> str:
         d = "" if self.dimension is None else f", d={self.dimension}"
-        return f"<Covariance {self.label!r}: atoms={self.n_atoms}, mean={self.mean:.4g}{d}>"
+        label = one_line(self.label, 40)
+        return f"<Covariance {label!r}: atoms={self.n_atoms}, mean={self.mean:.4g}{d}>"

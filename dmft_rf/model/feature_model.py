@@ -61,6 +61,12 @@ class FeatureModel(Frozen, ABC):
         """A copy with some parameters changed, validated again."""
 
     @property
+    def label(self) -> str:
+        """Its parameters in a line."""
+        sizes = f"t = {self.t:.6g}, psi_p = {self.psi_p:.6g}, psi_n = {self.psi_n:.6g}"
+        return sizes if math.isinf(self.noise_draws) else f"{sizes}, m = {self.noise_draws:g}"
+
+    @property
     def Delta_t(self) -> float:
         """1 - e^{-2t}."""
         return self.classes[0].coefficients.Delta_t

@@ -14,7 +14,7 @@ from dmft_rf._convert import LARGEST, floats, string, whole
 from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, one_line
 from dmft_rf.model.checks import MAX_ATOMS, SMALLEST, entry_rounding, vector, without_rounding
 from dmft_rf.model.eigenvalue_law import EigenvalueLaw
 
@@ -167,4 +167,5 @@ class Mixture(Frozen, EigenvalueLaw):
         return attributes, {**arrays, "shares": self.shares}
 
     def __repr__(self) -> str:
-        return f"<Mixture {self.label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"
+        label = one_line(self.label, 40)
+        return f"<Mixture {label!r}: classes={self.shares.size}, atoms={self.n_atoms}>"

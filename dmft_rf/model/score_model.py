@@ -15,7 +15,7 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, one_line
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import Coefficients, of_stated
 from dmft_rf.model.columns import SampleClass, SampleGroups, sample_groups
@@ -26,7 +26,7 @@ from dmft_rf.model.practice import check_scale, psi_n_of, psi_p_of
 
 
 @ieee
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreModel(FeatureModel):
     r"""Random-features score network at one diffusion time, in the proportional limit.
 
@@ -100,6 +100,15 @@ class ScoreModel(FeatureModel):
                 "noise that is averaged exactly, where all is a function of the sample covariance; "
                 "losses approach it like 1/psi_p: extrapolate from psi_p = 1e4 and 1e5"
             )
+
+    @property
+    def label(self) -> str:
+        """Its parameters in a line."""
+        assert isinstance(self.activation, Activation)
+        return f"{super().label}, {self.activation.name}, {self.covariance.label}"
+
+    def __repr__(self) -> str:
+        return one_line(f"ScoreModel({self.label})", 98)
 
     @lazy
     def coefficients(self) -> Coefficients:

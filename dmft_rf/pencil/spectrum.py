@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, shown, values_of, whole
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table, table_of_law
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -85,8 +85,8 @@ class _Piece:
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
-class PencilSpectrum(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class PencilSpectrum(Shown):
     """Spectral law of a pencil, of total mass 1.
 
     The law is that of H where the pencil stands for (H - z)^{-1}, and in general that of the
@@ -286,6 +286,14 @@ class PencilSpectrum(Frozen):
     def moment(self, k: int) -> float:
         """Integral of lambda^k."""
         return power_mean(self.integrate, k)
+
+    def _about(self) -> str:
+        values = ", ".join(f"{name} = {float(x):.6g}" for name, x in self.system.values.items())
+        return f"{self.system.pencil!r}; {values + '; ' if values else ''}{self.system.covariance}"
+
+    def _table(self) -> Table:
+        kinds = ["bulk"] * len(self.bulk_masses)
+        return table_of_law(self.edges, self.bulk_masses, self.atoms, kinds)
 
     def stored(self) -> Stored:
         """What a file holds of the law: as of any law, and the pencil in words."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dmft_rf.plotting.monitor_page import write_page
     from dmft_rf.plotting.parts import plot_error_parts
     from dmft_rf.plotting.phases import plot_phase_diagram
+    from dmft_rf.plotting.results import plot_sweep
     from dmft_rf.plotting.spectra import plot_pencil, plot_spectrum
     from dmft_rf.plotting.style import ENDINGS, save_figure
     from dmft_rf.plotting.timescales import plot_timescales
@@ -33,6 +34,7 @@ _HOME = {
     "plot_phase_diagram": "phases",
     "plot_scaling": "curves",
     "plot_spectrum": "spectra",
+    "plot_sweep": "results",
     "plot_timescales": "timescales",
     "save_figure": "style",
     "write_page": "monitor_page",
@@ -49,6 +51,7 @@ __all__ = [
     "plot_phase_diagram",
     "plot_scaling",
     "plot_spectrum",
+    "plot_sweep",
     "plot_timescales",
     "save_figure",
     "write_page",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 import dmft_rf
 from dmft_rf._convert import instance
 from dmft_rf.plotting.style import (
+    COLOURS,
     GREEN,
     GREY,
     figure_of,
@@ -26,6 +27,7 @@ from dmft_rf.plotting.style import (
 from dmft_rf.plotting.timescales import LOSSES, TAU, TIMES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dmft_rf.curves.losses import LearningCurves
@@ -44,7 +46,7 @@ _PARAMETERS = {
     "t": r"variance of the noise $\Delta_t = 1 - e^{-2t}$",
 }
 # the times of a scaling law
-_SCALED = ("tau_gen", "tau_opt", "usable_end", "tau_mem")
+SCALED = ("tau_gen", "tau_opt", "usable_end", "tau_mem")
 
 
 @styled
@@ -63,35 +65,15 @@ def plot_curves(curves: LearningCurves) -> Figure:
     instance(curves, dmft_rf.LearningCurves, "curves", "solve(model).learning_curves(tau)")
     figure, (ax, below) = figure_of(2)
     tau = np.ravel(curves.tau)
-    order = np.argsort(tau, kind="stable")
-    order = order[np.isfinite(tau[order]) & (tau[order] > 0.0)]
-    losses: list[NDArray[np.float64]] = []
-    for where, name, label, colour, line in (
-        *((ax, *loss) for loss in LOSSES),
-        (below, "score_error", "_", GREEN, "-"),
-    ):
-        values = np.ravel(getattr(curves, name))
-        marker = "o" if order.size == 1 else ""
-        where.plot(
-            tau[order], values[order], label=label, color=colour, linestyle=line, marker=marker
-        )
-        for end, position in ((0.0, 0.012), (math.inf, 0.988)):
-            for value in values[tau == end]:
-                if value > 0.0:
-                    where.plot(
-                        [position], [value], marker="D", markersize=5, color=colour,
-                        transform=where.get_yaxis_transform(), zorder=5,
-                    )  # fmt: skip
-        if name in ("test", "train"):
-            losses.append(values)
-    if not order.size:
-        ax.set_xlim(0.1, 10.0)
+    for name, label, colour, line in LOSSES:
+        draw_curve(ax, curves.tau, getattr(curves, name), label, colour, line)
+    draw_curve(below, curves.tau, curves.score_error, "_", GREEN, "-")
+    losses = [np.ravel(curves.test), np.ravel(curves.train)]
     model = curves.model
     ax.axhline(model.floor, color=GREY, linestyle=":", linewidth=1.2, label="exact score")
     ax.set_ylabel("loss per dimension")
     below.set_ylabel(r"score error $E_{\rm score}$")
-    below.set_xlabel(TAU)
-    below.set_xscale("log")
+    ax.set_xlabel("")
     log_if_wide(ax, np.concatenate(losses), floor=True)
     log_if_wide(below, np.ravel(curves.score_error))
     ends = [text for end, text in ((0.0, "0"), (math.inf, r"\infty")) if np.any(tau == end)]
@@ -102,6 +84,28 @@ def plot_curves(curves: LearningCurves) -> Figure:
     legend_above(ax)
     titles(figure, "Learning curves", model, rule_text(curves.rule))
     return figure
+
+
+def draw_curve(
+    ax: Axes, tau: ArrayLike, values: ArrayLike, label: str, colour: str, line: Any
+) -> None:
+    """Draw values against times; those at the times 0 and inf are marks on the ends of the axis."""
+    tau, values = np.ravel(tau), np.ravel(values)
+    order = np.argsort(tau, kind="stable")
+    order = order[np.isfinite(tau[order]) & (tau[order] > 0.0)]
+    marker = "o" if order.size == 1 else ""
+    ax.plot(tau[order], values[order], label=label, color=colour, linestyle=line, marker=marker)
+    for end, position in ((0.0, 0.012), (math.inf, 0.988)):
+        for value in values[tau == end]:
+            if value > 0.0:
+                ax.plot(
+                    [position], [value], marker="D", markersize=5, color=colour,
+                    transform=ax.get_yaxis_transform(), zorder=5,
+                )  # fmt: skip
+    if not order.size:
+        ax.set_xlim(0.1, 10.0)
+    ax.set_xscale("log")
+    ax.set_xlabel(TAU)
 
 
 @styled
@@ -119,39 +123,25 @@ def plot_scaling(scaling: Scaling) -> Figure:
     """
     instance(scaling, dmft_rf.Scaling, "scaling", 'dmft_rf.scaling(model, "psi_n", values)')
     figure, (ax, below) = figure_of(2, heights=(1.7, 1.0))
-    steep = scaling.parameter == "power_law.exponent"
-    x = np.asarray(scaling.values if steep else scaling.abscissa, dtype=float)
-    symbol = _SYMBOLS[scaling.parameter]
-    for name in _SCALED:
-        label, colour, line, marker = TIMES[name]
-        fit = scaling.fits.get(name)
-        text = label
-        if fit is not None:
-            span = np.geomspace(fit.low, fit.high, 50)
-            at = np.log(span) if steep else span
-            ax.plot(at, fit.prefactor * span**fit.exponent, color=colour, linestyle=line)
-            power = rf"{fit.exponent:.3f} \pm {fit.exponent_error:.3f}"
-            text += (
-                rf" $\propto e^{{({power})\alpha}}$"
-                if steep
-                else (rf" $\propto {symbol}^{{\,{power}}}$")
-            )
-        style: dict[str, Any] = {
-            "color": colour,
-            "marker": marker,
-            "markersize": 5,
-            "markerfacecolor": "white",
-        }
-        ax.plot(x, positive(scaling.quantities[name]), linestyle="none", zorder=3, **style)
+    steep, x, symbol = _abscissa(scaling)
+    texts = draw_scaling(ax, scaling)
+    for name, text in texts.items():
         exponents = scaling.local_exponents[name]
-        below.plot(x, exponents, linestyle=line, linewidth=1.2, label=text, **style)
+        _, colour, line, marker = TIMES[name]
+        below.plot(
+            x,
+            exponents,
+            color=colour,
+            linestyle=line,
+            linewidth=1.2,
+            label=text,
+            marker=marker,
+            markersize=5,
+            markerfacecolor="white",
+        )
     for level in (0.0, 1.0):
         below.axhline(level, color=GREY, linewidth=0.8, linestyle=":")
-    ax.set_ylabel(r"training time $\tau$ (gradient flow)")
-    ax.set_yscale("log")
-    if not steep:
-        below.set_xscale("log")
-        label_decades(below.xaxis, x)
+    ax.set_xlabel("")
     below.set_xlabel(_PARAMETERS[scaling.parameter])
     slope = r"\alpha" if steep else rf"\ln {symbol}"
     below.set_ylabel(f"local exponent\n" rf"$d\ln\tau\,/\,d{slope}$")
@@ -174,6 +164,60 @@ def plot_scaling(scaling: Scaling) -> Figure:
     title = f"Training times against {what}"
     titles(figure, title, scaling.model, without=scaling.parameter, pad=6.0)
     return figure
+
+
+def _abscissa(scaling: Scaling) -> tuple[bool, NDArray[np.float64], str]:
+    """Whether the axis is linear, what it shows, and the symbol of what exponents refer to."""
+    steep = scaling.parameter == "power_law.exponent"
+    x = np.asarray(scaling.values if steep else scaling.abscissa, dtype=float)
+    return steep, x, _SYMBOLS[scaling.parameter]
+
+
+def draw_scaling(
+    ax: Axes,
+    scaling: Scaling,
+    names: Sequence[str] = SCALED,
+    label: str | None = None,
+    colour: str | None = None,
+) -> dict[str, str]:
+    """Draw times, or other quantities, against the swept parameter, with their fits.
+
+    Returns what a legend calls each.
+    """
+    steep, x, symbol = _abscissa(scaling)
+    texts: dict[str, str] = {}
+    for k, name in enumerate(names):
+        own = (name, COLOURS[k % len(COLOURS)], "-", "o")
+        text, shade, line, marker = TIMES.get(name, own)
+        text, shade = f"{label}, {text}" if label else text, colour or shade
+        fit = scaling.fits.get(name)
+        if fit is not None:
+            span = np.geomspace(fit.low, fit.high, 50)
+            at = np.log(span) if steep else span
+            ax.plot(at, fit.prefactor * span**fit.exponent, color=shade, linestyle=line)
+            power = rf"{fit.exponent:.3f} \pm {fit.exponent_error:.3f}"
+            law = rf"e^{{({power})\alpha}}" if steep else rf"{symbol}^{{\,{power}}}"
+            text = rf"{text} $\propto {law}$"
+        ax.plot(
+            x,
+            positive(scaling.quantities[name]),
+            linestyle="none",
+            zorder=3,
+            color=shade,
+            marker=marker,
+            markersize=5,
+            markerfacecolor="white",
+            label=text,
+        )
+        texts[name] = text
+    times = all(name in TIMES for name in names)
+    ax.set_ylabel(r"training time $\tau$ (gradient flow)" if times else ", ".join(names))
+    ax.set_yscale("log")
+    ax.set_xlabel(_PARAMETERS[scaling.parameter])
+    if not steep:
+        ax.set_xscale("log")
+        label_decades(ax.xaxis, x)
+    return texts
 
 
 def _times(factor: float) -> Callable[[ArrayLike], ArrayLike]:

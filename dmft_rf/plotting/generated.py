@@ -56,19 +56,26 @@ def plot_generation(times: GenerationTimes) -> Figure:
     """
     instance(times, dmft_rf.GenerationTimes, "times", "generation_times(generation(model, 1.0))")
     best = times.like
-    marks = {
-        name: getattr(times, name)
-        for name in ("tau_gen", "tau_opt", "tau_mem")
-        if 0.0 < getattr(times, name) < math.inf
-    }
-    start, end = times.usable(FACTOR)
+    figure, (above, below) = figure_of(2, (1.1, 1.0), shared=False)
+    draw_generation_times(above, times)
+    legend_above(above, columns=3)
+    titles(figure, "What is generated", best.model, f"{_named(best)}", without="t", pad=40.0)
+    _draw_covariances(below, times, _marks(times))
+    return figure
+
+
+def draw_generation_times(axes: Axes, times: GenerationTimes) -> None:
+    """Draw the divergences against training time, with the usable interval and every time."""
+    marks, (start, end) = _marks(times), times.usable(FACTOR)
     known = [*marks.values(), *(x for x in (start, end) if 0.0 < x < math.inf)]
     tau = np.geomspace(min(known) / _BEYOND, max(known) * _BEYOND, _POINTS)
-    figure, (above, below) = figure_of(2, (1.1, 1.0), shared=False)
-    _draw_quality(above, _like(best, tau), marks, (start, end))
-    titles(figure, "What is generated", best.model, f"{_named(best)}", without="t", pad=40.0)
-    _draw_covariances(below, times, marks)
-    return figure
+    _draw_quality(axes, _like(times.like, tau), marks, (start, end))
+
+
+def _marks(times: GenerationTimes) -> dict[str, float]:
+    """The times that exist."""
+    found = {name: getattr(times, name) for name in ("tau_gen", "tau_opt", "tau_mem")}
+    return {name: value for name, value in found.items() if 0.0 < value < math.inf}
 
 
 def _named(g: Generation) -> str:
@@ -104,7 +111,6 @@ def _draw_quality(
     log_if_wide(axes, np.concatenate([g.kl, g.reverse_kl, g.frechet]))
     axes.set_xlabel(r"training time $\tau$")
     axes.set_ylabel("per dimension")
-    legend_above(axes, columns=3)
 
 
 def _draw_covariances(axes: Axes, times: GenerationTimes, marks: dict[str, float]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dmft_rf._convert import instance, number
 from dmft_rf._typing import Array
-from dmft_rf.plotting.style import GREY, label_decades, styled, tex, titles
+from dmft_rf.plotting.style import GREY, label_decades, new_figure, styled, tex, titles
 from dmft_rf.sweeps.results import PhaseDiagram
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ _LINES = {
     "tau_gen": (r"$\tau_{\rm gen}$", "#FFFFFF", ":"),
     "tau_opt": (r"$\tau_{\rm opt}$", "#FFFFFF", "-."),
     "tau_overfit": (r"$g(\tau)$ = level", "#FFFFFF", "--"),
+}
+#: what is drawn of a diagram, and what stands at its colour bar
+MAPS = {
+    "region": "",
+    "relative_gap": r"relative gap $g(TIME)$",
+    "ratio": r"$E_{\rm score}(TIME)\,/\,\min_\tau E_{\rm score}$",
 }
 # what is far below the level is all the same
 _SMALLEST = 1e-4
@@ -57,38 +63,14 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     matplotlib.figure.Figure
         Lines are roots; the maps are values at the points of the grid.
     """
-    from matplotlib.figure import Figure
-
     example = 'phase_diagram(model, {"psi_n": n, "psi_p": p})'
     instance(diagram, PhaseDiagram, "diagram", example)
     tau = number(tau, "tau", least=0.0, infinite=True)
-    figure = Figure(figsize=(12.4, 4.9))
+    figure = new_figure(12.4, 4.9)
     axes = figure.subplots(1, 3, sharey=True)
-    if diagram.y == "tau":
-        gap, ratio, when = diagram.relative_gap, diagram.ratio, r"\tau"
-    else:
-        k = int(np.argmin(np.abs(np.arctan(diagram.tau) - math.atan(tau))))
-        gap, ratio = diagram.relative_gap[..., k], diagram.ratio[..., k]
-        when = r"\infty" if math.isinf(diagram.tau[k]) else tex(float(diagram.tau[k]))
-    _draw_regions(axes[0], diagram)
-    _draw_map(figure, axes[1], diagram, gap, rf"relative gap $g({when})$")
-    _draw_map(
-        figure, axes[2], diagram, ratio, rf"$E_{{\rm score}}({when})\,/\,\min_\tau E_{{\rm score}}$"
-    )
-    for k, ax in enumerate(axes):
-        _draw_boundaries(ax, diagram, dark=k == 0)
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xlabel(_LABELS["psi_n"])
-        ax.grid(False)
-        label_decades(ax.xaxis, diagram.axes["psi_n"])
-    finite = diagram.axes[diagram.y][np.isfinite(diagram.axes[diagram.y])]
-    label_decades(axes[0].yaxis, finite)
-    axes[0].set_ylabel(_LABELS[diagram.y])
-    axes[0].set_xlim(diagram.axes["psi_n"][0], diagram.axes["psi_n"][-1])
-    axes[0].set_ylim(finite[0], finite[-1])
-    for ax in axes[1:]:
-        ax.set_xlim(axes[0].get_xlim())
+    for ax, what in zip(axes, MAPS, strict=True):
+        draw_phases(ax, diagram, what, tau)
+        ax.label_outer()
     axes[0].legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, borderaxespad=0.0,
         handlelength=2.2, columnspacing=1.2,
@@ -96,6 +78,32 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     more = rf"level ${tex(diagram.level)}$, $c = {tex(diagram.multiple)}$"
     titles(figure, "Phases of training", diagram.model, more, without=("psi_n", diagram.y), pad=6.0)
     return figure
+
+
+def draw_phases(
+    ax: Axes, diagram: PhaseDiagram, what: str = "region", tau: float = math.inf
+) -> None:
+    """Draw the regions, or one of the maps at the time ``tau``, with the boundaries."""
+    if what == "region":
+        _draw_regions(ax, diagram)
+    else:
+        values, when = getattr(diagram, what), r"\tau"
+        if diagram.y != "tau":
+            k = int(np.argmin(np.abs(np.arctan(diagram.tau) - math.atan(tau))))
+            values = values[..., k]
+            when = r"\infty" if math.isinf(diagram.tau[k]) else tex(float(diagram.tau[k]))
+        _draw_map(ax, diagram, values, MAPS[what].replace("TIME", when))
+    _draw_boundaries(ax, diagram, dark=what == "region")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.grid(False)
+    finite = diagram.axes[diagram.y][np.isfinite(diagram.axes[diagram.y])]
+    label_decades(ax.xaxis, diagram.axes["psi_n"])
+    label_decades(ax.yaxis, finite)
+    ax.set_xlabel(_LABELS["psi_n"])
+    ax.set_ylabel(_LABELS[diagram.y])
+    ax.set_xlim(diagram.axes["psi_n"][0], diagram.axes["psi_n"][-1])
+    ax.set_ylim(finite[0], finite[-1])
 
 
 def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
@@ -112,7 +120,7 @@ def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
             ax.fill([np.nan], [np.nan], color=colours[k], alpha=0.55, label=name)
 
 
-def _draw_map(figure: Figure, ax: Axes, diagram: PhaseDiagram, values: Array, label: str) -> None:
+def _draw_map(ax: Axes, diagram: PhaseDiagram, values: Array, label: str) -> None:
     from matplotlib.colors import LogNorm
 
     x, y, shown = _drawable(diagram, np.where(values > 0.0, values, np.nan))
@@ -124,7 +132,7 @@ def _draw_map(figure: Figure, ax: Axes, diagram: PhaseDiagram, values: Array, la
     mesh = ax.pcolormesh(
         x, y, shown.T, norm=norm, cmap="cividis", rasterized=True, shading="nearest"
     )
-    figure.colorbar(
+    ax.figure.colorbar(
         mesh, ax=ax, location="bottom", label=label, pad=0.03, aspect=30,
         extend="min" if finite.size and finite.min() < _SMALLEST else "neither",
     )  # fmt: skip

@@ -14,6 +14,7 @@ from dmft_rf.plotting.style import (
     BLUE,
     VERMILION,
     bulk_groups,
+    drawings,
     figure_of,
     legend_above,
     styled,
@@ -23,6 +24,7 @@ from dmft_rf.plotting.style import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dmft_rf.pencil.spectrum import PencilSpectrum
@@ -44,8 +46,32 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
         axis has the time 1/(alpha lambda) on which a mode relaxes.
     """
     instance(spectrum, dmft_rf.Spectrum, "spectrum", "dmft_rf.spectrum(model)")
-    model, edges, masses = spectrum.model, spectrum.edges, spectrum.bulk_masses
     figure, (ax,) = figure_of(1)
+    draw_spectrum(ax, spectrum)
+    wide = math.isinf(spectrum.model.psi_p)
+    rate = spectrum.model.rate
+
+    def relaxation(x: ArrayLike) -> ArrayLike:
+        with np.errstate(divide="ignore"):  # matplotlib tries 0
+            return 1.0 / (rate * np.asarray(x, dtype=float))
+
+    upper = ax.secondary_xaxis("top", functions=(relaxation, relaxation))
+    unit = "1" if wide else r"\psi_p"
+    text = rf"relaxation time ${unit}/(2\Delta_t\lambda)$ in units of $\tau$"
+    upper.set_xlabel(text, fontsize=9)
+    ax.legend(loc="upper right")
+    titles(figure, "Spectrum of the feature matrix $U$", spectrum.model, pad=6.0)
+    return figure
+
+
+def draw_spectrum(
+    ax: Axes, spectrum: Spectrum, label: str | None = None, colour: str | None = None
+) -> None:
+    """Draw lambda rho(lambda), the edges and the atom.
+
+    In one colour, and without the numbers at the edges, where there is a ``colour``.
+    """
+    edges, masses = spectrum.edges, spectrum.bulk_masses
     each = min(max(20000 // len(masses), 8), 150)  # a law of many atoms has many bulks
     lam = spectrum.grid(max(600, each * len(masses)))
     height = lam * spectrum.density(lam)
@@ -53,21 +79,21 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
     bottom = 10.0 ** math.floor(math.log10(0.03 * bulks.max(axis=1).min()))
     peak = height.max()
     groups = bulk_groups(spectrum.learning_bulks, masses)
+    if label is not None or colour is not None:
+        groups = [(None if k else label, colour or BLUE, "-") for k in range(len(masses))]
     for k, (x, y) in enumerate(zip(lam.reshape(bulks.shape), bulks, strict=True)):
-        label, colour, line = groups[k]
+        name, shade, line = groups[k]
         # down to the axis at both edges, except where the density is infinite (hard edge)
         hard = spectrum.density(edges[k, 0]) > 0.0
         x = np.concatenate([x[:1] if hard else edges[k, :1], x, edges[k, 1:]])
         y = np.concatenate([y[:1] if hard else [0.0], y, [0.0]])
-        ax.plot(x, y, color=colour, linestyle=line, label=label, linewidth=1.4)
-        ax.fill_between(x, bottom, y, color=colour, alpha=0.18, linewidth=0)
-    wide = math.isinf(model.psi_p)
-    at = "" if wide else "s_t^2 = "
+        ax.plot(x, y, color=shade, linestyle=line, label=name, linewidth=1.4)
+        ax.fill_between(x, bottom, y, color=shade, alpha=0.18, linewidth=0)
     rug = ax.get_xaxis_transform()
     shown = edges.ravel()
     shown = shown[shown > 0.0]  # 0 has no place on a logarithmic axis
-    ax.vlines(shown, 0.0, 0.025, colors="black", linewidth=0.8, transform=rug)
-    if len(masses) <= 3:
+    ax.vlines(shown, 0.0, 0.025, colors=colour or "black", linewidth=0.8, transform=rug)
+    if len(masses) <= 3 and colour is None:
         for low, high in edges:
             for x, side in ((low, "left"), (high, "right")):
                 if not x > 0.0:
@@ -77,33 +103,25 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
                     ha=side, va="bottom", xytext=(1.5 if side == "left" else -1.5, 0),
                     textcoords="offset points",
                 )  # fmt: skip
+    at = "" if math.isinf(spectrum.model.psi_p) else "s_t^2 = "
     for location, mass in spectrum.atoms:
         if location == 0.0:
-            ax.plot([], [], " ", label=f"atom at 0, mass {mass:.4g}")
+            if colour is None:
+                ax.plot([], [], " ", label=f"atom at 0, mass {mass:.4g}")
             continue
         ax.plot(
-            [location, location], [bottom, 2.0 * peak], color="black", linewidth=1.4, marker="^",
-            markevery=[1], label=rf"atom at ${at}{tex(location)}$, mass {mass:.4g}",
+            [location, location], [bottom, 2.0 * peak], color=colour or "black", linewidth=1.4,
+            marker="^", markevery=[1],
+            label=None if colour else rf"atom at ${at}{tex(location)}$, mass {mass:.4g}",
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log", nonpositive="clip")
     # the data end at 70 % of the height, the legend is above
-    ax.set_ylim(bottom, bottom * (2.0 * peak / bottom) ** (1.0 / 0.7))
-    scaled = r"/\psi_p$ for $\psi_p \to \infty" if wide else ""
+    top = bottom * (2.0 * peak / bottom) ** (1.0 / 0.7)
+    ax.set_ylim(*_including(ax, bottom, top))
+    scaled = r"/\psi_p$ for $\psi_p \to \infty" if math.isinf(spectrum.model.psi_p) else ""
     ax.set_xlabel(rf"eigenvalue $\lambda$ of $U{scaled}$")
     ax.set_ylabel(r"$\lambda\,\rho(\lambda)$, density per unit of $\ln\lambda$")
-
-    def relaxation(x: ArrayLike) -> ArrayLike:
-        with np.errstate(divide="ignore"):  # matplotlib tries 0
-            return 1.0 / (model.rate * np.asarray(x, dtype=float))
-
-    upper = ax.secondary_xaxis("top", functions=(relaxation, relaxation))
-    unit = "1" if wide else r"\psi_p"
-    text = rf"relaxation time ${unit}/(2\Delta_t\lambda)$ in units of $\tau$"
-    upper.set_xlabel(text, fontsize=9)
-    ax.legend(loc="upper right")
-    titles(figure, "Spectrum of the feature matrix $U$", model, pad=6.0)
-    return figure
 
 
 @styled
@@ -126,8 +144,19 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
 
     instance(spectrum, PencilSpectrum, "spectrum", "pencil.bind().spectrum()")
     title = string(title, "title")
-    edges, masses = spectrum.edges, spectrum.bulk_masses
     figure, (ax,) = figure_of(1)
+    draw_pencil(ax, spectrum)
+    ax.set_title(unformatted(title), loc="left", pad=24.0)
+    legend_above(ax)
+    return figure
+
+
+def draw_pencil(
+    ax: Axes, spectrum: PencilSpectrum, label: str | None = None, colour: str | None = None
+) -> None:
+    """Draw the density, the edges and the atoms of the law of a pencil."""
+    edges, masses = spectrum.edges, spectrum.bulk_masses
+    shade = colour or BLUE
     wide = edges.size > 0 and edges[0, 0] > 0.0 and edges[-1, 1] > 30.0 * edges[0, 0]
     lam = spectrum.grid(max(600, 60 * len(masses)))
     rho = spectrum.density(lam) * (lam if wide else 1.0)
@@ -142,26 +171,34 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
         ends = [0.0 if np.isfinite(spectrum.density(x)) else np.nan for x in (low, high)]
         x = np.concatenate([[low], lam[here], [high]])
         y = np.concatenate([ends[:1], rho[here], ends[1:]])
-        label = f"{'bulk' if len(masses) == 1 else 'bulks'}, mass {masses.sum():.4g}"
-        ax.plot(x, y, color=BLUE, label=None if k else label, linewidth=1.4)
-        ax.fill_between(lam[here], bottom, rho[here], color=BLUE, alpha=0.18, linewidth=0)
+        name = label or f"{'bulk' if len(masses) == 1 else 'bulks'}, mass {masses.sum():.4g}"
+        ax.plot(x, y, color=shade, label=None if k else name, linewidth=1.4)
+        ax.fill_between(lam[here], bottom, rho[here], color=shade, alpha=0.18, linewidth=0)
     rug = ax.get_xaxis_transform()
-    ax.vlines(edges.ravel(), 0.0, 0.025, colors="black", linewidth=0.8, transform=rug)
+    ax.vlines(edges.ravel(), 0.0, 0.025, colors=colour or "black", linewidth=0.8, transform=rug)
     for k, (location, mass) in enumerate(spectrum.atoms[:12]):
         name = f"atom at {location:.4g}, mass {mass:.4g}"
         ax.plot(
-            [location, location], [0.0, 0.93], color=VERMILION, linestyle="--", linewidth=1.4,
-            transform=rug, label=name if len(spectrum.atoms) <= 3 else (None if k else "atoms"),
+            [location, location], [0.0, 0.93], color=colour or VERMILION, linestyle="--",
+            linewidth=1.4, transform=rug,
+            label=name if len(spectrum.atoms) <= 3 else (None if k else "atoms"),
         )  # fmt: skip
     if wide:
         ax.set_xscale("log")
         ax.set_yscale("log", nonpositive="clip")
-        ax.set_ylim(bottom, 3.0 * top)
+        ax.set_ylim(*_including(ax, bottom, 3.0 * top))
         ax.set_ylabel(r"$\lambda\,\rho(\lambda)$, density per unit of $\ln\lambda$")
     else:
-        ax.set_ylim(0.0, 1.08 * top)
+        ax.set_ylim(*_including(ax, 0.0, 1.08 * top))
         ax.set_ylabel(r"density $\rho(\lambda)$")
     ax.set_xlabel(r"$\lambda$")
-    ax.set_title(unformatted(title), loc="left", pad=24.0)
-    legend_above(ax)
-    return figure
+
+
+def _including(ax: Axes, low: float, high: float) -> tuple[float, float]:
+    """Limits for what is drawn, and for what has been drawn before."""
+    if not drawings(ax):
+        return low, high
+    first, last = ax.get_ylim()
+    if low <= 0.0 and ax.get_yscale() == "log":
+        low = first
+    return min(low, first), max(high, last)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import math
 import os
 import re
@@ -33,16 +34,18 @@ from dmft_rf.rules.stochastic import TrainingRule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import XAxis
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-ENDINGS = (".png", ".pdf")
+ENDINGS = (".png", ".pdf", ".svg")
 """Formats of `save_figure`."""
 
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW = "#F0E442"
 GREY = "#595959"
 ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#595959"
+#: of what is drawn one after the other
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 SETTINGS = {
     "font.size": 9.5,
@@ -60,8 +63,14 @@ SETTINGS = {
     "figure.constrained_layout.use": True,
     "savefig.dpi": 200,
     "pdf.fonttype": 42,  # text that can be searched and edited
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dmft_rf",  # the same result gives the same file
     "mathtext.fontset": "dejavusans",
 }
+#: begins the mark of all lines of one drawing, so that the next has another colour
+MARK = "dmft_rf drawing "
+# of how and when figures appear, not of how they look
+_PYPLOTS = ("backend", "interactive")
 _DECADES = 30.0  # a quantity that spans more than this factor gets a logarithmic axis
 
 _P = ParamSpec("_P")
@@ -121,20 +130,37 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of settings that a later version will drop
                 defaults = matplotlib.rcParamsDefault
-                settings = {name: defaults[name] for name in defaults if name != "backend"}
+                settings = {name: defaults[name] for name in defaults if name not in _PYPLOTS}
                 matplotlib.rcParams.update(settings | SETTINGS)
             return draw(*args, **kwargs)
 
     return wrapper
 
 
+def drawings(axes: Axes) -> set[str]:
+    """Marks of the drawings of results that are on the axes."""
+    marks = {str(line.get_gid()) for line in axes.lines}
+    return {mark for mark in marks if mark.startswith(MARK)}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure without a window, which a notebook shows where it is the value of a cell."""
+    from matplotlib.figure import Figure
+
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=100, backend="agg")
+            return buffer.getvalue()
+
+    return Picture(figsize=(width, height))
+
+
 def figure_of(
     panels: int, heights: Sequence[float] | None = None, *, shared: bool = True
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of stacked panels that share their x axis, or do not."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.1 + 1.75 * (panels - 1) + 0.9))
+    figure = new_figure(6.4, 3.1 + 1.75 * (panels - 1) + 0.9)
     axes = figure.subplots(panels, 1, sharex=shared, squeeze=False, height_ratios=heights)[:, 0]
     return figure, list(axes)
 
@@ -194,7 +220,7 @@ def log_if_wide(axes: Axes, values: NDArray[np.float64], *, floor: bool = False)
         axes.set_ylim(0.0, 1.08 * good.max())
 
 
-def label_decades(axis: XAxis, values: NDArray[np.float64]) -> None:
+def label_decades(axis: Axis, values: NDArray[np.float64]) -> None:
     """Label 1, 2, 5, 10, ... on a logarithmic axis that spans little more than a decade or two."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -271,13 +297,13 @@ def unformatted(text: str, longest: int = 80) -> str:
 
 @styled
 def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a figure as PNG or PDF, by the ending of ``path``.
+    """Write a figure as PNG, PDF or SVG, by the ending of ``path``.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
     path : path
-        In an existing folder, ending in .png or .pdf.
+        In an existing folder, ending in .png, .pdf or .svg.
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
@@ -299,12 +325,14 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, overwrite: bool
     kind = place.suffix.lower()[1:]
     software = f"dmft_rf {__version__}"
     # without a date, so that the same result gives the same file
-    metadata = (
-        {"Creator": software, "CreationDate": None} if kind == "pdf" else {"Software": software}
-    )
+    kinds: dict[str, dict[str, str | None]] = {
+        "png": {"Software": software},
+        "pdf": {"Creator": software, "CreationDate": None},
+        "svg": {"Creator": software, "Date": None},
+    }
     with replacing(place, overwrite=overwrite) as temporary:
-        backend = {"png": "agg", "pdf": "pdf"}[kind]
-        figure.savefig(temporary, format=kind, metadata=metadata, backend=backend)
+        backend = {"png": "agg", "pdf": "pdf", "svg": "svg"}[kind]
+        figure.savefig(temporary, format=kind, metadata=kinds[kind], backend=backend)
     return place
 
 

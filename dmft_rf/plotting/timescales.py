@@ -73,47 +73,52 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     """
     instance(solution, dmft_rf.Solution, "solution", "solve(model)")
     instance(timescales, dmft_rf.Timescales, "timescales", "dmft_rf.timescales(solution)")
-    marks = _marks(timescales)
-    curves = solution.learning_curves(
-        _times(solution, timescales, list(marks.values())), timescales.rule
-    )
     figure, (score, losses) = figure_of(2, (1.2, 1.0))
-    _draw_score(score, curves, timescales)
+    curves = draw_timescales(score, timescales)
+    _draw_marks(losses, curves, timescales)
     for name, label, colour, line in LOSSES:
         losses.plot(curves.tau, getattr(curves, name), label=label, color=colour, linestyle=line)
     losses.axhline(solution.model.floor, color=GREY, linestyle=":", label="exact score")
-    start, end = (timescales.values[f"usable_{side}"] for side in ("start", "end"))
-    for axes in (score, losses):
-        if start < math.inf:
-            axes.axvspan(
-                max(start, curves.tau[0]),
-                min(end, curves.tau[-1]),
-                color=YELLOW,
-                alpha=0.55,
-                linewidth=0,
-                zorder=0,
-            )
-        for name, value in marks.items():
-            text, colour, style, _ = TIMES[name]
-            label = (
-                rf"{text} $= {tex(value)}$" if name != "tau_ratio" else f"{text} at ${tex(value)}$"
-            )
-            axes.axvline(
-                value,
-                color=colour,
-                linewidth=1.1,
-                linestyle=style,
-                label=label if axes is score else None,
-            )
     losses.set_ylabel("loss per dimension")
-    plain = timescales.rule == GradientFlow()
-    losses.set_xlabel(TAU if plain else r"training time $\tau$")
+    losses.set_xlabel(_axis(timescales))
+    score.set_xlabel("")
     losses.set_xscale("log")
     log_if_wide(losses, np.concatenate([curves.test, curves.train]), floor=True)
     legend_above(score, columns=3)
     legend_above(losses)
     titles(figure, "When to stop", solution.model, rule_text(timescales.rule), pad=40.0)
     return figure
+
+
+def draw_timescales(axes: Axes, times: Timescales) -> LearningCurves:
+    """Draw the score error with the usable interval and every time; returns the curves."""
+    solution = times.solution
+    tau = _times(solution, times, list(_marks(times).values()))
+    curves = solution.learning_curves(tau, times.rule)
+    _draw_score(axes, curves, times)
+    _draw_marks(axes, curves, times, labelled=True)
+    axes.set_xlabel(_axis(times))
+    axes.set_xscale("log")
+    return curves
+
+
+def _axis(times: Timescales) -> str:
+    return TAU if times.rule == GradientFlow() else r"training time $\tau$"
+
+
+def _draw_marks(
+    axes: Axes, curves: LearningCurves, times: Timescales, labelled: bool = False
+) -> None:
+    """The usable interval, shaded, and a line at each time."""
+    start, end = (times.values[f"usable_{side}"] for side in ("start", "end"))
+    if start < math.inf:
+        inside = max(start, curves.tau[0]), min(end, curves.tau[-1])
+        axes.axvspan(*inside, color=YELLOW, alpha=0.55, linewidth=0, zorder=0)
+    for name, value in _marks(times).items():
+        text, colour, style, _ = TIMES[name]
+        said = f"{text} at ${tex(value)}$" if name == "tau_ratio" else rf"{text} $= {tex(value)}$"
+        label = said if labelled else None
+        axes.axvline(value, color=colour, linewidth=1.1, linestyle=style, label=label)
 
 
 def _marks(times: Timescales) -> dict[str, float]:

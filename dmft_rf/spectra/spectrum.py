@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import floats, instance, values_of, whole
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table, table_of_law
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError, ModelError
@@ -38,11 +38,13 @@ _MOST_POINTS = 10**7
 # relative to the mass of the bulk: halves of a panel against the panel, and the bulk as a whole
 _MASS_TOLERANCE = 1e-13
 _MASS_ERROR = 1e-11
+# rounding of the exact masses of bulks, which is far less
+_OF_MASS = 1e-9
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
-class Spectrum(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Shown):
     r"""Spectral law of U = (1/n) sum_nu E_xi[sigma sigma^T] in the limit, in units of U.
 
     The law has an atom at s_t^2 of mass max(0, 1 - (1 + psi_n)/psi_p) (for v_t > 0) and one or
@@ -118,6 +120,32 @@ class Spectrum(Frozen):
         """Lower edge of the bulks of the data directions; nan while merged with the others."""
         learning = self.learning_bulks
         return math.nan if learning is None else float(self.edges[learning][0, 0])
+
+    @property
+    @ieee
+    def bulk_names(self) -> tuple[str, ...]:
+        """What each bulk does in training, from the lowest to the highest.
+
+        "data": the directions of the data, learned first. "memorizes last": the thin bulk of d
+        modes at the bottom, which fits the noise of the training samples. "nearly inert": the n - d
+        other modes of single samples, which carry next to nothing of the loss. "samples": modes of
+        samples that are not separated into these two. "merged": all of them. docs/theory.md,
+        section 9.
+        """
+        learning = self.learning_bulks
+        if learning is None:
+            return ("merged",) * len(self.bulk_masses)
+        m = self.model
+        split = m.groups.closed_form and m.psi_p > 1.0 + m.psi_n and m.psi_n > 1.0
+        last = (1.0 + _OF_MASS) / m.psi_p if split else 0.0
+        inert = (1.0 - _OF_MASS) / m.psi_p if split else math.inf
+        names, below = [], 0.0
+        for data, mass in zip(learning, self.bulk_masses, strict=True):
+            name = "nearly inert" if below >= inert else "samples"
+            name = "memorizes last" if below + mass <= last else name
+            names.append("data" if data else name)
+            below += mass
+        return tuple(names)
 
     def density(self, lam: ArrayLike) -> Array:
         """Density of the continuous part at real ``lam``, shaped like it, at zero offset.
@@ -252,6 +280,12 @@ class Spectrum(Frozen):
     def moment(self, k: int) -> float:
         """Integral of lambda^k; the first is E[sigma^2] - mu_0^2."""
         return power_mean(self.integrate, k)
+
+    def _about(self) -> str:
+        return self.model.label
+
+    def _table(self) -> Table:
+        return table_of_law(self.edges, self.bulk_masses, self.atoms, self.bulk_names)
 
     def stored(self) -> Stored:
         """What a file holds of the law: edges, masses, atoms and the density on a grid."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._convert import instance, shown
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, meaning
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import deviation
 from dmft_rf.model.covariance import Covariance
@@ -233,7 +233,10 @@ def _home(name: Any, model: ScoreModel, rule: TrainingRule) -> str:
     allowed = [f.name for f in fields(model)]
     allowed += [f.name for f in fields(rule)]
     allowed += [f"{family}.{argument}" for family in FAMILIES for argument in _arguments(family)]
-    raise ModelError(f"{shown(name)} is no parameter of this sweep; it has {', '.join(allowed)}")
+    raise ModelError(
+        f"{shown(name)} is no parameter of this sweep; {meaning(name, allowed)}it has "
+        f"{', '.join(allowed)}"
+    )
 
 
 def _arguments(family: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dmft_rf._convert import floats, number, shown
 from dmft_rf.curves.definitions import DEFINITIONS
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ModelError, meaning
 from dmft_rf.rules.flow import GradientFlow, Ridge
 from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.sweeps.axes import listed
@@ -90,8 +90,10 @@ class Request:
             raise ModelError(f"no quantity is asked for; there are {', '.join(DESCRIPTIONS)}")
         for name in self.quantities:
             if name not in DESCRIPTIONS:
+                meant = meaning(name, DESCRIPTIONS)
                 raise ModelError(
-                    f"{shown(name)} is no quantity of a sweep; there are {', '.join(DESCRIPTIONS)}"
+                    f"{shown(name)} is no quantity of a sweep; {meant}there are "
+                    f"{', '.join(DESCRIPTIONS)}"
                 )
         if len(set(self.quantities)) < len(self.quantities):
             raise ModelError(f"quantities are {', '.join(self.quantities)}; one is there twice")

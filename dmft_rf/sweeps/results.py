@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._convert import shown
+from dmft_rf._convert import one_of, shown
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf.curves.definitions import NOTHING
-from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.sweeps.request import DESCRIPTIONS
-
-if TYPE_CHECKING:
-    import xarray
 
 Array = NDArray[Any]
 
@@ -67,8 +64,8 @@ DEFINITIONS: FrozenDict[str, FrozenDict[str, str]] = FrozenDict(
 """What each region, boundary and map of a plane is, by the plane's other axis."""
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep(Shown):
     """Quantities at the points of a grid or a list.
 
     Attributes
@@ -124,42 +121,44 @@ class Sweep(Frozen):
         attributes["fingerprint"] = self.fingerprint
         return {**attributes, **self.rule.stored()[0]}, arrays
 
-    def to_xarray(self) -> xarray.Dataset:
-        """Return an xarray.Dataset: swept parameters as coordinates, quantities as variables.
+    def __getitem__(self, name: str) -> Array:
+        """A quantity or the values of an axis, by name."""
+        return {**self.axes, **self.quantities}[
+            one_of(name, (*self.quantities, *self.axes), "a quantity")
+        ]
 
-        Raises
-        ------
-        ModelError
-            If the extra ``xarray`` is not installed.
-        """
-        xarray = _xarray()
-        names = list(self.axes)
-        dims: tuple[str, ...] = ("point",) if self.is_list else tuple(names)
-        coordinates: dict[str, Any] = {
-            name: (("point",) if self.is_list else (name,), values)
-            for name, values in self.axes.items()
+    def _about(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        size = " x ".join(map(str, self.status.shape))
+        return f"{size} points{failed}; {', '.join(self.axes)} from {self.model.label}"
+
+    def _table(self) -> Table:
+        dims = ("point",) if self.is_list else tuple(self.axes)
+        coordinates: dict[str, tuple[Any, ...]] = {
+            name: (dims if self.is_list else (name,), values) for name, values in self.axes.items()
         }
-        variables = {}
+        columns: dict[str, tuple[Any, ...]] = {}
+        rows = dims
         for name, array in self.quantities.items():
-            extra: tuple[str, ...] = ()
+            further: tuple[str, ...] = ()
             if name == "edges":
-                extra = ("bulk", "end")
+                further = ("bulk", "end")
             elif array.ndim > len(dims):
-                extra = ("tau",)
-                coordinates["tau"] = ("tau", self.request["tau"])
-            variables[name] = (dims + extra, array, {"long_name": DESCRIPTIONS[name]})
-        variables["status"] = (dims, self.status, {"long_name": "0 missing, 1 done, 2 failed"})
+                further = ("tau",)
+                rows = (*dims, "tau")
+                coordinates["tau"] = ("tau",), self.request["tau"]
+            columns[name] = dims + further, array, {"long_name": DESCRIPTIONS[name]}
+        columns["status"] = dims, self.status, {"long_name": "0 missing, 1 done, 2 failed"}
         attributes = {
             key: value
             for key, value in self.request.items()
             if isinstance(value, int | float | str)
         }
-        return xarray.Dataset(
-            variables, coordinates, {**attributes, "fingerprint": self.fingerprint}
-        )
+        attributes["fingerprint"] = self.fingerprint
+        return Table(rows, coordinates, columns, attributes=attributes)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PowerLaw(Frozen):
     """Q = prefactor * P^exponent on [low, high].
 
@@ -185,6 +184,10 @@ class PowerLaw(Frozen):
     points: int
     holds: str
 
+    def __repr__(self) -> str:
+        text = f"Q = {self.prefactor:.6g} P^({self.exponent:.4f} +- {self.exponent_error:.4f})"
+        return f"<PowerLaw {text}, P from {self.low:.6g} to {self.high:.6g}>"
+
 
 class Fits(FrozenDict[str, PowerLaw]):
     """Power laws by quantity; a quantity for which none holds says so."""
@@ -198,8 +201,8 @@ class Fits(FrozenDict[str, PowerLaw]):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Scaling(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Scaling(Shown):
     """Timescales along a sweep of one parameter.
 
     Attributes
@@ -263,29 +266,25 @@ class Scaling(Frozen):
         attributes |= {f"failure_{value!r}": reason for value, reason in self.failures.items()}
         return attributes, arrays
 
-    def to_xarray(self) -> xarray.Dataset:
-        """Return an xarray.Dataset over the swept parameter: quantities and local exponents.
+    def _about(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"{self.values.size} values of {self.parameter}{failed} from {self.model.label}"
 
-        Raises
-        ------
-        ModelError
-            If the extra ``xarray`` is not installed.
-        """
-        xarray = _xarray()
-        along = self.parameter
-        variables = {name: (along, array) for name, array in self.quantities.items()}
-        variables |= {f"{name}_exponent": (along, v) for name, v in self.local_exponents.items()}
+    def _table(self) -> Table:
+        along = (self.parameter,)
+        columns = {name: (along, array) for name, array in self.quantities.items()}
+        columns |= {f"{name}_exponent": (along, v) for name, v in self.local_exponents.items()}
         attributes = {
             f"{name}_{part}": getattr(fit, part)
             for name, fit in self.fits.items()
             for part in ("exponent", "exponent_error", "prefactor", "low", "high")
         }
-        coordinates = {along: self.values, "abscissa": (along, self.abscissa)}
-        return xarray.Dataset(variables, coordinates, attributes)
+        coordinates = {self.parameter: (along, self.values), "abscissa": (along, self.abscissa)}
+        return Table(along, coordinates, columns, attributes=attributes)
 
 
-@dataclass(frozen=True, eq=False)
-class PhaseDiagram(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class PhaseDiagram(Shown):
     """Maps over a plane, regions and their boundaries.
 
     Attributes
@@ -340,6 +339,26 @@ class PhaseDiagram(Frozen):
         """What each region, boundary and map of this plane is, in one sentence, by name."""
         return DEFINITIONS[self.y]
 
+    def _about(self) -> str:
+        failed = f"; {len(self.failures)} failures" if self.failures else ""
+        return f"({self.x}, {self.y}), level {self.level:g}{failed}; from {self.model.label}"
+
+    def _table(self) -> Table:
+        plane, along = (self.x, self.y), (self.x if self.y == "tau" else self.y,)
+        dims = plane if self.y == "tau" else (*plane, "tau")
+        coordinates = {name: ((name,), values) for name, values in self.axes.items()}
+        coordinates["tau"] = ("tau",), self.tau
+        names = np.array([*self.region_names, "unknown"])
+        columns: dict[str, tuple[Any, ...]] = {
+            "relative_gap": (dims, self.relative_gap),
+            "ratio": (dims, self.ratio),
+            "region": (plane, names[self.regions]),
+        }
+        for name, values in self.boundaries.items():
+            columns[name] = (along if values.ndim else ()), values
+        attributes = {"level": self.level, "multiple": self.multiple, "rtol": self.rtol}
+        return Table(dims, coordinates, columns, attributes=attributes)
+
     def stored(self) -> Stored:
         """What a file holds of the diagram, beside its sweeps."""
         attributes, arrays = self.model.stored()
@@ -357,16 +376,6 @@ def _texts(values: Array) -> Array:
     if values.dtype.kind != "U":
         return values
     return np.char.encode(values, "utf-8", "backslashreplace")
-
-
-def _xarray() -> Any:
-    try:
-        import xarray
-    except ImportError:
-        raise ModelError(
-            "to_xarray needs the extra 'xarray': pip install 'dmft_rf[xarray]'"
-        ) from None
-    return xarray
 
 
 def failures_of(sweeps: dict[str, Sweep]) -> dict[str, str]:

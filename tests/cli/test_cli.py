@@ -23,9 +23,9 @@ from dmft_rf import (
     StochasticGradientDescent,
     WeightAverage,
 )
-from dmft_rf.cli._commands import automatic_times
 from dmft_rf.cli._frame import one_blas_thread
 from dmft_rf.cli._report import plain
+from dmft_rf.curves.automatic_times import automatic_times
 from dmft_rf.files.results import load, save
 from tests.helpers.command import COMMANDS, SMALL, result, run
 

@@ -1,4 +1,4 @@
-"""What typer does for the command in a real process: help, usage errors, no completion.
+"""What typer does for the command in a real process: help, usage errors, completion.
 
 Typer's versions differ here more than anywhere else; `.ci/oldest` runs these tests with the oldest
 that is allowed, `.ci/run` with the newest.
@@ -7,6 +7,7 @@ that is allowed, `.ci/run` with the newest.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -47,7 +48,9 @@ def test_the_first_help_lists_every_command() -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert "Exact learning curves" in done.stdout
         for command in COMMANDS:
-            assert f"  {command} " in done.stdout
+            assert f"│ {command} " in done.stdout
+        assert "…" not in done.stdout
+        assert "..." not in done.stdout.partition("ARGS]...")[2]  # no summary is cut
         assert "Exit codes: 0 done" in " ".join(done.stdout.split())
 
 
@@ -61,6 +64,10 @@ def test_every_command_has_help(command: str) -> None:
     assert "--json" in done.stdout
     assert "Example" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
+    headings = re.findall(r"^╭─ (.*?) ─+╮$", done.stdout, re.M)
+    assert "Where results go" in headings
+    assert set(headings) & {"The model and the accuracy", "The pencil", "Arguments"}
+    assert "…" not in done.stdout
 
 
 def test_without_arguments_it_is_the_help() -> None:
@@ -84,8 +91,6 @@ def test_the_version() -> None:
         (["spectrum", "--psi-p"], "--psi-p"),
         (["spectrum", "and more"], "and more"),
         (["pencil"], "FILE"),
-        (["--show-completion"], "--show-completion"),
-        (["--install-completion"], "--install-completion"),
     ],
 )
 def test_usage_errors_are_one_line(arguments: list[str], named: str) -> None:
@@ -94,3 +99,21 @@ def test_usage_errors_are_one_line(arguments: list[str], named: str) -> None:
     assert done.stderr.startswith("error: ")
     assert named in done.stderr
     assert one_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "position", "expected"),
+    [("dmft-rf sp", "1", "spectrum"), ("dmft-rf sweep --quant", "2", "--quantity")],
+)
+def test_the_shell_completes_commands_and_options(words: str, position: str, expected: str) -> None:
+    asked = {"_DMFT_RF_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position}
+    code = "import sys; sys.argv[0] = 'dmft-rf'; from dmft_rf.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **asked},
+    )
+    assert expected in done.stdout.split()
+    assert done.stderr == ""

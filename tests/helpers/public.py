@@ -282,6 +282,9 @@ def calls() -> dict[str, Call]:
     add("Regression.losses", r["Regression"].losses, tau=[1.0], ridge=9.0, rtol=1e-2)
     add("PencilNodes.around", PencilNodes.around, system=system, ends=(0.1, 5.0), nodes=8,
         ridge=0.1)  # fmt: skip
+    for name in _DRAWN:
+        axes = import_module("matplotlib.figure").Figure().add_subplot()
+        add(f"{name}.plot", r[name].plot, ax=axes, quantity=None, label="x")
     plotting = import_module("dmft_rf.plotting")
     add("plot_curves", plotting.plot_curves, curves=curves)
     add("plot_spectrum", plotting.plot_spectrum, spectrum=law)
@@ -306,6 +309,12 @@ _MODULES = (
     "units", "curves.thresholds", "data.bundled", "plotting.curves", "plotting.spectra",
     "plotting.covariance", "plotting.parts", "plotting.timescales",
     "plotting.phases", "model.coefficients", "pencil.zoo", "pencil.readings",
+)  # fmt: skip
+
+
+_DRAWN = (
+    "Covariance", "Spectrum", "PencilSpectrum", "Timescales", "LearningCurves", "Solution", "Sweep",
+    "BulkSplit", "Generation", "PathBound", "Scaling", "PhaseDiagram",
 )  # fmt: skip
 
 

@@ -1,0 +1,317 @@
+"""What ``result.plot(ax)`` draws, for every result: the drawings of the figures, one at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf._convert import instance, one_of, shown, string
+from dmft_rf.curves.automatic_times import automatic_times
+from dmft_rf.curves.bulk_split import BulkSplit
+from dmft_rf.curves.error_parts import PARTS, ErrorParts
+from dmft_rf.curves.error_times import TIMES, ErrorTimes
+from dmft_rf.curves.losses import LearningCurves
+from dmft_rf.curves.solve import Solution
+from dmft_rf.curves.timescales import Timescales
+from dmft_rf.errors import ModelError
+from dmft_rf.generated.divergences import NAMES as DIVERGENCES
+from dmft_rf.generated.path_bound import PathBound
+from dmft_rf.generated.result import Generation
+from dmft_rf.generated.times import GenerationTimes
+from dmft_rf.model.covariance import Covariance
+from dmft_rf.pencil.spectrum import PencilSpectrum
+from dmft_rf.plotting.covariance import draw_covariance
+from dmft_rf.plotting.curves import SCALED, draw_curve, draw_scaling
+from dmft_rf.plotting.generated import draw_generation_times
+from dmft_rf.plotting.phases import MAPS, draw_phases
+from dmft_rf.plotting.spectra import draw_pencil, draw_spectrum
+from dmft_rf.plotting.style import (
+    COLOURS,
+    GREEN,
+    GREY,
+    MARK,
+    drawings,
+    label_decades,
+    load_matplotlib,
+    log_if_wide,
+    new_figure,
+    positive,
+    styled,
+    titles,
+    unformatted,
+)
+from dmft_rf.plotting.timescales import LOSSES, draw_timescales
+from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.spectra.spectrum import Spectrum
+from dmft_rf.sweeps.results import QUANTITIES, PhaseDiagram, Scaling, Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[Any]
+
+_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
+_MOST_LINES = 30
+_STYLES: dict[str, tuple[str, str, Any]] = {
+    **{name: (text, colour, line) for name, text, colour, line in LOSSES},
+    "score_error": (r"score error $E_{\rm score}$", GREEN, "-"),
+}
+
+
+class Request(NamedTuple):
+    """What to draw: which quantities, under which name, in which colour (None: the usual ones)."""
+
+    names: tuple[str, ...]
+    label: str | None
+    colour: str | None
+
+    def style(self, k: int, text: str, colour: str, line: Any) -> tuple[str, str, Any]:
+        """Label, colour and style of the k-th line."""
+        named = f"{self.label}, {text}" if self.label and len(self.names) > 1 else self.label
+        if self.colour is None:
+            return named or text, colour, line
+        return named or text, self.colour, _LINES[k % len(_LINES)]
+
+
+@styled
+def plot(result: Any, ax: Any, quantity: Any, label: Any) -> Axes:
+    """Draw a result on axes, by default on new ones: see `dmft_rf._show.Drawn.plot`."""
+    load_matplotlib()
+    from matplotlib.axes import Axes
+
+    drawing = next(drawing for kind, drawing in _DRAWINGS.items() if isinstance(result, kind))
+    names = _chosen(quantity, drawing, result)
+    if label is not None:
+        label = unformatted(string(label, "label"))
+    axes = _new_axes() if ax is None else instance(ax, Axes, "ax", "plt.subplots()[1]")
+    before = list(axes.lines)
+    count = len(drawings(axes))
+    colour = COLOURS[count % len(COLOURS)] if count or label is not None else None
+    drawing.draw(axes, result, Request(names, label, colour))
+    for line in axes.lines:
+        if line not in before:
+            line.set_gid(f"{MARK}{count}")
+    if axes.get_legend_handles_labels()[0]:
+        # the sentence of when to stop stands below
+        axes.legend(loc="upper left" if isinstance(result, Timescales) else "best")
+    return axes
+
+
+@styled
+def plot_sweep(sweep: Sweep) -> Figure:
+    """Draw every quantity of a sweep, one panel for each.
+
+    Parameters
+    ----------
+    sweep : Sweep
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Against tau, or the parameter of most values; one line for each value of the others.
+    """
+    instance(sweep, Sweep, "sweep", 'sweep(model, {"psi_n": [1, 2]}, "tau_gen")')
+    names = [name for name in sweep.quantities if name != "edges"]
+    if not names:
+        raise ModelError("quantities are edges alone; a picture of a sweep needs another one")
+    figure = new_figure(6.4, 1.2 + 2.6 * len(names))
+    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+        plot(sweep, axes, name, None)
+    titles(figure, "Sweep", sweep.model, without=tuple(sweep.axes), pad=6.0)
+    return figure
+
+
+def _new_axes() -> Axes:
+    """Axes of a figure that pyplot knows, and shows once."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(6.4, 4.0))[1]
+
+
+def _chosen(quantity: Any, drawing: Drawing, result: Any) -> tuple[str, ...]:
+    """The quantities that are asked for, each one that can be drawn."""
+    known = tuple(drawing.names(result))
+    if quantity is None:
+        return drawing.usual or known[:1]
+    if not known:
+        raise ModelError(
+            f"quantity is {shown(quantity)}; a {type(result).__name__} is drawn as a whole"
+        )
+    several = not isinstance(quantity, str) and isinstance(quantity, Sequence) and len(quantity)
+    wanted = tuple(quantity) if several else (quantity,)
+    return tuple(one_of(name, known, "quantity") for name in wanted)
+
+
+def _draw_curves(ax: Axes, curves: LearningCurves, request: Request) -> None:
+    for k, name in enumerate(request.names):
+        usual = _STYLES.get(name, (name.replace("_", " "), GREY, _LINES[k % len(_LINES)]))
+        draw_curve(ax, curves.tau, getattr(curves, name), *request.style(k, *usual))
+    if "test" in request.names and request.colour is None:
+        ax.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
+    _finish(ax, request.names)
+
+
+def _draw_solution(ax: Axes, solution: Solution, request: Request) -> None:
+    times = automatic_times(solution, GradientFlow())
+    _draw_curves(ax, solution.learning_curves(times), request)
+
+
+def _draw_bulks(ax: Axes, split: BulkSplit, request: Request) -> None:
+    for k, name in enumerate(request.names):
+        for bulk, values in enumerate(getattr(split, name)):
+            label = f"{request.label or name.replace('_', ' ')}, bulk {bulk}"
+            colour = request.colour or COLOURS[bulk % len(COLOURS)]
+            line = _LINES[(k if request.colour is None else k + bulk) % len(_LINES)]
+            draw_curve(ax, split.tau, values, label, colour, line)
+    _finish(ax, request.names)
+
+
+def _draw_over_tau(ax: Axes, result: Generation | PathBound, request: Request) -> None:
+    for k, name in enumerate(request.names):
+        usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
+        draw_curve(ax, result.tau, getattr(result, name), *request.style(k, *usual))
+    _finish(ax, request.names)
+
+
+def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
+    """Against tau, or the axis of most numbers; one line for each value of the others."""
+    axes = {name: np.asarray(values) for name, values in sweep.axes.items()}
+    if sweep.is_list:
+        axes = axes if len(axes) == 1 else {"point": np.arange(sweep.status.size)}
+    if sweep[request.names[0]].ndim > len(axes):
+        axes["tau"] = sweep.request["tau"]
+    of_numbers = [name for name, values in axes.items() if values.dtype.kind in "fiu"]
+    along = "tau" if "tau" in axes else max(of_numbers, key=lambda n: axes[n].size, default="")
+    if not along:
+        along = next(iter(axes))
+    others = [name for name in axes if name != along]
+    places = list(itertools.product(*(range(axes[name].size) for name in others)))
+    if len(places) * len(request.names) > _MOST_LINES:
+        raise ModelError(
+            f"the sweep has {len(places)} curves of {along}; {_MOST_LINES} can be told apart: "
+            "sweep.to_xarray() gives a part of it"
+        )
+    names = list(axes)
+    for k, name in enumerate(request.names):
+        values = np.moveaxis(sweep[name], [names.index(o) for o in others], range(len(others)))
+        for j, place in enumerate(places):
+            at = [f"{o} = {_short(axes[o][i])}" for o, i in zip(others, place, strict=True)]
+            parts = [request.label, name if len(request.names) > 1 or not at else None, *at]
+            colour = request.colour or COLOURS[(j if at else k) % len(COLOURS)]
+            line = _LINES[(k if request.colour is None and at else k + j) % len(_LINES)]
+            label = unformatted(", ".join(part for part in parts if part))
+            if along == "tau":
+                draw_curve(ax, axes[along], values[place], label, colour, line)
+            else:
+                ax.plot(
+                    axes[along],
+                    values[place],
+                    color=colour,
+                    linestyle=line,
+                    marker="o",
+                    markersize=4,
+                    label=label,
+                )
+    x = axes[along]
+    if along != "tau":
+        if x.dtype.kind in "fiu" and x.min() > 0.0 and x.max() > 5.0 * x.min():
+            ax.set_xscale("log")
+            label_decades(ax.xaxis, x)
+        ax.set_xlabel(along)
+    _finish(ax, request.names)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _finish(ax: Axes, names: Sequence[str]) -> None:
+    """The name of the y axis, and its scale by all that is on it."""
+    losses = {"test", "train", "generalization_gap"}
+    one = _STYLES.get(names[0], (names[0].replace("_", " "), "", ""))[0]
+    ax.set_ylabel("loss per dimension" if losses >= set(names) else one)
+    if len(names) > 1 and not losses >= set(names):
+        ax.set_ylabel("")
+    drawn = [np.ravel(line.get_ydata()) for line in ax.lines if line.get_xdata() is not None]
+    values = np.concatenate([array.astype(float) for array in drawn])
+    if not np.any(values[np.isfinite(values)] < 0.0):
+        log_if_wide(ax, values)
+
+
+def _draw_scaling(ax: Axes, scaling: Scaling, request: Request) -> None:
+    draw_scaling(ax, scaling, request.names, request.label, request.colour)
+
+
+def _draw_phases(ax: Axes, diagram: PhaseDiagram, request: Request) -> None:
+    if len(request.names) > 1:
+        raise ModelError(f"quantity is {shown(list(request.names))}; one map fits one pair of axes")
+    draw_phases(ax, diagram, request.names[0])
+
+
+def _draw_times(ax: Axes, times: Timescales, request: Request) -> None:
+    draw_timescales(ax, times)
+
+
+def _draw_generation_times(ax: Axes, times: GenerationTimes, request: Request) -> None:
+    draw_generation_times(ax, times)
+
+
+def _draw_parts(ax: Axes, parts: ErrorParts, request: Request) -> None:
+    for k, name in enumerate(request.names):
+        usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
+        draw_curve(ax, parts.tau, parts.total[name], *request.style(k, *usual))
+    _finish(ax, request.names)
+
+
+def _draw_directions(ax: Axes, times: ErrorTimes, request: Request) -> None:
+    x = times.model.classes[0].eigenvalues
+    for k, name in enumerate(request.names):
+        usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
+        label, colour, line = request.style(k, *usual)
+        y = positive(times.by_direction[name])
+        ax.plot(x, y, label=label, color=colour, linestyle=line, marker="o", markersize=4)
+    ax.set_yscale("log")
+    if x.min() > 0.0 and x.max() > 5.0 * x.min():
+        ax.set_xscale("log")
+    ax.set_xlabel("eigenvalue of the direction")
+    ax.set_ylabel(r"training time $\tau$")
+
+
+class Drawing(NamedTuple):
+    """How a kind of result is drawn, what can be drawn of it, and what is without being asked."""
+
+    draw: Callable[[Axes, Any, Request], None]
+    names: Callable[[Any], Sequence[str]] = lambda _: ()
+    usual: tuple[str, ...] = ()
+
+
+def _whole(draw: Callable[..., None]) -> Drawing:
+    return Drawing(lambda ax, result, request: draw(ax, result, request.label, request.colour))
+
+
+_LOSSES = ("test", "train")
+_OF_ERROR = ("bias", "variance", "noise", "score_error")
+_DRAWINGS: dict[type, Drawing] = {
+    Covariance: _whole(draw_covariance),
+    Spectrum: _whole(draw_spectrum),
+    PencilSpectrum: _whole(draw_pencil),
+    LearningCurves: Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
+    Solution: Drawing(_draw_solution, lambda _: LearningCurves.curves, _LOSSES),
+    Timescales: Drawing(_draw_times),
+    BulkSplit: Drawing(_draw_bulks, lambda _: ("removed", "test", "score_error")),
+    Generation: Drawing(_draw_over_tau, lambda _: DIVERGENCES, ("kl", "reverse_kl")),
+    PathBound: Drawing(_draw_over_tau, lambda _: ("kl_bound", "integral")),
+    GenerationTimes: Drawing(_draw_generation_times),
+    ErrorParts: Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
+    ErrorTimes: Drawing(_draw_directions, lambda _: tuple(TIMES), ("learned", "best", "lost")),
+    Scaling: Drawing(_draw_scaling, lambda _: QUANTITIES, SCALED),
+    Sweep: Drawing(
+        _draw_sweep, lambda sweep: [name for name in sweep.quantities if name != "edges"]
+    ),
+    PhaseDiagram: Drawing(_draw_phases, lambda _: tuple(MAPS)),
+}
