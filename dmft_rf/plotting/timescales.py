@@ -176,9 +176,10 @@ def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
     axes.annotate(
         text,
         (min(max(times.tau_opt, curves.tau[0]), curves.tau[-1]), times.score_error_min),
-        xytext=(24, -26),
+        # a linear axis begins at 0, with no room below the curve
+        xytext=(24, -26) if axes.get_yscale() == "log" else (-30, 60),
         textcoords="offset points",
-        ha="left",
+        ha="left" if axes.get_yscale() == "log" else "right",
         va="center",
         fontsize=9,
         arrowprops={"arrowstyle": "-|>", "color": "black", "linewidth": 0.8},

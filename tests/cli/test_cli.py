@@ -106,6 +106,26 @@ def test_timescales_agree_with_the_library():
     assert found["covariance"]["weights"] == [0.25, 0.75]
 
 
+def test_timescales_under_sgd(tmp_path):
+    """The options of curves, the rule in the answer, and the picture."""
+    picture = tmp_path / "a.png"
+    noise = ("--sgd-noise", "0.2", "--decay-time", "3")
+    found = result("timescales", *SMALL, *noise, "--plot", picture)
+    rule = StochasticGradientDescent(0.2, average=3.0)
+    times = dmft_rf.timescales(dmft_rf.solve(MODEL), rule=rule)
+    for name, value in found["results"].items():
+        np.testing.assert_equal(floats(value), times.values[name])
+    assert found["definitions"] == times.definitions
+    assert found["rule"]["rule_noise"] == 0.2
+    assert picture.stat().st_size > 10_000
+    real = ("--learning-rate", "4", "--batch", "2", "--dimension", "10")
+    found = result("timescales", *SMALL, *real)
+    rule = StochasticGradientDescent.from_run(learning_rate=4.0, batch=2, dimension=10)
+    times = dmft_rf.timescales(dmft_rf.solve(MODEL), rule=rule)
+    assert floats(found["results"]["tau_mem"]) == times.tau_mem
+    assert floats(found["steps"]["tau_mem"]["paper"]) == pytest.approx(times.tau_mem * 100 / 4)
+
+
 def test_nothing_to_memorize_is_said_and_not_dated():
     found = result("timescales", "--psi-n", "1e6", "--rtol", "1e-8")
     assert found["memorizes"] is False

@@ -82,7 +82,8 @@ class _Mistimed(ScoreModel):
 
 
 def _closed(case: Case) -> bool:
-    return case.model.groups.closed_form
+    # single runs of SGD are too loud for 3 % in these
+    return case.model.groups.closed_form and not case.stochastic
 
 
 def _drawn(case: Case) -> bool:
