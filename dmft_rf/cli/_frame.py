@@ -188,7 +188,8 @@ class OneLineErrors(TyperGroup):
                 _report(error)
                 sys.exit(BROKEN)
             if type(error).__name__ == "NoArgsIsHelpError":
-                _write_line(error.format_message())
+                if text := error.format_message():  # else it has been printed
+                    _write_line(text)
             else:
                 say("error", error.format_message())
             sys.exit(WRONG_VALUE)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dmft_rf
-from tests.helpers.command import SMALL, result, run
+from tests.helpers.command import SMALL, help_of, result, run
 
 
 def test_data_are_read_normalized_and_described(samples):
@@ -41,7 +41,7 @@ def test_the_number_of_samples_is_that_of_the_data_unless_told_otherwise(samples
     without = result(command, *SMALL[:4])
     assert without["model"]["psi_n"] == 8.0
     assert (without["psi_n_of_data"], without["psi_n_source"]) == (None, "default")
-    assert "that of --data, else 8" in " ".join(run(command, "--help").stdout.split())
+    assert "that of --data, else 8" in help_of(command)
 
 
 def test_fewer_samples_than_dimensions(tmp_path):

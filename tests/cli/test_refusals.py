@@ -146,7 +146,7 @@ def test_a_truncated_data_file(tmp_path, samples):
     [
         (("--out", "{}/no/a.h5"), "does not exist"),
         (("--plot", "{}/no/a.png"), "does not exist"),
-        (("--plot", "{}/a.svg"), "'.svg', allowed are .png, .pdf"),
+        (("--plot", "{}/a.eps"), "'.eps', allowed are .png, .pdf, .svg"),
         (("--plot", "{}/a"), "allowed are .png, .pdf"),
         (("--out", "{}/a.csv"), "'.csv', allowed are .h5, .hdf5"),
         (("--out", "{}/old.h5"), "--overwrite"),

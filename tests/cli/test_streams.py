@@ -128,7 +128,7 @@ def test_a_closed_stdout_is_refused_before_the_work_if_nothing_else_keeps_the_re
     monkeypatch.setattr("dmft_rf.cli._pencil.read_pencil", None, raising=False)
     code, said = call(*quick(command), out=None)
     assert code == 2
-    assert said.startswith("error: standard output is closed, and neither --out nor --plot")
+    assert said.startswith("error: standard output is closed, and none of --out, --plot")
     assert said.count("\n") == 1
 
 

@@ -29,3 +29,8 @@ def result(*arguments: Any) -> dict[str, Any]:
     document = json.loads(answer.stdout, parse_constant=refuse)
     assert isinstance(document, dict)
     return document
+
+
+def help_of(command: str) -> str:
+    """The help as one line, without the frames of its panels."""
+    return " ".join(run(command, "--help").stdout.replace("│", " ").split())

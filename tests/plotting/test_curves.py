@@ -171,7 +171,7 @@ def test_the_same_result_gives_the_same_file(tmp_path, sweep):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.svg", r"unknown ending '.svg', allowed are .png, .pdf"),
+        ("a.eps", r"unknown ending '.eps', allowed are .png, .pdf, .svg"),
         ("a", "unknown ending ''"),
         ("no/a.png", "does not exist"),
         ("old.png", "overwrite"),
