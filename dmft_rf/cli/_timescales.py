@@ -161,6 +161,9 @@ def _steps(run: RuleOptions, model: ScoreModel) -> Callable[[float], tuple[float
     def steps(tau: float) -> tuple[float, float]:
         if math.isnan(tau):
             return math.nan, math.nan
-        return float(steps_from_time(tau, eta, d)), float(steps_from_time(tau, eta, d, model.psi_p))
+        paper = float(steps_from_time(tau, eta, d))
+        if math.isinf(model.psi_p):  # without 1/sqrt(p) there is no such limit
+            return paper, math.nan
+        return paper, float(steps_from_time(tau, eta, d, model.psi_p))
 
     return steps
