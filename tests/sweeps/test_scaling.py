@@ -126,10 +126,7 @@ class TestFits:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ("psi", [1, 2, 3]),
-            "parameter is 'psi'; did you mean 'psi_p'. it must be one of psi_n, psi_p, t",
-        ),
+        (("psi", [1, 2, 3]), "'psi'; did you mean 'psi_p'. it must be one of psi_n, psi_p, t"),
         (("psi_n", [1, 2]), "at least 3"),
         (("psi_n", [1, 1, 2]), "at least 3"),
         (("psi_n", [-1, 1, 2]), "> 0"),
