@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dmft_rf.data.read import read_covariance
     from dmft_rf.generated.generation import Generation, generation
     from dmft_rf.generated.path_bound import PathBound
+    from dmft_rf.images.image_model import ImageModel
     from dmft_rf.model.activation import Activation
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
@@ -43,6 +44,7 @@ _HOME = {
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
+    "ImageModel": "images.image_model",
     "LearningCurves": "curves.losses",
     "Mixture": "model.mixture",
     "PathBound": "generated.path_bound",
@@ -96,6 +98,7 @@ __all__ = [
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",
+    "ImageModel",
     "LearningCurves",
     "Mixture",
     "ModelError",

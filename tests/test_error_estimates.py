@@ -22,8 +22,9 @@ from dmft_rf import (
     solve,
     spectrum,
 )
+from dmft_rf.curves.image_nodes import nodes_on_contour
 from dmft_rf.curves.losses import curves_on, score_error_slope
-from dmft_rf.curves.nodes import enclosed, nodes_on_contour
+from dmft_rf.curves.nodes import enclosed
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule

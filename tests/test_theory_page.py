@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dmft_rf import GradientFlow, ScoreModel, scaling, solve, spectrum, timescales
+from dmft_rf.curves.image_nodes import nodes_on_contour
 from dmft_rf.curves.losses import curves_on
-from dmft_rf.curves.solve import nodes_on_contour
 from dmft_rf.curves.thresholds import n_star, n_window
 from dmft_rf.numerics.region import Region
 from dmft_rf.spectra.spectrum import Spectrum

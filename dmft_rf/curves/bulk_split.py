@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import instance
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
@@ -137,7 +138,8 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     """
     solved(solution, "bulk_split")
     rule = checked_rule(rule)
-    model, law = solution.model, solution.spectrum
+    model = instance(solution.model, ScoreModel, "the model", "ScoreModel(0.01, 64, 8)")
+    law = solution.spectrum
     region = rule.region(model.rate)
     if rule.initial_scale > 0.0:
         raise ModelError(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact, exact_integrals, untouched
@@ -23,7 +23,7 @@ from dmft_rf.curves.forms import Form, Majorants, parts, real_of_product
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.two_point import GroupedPairs, OneGroupPairs
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.numerics.contour import Contour, contour_in
+from dmft_rf.numerics.contour import Contour
 from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
@@ -91,6 +91,21 @@ class Nodes(Frozen):
         """(location, mass) of the atoms that q_bulk and x_bulk leave out, shape (n, 2)."""
         atoms = self.law.atoms
         return atoms[[place > 0.0 or not self.contour.encloses(0.0) for place in atoms[:, 0]]]
+
+    @property
+    def newton_steps(self) -> int:
+        """Newton steps in total."""
+        return self.resolvent.iterations
+
+    @property
+    def residual(self) -> Array:
+        """Relative size of the last Newton step, shape (N,)."""
+        return self.resolvent.residual
+
+    @property
+    def cancelled(self) -> Array:
+        """What the sums behind the transforms make of rounding at most, shape (N,)."""
+        return self.resolvent.cancelled
 
     @property
     def S_VV(self) -> Complex:
@@ -202,7 +217,7 @@ class Nodes(Frozen):
         if turning is not None:
             truncation = np.maximum(truncation, self._sums(turning * weighted)[1])
         size = np.abs(transform) if size is None else size
-        sizes = np.abs(self.contour.weights) * size * self.resolvent.cancelled
+        sizes = np.abs(self.contour.weights) * size * self.cancelled
         rounding = self._rounding(2.0 * np.abs(f) * sizes)
         return Estimate(value, truncation + rounding + 2.0 * self.defect * np.abs(value))
 
@@ -330,17 +345,6 @@ class Nodes(Frozen):
     def _around(self) -> tuple[float, float]:
         """The ends of what the contour leads around."""
         return self.law.ends
-
-
-@ieee
-def nodes_on_contour(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
-    """One- and two-point functions on a contour in ``region``.
-
-    It leads around what is ``enclosed``, or around all from ``low`` on.
-    """
-    m, M = enclosed(law, region)
-    contour = contour_in(region, m if low is None else low, M, size)
-    return Nodes(law, contour)
 
 
 def enclosed(law: Spectrum, region: Region) -> tuple[float, float]:

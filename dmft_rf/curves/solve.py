@@ -16,6 +16,7 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.contour_cache import Kept
+from dmft_rf.curves.image_nodes import law_of, nodes_on_contour
 from dmft_rf.curves.losses import (
     HARD_EDGE,
     Compression,
@@ -26,10 +27,12 @@ from dmft_rf.curves.losses import (
     merged,
     probe_times,
 )
-from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
+from dmft_rf.curves.nodes import Nodes, enclosed
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.images.image_model import ImageModel
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import flattened, nodes_for
@@ -63,11 +66,11 @@ _MOST_SPECTRAL_NODES = 2500
 @ieee
 @dataclass(frozen=True, eq=False)
 class Solution(Frozen):
-    """A solved ScoreModel: learning curves of any linear training rule at any time.
+    """A solved model: learning curves of any linear training rule at any time.
 
     Attributes
     ----------
-    model : ScoreModel
+    model : ScoreModel or ImageModel
     rtol : float
         Relative accuracy that was asked for.
     spectrum : Spectrum
@@ -86,7 +89,7 @@ class Solution(Frozen):
         seconds.
     """
 
-    model: ScoreModel
+    model: FeatureModel
     rtol: float
     spectrum: Spectrum
     nodes: Nodes
@@ -154,6 +157,7 @@ class Solution(Frozen):
                 "rules only: solve(model) without compress"
             )
         law = self.nodes.law
+        self.model.groups  # noqa: B018  # the noise of SGD acts on Gaussian columns
 
         def nodes(region: Region, low: float, size: int) -> Nodes:
             key = (region, low, size)
@@ -262,7 +266,7 @@ class Solution(Frozen):
 
     def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from the spectral measures, on panels halved until they resolve the filter."""
-        if not self.model.groups.closed_form:
+        if not self.model.closed_form:
             raise ConvergenceError(
                 "a momentum this close to 1 is solved for one class of data and noise that is "
                 "averaged exactly only: its filter grows too fast for a contour",
@@ -297,15 +301,16 @@ class Solution(Frozen):
 
 
 @ieee
-def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> Solution:
+def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = False) -> Solution:
     """Solve ``model`` once, for all training rules and times.
 
     Parameters
     ----------
-    model : ScoreModel
-    rtol : float
+    model : ScoreModel or ImageModel
+    rtol : float, optional
         Relative accuracy of train loss, test loss and score error, between 1e-13 and 1e-2; values
-        below 1e-3 of the untrained network's are accurate to rtol times that.
+        below 1e-3 of the untrained network's are accurate to rtol times that. By default 1e-10; of
+        an ImageModel, whose equations are good to some per cent, 1e-4.
     compress : bool
         Solve with a Gauss quadrature of the covariance's law (``Covariance.gauss``), of as many
         nodes as ``rtol`` needs: for thousands of eigenvalues. The curves are those of the model as
@@ -320,14 +325,14 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
         touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
         estimate.
     """
-    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-    rtol = checked_rtol(rtol)
+    instance(model, (ScoreModel, ImageModel), "model", "ScoreModel(0.01, 64, 8)")
+    rtol = model.usual_rtol if rtol is None else checked_rtol(rtol)
     if flag(compress, "compress"):
-        return _compressed(model, rtol)
+        return _compressed(instance(model, ScoreModel, "compress: model", "ScoreModel"), rtol)
     start = time.perf_counter()
-    law = spectrum(model)
+    law = law_of(model)
     m, M = law.ends
-    if not m > 0.0 and model.groups.closed_form:
+    if not m > 0.0 and model.closed_form:
         raise ConvergenceError(
             f"the support of U begins at {m!r}: at psi_p = {model.psi_p} this activation has a "
             "hard edge at 0 and no contour separates them; move psi_p off this value",
@@ -336,8 +341,8 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
     nodes, error, tries = _carrying_nodes(law, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
-        "newton_steps": nodes.resolvent.iterations,
-        "residual": float(nodes.resolvent.residual.max()),
+        "newton_steps": nodes.newton_steps,
+        "residual": float(nodes.residual.max()),
         "support": (m, M),
         "defect": nodes.defect,
         "tries": tries,
@@ -411,7 +416,7 @@ def _carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     """
     m, M = law.ends
     found: list[tuple[Nodes, float, int]] = []
-    closed_form = law.model.groups.closed_form
+    closed_form = law.model.closed_form
     if m > HARD_EDGE * M or closed_form:
         found.append(_accurate_nodes(law, Region(), rtol))
     if not closed_form and m <= _NEAR_EDGE * M:

@@ -45,8 +45,9 @@ from dmft_rf import (
     bulk_split,
     solve,
 )
+from dmft_rf.curves.image_nodes import nodes_on_contour
 from dmft_rf.curves.losses import curves_on
-from dmft_rf.curves.nodes import Nodes, nodes_on_contour
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import contour_in
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
