@@ -22,8 +22,9 @@ from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.forms import Form
 from dmft_rf.curves.nodes import Nodes, enclosed
 from dmft_rf.images.image_model import ImageModel
-from dmft_rf.images.law import ImageLaw
+from dmft_rf.images.law import DrawnLaw, ImageLaw
 from dmft_rf.images.medium import at_points
+from dmft_rf.images.networks import drawn_networks
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.contour import Contour, contour_in
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
@@ -136,7 +137,11 @@ class ImageNodes(Nodes):
 
 def law_of(model: FeatureModel) -> Spectrum:
     """The spectral law of a model of any kind."""
-    return ImageLaw(model) if isinstance(model, ImageModel) else spectrum(model)
+    if not isinstance(model, ImageModel):
+        return spectrum(model)
+    if model.route == "networks":
+        return DrawnLaw(model, drawn_networks(model))
+    return ImageLaw(model)
 
 
 @ieee

@@ -16,6 +16,7 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.contour_cache import Kept
+from dmft_rf.curves.drawn_nodes import DrawnNodes
 from dmft_rf.curves.image_nodes import law_of, nodes_on_contour
 from dmft_rf.curves.losses import (
     HARD_EDGE,
@@ -32,6 +33,7 @@ from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.images.image_model import ImageModel
+from dmft_rf.images.law import DrawnLaw
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
@@ -86,7 +88,7 @@ class Solution(Frozen):
     diagnostics : dict
         nodes, newton_steps, residual (relative size of the last Newton step), support
         (lowest and highest edge), defect (of the quadrature, against two exact integrals), tries,
-        seconds.
+        seconds; of an ImageModel its route.
     """
 
     model: FeatureModel
@@ -166,7 +168,29 @@ class Solution(Frozen):
         access = Access(law, self.rtol, self.hard_edge, self.learning_curves, nodes)
         return curves_of_noise(access, tau, rule)
 
+    def scatter(self, tau: ArrayLike, rule: Rule | None = None) -> dict[str, Array]:
+        """Standard error of the losses of drawn networks, by name, each shaped like ``tau``.
+
+        Of train, test and generalization_gap, averaged over the networks that an ImageModel's
+        route "networks" draws. What ``error`` of the curves says is the rounding of these networks.
+
+        Raises
+        ------
+        ModelError
+            If the solution is not one of drawn networks, or as in `learning_curves`.
+        """
+        if not isinstance(self.nodes, DrawnNodes):
+            raise ModelError(f"{self.model} is solved by equations, which have no scatter")
+        each = [curves_on(one, tau, checked_rule(rule)) for one in self.nodes.each()]
+        root = math.sqrt(len(each))
+        return {
+            name: np.std([getattr(one, name) for one in each], axis=0, ddof=1) / root
+            for name in ("train", "test", "generalization_gap")
+        }
+
     def _curves(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
+        if isinstance(self.nodes, DrawnNodes):
+            return curves_on(self.nodes, tau, rule)
         if self.hard_edge:
             return self._at_hard_edge(tau, rule)
         region = rule.region(self.model.rate)
@@ -187,8 +211,10 @@ class Solution(Frozen):
     @property
     def horizon(self) -> float:
         """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
+        if not self.hard_edge:
+            return math.inf
         start = self.nodes.contour.start
-        return math.inf if start == 0.0 else -1.0 / (self.model.rate * start)
+        return -1.0 / (self.model.rate * start)
 
     def _fits(self, region: Region) -> bool:
         m, M = enclosed(self.nodes.law, region)
@@ -348,6 +374,8 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
         "tries": tries,
         "seconds": time.perf_counter() - start,
     }
+    if isinstance(model, ImageModel):
+        diagnostics["route"] = model.route
     solution = Solution(model, rtol, law, nodes, error, diagnostics)
     if not error <= rtol:
         raise ConvergenceError(
@@ -415,6 +443,9 @@ def _carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     Returns what _accurate_nodes does, the best found if none reaches ``rtol``.
     """
     m, M = law.ends
+    if isinstance(law, DrawnLaw):
+        sums = DrawnNodes(law, law.networks)
+        return sums, curves_on(sums, probe_times(law.model, m, M), GradientFlow()).relative_error, 1
     found: list[tuple[Nodes, float, int]] = []
     closed_form = law.model.closed_form
     if m > HARD_EDGE * M or closed_form:

@@ -29,6 +29,10 @@ _BEYOND = 2
 # largest signed error of gap, test loss or a timescale that was measured, and where
 _USUAL, _FEW_DIRECTIONS, _HEAVY_TAILS = 0.06, 0.13, 0.6
 _FEW = 10.0
+_ROUTES = ("networks", "equations")
+# drawn networks are cheaper than the equations up to this many features, and leave rows to test on
+# up to this part of the pool
+_FEW_FEATURES, _MOST_DRAWN = 1000, 0.9
 
 
 class ImageModel(FeatureModel):
@@ -61,6 +65,11 @@ class ImageModel(FeatureModel):
     classes : int, optional
         Classes of leverage that the rows are in. By default 3; 8 where the leverages have a heavy
         tail (`tail_index` below 5).
+    route : "networks" or "equations", optional
+        How it is solved. "networks" are ten exact networks, each trained on n rows that are drawn
+        from the pool and tested on the others; "equations" are those of `dmft_rf.images.medium`,
+        which have no scatter and go beyond the pool. By default networks where they are cheaper:
+        up to 1000 features and n up to nine tenths of the pool, unless ``classes`` are stated.
 
     Raises
     ------
@@ -77,7 +86,7 @@ class ImageModel(FeatureModel):
     (5.0, 4.0)
     """
 
-    _content = ("pool", "n", "classes_given")
+    _content = ("pool", "n", "classes_given", "route")
     noise_draws = math.inf
     #: Relative accuracy of `solve` unless another is asked for.
     usual_rtol = 1e-4
@@ -92,6 +101,7 @@ class ImageModel(FeatureModel):
         seed: int = 0,
         activation: ActivationLike = "tanh",
         classes: int | None = None,
+        route: str | None = None,
     ):
         samples = floats(rows, "rows")
         if samples.ndim < 2 or samples.shape[0] < 2 or samples.size == 0:
@@ -110,12 +120,26 @@ class ImageModel(FeatureModel):
                 f"says nothing beyond itself: n at most {N}"
             )
         self.classes_given = None if classes is None else whole(classes, "classes", most=N // 2)
+        self.route = self._route(route, N, W.shape[0])
         self.pool = Pool(samples, W, self.t, Activation.of(activation))
         self._stated = {
             "rows": samples, "t": t, "n": n, "features": features, "weights": weights,
             "seed": seed, "activation": activation, "classes": classes,
+            "route": route,
         }  # fmt: skip
         self.seal()
+
+    def _route(self, route: str | None, N: int, p: int) -> str:
+        few = self.n <= _MOST_DRAWN * N
+        if route is None:
+            cheap = few and p <= _FEW_FEATURES and self.classes_given is None
+            return "networks" if cheap else "equations"
+        if one_of(route, _ROUTES, "route") == "networks" and not few:
+            raise ModelError(
+                f"n is {self.n} of {N} samples; networks that are drawn need one sample in ten to "
+                "be tested on: route='equations'"
+            )
+        return route
 
     def __repr__(self) -> str:
         N, d = self.pool.rows.shape
@@ -169,12 +193,16 @@ class ImageModel(FeatureModel):
 
     @property
     def model_error(self) -> float:
-        """Relative error of final gap, test loss and timescales to be expected of the equations.
+        """Relative error of final gap, test loss and timescales to be expected of the model.
+
+        Networks that are drawn have none, but scatter (`Solution.scatter`).
 
         The largest that was measured on data sets of this kind (docs/images.md), on networks of up
         to 512 features with n from 64 to 512: 0.06; 0.13 where the samples have fewer than ten
         effective directions; 0.6 where the leverages have a heavy tail.
         """
+        if self.route == "networks":
+            return 0.0
         if self.tail_index < _HEAVY:
             return _HEAVY_TAILS
         rows = self.pool.rows - self.pool.rows.mean(axis=0)
@@ -242,6 +270,7 @@ class ImageModel(FeatureModel):
             "noise_draws": math.inf,
             "dimension": d,
             "samples": N,
+            "route": self.route,
             "leverage_classes": self.leverage_classes,
             "model_error": self.model_error,
             "rows_sha256": hashlib.sha256(self.pool.rows.tobytes()).hexdigest(),

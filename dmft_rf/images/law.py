@@ -18,6 +18,7 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
 from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.medium import AtPoints, Medium, at_points
+from dmft_rf.images.networks import DrawnNetworks
 from dmft_rf.spectra.spectrum import Spectrum
 
 # h at which the upper end is looked for
@@ -63,6 +64,22 @@ class ImageLaw(Spectrum):
     def zero(self) -> AtPoints:
         """The solution at z = 0."""
         return at_points(self.model.medium, np.zeros(1))
+
+
+class DrawnLaw(ImageLaw):
+    """The eigenvalues of drawn networks."""
+
+    def __init__(self, model: ImageModel, networks: DrawnNetworks):
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "networks", networks)
+
+    networks: DrawnNetworks
+
+    @lazy
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest eigenvalue of any."""
+        places = self.networks.places
+        return float(places.min()), float(places.max())
 
 
 def upper_end(medium: Medium) -> float:

@@ -33,6 +33,8 @@ class Moments(Frozen):
     V : (p, d) array
     S : (p, p) array
         (1/N) sum f f^T.
+    basis : (p, p) array
+        The vectors of the basis, in its columns.
     bound : float
         What the Hermite expansion leaves out of N_0 at most.
     """
@@ -41,6 +43,7 @@ class Moments(Frozen):
     noise: Array
     V: Array
     S: Array
+    basis: Array
     bound: float
 
     @lazy
@@ -85,7 +88,7 @@ class Pool(Frozen):
         noise, basis = np.linalg.eigh(found.noise)
         means = basis.T @ found.means
         S = means @ means.T / means.shape[1]
-        made = Moments(means, noise, basis.T @ found.V, S, found.bound)
+        made = Moments(means, noise, basis.T @ found.V, S, basis, found.bound)
         vars(self)["moments"] = made
         return made
 

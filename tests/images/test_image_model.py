@@ -41,13 +41,13 @@ T, D, P, N = 0.1, 12, 36, 150
 def digits() -> ImageModel:
     """128 features on all digits; the moments are shared by every test."""
     W = np.random.default_rng([0, 77]).standard_normal((128, 64))
-    return ImageModel(rows("digits"), 0.1, 64, weights=W)
+    return ImageModel(rows("digits"), 0.1, 64, weights=W, route="equations")
 
 
 @cache
 def small() -> Solution:
     """Few samples of a few clusters."""
-    return solve(ImageModel(clusters(), T, 40, features=P, seed=3))
+    return solve(ImageModel(clusters(), T, 40, features=P, seed=3, route="equations"))
 
 
 @cache
@@ -177,7 +177,7 @@ def test_one_sample_and_beyond_the_pool() -> None:
 
 def test_more_classes_for_heavy_tails() -> None:
     """Patches of a photograph differ in contrast by decades."""
-    model = ImageModel(rows("patches"), T, 20, features=P)
+    model = ImageModel(rows("patches"), T, 20, features=P, route="equations")
     assert model.tail_index < 5.0
     assert model.leverage_classes == 8
     assert model.model_error > digits().model_error
