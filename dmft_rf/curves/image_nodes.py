@@ -11,7 +11,7 @@ loss of the best network on the same features, a filter h has
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class ImageNodes(Nodes):
     contour : Contour
     """
 
-    _content = ("law", "contour", "found")
+    _content: ClassVar[tuple[str, ...]] = ("law", "contour", "found")
     law: ImageLaw
 
     def __init__(self, law: ImageLaw, contour: Contour):

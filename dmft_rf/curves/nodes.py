@@ -10,7 +10,7 @@ resolve, and the rounding of the sum is added.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Nodes(Frozen):
         Solve the equations of any number of groups where there is a closed form too.
     """
 
-    _content = ("law", "contour", "resolvent")
+    _content: ClassVar[tuple[str, ...]] = ("law", "contour", "resolvent")
 
     def __init__(self, law: Spectrum, contour: Contour, *, general: bool = False):
         self.law = law

@@ -29,6 +29,7 @@ are not trained on. docs/theory.md, section 17.
 from __future__ import annotations
 
 import math
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,8 @@ _AHEAD = tuple(
 )
 # rows of the matrices that are multiplied at once, times numbers in a row (bounds the memory)
 _BLOCK = 2**22
+# bytes of matrices at all points that are held in memory; more are held in a temporary file
+_IN_MEMORY = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,8 +254,7 @@ def solved_on(medium: Medium, z: NDArray[Any]) -> Solved:
     J, p = medium.shares.size, medium.noise.size
     kind = z.dtype
     h = np.empty((z.size, J), dtype=kind)
-    R = np.empty((z.size, p, p), dtype=kind)
-    X = np.empty((z.size, J, p, p), dtype=kind)
+    R, X = _space((z.size, p, p), kind), _space((z.size, J, p, p), kind)
     residual = np.empty(z.size)
     iterations, jacobian = 0, None
     # from the upper end on, where little is resolved
@@ -267,6 +269,14 @@ def solved_on(medium: Medium, z: NDArray[Any]) -> Solved:
         XX = X[i].reshape(J, -1) @ turned.T
         jacobian = medium.jacobian(h[i], XX)
     return Solved(medium, z, h, R, X, residual, iterations)
+
+
+def _space(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Room for matrices: in memory, or in a file without a name where they are too many."""
+    if math.prod(shape) * kind.itemsize <= _IN_MEMORY:
+        return np.empty(shape, dtype=kind)
+    with tempfile.TemporaryFile(prefix="dmft_rf") as file:
+        return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
 
 def _product(S: Array, R: NDArray[Any]) -> NDArray[Any]:

@@ -83,6 +83,18 @@ def test_against_drawn_subsets() -> None:
         assert abs(np.mean(values) - expected) < 4.0 * error + 0.5 / p * abs(expected)
 
 
+def test_matrices_in_blocks_and_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    f, noise, V = pool(20, 40, 3)
+    z = np.array([0.5 + 1.0j, 1.0 + 2.0j])
+    whole = at_points(medium(f, noise, V, 16), z)
+    monkeypatch.setattr("dmft_rf.images.medium._BLOCK", 1)
+    monkeypatch.setattr("dmft_rf.images.medium._IN_MEMORY", 0)
+    parts = at_points(medium(f, noise, V, 16), z)
+    np.testing.assert_allclose(parts.plain, whole.plain, rtol=1e-12)
+    np.testing.assert_allclose(parts.mixed, whole.mixed, rtol=1e-12)
+    np.testing.assert_allclose(parts.S_VV, whole.S_VV, rtol=1e-14)
+
+
 def test_a_pool_that_is_used_up_is_no_average() -> None:
     """q = 1: every row is trained on."""
     f, noise, V = pool(20, 40, 3)
