@@ -94,6 +94,16 @@ class DrawnNodes(ImageNodes):
         """Weights of the measure of (1/d) Tr U_test f(U)."""
         return self._mean(self.networks.seen)
 
+    @property
+    def variance(self) -> Any:
+        """K of each network, shape (R, p, p), twice: a real point is its own conjugate."""
+        return self.networks.pairs, self.networks.pairs
+
+    @lazy
+    def noise(self) -> Array:
+        """Relative rounding of the eigenvalues, shape (R p,)."""
+        return np.full(self.points.size, self.defect)
+
     @lazy
     def exact(self) -> Exact:
         """Integrals of 1 and 1/x."""

@@ -123,8 +123,9 @@ class ImageModel(FeatureModel):
         self.route = self._route(route, N, W.shape[0])
         self.pool = Pool(samples, W, self.t, Activation.of(activation))
         self._stated = {
-            "rows": samples, "t": t, "n": n, "features": features, "weights": weights,
-            "seed": seed, "activation": activation, "classes": classes,
+            "rows": samples, "t": self.t, "n": self.n, "features": W.shape[0],
+            "weights": None if weights is None else W, "seed": self.seed,
+            "activation": self.pool.activation, "classes": self.classes_given,
             "route": route,
         }  # fmt: skip
         self.seal()
@@ -175,6 +176,8 @@ class ImageModel(FeatureModel):
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> Self:
         """Compute the moments now; ``progress`` is called with samples done and samples in all."""
+        if not (progress is None or callable(progress)):
+            raise ModelError(f"progress is {shown(progress)}; it must be a function, or None")
         self.pool.prepared(progress)
         return self
 
@@ -282,8 +285,8 @@ class ImageModel(FeatureModel):
         for name in changes:
             one_of(name, self._stated, "a parameter")
         stated = dict(self._stated) | changes
-        if stated["weights"] is None:
-            stated["features"] = stated["features"] or self.features
+        if "weights" in changes and "features" not in changes:
+            stated["features"] = None if changes["weights"] is not None else self.features
         made = type(self)(**stated)
         if made.pool == self.pool:
             made.pool = self.pool
