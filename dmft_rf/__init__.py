@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dmft_rf.generated.path_bound import PathBound
     from dmft_rf.generated.result import Generation
     from dmft_rf.generated.times import GenerationTimes, generation_times
+    from dmft_rf.images.image_model import ImageModel
     from dmft_rf.model.activation import Activation
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
@@ -51,6 +52,7 @@ _HOME = {
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
+    "ImageModel": "images.image_model",
     "LearningCurves": "curves.losses",
     "Mixture": "model.mixture",
     "PathBound": "generated.path_bound",
@@ -121,6 +123,7 @@ __all__ = [
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",
+    "ImageModel",
     "LearningCurves",
     "Mixture",
     "ModelError",

@@ -37,6 +37,7 @@ def learned(solution: Solution, tau: Array) -> Array:
     (n_tau, n_modes): 1 when the mode is learned.
     """
     model, nodes = solution.model, solution.nodes
+    assert isinstance(model, ScoreModel)
     c = model.coefficients
     h = GradientFlow().filter(nodes.points, np.asarray(tau), model.rate)
     scale = c.mu1 / (c.Gamma_t * math.sqrt(c.Delta_t))

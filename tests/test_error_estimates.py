@@ -22,8 +22,9 @@ from dmft_rf import (
     solve,
     spectrum,
 )
+from dmft_rf.curves.kinds import nodes_in
 from dmft_rf.curves.losses import curves_on, score_error_slope
-from dmft_rf.curves.nodes import enclosed, nodes_on_contour
+from dmft_rf.curves.nodes import enclosed
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
@@ -76,8 +77,8 @@ class TestLateFilters:
             steps = isinstance(rule, GradientDescent | HeavyBall)
             times = rule.times(np.unique(np.rint(tau / rule.step))) if steps else tau
             region = rule.region(model.rate)
-            few = curves_on(nodes_on_contour(law, region, count), times, rule)
-            many = curves_on(nodes_on_contour(law, region, 12 * count), times, rule)
+            few = curves_on(nodes_in(law, region, count), times, rule)
+            many = curves_on(nodes_in(law, region, 12 * count), times, rule)
             worst = max(ratios(few, many).values())
             assert worst <= 1.0, (rule, ratios(few, many))
 
@@ -88,7 +89,7 @@ class TestLateFilters:
             low, top = solution.diagnostics["support"]
             tau = np.geomspace(0.1 / (model.rate * top), 60.0 / (model.rate * low), 60)
             law = solution.nodes.law
-            exact = score_error_slope(nodes_on_contour(law, Region(), 250), tau, GradientFlow())
+            exact = score_error_slope(nodes_in(law, Region(), 250), tau, GradientFlow())
             rough = score_error_slope(solution.nodes, tau, GradientFlow())
             assert np.all(np.abs(rough.value - exact.value) <= rough.error + exact.error)
 
@@ -136,7 +137,7 @@ class TestRounding:
         assert one.relative_error <= 1e-10
         count = solution.nodes.points.size
         other = curves_on(
-            nodes_on_contour(solution.nodes.law, Region(), int(1.4 * count)), tau, GradientFlow()
+            nodes_in(solution.nodes.law, Region(), int(1.4 * count)), tau, GradientFlow()
         )
         assert max(ratios(one, other).values()) <= 1.0
         scale = np.maximum(one.score_error, 1e-3 * model.initial_score_error)
@@ -162,7 +163,7 @@ class TestRounding:
         rule = GradientFlow(initial_std=3.0)
         one = solution.learning_curves(tau, rule)
         assert one.relative_error <= 1e-10
-        more = nodes_on_contour(solution.nodes.law, region, int(1.4 * solution.nodes.points.size))
+        more = nodes_in(solution.nodes.law, region, int(1.4 * solution.nodes.points.size))
         assert max(ratios(one, curves_on(more, tau, rule)).values()) <= 1.0
 
     def test_little_that_can_be_learned(self) -> None:
@@ -170,7 +171,7 @@ class TestRounding:
         model = ScoreModel(9.0, 0.01, 50.0, "relu", Covariance([0.5, 1.5]), 3)
         exact = solve(model).nodes.exact
         assert 1.0 - exact.train_limit < 1e-1
-        nodes = nodes_on_contour(spectrum(model), Region(), 60)
+        nodes = nodes_in(spectrum(model), Region(), 60)
         found = nodes.integral(1.0 / nodes.points[None, :], nodes.S_VV)
         assert abs(found.value[0] - exact.inverse) <= 1e-13 * exact.inverse
 
@@ -203,11 +204,11 @@ class TestContours:
         law = spectrum(ScoreModel(0.1, 12.0, 4.0, noise_draws=2))
         assert law.atoms[0, 0] == 0.0
         for start in (-1e-9, -1e-3, -1.0):
-            nodes = nodes_on_contour(law, Region(start=start), 60)
+            nodes = nodes_in(law, Region(start=start), 60)
             assert enclosed(law, Region(start=start))[0] == 0.0
             assert nodes.contour.left < 0.2 * start
             assert nodes.outside.size == 0
-        assert nodes_on_contour(law, Region(), 20).outside.shape == (1, 2)
+        assert nodes_in(law, Region(), 20).outside.shape == (1, 2)
 
 
 class TestAttack:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import instance
 from dmft_rf._show import Shown, Table, over_times
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
@@ -156,7 +157,8 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     """
     solved(solution, "bulk_split")
     rule = checked_rule(rule)
-    model, law = solution.model, solution.spectrum
+    model = instance(solution.model, ScoreModel, "the model", "ScoreModel(0.01, 64, 8)")
+    law = solution.spectrum
     region = rule.region(model.rate)
     if math.isinf(model.psi_p):
         raise ModelError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmft_rf.curves.infinite_width import nodes_in, room_for
+from dmft_rf.curves.kinds import nodes_in, room_for
 from dmft_rf.curves.losses import HARD_EDGE, curves_on, probe_times
 from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.numerics.contour import nodes_for
@@ -30,8 +30,12 @@ def carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     Returns what accurate_nodes does, the best found if none reaches ``rtol``.
     """
     m, M = law.ends
+    if law.drawn:
+        nodes = nodes_in(law, Region(), 0)
+        curves = curves_on(nodes, probe_times(law.model, m, M), GradientFlow())
+        return nodes, curves.relative_error, 1
     found: list[tuple[Nodes, float, int]] = []
-    closed_form = law.model.groups.closed_form
+    closed_form = law.model.closed_form
     if m > HARD_EDGE * M or closed_form:
         found.append(accurate_nodes(law, Region(), rtol))
     if not closed_form and m <= _NEAR_EDGE * M:

@@ -241,7 +241,7 @@ class _Row:
             left = f.value - 1.0
             off = np.abs(left) * moved.error + np.abs(moved.value) * f.error
             found = found.plus((w / one.sigma, Estimate(left * moved.value, off)))
-        variance = nodes.bilinear(h, v, turns.whole, turns.velocity, self.form)
+        variance = nodes.mixed(self.form, h, v, turns.whole, turns.velocity)
         noise = nodes.integral(h * v, self.own, turns.whole * turns.velocity)
         per = 1.0 / nodes.model.Delta_t
         return found.plus((per, variance), (per, noise))

@@ -31,13 +31,13 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import Form, real_of_product
-from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
+from dmft_rf.curves.forms import real_of_product
+from dmft_rf.curves.nodes import Nodes
 from dmft_rf.kernels.infinite_width import covariances, modes, sample_parameters, seen_from
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, half_plane_contour
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
-from dmft_rf.spectra.spectrum import Spectrum, WideSpectrum
+from dmft_rf.spectra.spectrum import WideSpectrum
 
 
 class WideNodes(Nodes):
@@ -61,7 +61,7 @@ class WideNodes(Nodes):
     def __init__(self, law: WideSpectrum, region: Region, size: int):
         self.law = law
         self._coefficients = law.model.classes[0].coefficients
-        self._room = room_for(law, region)
+        self._room = wide_room(law, region)
         self.x, self._weights, self._readings = contour_around(law, region, size)
         self._modes = 2 if law.constants[1] > 0.0 else 1
         both = modes(self.x, *law.constants)
@@ -199,10 +199,8 @@ class WideNodes(Nodes):
         g: NDArray[Any],
         turning_f: NDArray[Any],
         turning_g: NDArray[Any],
-        form: Form | None = None,
     ) -> Estimate:
-        """The variance [f, g], row by row, as in `Nodes.bilinear`; of no other form."""
-        assert form is None
+        """The variance [f, g], row by row, as in `Nodes.bilinear`."""
         b2 = self.law.constants[0]
         weight, weights, seen = b2 * self._test, self._weights, self.seen
         one, two = self._mixed(f), self._mixed(g)
@@ -224,21 +222,8 @@ class WideNodes(Nodes):
 
 
 @ieee
-def nodes_in(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
-    """Nodes in ``region`` for any width."""
-    if isinstance(law, WideSpectrum):
-        return WideNodes(law, region, size)
-    return nodes_on_contour(law, region, size, low)
-
-
-def room_for(law: Spectrum, region: Region) -> tuple[float, float]:
+def wide_room(law: WideSpectrum, region: Region) -> tuple[float, float]:
     """What a contour in ``region`` leads around, as seen in a half-plane; inf without room."""
-    if isinstance(law, WideSpectrum):
-        return _room(law, region)
-    return flattened(region, *enclosed(law, region))
-
-
-def _room(law: WideSpectrum, region: Region) -> tuple[float, float]:
     b2, vn, gamma2 = law.constants
     if math.isinf(region.end):
         low, high = (end + (b2 + vn) / gamma2 for end in law.sample.ends)
@@ -261,7 +246,7 @@ def contour_around(law: WideSpectrum, region: Region, size: int) -> tuple[Comple
     """
     b2, vn, gamma2 = law.constants
     if math.isinf(region.end):
-        contour = half_plane_contour(*_room(law, region), size)
+        contour = half_plane_contour(*wide_room(law, region), size)
         return contour.z - (b2 + vn) / gamma2, contour.weights, contour.readings
     contour = contour_in(replace(region, start=math.sqrt(b2 * vn)), *_around(law), size)
     k = contour.z

@@ -10,7 +10,7 @@ nodes resolve, and the rounding of the sum is added.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class Nodes(Frozen):
         Solve the equations of any number of groups where there is a closed form too.
     """
 
-    _content = ("law", "contour", "resolvent")
+    _content: ClassVar[tuple[str, ...]] = ("law", "contour", "resolvent")
 
     def __init__(self, law: Spectrum, contour: Contour, *, general: bool = False):
         self.law = law
@@ -248,15 +248,21 @@ class Nodes(Frozen):
         return Estimate(value, error)
 
     def bilinear(
+        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
+    ) -> Estimate:
+        """The variance [f, g], row by row; what bounds f and g as in integral."""
+        return self.mixed(self._variance_form, f, g, turning_f, turning_g)
+
+    def mixed(
         self,
+        form: Form,
         f: Complex,
         g: Complex,
         turning_f: NDArray[Any],
         turning_g: NDArray[Any],
-        form: Form | None = None,
     ) -> Estimate:
-        """The variance [f, g], or another two-point function, row by row; bounds as in integral."""
-        form, w = self._variance_form if form is None else form, self.contour.weights
+        """Double integral of f(x) g(y) against a two-point function, row by row."""
+        w = self.contour.weights
         u, v = f * w, g * w
         value, truncation = self._sums(form.applied(u) * v)
         bound = form.applied(turning_f * w) * (turning_g * w)

@@ -18,7 +18,8 @@ from dmft_rf._typing import Array
 from dmft_rf.curves.automatic_times import automatic_times
 from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes
 from dmft_rf.curves.contour_cache import Kept
-from dmft_rf.curves.infinite_width import nodes_in, room_for
+from dmft_rf.curves.drawn_nodes import DrawnNodes
+from dmft_rf.curves.kinds import law_of, nodes_in, room_for
 from dmft_rf.curves.losses import (
     Compression,
     LearningCurves,
@@ -32,6 +33,8 @@ from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.images.image_model import ImageModel
+from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import nodes_for
@@ -62,7 +65,7 @@ class Solution(Shown):
 
     Attributes
     ----------
-    model : ScoreModel
+    model : ScoreModel or ImageModel
     rtol : float
         Relative accuracy that was asked for.
     spectrum : Spectrum
@@ -78,10 +81,10 @@ class Solution(Shown):
     diagnostics : dict
         nodes, newton_steps, residual (relative size of the last Newton step), support
         (lowest and highest edge), defect (of the quadrature, against two exact integrals), tries,
-        seconds.
+        seconds; of an ImageModel its route.
     """
 
-    model: ScoreModel
+    model: FeatureModel
     rtol: float
     spectrum: Spectrum
     nodes: Nodes
@@ -169,7 +172,29 @@ class Solution(Shown):
         access = Access(law, self.rtol, self.hard_edge, self.learning_curves, nodes)
         return curves_of_noise(access, tau, rule)
 
+    def scatter(self, tau: ArrayLike, rule: Rule | None = None) -> dict[str, Array]:
+        """Standard error of the losses of drawn networks, by name, each shaped like ``tau``.
+
+        Of train, test and generalization_gap, averaged over the networks that an ImageModel's
+        route "networks" draws. What ``error`` of the curves says is the rounding of these networks.
+
+        Raises
+        ------
+        ModelError
+            If the solution is not one of drawn networks, or as in `learning_curves`.
+        """
+        if not isinstance(self.nodes, DrawnNodes):
+            raise ModelError(f"{self.model} is solved by equations, which have no scatter")
+        each = [curves_on(one, tau, checked_rule(rule)) for one in self.nodes.each()]
+        root = math.sqrt(len(each))
+        return {
+            name: np.std([getattr(one, name) for one in each], axis=0, ddof=1) / root
+            for name in ("train", "test", "generalization_gap")
+        }
+
     def _curves(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
+        if isinstance(self.nodes, DrawnNodes):
+            return curves_on(self.nodes, tau, rule)
         if self.hard_edge:
             return self._at_hard_edge(tau, rule)
         region = rule.region(self.model.rate)
@@ -190,8 +215,10 @@ class Solution(Shown):
     @property
     def horizon(self) -> float:
         """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
+        if not self.hard_edge:
+            return math.inf
         start = self.nodes.contour.start
-        return math.inf if start == 0.0 else -1.0 / (self.model.rate * start)
+        return -1.0 / (self.model.rate * start)
 
     def _fits(self, region: Region) -> bool:
         law = self.nodes.law
@@ -282,7 +309,7 @@ class Solution(Shown):
 
     def _on_spectrum(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from the spectral measures, on panels halved until they resolve the filter."""
-        if not self.model.groups.closed_form or math.isinf(self.model.psi_p):
+        if not self.model.closed_form or math.isinf(self.model.psi_p):
             raise ConvergenceError(
                 "a momentum this close to 1 is solved for one class of data, noise that is "
                 "averaged exactly and finite width only: its filter grows too fast for a contour",
@@ -317,15 +344,16 @@ class Solution(Shown):
 
 
 @ieee
-def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> Solution:
+def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = False) -> Solution:
     """Solve ``model`` once, for all training rules and times.
 
     Parameters
     ----------
-    model : ScoreModel
-    rtol : float
+    model : ScoreModel or ImageModel
+    rtol : float, optional
         Relative accuracy of train loss, test loss and score error, between 1e-13 and 1e-2; values
-        below 1e-3 of the untrained network's are accurate to rtol times that.
+        below 1e-3 of the untrained network's are accurate to rtol times that. By default 1e-10; of
+        an ImageModel, whose equations are good to some per cent, 1e-4.
     compress : bool
         Solve with a Gauss quadrature of the covariance's law (``Covariance.gauss``), of as many
         nodes as ``rtol`` needs: for thousands of eigenvalues. The curves are those of the model as
@@ -340,14 +368,14 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
         touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
         estimate.
     """
-    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-    rtol = checked_rtol(rtol)
+    instance(model, (ScoreModel, ImageModel), "model", "ScoreModel(0.01, 64, 8)")
+    rtol = model.usual_rtol if rtol is None else checked_rtol(rtol)
     if flag(compress, "compress"):
-        return _compressed(model, rtol)
+        return _compressed(instance(model, ScoreModel, "compress: model", "ScoreModel"), rtol)
     start = time.perf_counter()
-    law = spectrum(model)
+    law = law_of(model)
     m, M = law.ends
-    if not m > 0.0 and model.groups.closed_form:
+    if not m > 0.0 and model.closed_form:
         raise ConvergenceError(
             f"the support of U begins at {m!r}: at psi_p = {model.psi_p} this activation has a "
             "hard edge at 0 and no contour separates them; move psi_p off this value",
@@ -363,6 +391,8 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
         "tries": tries,
         "seconds": time.perf_counter() - start,
     }
+    if isinstance(model, ImageModel):
+        diagnostics["route"] = model.route
     solution = Solution(model, rtol, law, nodes, error, diagnostics)
     if not error <= rtol:
         raise ConvergenceError(

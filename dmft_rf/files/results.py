@@ -282,9 +282,9 @@ def _run(result: Result, solution: Described | None, extra: dict[str, Any]) -> R
     if solution is not None:
         about, law = solution.stored()
         attributes = {**about, **attributes}
-        if "eigenvalues" not in arrays:
-            arrays = {**law, **arrays}
-    if "eigenvalues" not in arrays:
+        arrays = {**law, **arrays}
+    # every model says what law or which weights it has
+    if not {"eigenvalues", "feature_weights"} & arrays.keys():
         raise ModelError(
             f"a {type(result).__name__} is stored with the solution it came from: "
             "save(..., solution=)"

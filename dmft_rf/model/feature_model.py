@@ -36,6 +36,8 @@ class FeatureModel(Frozen, ABC):
     psi_p: float
     psi_n: float
     noise_draws: float
+    #: Relative accuracy of `solve` unless another is asked for.
+    usual_rtol = 1e-10
 
     @property
     @abstractmethod
@@ -51,6 +53,11 @@ class FeatureModel(Frozen, ABC):
     @abstractmethod
     def groups(self) -> SampleGroups:
         """The groups of columns that U and V are made of."""
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the closed form of one group of columns applies."""
+        return self.groups.closed_form
 
     @abstractmethod
     def stored(self) -> Stored:

@@ -15,7 +15,7 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, number, one_of, shown
 from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
-from dmft_rf.errors import ModelError, one_line
+from dmft_rf.errors import DataError, ModelError, one_line
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficients import Coefficients, of_stated
 from dmft_rf.model.columns import SampleClass, SampleGroups, sample_groups
@@ -262,6 +262,11 @@ def _law_of(data: Any) -> Covariance | Mixture:
 
 def stored_model(attributes: Attributes, arrays: Arrays) -> ScoreModel:
     """The model of `ScoreModel.stored`; KeyError if something of it is missing."""
+    if "rows_sha256" in attributes:
+        raise DataError(
+            "this run is of an ImageModel, whose samples no file of results holds: load(path) has "
+            "its numbers"
+        )
     lam, w = arrays["eigenvalues"], arrays["weights"]
     about = {"label": attributes["covariance_label"], "dimension": attributes["dimension"]}
     law: Covariance | Mixture

@@ -58,6 +58,9 @@ class Spectrum(Shown):
 
     kind: ClassVar[str] = "spectrum"
 
+    #: whether it is that of networks that were drawn, in place of an average over them
+    drawn: ClassVar[bool] = False
+
     model: FeatureModel
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ def memorization_time(solution: Solution) -> float:
     """psi_p/(Delta_t lambda_min), the paper's tau_mem (without the factor 2), at the exact edge."""
     model = solution.model
     lowest = float(solution.spectrum.edges[0, 0])
-    return model.psi_p / (model.coefficients.Delta_t * lowest)
+    return model.psi_p / (model.Delta_t * lowest)
 
 
 def put_curves(

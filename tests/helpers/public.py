@@ -19,6 +19,7 @@ from dmft_rf import (
     GradientDescent,
     GradientFlow,
     HeavyBall,
+    ImageModel,
     Mixture,
     Ridge,
     ScoreModel,
@@ -48,6 +49,7 @@ from dmft_rf.pencil.zoo import noise_draws, sample_covariance, semicircle
 
 COVARIANCE = Covariance([0.5, 1.5], [0.25, 0.75], dimension=64)
 MODEL = ScoreModel(0.1, 4.0, 2.0, "relu", COVARIANCE)
+ROWS = np.arange(160.0).reshape(40, 4) ** 2 % 7.0 / 3.0 - 1.0
 MIXTURE = Mixture([0.5, 0.5], [[0.5, 0.5], [0.5, 2.5]])
 GROUPED = ScoreModel(0.1, 4.0, 2.0, "tanh", MIXTURE, noise_draws=2)
 
@@ -65,6 +67,7 @@ def results() -> dict[str, Any]:
     heavy = HeavyBall(0.01, momentum=0.99999)
     one.learning_curves(heavy.times([1, 10]), heavy)  # on the spectrum, not on a contour
     grouped.learning_curves([1.0], GradientFlow(initial_std=1.0))
+    images = ImageModel(ROWS, 0.1, 10, features=6)
     law = spectrum(MODEL)
     law.moment(1)
     law.density(1.0)
@@ -83,6 +86,8 @@ def results() -> dict[str, Any]:
     (gamma,) = parameters("gamma")
     return {
         "Covariance": COVARIANCE, "Mixture": MIXTURE, "ScoreModel": MODEL, "grouped model": GROUPED,
+        "ImageModel": images, "drawn Solution": solve(images),
+        "Solution of an ImageModel": solve(images.replace(route="equations")),
         "Activation": Activation.of("relu"), "coefficients": coefficients("relu", 0.1),
         "GradientFlow": GradientFlow(0.1, 1.0), "Ridge": Ridge(0.1),
         "WeightAverage": WeightAverage(2.0), "GradientDescent": GradientDescent(0.01),
@@ -197,6 +202,11 @@ def calls() -> dict[str, Call]:
     add("Solution.learning_curves", one.learning_curves, tau=[1.0], rule=GradientFlow())
     add("LearningCurves.difference", curves.difference, other=curves)
     add("LearningCurves.require", curves.require, rtol=1e-3)
+    add("Solution.scatter", r["drawn Solution"].scatter, tau=[1.0], rule=GradientFlow())
+    add("ImageModel", ImageModel, rows=ROWS, t=0.1, n=10, features=6, weights=None, seed=1,
+        activation="tanh", classes=2, route="equations")  # fmt: skip
+    add("ImageModel.replace", r["ImageModel"].replace, t=0.2, n=20, features=5)
+    add("ImageModel.prepare", r["ImageModel"].prepare, progress=None)
     add("spectrum", spectrum, model=MODEL)
     add("Spectrum", dmft_rf.Spectrum, model=MODEL)
     for name, either in (("Spectrum", law), ("PencilSpectrum", pencil_law)):

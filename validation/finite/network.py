@@ -7,7 +7,7 @@ x_nu at diffusion time t is x_t = e^{-t} x_nu + sqrt(Delta_t) xi; given x_nu its
     s_i = sqrt(Delta_t) |w_i|/sqrt(d)
 
 are Gaussian with correlations corr_ij = w_i . w_j/(|w_i| |w_j|), so that by Mehler's expansion and
-Stein's lemma, with the Hermite coefficients c_k of `validation.finite.hermite`,
+Stein's lemma, with the Hermite coefficients c_k of `dmft_rf.images.hermite`,
 
     U_ij = (1/n) sum_nu E_xi[sigma(h_i) sigma(h_j)]
          = sum_k corr_ij^k (1/n) sum_nu c_k(i,nu) c_k(j,nu)
@@ -39,19 +39,18 @@ Source of the model: Bonnaire et al., arXiv:2505.17638, sections 2 and 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dmft_rf._typing import Array
-from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.errors import ModelError
+from dmft_rf.images.averages import choose_order, expansion, left_out, noise_moments
+from dmft_rf.images.hermite import HermiteRule
 from dmft_rf.model.activation import Activation
-from validation.finite.hermite import HermiteRule
 
-_MOST_ORDERS = 400
-_PILOT_ROWS = 24
-# coefficients c_k(i, nu) that are held at once (floats)
+# features of noise draws that are held at once (floats)
 _BLOCK = 2**25
 
 
@@ -214,37 +213,8 @@ def conditional_average(
     W: Array, X: Array, t: float, activation: Activation, tolerance: float
 ) -> tuple[Array, Array, tuple[int, float]]:
     """U (p, p), V (p, d) and (K, truncation bound) for weights W (p, d) and samples X (n, d)."""
-    (p, d), n = W.shape, X.shape[0]
-    norm = np.linalg.norm(W, axis=1)
-    direction = W / norm[:, None]
-    corr = direction @ direction.T
-    np.fill_diagonal(corr, 0.0)
-    width = math.sqrt(-math.expm1(-2.0 * t) / d) * norm
-    means = (math.exp(-t) / math.sqrt(d)) * (W @ X.T)  # (p, n)
-
-    def residuals(count: int) -> Array:
-        rule = HermiteRule.of(activation, count, float(width.max()))
-        pilot = means[:, : min(n, _PILOT_ROWS)]
-        c, M = rule(pilot, np.broadcast_to(width[:, None], pilot.shape))
-        power = np.cumsum(np.mean(c * c, axis=2), axis=0)
-        return np.maximum(M.mean(axis=1) - power, 0.0)  # (count, p), by highest order kept
-
-    K = _choose_order(corr, residuals, tolerance)
-    rule = HermiteRule.of(activation, K + 1, float(width.max()))
-    U = np.zeros((p, p))
-    diagonal, power, slope = np.zeros(p), np.zeros(p), np.zeros(p)
-    block = max(1, _BLOCK // ((K + 1) * p))
-    for start in range(0, n, block):
-        part = means[:, start : start + block]
-        c, M = rule(part, np.broadcast_to(width[:, None], part.shape))
-        diagonal += M.sum(axis=1)
-        power += np.einsum("kin,kin->i", c, c)
-        slope += c[1].sum(axis=1)
-        U += _horner(c, corr)
-    U /= n
-    bound = _bound(corr, np.maximum(diagonal - power, 0.0) / n, K)
-    np.fill_diagonal(U, diagonal / n)
-    return U, direction * (slope / n)[:, None], (K, bound)
+    found = noise_moments(W, X, t, activation, tolerance)
+    return found.U, np.array(found.V), (found.order, found.bound)
 
 
 def drawn_average(
@@ -281,52 +251,12 @@ def population_average(
         c, M = rule(np.zeros(p), width)
         return np.maximum(M - np.cumsum(c * c, axis=0), 0.0)
 
-    K = _choose_order(corr, residuals, tolerance)
+    K = choose_order(corr, residuals, tolerance)
     rule = HermiteRule.of(activation, K + 1, float(width.max()))
     c, M = rule(np.zeros(p), width)
-    U = _horner(c[:, :, None], corr)
-    bound = _bound(corr, np.maximum(M - np.einsum("ki,ki->i", c, c), 0.0), K)
+    U = expansion(c[:, :, None], corr)
+    bound = left_out(corr, np.maximum(M - np.einsum("ki,ki->i", c, c), 0.0), K)
     np.fill_diagonal(U, M)
     # Stein: E[sigma(h) xi] = E[sigma'(h)] Cov(h, xi), and E[sigma'(h)] = c_1/width
     V = W * (math.sqrt(-math.expm1(-2.0 * t) / d) * c[1] / width)[:, None]
     return U, V, (K, bound)
-
-
-def _horner(c: Array, corr: Array) -> Array:
-    """sum_k corr^k * (c_k c_k^T) for c (K + 1, p, n), elementwise powers; shape (p, p)."""
-    total = c[-1] @ c[-1].T
-    for layer in c[-2::-1]:
-        total *= corr
-        total += layer @ layer.T
-    return total
-
-
-def _bound(corr: Array, residual: Array, K: int) -> float:
-    """Frobenius norm of |corr_ij|^{K+1} sqrt(R_i R_j), with corr_ii = 0."""
-    total = 0.0
-    for start in range(0, residual.size, 512):
-        rows = np.abs(corr[start : start + 512]) ** (2 * (K + 1))
-        total += float(residual[start : start + 512] @ (rows @ residual))
-    return math.sqrt(total)
-
-
-def _choose_order(corr: Array, residuals: Callable[[int], Array], tolerance: float) -> int:
-    """Smallest K >= 3 whose bound, from a pilot of few samples, is below half the tolerance."""
-    count = 16
-    while count <= _MOST_ORDERS:
-        left = residuals(count)
-        low, high = 3, count - 1
-        if _bound(corr, left[high], high) <= 0.5 * tolerance:
-            while low < high:
-                middle = (low + high) // 2
-                if _bound(corr, left[middle], middle) <= 0.5 * tolerance:
-                    high = middle
-                else:
-                    low = middle + 1
-            return high
-        count = count * 3 // 2
-    raise ConvergenceError(
-        f"{_MOST_ORDERS} orders do not bring the Hermite expansion of U within {tolerance:g}: the "
-        "largest correlation of two features is "
-        f"{float(np.abs(corr).max()):.4f}; this d is too small for the activation"
-    )

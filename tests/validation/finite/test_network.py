@@ -18,8 +18,8 @@ from dmft_rf import (
     Ridge,
     WeightAverage,
 )
+from dmft_rf.images.hermite import HermiteRule, hermite_values
 from dmft_rf.model.activation import Activation
-from validation.finite.hermite import HermiteRule, hermite_values
 from validation.finite.losses import Trained, losses_from_weights
 from validation.finite.network import conditional_average, draw_network, population_average
 from validation.finite.training import Protocol, Training
@@ -187,7 +187,7 @@ def test_blocks_of_samples_change_nothing(monkeypatch):
     W, X = weights_and_samples()
     act = Activation.of("tanh")
     whole = conditional_average(W, X, T, act, 1e-9)[0]
-    monkeypatch.setattr("validation.finite.network._BLOCK", 1)
+    monkeypatch.setattr("dmft_rf.images.averages._BLOCK", 1)
     np.testing.assert_allclose(conditional_average(W, X, T, act, 1e-9)[0], whole, rtol=1e-13)
 
 

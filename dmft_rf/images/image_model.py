@@ -1,0 +1,309 @@
+"""The model that a user states of a network on the samples themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dmft_rf._arithmetic import ieee, lazy
+from dmft_rf._convert import floats, number, one_of, shown, whole
+from dmft_rf._stored import Stored
+from dmft_rf._typing import Array
+from dmft_rf.errors import ModelError
+from dmft_rf.images.medium import Medium
+from dmft_rf.images.pool import Moments, Pool, tail_index
+from dmft_rf.model.activation import Activation, ActivationLike
+from dmft_rf.model.columns import SampleClass, SampleGroups
+from dmft_rf.model.feature_model import FeatureModel
+
+# classes of leverage, and where the tail of the leverages falls more slowly than x^{-5}
+_CLASSES, _HEAVY_CLASSES = 3, 8
+_HEAVY = 5.0
+# n over N at most
+_BEYOND = 2
+# largest signed error of gap, test loss or a timescale that was measured, and where
+_USUAL, _FEW_DIRECTIONS, _HEAVY_TAILS = 0.07, 0.13, 0.6
+_FEW = 10.0
+_ROUTES = ("networks", "equations")
+# drawn networks are cheaper than the equations up to this many features, and leave rows to test on
+# up to this part of the pool
+_FEW_FEATURES, _MOST_DRAWN = 1000, 0.9
+
+
+class ImageModel(FeatureModel):
+    r"""Random-features score network on a pool of samples: their features, not their covariance.
+
+    The score network s_A(x) = A sigma(W x/sqrt(d))/sqrt(p) with one drawn and frozen W, trained on
+    n samples of the pool, averaged over which ones; the noise of the diffusion is averaged exactly.
+    The test loss is that on samples of the pool that are not trained on. It knows the true moments
+    of the features on the samples, where `ScoreModel` knows the covariance of the samples.
+
+    The score error is measured from the best network on these features, which knows every sample:
+    ``floor`` is its test loss. The exact score of images is known to nobody.
+
+    Parameters
+    ----------
+    rows : (N, d) or (N, height, width, ...) array
+        The pool, at the scale at which the network sees it; it is neither centred nor scaled.
+    t : float
+        Diffusion time, > 0.
+    n : int
+        Samples trained on, from 1 to twice the pool. Beyond the pool (n > N) the equations are
+        continued, which needs N >= p.
+    features : int, optional
+        p, the number of features; may be left out where ``weights`` are given.
+    weights : (p, d) array, optional
+        W. By default standard normal numbers of ``numpy.random.default_rng(seed)``.
+    seed : int, default 0
+        Of W.
+    activation : str, callable or Activation, default "tanh"
+    classes : int, optional
+        Classes of leverage that the rows are in. By default 3; 8 where the leverages have a heavy
+        tail (`tail_index` below 5).
+    route : "networks" or "equations", optional
+        How it is solved. "networks" are ten exact networks, each trained on n rows that are drawn
+        from the pool and tested on the others; "equations" are those of `dmft_rf.images.medium`,
+        which have no scatter and go beyond the pool. By default networks where they are cheaper:
+        up to 1000 features and n up to nine tenths of the pool, unless ``classes`` are stated.
+
+    Raises
+    ------
+    ModelError
+        If a parameter is outside its domain.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(1).standard_normal((300, 16))
+    >>> model = ImageModel(rows, t=0.1, n=40, features=64)
+    >>> more = model.replace(n=80)  # shares the moments of the features
+    >>> more.psi_n, more.psi_p
+    (5.0, 4.0)
+    """
+
+    _content = ("pool", "n", "classes_given", "route")
+    noise_draws = math.inf
+    #: Relative accuracy of `solve` unless another is asked for.
+    usual_rtol = 1e-4
+
+    def __init__(
+        self,
+        rows: ArrayLike,
+        t: float,
+        n: int,
+        features: int | None = None,
+        weights: ArrayLike | None = None,
+        seed: int = 0,
+        activation: ActivationLike = "tanh",
+        classes: int | None = None,
+        route: str | None = None,
+    ):
+        samples = floats(rows, "rows")
+        if samples.ndim < 2 or samples.shape[0] < 2 or samples.size == 0:
+            raise ModelError(
+                f"rows has the shape {samples.shape}; it must hold at least two samples in rows"
+            )
+        samples = samples.reshape(samples.shape[0], -1)
+        N, d = samples.shape
+        self.seed = whole(seed, "seed", least=0)
+        W = _weights(features, weights, self.seed, d)
+        self.t = number(t, "t", above=0.0)
+        self.n = whole(n, "n", most=_BEYOND * N)
+        if self.n > N and W.shape[0] > N:
+            raise ModelError(
+                f"n is {self.n}; a pool of {N} samples, fewer than the {W.shape[0]} features, "
+                f"says nothing beyond itself: n at most {N}"
+            )
+        self.classes_given = None if classes is None else whole(classes, "classes", most=N // 2)
+        self.route = self._route(route, N, W.shape[0])
+        self.pool = Pool(samples, W, self.t, Activation.of(activation))
+        self._stated = {
+            "rows": samples, "t": self.t, "n": self.n, "features": W.shape[0],
+            "weights": None if weights is None else W, "seed": self.seed,
+            "activation": self.pool.activation, "classes": self.classes_given,
+            "route": route,
+        }  # fmt: skip
+        self.seal()
+
+    def _route(self, route: str | None, N: int, p: int) -> str:
+        few = self.n <= _MOST_DRAWN * N
+        if route is None:
+            cheap = few and p <= _FEW_FEATURES and self.classes_given is None
+            return "networks" if cheap else "equations"
+        if one_of(route, _ROUTES, "route") == "networks" and not few:
+            raise ModelError(
+                f"n is {self.n} of {N} samples; networks that are drawn need one sample in ten to "
+                "be tested on: route='equations'"
+            )
+        return route
+
+    def __repr__(self) -> str:
+        N, d = self.pool.rows.shape
+        return (
+            f"ImageModel({N} rows of {d}, t={self.t!r}, n={self.n}, features={self.features}, "
+            f"activation={self.pool.activation.name!r})"
+        )
+
+    @property
+    def features(self) -> int:
+        """p."""
+        return int(self.pool.W.shape[0])
+
+    @property
+    def psi_p(self) -> float:  # type: ignore[override]
+        """p/d."""
+        return self.features / self.pool.rows.shape[1]
+
+    @property
+    def psi_n(self) -> float:  # type: ignore[override]
+        """n/d."""
+        return self.n / self.pool.rows.shape[1]
+
+    @property
+    def activation(self) -> Activation:
+        """The activation."""
+        return self.pool.activation
+
+    @property
+    def moments(self) -> Moments:
+        """Moments of the features on the pool, computed when they are first needed."""
+        return self.pool.moments
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> Self:
+        """Compute the moments now; ``progress`` is called with samples done and samples in all."""
+        if not (progress is None or callable(progress)):
+            raise ModelError(f"progress is {shown(progress)}; it must be a function, or None")
+        self.pool.prepared(progress)
+        return self
+
+    @lazy
+    def tail_index(self) -> float:
+        """alpha of the tail x^{-alpha} of the rows' leverages (`dmft_rf.images.pool`)."""
+        return tail_index(self.pool.leverages(self.n))
+
+    @property
+    def leverage_classes(self) -> int:
+        """Classes of leverage: as stated, or by the rule."""
+        if self.classes_given is not None:
+            return self.classes_given
+        usual = _CLASSES if self.tail_index >= _HEAVY else _HEAVY_CLASSES
+        return min(usual, self.pool.rows.shape[0] // 2)
+
+    @property
+    def model_error(self) -> float:
+        """Relative error of final gap, test loss and timescales to be expected of the model.
+
+        Networks that are drawn have none, but scatter (`Solution.scatter`).
+
+        The largest that was measured on data sets of this kind (docs/images.md), on networks of up
+        to 512 features with n from 64 to 512: 0.07; 0.13 where the samples have fewer than ten
+        effective directions; 0.6 where the leverages have a heavy tail.
+        """
+        if self.route == "networks":
+            return 0.0
+        if self.tail_index < _HEAVY:
+            return _HEAVY_TAILS
+        rows = self.pool.rows - self.pool.rows.mean(axis=0)
+        C = rows.T @ rows
+        return _FEW_DIRECTIONS if np.trace(C) ** 2 < _FEW * np.vdot(C, C) else _USUAL
+
+    @lazy
+    def medium(self) -> Medium:
+        """The pool in its classes."""
+        return self.pool.in_classes(self.n, self.leverage_classes)
+
+    @property
+    def Delta_t(self) -> float:
+        """1 - e^{-2t}."""
+        return -math.expm1(-2.0 * self.t)
+
+    @property
+    def floor(self) -> float:
+        """Test loss of the best network on these features."""
+        return self.moments.best
+
+    @property
+    def initial_score_error(self) -> float:
+        """Score error of the zero network."""
+        return (1.0 - self.floor) / self.Delta_t
+
+    @property
+    def residual_variance(self) -> float:
+        """Nothing: the noise of the features is in their moments."""
+        return 0.0
+
+    @property
+    def weights(self) -> Array:
+        """Of the eigenvalues of a covariance; no equation of this model sees any, shape (0,)."""
+        return np.empty(0)
+
+    @property
+    def classes(self) -> tuple[SampleClass, ...]:
+        """Gaussian classes of data: there are none."""
+        return ()
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the closed form of one group of Gaussian columns applies."""
+        return False
+
+    @property
+    def groups(self) -> SampleGroups:
+        """Raises ModelError: the columns of this model are not Gaussian."""
+        raise ModelError(
+            "an ImageModel has no groups of Gaussian columns; what is made of them (resolvent, "
+            "density, bulks, noise of SGD) is there for a ScoreModel only"
+        )
+
+    @ieee
+    def stored(self) -> Stored:
+        """What a file holds of the model: its parameters, W, and which samples they were."""
+        N, d = self.pool.rows.shape
+        attributes = {
+            "t": self.t,
+            "psi_p": self.psi_p,
+            "psi_n": self.psi_n,
+            "n": self.n,
+            "activation": self.activation.name,
+            "noise_draws": math.inf,
+            "dimension": d,
+            "samples": N,
+            "route": self.route,
+            "leverage_classes": self.leverage_classes,
+            "model_error": self.model_error,
+            "rows_sha256": hashlib.sha256(self.pool.rows.tobytes()).hexdigest(),
+        }
+        return attributes, {"feature_weights": self.pool.W}
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some parameters changed; it shares the moments where they are the same."""
+        for name in changes:
+            one_of(name, self._stated, "a parameter")
+        stated = dict(self._stated) | changes
+        if "weights" in changes and "features" not in changes:
+            stated["features"] = None if changes["weights"] is not None else self.features
+        made = type(self)(**stated)
+        if made.pool == self.pool:
+            made.pool = self.pool
+        return made
+
+
+def _weights(features: Any, weights: Any, seed: int, d: int) -> Array:
+    """W (p, d) as given, or drawn."""
+    if weights is None:
+        if features is None:
+            raise ModelError("features or weights must be given, the size of the network")
+        return np.random.default_rng(seed).standard_normal((whole(features, "features"), d))
+    W = floats(weights, "weights", ndim=2)
+    if W.shape[1] != d or W.shape[0] < 1 or not np.linalg.norm(W, axis=1).all():
+        raise ModelError(
+            f"weights has the shape {W.shape}; it must be (features, {d}) without a row of zeros"
+        )
+    if features is not None and whole(features, "features") != W.shape[0]:
+        raise ModelError(f"features is {shown(features)} and weights has {W.shape[0]} rows")
+    return W

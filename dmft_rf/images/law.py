@@ -1,0 +1,101 @@
+r"""Where the eigenvalues of U lie for a pool of samples, and the solution at z = 0.
+
+From below they are bounded by those of N_0. At a real z above them the one-point equations have a
+solution -1 < h_j < 0, and it is there as soon as one h in (-1, 0) and all j have
+
+    Tr(S_j R)/n >= h (1 + a h)/(1 + h),    z above the eigenvalues of sum_j c_j S_j/(1 + a h) + N_0,
+
+because the iteration h_j -> (the h of Tr(S_j R)/n) then rises from h and is bounded by 0. The
+least such z over a few h is the upper end: a bound, which is a few per cent above the edge. No
+subset of a pool has an eigenvalue above those of N_0 + (N/n) S, which bounds it for n close to N.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dmft_rf._arithmetic import lazy
+from dmft_rf._typing import Array
+from dmft_rf.images.image_model import ImageModel
+from dmft_rf.images.medium import AtPoints, Medium, at_points
+from dmft_rf.images.networks import DrawnNetworks
+from dmft_rf.spectra.spectrum import Spectrum
+
+# h at which the upper end is looked for
+_TRIED = (-0.15, -0.25, -0.35, -0.45, -0.55, -0.65)
+_HALVINGS = 40
+
+
+class ImageLaw(Spectrum):
+    """The ends of the law of U of an `ImageModel`; it has no density and no bulks."""
+
+    model: ImageModel
+
+    @lazy
+    def ends(self) -> tuple[float, float]:
+        """Bounds of the eigenvalues: that of N_0 from below, and from above."""
+        medium = self.model.medium
+        low, top = float(medium.noise[0]), self.model.moments.top
+        if medium.q >= 1.0:
+            return low, top
+        return low, min(upper_end(medium), top / medium.q)
+
+    @property
+    def floor(self) -> float:
+        """No eigenvalue is set apart."""
+        return 0.0
+
+    @property
+    def edges(self) -> Array:
+        """`ends` as the edges of one bulk, shape (1, 2)."""
+        return np.array([self.ends])
+
+    @property
+    def atoms(self) -> Array:
+        """None, shape (0, 2)."""
+        return np.empty((0, 2))
+
+    @property
+    def learning_bulks(self) -> None:
+        """Unknown."""
+        return None
+
+    @lazy
+    def zero(self) -> AtPoints:
+        """The solution at z = 0."""
+        return at_points(self.model.medium, np.zeros(1))
+
+
+class DrawnLaw(ImageLaw):
+    """The eigenvalues of drawn networks."""
+
+    drawn = True
+
+    def __init__(self, model: ImageModel, networks: DrawnNetworks):
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "networks", networks)
+
+    networks: DrawnNetworks
+
+    @lazy
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest eigenvalue of any."""
+        places = self.networks.places
+        return float(places.min()), float(places.max())
+
+
+def upper_end(medium: Medium) -> float:
+    """The least z, over a few h, that is certainly above the eigenvalues, for q < 1."""
+    best = np.inf
+    for h in _TRIED:
+        same = np.full(medium.shares.size, h)
+        place, Q = np.linalg.eigh(medium.matrix(same, 0.0))
+        size = np.stack([np.einsum("ia,ia->a", Q, one @ Q) for one in medium.S])
+        least = medium.n * float(medium.held(same)[0])
+        low, high = 0.0, float(size.sum(axis=1).max()) / -least  # distance from the top of place
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            enough = (size / (place - place[-1] - middle)).sum(axis=1).min() >= least
+            low, high = (low, middle) if enough else (middle, high)
+        best = min(best, float(place[-1]) + high)
+    return best

@@ -1,0 +1,126 @@
+"""A pool of samples as drawn features see it, and its moments, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmft_rf._arithmetic import lazy
+from dmft_rf._frozen import Frozen
+from dmft_rf._typing import Array
+from dmft_rf.images.averages import noise_moments
+from dmft_rf.images.medium import Medium, row_leverages
+from dmft_rf.model.activation import Activation
+
+# the largest leverages that say how heavy their tail is, as a part of all
+_TAIL = 0.05
+# leverages are those of at most this part of the pool: beyond it little is left untrained on
+_MOST_USED = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Moments(Frozen):
+    """Moments of a pool in the basis in which the noise part is diagonal.
+
+    Attributes
+    ----------
+    means : (p, N) array
+        E_xi[sigma] of every sample.
+    noise : (p,) array
+        Eigenvalues of N_0, ascending.
+    V : (p, d) array
+    S : (p, p) array
+        (1/N) sum f f^T.
+    basis : (p, p) array
+        The vectors of the basis, in its columns.
+    bound : float
+        What the Hermite expansion leaves out of N_0 at most.
+    """
+
+    means: Array
+    noise: Array
+    V: Array
+    S: Array
+    basis: Array
+    bound: float
+
+    @lazy
+    def best(self) -> float:
+        """Test loss of the best network on these features, 1 - Tr V^T (S + N_0)^{-1} V/d."""
+        U = self.S + np.diag(self.noise)
+        return float(1.0 - np.vdot(self.V, np.linalg.solve(U, self.V)) / self.V.shape[1])
+
+    @lazy
+    def top(self) -> float:
+        """Largest eigenvalue of S + N_0."""
+        return float(np.linalg.eigvalsh(self.S + np.diag(self.noise))[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Frozen):
+    """Samples, drawn weights, a diffusion time and an activation.
+
+    Attributes
+    ----------
+    rows : (N, d) array
+    W : (p, d) array
+    t : float
+    activation : Activation
+    """
+
+    rows: Array
+    W: Array
+    t: float
+    activation: Activation
+
+    @lazy
+    def moments(self) -> Moments:
+        """What the equations need of the pool."""
+        return self.prepared()
+
+    def prepared(self, progress: Callable[[int, int], None] | None = None) -> Moments:
+        """`moments`, computed now unless they are known; ``progress`` as in `noise_moments`."""
+        if "moments" in vars(self):
+            return self.moments
+        found = noise_moments(self.W, self.rows, self.t, self.activation, progress=progress)
+        noise, basis = np.linalg.eigh(found.noise)
+        means = basis.T @ found.means
+        S = means @ means.T / means.shape[1]
+        made = Moments(means, noise, basis.T @ found.V, S, basis, found.bound)
+        vars(self)["moments"] = made
+        return made
+
+    def in_one_class(self, n: float) -> Medium:
+        """The pool with every row alike."""
+        m = self.moments
+        return Medium(n, n / self.rows.shape[0], np.ones(1), m.S[None], m.noise, m.V)
+
+    def leverages(self, n: float) -> Array:
+        """h of every row at z = 0, with n samples trained on but at most 0.9 N; shape (N,)."""
+        most = min(n, _MOST_USED * self.rows.shape[0])
+        return row_leverages(self.in_one_class(most), self.moments.means)
+
+    def in_classes(self, n: float, classes: int) -> Medium:
+        """The pool in ``classes`` of (nearly) equal size by the leverage of each row."""
+        one, means = self.in_one_class(n), self.moments.means
+        if classes == 1:
+            return one
+        order = np.argsort(self.leverages(n), kind="stable")
+        parts = np.array_split(order, classes)
+        S = np.stack([means[:, part] @ means[:, part].T / part.size for part in parts])
+        shares = np.array([part.size / order.size for part in parts])
+        return Medium(n, one.q, shares, S, one.noise, one.V)
+
+
+def tail_index(leverages: Array) -> float:
+    """Hill's estimate of alpha in P(h > x) ~ x^{-alpha}, from the largest 5 % of the leverages.
+
+    Source: B. M. Hill, Annals of Statistics 3, 1163 (1975).
+    """
+    ordered = np.sort(leverages)
+    most = max(2, int(_TAIL * ordered.size))
+    logs = np.log(ordered[-most:] / ordered[-most])
+    mean = float(logs[1:].mean())
+    return 1.0 / mean if mean > 0.0 else np.inf
