@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
     from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.monitor.advice import Advice, advise
     from dmft_rf.rules.average import WeightAverage
     from dmft_rf.rules.flow import GradientFlow, Ridge
     from dmft_rf.rules.steps import GradientDescent, HeavyBall
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Activation": "model.activation",
+    "Advice": "monitor.advice",
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
     "Generation": "generated.generation",
@@ -57,6 +59,7 @@ _HOME = {
     "Sweep": "sweeps.results",
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.average",
+    "advise": "monitor.advice",
     "bulk_split": "curves.bulk_split",
     "generation": "generated.generation",
     "phase_diagram": "sweeps.phase_diagram",
@@ -89,6 +92,7 @@ _MODULES = {
 
 __all__ = [
     "Activation",
+    "Advice",
     "BulkSplit",
     "ConvergenceError",
     "Covariance",
@@ -114,6 +118,7 @@ __all__ = [
     "WeightAverage",
     "WorkerError",
     "__version__",
+    "advise",
     "bulk_split",
     "generation",
     "phase_diagram",
@@ -133,7 +138,14 @@ def _read_covariance(source: Any) -> Covariance:
     return read_covariance(source)
 
 
+def _plot_advice(advice: Any, ax: Any) -> Any:
+    from dmft_rf.plotting.advice import plot_advice
+
+    return plot_advice(advice, ax)
+
+
 _above.read_covariance = _read_covariance
+_above.plot_advice = _plot_advice
 
 
 def __getattr__(name: str) -> Any:

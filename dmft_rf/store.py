@@ -13,6 +13,7 @@ __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "load_res
 
 # what makes a result of each kind of what is stored of it: module, function
 _MADE_BY = {
+    "advice": ("monitor.advice", "stored_advice"),
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
     "curves": ("curves.losses", "stored_curves"),
     "timescales": ("curves.timescales", "stored_timescales"),
@@ -32,7 +33,7 @@ def load_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Spectrum, LearningCurves, Timescales, Sweep, Scaling or PhaseDiagram by name.
+        Spectrum, LearningCurves, Timescales, Advice, Sweep, Scaling or PhaseDiagram by name.
 
     Raises
     ------

@@ -50,6 +50,7 @@ ELSEWHERE = {
 }  # fmt: skip
 # results, which the package makes itself, and what stands behind the readings of pencils
 MADE = {
+    "Advice",
     "BulkSplit", "LearningCurves", "Solution", "Timescales", "Coefficients", "PencilNodes",
     "PencilNodes.integral", "PencilNodes.quadratic",
     "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
