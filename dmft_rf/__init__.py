@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.mixture import Mixture
     from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.monitor.advice import Advice, advise
     from dmft_rf.rules.average import WeightAverage
     from dmft_rf.rules.flow import GradientFlow, Ridge
     from dmft_rf.rules.steps import GradientDescent, HeavyBall
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Activation": "model.activation",
+    "Advice": "monitor.advice",
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
     "Generation": "generated.result",
@@ -67,6 +69,7 @@ _HOME = {
     "Sweep": "sweeps.results",
     "Timescales": "curves.timescales",
     "WeightAverage": "rules.average",
+    "advise": "monitor.advice",
     "bulk_split": "curves.bulk_split",
     "error_parts": "curves.error_parts",
     "error_times": "curves.error_times",
@@ -112,6 +115,7 @@ _MODULES = {
 
 __all__ = [
     "Activation",
+    "Advice",
     "BulkSplit",
     "ConvergenceError",
     "Covariance",
@@ -141,6 +145,7 @@ __all__ = [
     "WeightAverage",
     "WorkerError",
     "__version__",
+    "advise",
     "bulk_split",
     "error_parts",
     "error_times",

@@ -13,6 +13,7 @@ __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "load_res
 
 # what makes a result of each kind of what is stored of it: module, function
 _MADE_BY = {
+    "advice": ("monitor.advice", "stored_advice"),
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
     "curves": ("curves.stored", "stored_curves"),
     "error-parts": ("curves.error_parts", "stored_parts"),

@@ -208,7 +208,7 @@ class TestContours:
             assert enclosed(law, Region(start=start))[0] == 0.0
             assert nodes.contour.left < 0.2 * start
             assert nodes.outside.size == 0
-        assert nodes_in(law, Region(), 20).outside.shape == (1, 2)
+        assert nodes_in(law, Region(), 20).outside.shape == (1, 3)
 
 
 class TestAttack:

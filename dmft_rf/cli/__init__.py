@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from dmft_rf._version import __version__
+from dmft_rf.cli._advise import AdviseOptions
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
@@ -216,6 +217,21 @@ def monitor(options: MonitorOptions) -> None:
         from dmft_rf.cli import _monitor
 
         _monitor.monitor(options)
+
+
+@app.command(
+    help="When to stop training on your own images, and what more of them would buy: whether "
+    "stopping matters at all, the usable interval, with a pilot run the steps, and how far to "
+    "trust it.",
+    epilog="Examples: dmft-rf advise --data digits --parameters 260000. dmft-rf advise --data "
+    "faces --parameters 1e6 --sigma 0.3 --pilot log.csv. " + _EPILOG,
+)
+@grouped
+def advise(options: AdviseOptions, output: OutputOptions) -> None:
+    with reporting(options.data):
+        from dmft_rf.cli import _advise
+
+        _advise.advise(options, output)
 
 
 def main() -> None:

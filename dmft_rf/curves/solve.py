@@ -163,6 +163,7 @@ class Solution(Shown):
                 "psi_p is inf under mini-batch SGD; its noise is solved for finite width only, and "
                 "approaches its limit like 1/psi_p: extrapolate from psi_p = 1e4 and 1e5"
             )
+        _ = self.model.groups  # a model whose columns are not Gaussian says so
         law = self.nodes.law
 
         def nodes(region: Region, low: float, size: int) -> Nodes:

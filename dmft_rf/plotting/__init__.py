@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dmft_rf.errors import missing
 
 if TYPE_CHECKING:
+    from dmft_rf.plotting.advice import plot_advice
     from dmft_rf.plotting.covariance import plot_covariance
     from dmft_rf.plotting.curves import plot_curves, plot_scaling
     from dmft_rf.plotting.generated import plot_generation
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ENDINGS": "style",
+    "plot_advice": "advice",
     "plot_covariance": "covariance",
     "plot_curves": "curves",
     "plot_monitor": "monitor",
@@ -42,6 +44,7 @@ _HOME = {
 
 __all__ = [
     "ENDINGS",
+    "plot_advice",
     "plot_covariance",
     "plot_curves",
     "plot_error_parts",

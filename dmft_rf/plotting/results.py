@@ -23,7 +23,9 @@ from dmft_rf.generated.path_bound import PathBound
 from dmft_rf.generated.result import Generation
 from dmft_rf.generated.times import GenerationTimes
 from dmft_rf.model.covariance import Covariance
+from dmft_rf.monitor.advice import Advice
 from dmft_rf.pencil.spectrum import PencilSpectrum
+from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
 from dmft_rf.plotting.curves import SCALED, draw_curve, draw_scaling
 from dmft_rf.plotting.generated import draw_generation_times
@@ -282,6 +284,10 @@ def _draw_directions(ax: Axes, times: ErrorTimes, request: Request) -> None:
     ax.set_ylabel(r"training time $\tau$")
 
 
+def _draw_advice(ax: Axes, advice: Advice, request: Request) -> None:
+    draw_advice(ax, advice)
+
+
 class Drawing(NamedTuple):
     """How a kind of result is drawn, what can be drawn of it, and what is without being asked."""
 
@@ -309,6 +315,7 @@ _DRAWINGS: dict[type, Drawing] = {
     GenerationTimes: Drawing(_draw_generation_times),
     ErrorParts: Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
     ErrorTimes: Drawing(_draw_directions, lambda _: tuple(TIMES), ("learned", "best", "lost")),
+    Advice: Drawing(_draw_advice),
     Scaling: Drawing(_draw_scaling, lambda _: QUANTITIES, SCALED),
     Sweep: Drawing(
         _draw_sweep, lambda sweep: [name for name in sweep.quantities if name != "edges"]

@@ -140,8 +140,9 @@ class Spectrum(Shown):
             return ("merged",) * len(self.bulk_masses)
         m = self.model
         split = m.groups.closed_form and m.psi_p > 1.0 + m.psi_n and m.psi_n > 1.0
-        last = (1.0 + _OF_MASS) / m.psi_p if split else 0.0
-        inert = (1.0 - _OF_MASS) / m.psi_p if split else math.inf
+        of_one = 1.0 if math.isinf(m.psi_p) else m.psi_p  # masses are then per dimension
+        last = (1.0 + _OF_MASS) / of_one if split else 0.0
+        inert = (1.0 - _OF_MASS) / of_one if split else math.inf
         names, below = [], 0.0
         for data, mass in zip(learning, self.bulk_masses, strict=True):
             name = "nearly inert" if below >= inert else "samples"

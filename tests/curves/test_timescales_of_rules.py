@@ -22,7 +22,7 @@ from dmft_rf import (
     sweep,
     timescales,
 )
-from dmft_rf.curves.stochastic import threshold
+from dmft_rf.curves.noise_load import threshold
 from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.numerics.minimum import least
 from dmft_rf.store import load_results, save

@@ -115,6 +115,9 @@ def results() -> dict[str, Any]:
         "Equations": equations, "Regression": regression,
         "PencilNodes": PencilNodes.around(system, (0.1, 5.0), 8),
         "PencilFile": PencilFile(semicircle(), COVARIANCE, {}),
+        "Advice": dmft_rf.advise(
+            np.arange(40.0).reshape(20, 2) ** 2 % 7.0, 40.0, 0.1, (10, 100.0)
+        ),
         "PathBound": generation(MODEL, [1.0, 2.0], t_start=0.3, t_end=0.2, rtol=1e-2),
         "Generation": at_infinite_width(Activation.of("relu"), 2.0, COVARIANCE, [1.0, 2.0]),
         "GenerationTimes": generation_times(
@@ -219,6 +222,11 @@ def calls() -> dict[str, Call]:
     add("Timescales.usable", r["Timescales"].usable, factor=1.1)
     add("Timescales.tau_ratio", r["Timescales"].tau_ratio, ratio=1.05)
     add("Timescales.value", r["Timescales"].value, name="tau_opt")
+    images = np.arange(40.0).reshape(20, 2) ** 2 % 7.0
+    add("advise", dmft_rf.advise, images=images, parameters=40.0, schedule=0.1, pilot=(10, 100.0),
+        samples=[80], full_batch=False, scale=1.0)  # fmt: skip
+    found["advise"] = Call(dmft_rf.advise, found["advise"].arguments, long=True)
+    add("Advice.stated", r["Advice"].stated, level="sigma = 0.3")
     add("bulk_split", bulk_split, solution=one, tau=[1.0], rule=GradientFlow())
     add("error_parts", error_parts, solution=one, tau=[1.0], rule=GradientFlow())
     add("error_times", error_times, solution=one, level=0.1, factor=1.1)
@@ -325,6 +333,7 @@ _MODULES = (
 _DRAWN = (
     "Covariance", "Spectrum", "PencilSpectrum", "Timescales", "LearningCurves", "Solution", "Sweep",
     "BulkSplit", "Generation", "PathBound", "Scaling", "PhaseDiagram",
+    "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice",
 )  # fmt: skip
 
 

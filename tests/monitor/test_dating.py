@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from validation.networks.dating import reach
 
 from dmft_rf import DataError, ModelError
 from dmft_rf.monitor import date
 from dmft_rf.monitor.dating import _thinned, scatter
 from dmft_rf.monitor.logs import Log
+from validation.networks.analysis.dating import reach
 
 Array = NDArray[np.float64]
 STORE = Path(__file__).parents[2] / "docs" / "data" / "networks.h5"

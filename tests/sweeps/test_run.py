@@ -159,7 +159,7 @@ def test_a_failure_survives_the_file(tmp_path):
         ({"psi_n": [1.0]}, [], "no quantity"),
         ({"psi_n": [1.0]}, "test", "no tau"),
         ({"power_law.atoms": [8, 16]}, "tau_mem", r"power_law\.exponent"),
-        ({"weight_decay": [0.0, 0.1]}, "tau_mem", "without weight decay"),
+        ({"weight_decay": [0.0, 0.1]}, "n_star", "without weight decay"),
     ],
 )
 def test_wrong_input_is_named(over, quantities, message):

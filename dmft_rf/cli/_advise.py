@@ -1,0 +1,184 @@
+"""The command ``dmft-rf advise``: from images to when to stop and what more of them buy."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dmft_rf._version import __version__
+from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions
+from dmft_rf.cli._options import OutputOptions
+from dmft_rf.cli._parameters import NUMBER, numbers
+from dmft_rf.errors import ModelError
+
+if TYPE_CHECKING:
+    from dmft_rf.cli._report import Report
+    from dmft_rf.monitor.advice import Advice
+    from dmft_rf.monitor.samples import Samples
+
+Option = typer.Option
+
+
+@dataclass(frozen=True)
+class AdviseOptions(NoiseLevelOptions):
+    """Images, a network, a noise level and a run that is known."""
+
+    data: Annotated[
+        str | None,
+        Option(
+            "--data", metavar="DIR|FILE", help="The training images: a folder, a file of arrays, "
+            "or the bundled data set 'digits'.",
+        ),
+    ] = None  # fmt: skip
+    parameters: Annotated[
+        float | None,
+        Option("--parameters", help="Numbers P that the network trains.", **NUMBER),
+    ] = None
+    t: Annotated[
+        float | None, Option("--t", help="Diffusion time, > 0; by default 0.01.", **NUMBER)
+    ] = None
+    scale: Annotated[
+        float | None,
+        Option(
+            "--scale", help="Multiply the images by this number, as the network does (0.00784 "
+            "turns 0 to 255 into -1 to 1); by default their mean variance is made 1.", **NUMBER,
+        ),
+    ] = None  # fmt: skip
+    pilot: Annotated[
+        str | None,
+        Option(
+            "--pilot", metavar="LOG|N:STEP|N:LOG", help="A run with the same optimiser, batch, "
+            "rate and width: its log, or the images that it had and its best step or log.",
+        ),
+    ] = None  # fmt: skip
+    samples: Annotated[
+        str | None,
+        Option(
+            "--samples", metavar="N,...", help="Numbers of images to answer for, besides those of "
+            "--data and twice as many; by default four times.",
+        ),
+    ] = None  # fmt: skip
+    full_batch: Annotated[
+        bool, Option("--full-batch", help="Every step of the pilot sees all images.")
+    ] = False
+    resize: Annotated[
+        str | None,
+        Option("--resize", metavar="H[xW]", help="Bring the images of a folder to this size."),
+    ] = None
+    grey: Annotated[bool, Option("--grey", help="Make the images of a folder grey.")] = False
+
+    def sizes(self) -> list[int] | None:
+        """The numbers of --samples."""
+        if self.samples is None:
+            return None
+        found = numbers("--samples", self.samples)
+        if not all(size.is_integer() and size >= 1.0 for size in found):
+            raise ModelError(f"--samples is {self.samples!r}; it must be whole numbers from 1 on")
+        return [int(size) for size in found]
+
+    def images(self) -> Samples:
+        """The images of --data."""
+        from dmft_rf.cli._progress import progress
+        from dmft_rf.monitor.samples import Samples
+
+        size = DataOptions(resize=self.resize)._size()
+        with progress("images") as advance:
+            return Samples.of(self.data, "--data", resize=size, grey=self.grey, progress=advance)
+
+
+def advise(options: AdviseOptions, output: OutputOptions) -> None:
+    """Read images and say when to stop."""
+    if options.data is None:
+        raise ModelError("--data is not given; advice needs the training images")
+    if options.parameters is None:
+        raise ModelError("--parameters is not given; advice needs how many the network trains")
+    output.check(options.data)
+    start = time.perf_counter()
+    t, level = options.time(options.t)
+    sizes = options.sizes()
+    if (options.resize or options.grey) and not os.path.isdir(options.data):
+        raise ModelError("--resize and --grey are for folders of images, and --data is none")
+    from dmft_rf.cli._finish import show
+    from dmft_rf.files.results import save
+    from dmft_rf.monitor.advice import advise as ask
+    from dmft_rf.plotting.advice import plot_advice
+
+    found = ask(
+        options.images(), options.parameters, t, options.pilot, sizes, options.full_batch,
+        scale=options.scale,
+    )  # fmt: skip
+    if level is not None:
+        found = found.stated(level)
+    if output.out is not None:
+        save(output.out, found, overwrite=output.overwrite)
+    show(_report(found), output, start, lambda: plot_advice(found), found)
+
+
+def _report(advice: Advice) -> Report:
+    from dmft_rf.cli._report import Report, Table
+    from dmft_rf.monitor.sentences import BEYOND, CLOSING
+
+    model = advice.model
+    start, end = advice.usable
+    document: dict[str, Any] = {
+        "command": "advise",
+        "package_version": __version__,
+        "images": {
+            "name": advice.name,
+            "n": advice.n,
+            "d": model.covariance.dimension,
+            "d_eff": model.covariance.effective_dimension,
+            "kurtosis": advice.kurtosis,
+            "divided_by": advice.divisor,
+        },
+        "t": model.t,
+        "psi_p": model.psi_p,
+        "psi_n": model.psi_n,
+        "n_star": advice.n_star,
+        "usable": {"start": start, "end": end},
+        "pilot": {"name": advice.pilot, "n": advice.pilot_n} if advice.pilot else None,
+        "unit": advice.unit,
+        "full_batch": advice.full_batch,
+        "best_step": advice.best_step,
+        "doubling": dict(advice.doubling),
+        "table": dict(advice.table),
+        "verdict": advice.verdict,
+        "text": advice.text,
+    }
+    report = Report(document)
+    report.header = [
+        *advice.read.items(),
+        ("verdict", advice.verdict),
+        ("usable", advice.usable_text),
+    ]
+    if advice.pilot:
+        report.tables.append(Table(*_steps(advice), f"Steps, from the pilot: {advice.pilot}"))
+    report.tables.append(Table(*_theory(advice), "What more images buy"))
+    beyond = [line for line in advice.steps if BEYOND in line]
+    report.notes = ["\n".join([*beyond, *advice.more_data]), *advice.trust, CLOSING]
+    return report
+
+
+def _steps(advice: Advice) -> tuple[list[str], list[list[str]]]:
+    columns = ["images", f"best {advice.unit}", "from", "to", "ratio 2", "from", "to"]
+    names = ("n", "best_step", "low", "high", "ratio_2", "ratio_2_low", "ratio_2_high")
+    return columns, _rows(advice, names)
+
+
+def _theory(advice: Advice) -> tuple[list[str], list[list[str]]]:
+    columns = ["images", "least test loss", "score error", "usable from", "to, of the best time"]
+    return columns, _rows(advice, ("n", "test_loss", "score_error", "usable_start", "usable_end"))
+
+
+def _rows(advice: Advice, names: tuple[str, ...]) -> list[list[str]]:
+    from dmft_rf.monitor.sentences import plain_number
+
+    found = []
+    for values in zip(*(advice.table[name] for name in names), strict=True):
+        cells = ["-" if value != value else plain_number(float(value)) for value in values]
+        found.append([f"{int(values[0]):,}", *cells[1:]])
+    return found

@@ -1,0 +1,102 @@
+"""dmft-rf advise: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dmft_rf import advise
+from dmft_rf.cli import app
+from dmft_rf.data import bundled
+from dmft_rf.monitor.sentences import CLOSING
+from dmft_rf.store import load_results
+from dmft_rf.units import t_from_sigma
+
+NETWORK = ("--parameters", "1e4")
+DIGITS = ("--data", "digits", "--parameters", "260000")
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, ["advise", *map(str, arguments)])
+
+
+def refused(*arguments: Any) -> str:
+    answer = run(*arguments)
+    assert answer.exit_code == 2, answer.output
+    assert answer.stdout == ""
+    assert answer.stderr.count("\n") == 1
+    return str(answer.stderr)
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    with np.load(bundled.path("digits")) as file:
+        for k, image in enumerate(15 * file["images"][:60].reshape(-1, 8, 8)):
+            Image.fromarray(image).save(folder / f"{k:03d}.png")
+    return folder
+
+
+def test_it_says_everything_in_order() -> None:
+    answer = run(*DIGITS, "--pilot", "400:2000")
+    assert answer.exit_code == 0, answer.output
+    words = " ".join(answer.stdout.split())
+    parts = ["1,797 of d = 64", "28.08 = n/d", "63.48 = P/d^2", "d_eff", "excess kurtosis",
+             "Stopping matters", "times the best time", "Steps, from the pilot", "8,985",
+             "What more images buy", "It knows the covariance", CLOSING]  # fmt: skip
+    places = [words.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_files_and_json_hold_what_python_gives(tmp_path: Path) -> None:
+    out, plot = tmp_path / "a.h5", tmp_path / "a.png"
+    answer = run(*DIGITS, "--sigma", "0.3", "--samples", "5000,9000", "--json", "--out", out,
+                 "--plot", plot)  # fmt: skip
+    assert answer.exit_code == 0, answer.output
+    expected = advise("digits", 260_000, "sigma:0.3", samples=[5000, 9000])
+    found = json.loads(answer.stdout)
+    assert found["t"] == pytest.approx(float(t_from_sigma(0.3)))
+    assert found["n_star"] == pytest.approx(expected.n_star)
+    assert found["table"]["n"] == [1797, 3594, 5000, 9000]
+    assert found["best_step"] is None
+    assert found["pilot"] is None
+    assert load_results(out)["advice"].verdict == expected.verdict
+    assert plot.stat().st_size > 10_000
+
+
+def test_a_folder_and_its_faults(faces: Path, tmp_path: Path) -> None:
+    answer = run("--data", faces, *NETWORK, "--resize", "4", "--json")
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["images"]["d"] == 16
+    assert json.loads(answer.stdout)["images"]["n"] == 60
+    assert "61 images, more than the 60" in refused("--data", faces, *NETWORK, "--pilot", "61:300")
+    (faces / "050.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    assert "050.png" in refused("--data", faces, *NETWORK)
+    few = tmp_path / "few"
+    few.mkdir()
+    for k in range(3):
+        (faces / f"{k:03d}.png").rename(few / f"{k}.png")
+    assert "has 3 images; advice needs at least 10" in refused("--data", few, *NETWORK)
+    same = tmp_path / "same"
+    same.mkdir()
+    for k in range(20):
+        Image.fromarray(np.full((4, 4), 7, dtype=np.uint8)).save(same / f"{k}.png")
+    assert "all of them equal" in refused("--data", same, *NETWORK)
+
+
+def test_one_line_for_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,train_loss\n1,2\n2,1\n")
+    assert "--data is not given" in refused(*NETWORK)
+    assert "--parameters is not given" in refused("--data", "digits")
+    assert "more than the 1797" in refused(*DIGITS, "--pilot", "2000:300")
+    assert "no column of the held-out loss" in refused(*DIGITS, "--pilot", tmp_path / "log.csv")
+    assert "whole numbers" in refused(*DIGITS, "--samples", "10.5")
+    assert "exclude one another" in refused(*DIGITS, "--t", "0.1", "--sigma", "0.3")
+    assert "for folders of images" in refused(*DIGITS, "--grey")
