@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import Majorants
 from dmft_rf.curves.image_nodes import ImageNodes
-from dmft_rf.images.law import DrawnLaw
 from dmft_rf.images.networks import DrawnNetworks
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
-from dmft_rf.rules.flow import Rule
+
+if TYPE_CHECKING:
+    from dmft_rf.curves.forms import Majorants
+    from dmft_rf.images.law import DrawnLaw
+    from dmft_rf.rules.flow import Rule
 
 
 class DrawnNodes(ImageNodes):

@@ -11,7 +11,7 @@ loss of the best network on the same features, a filter h has
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.forms import Form
 from dmft_rf.curves.nodes import Nodes
-from dmft_rf.images.law import ImageLaw
 from dmft_rf.images.medium import at_points
-from dmft_rf.numerics.contour import Contour
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
+
+if TYPE_CHECKING:
+    from dmft_rf.images.law import ImageLaw
+    from dmft_rf.numerics.contour import Contour
 
 
 class ImageNodes(Nodes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dmft_rf.curves.drawn_nodes import DrawnNodes
 from dmft_rf.curves.image_nodes import ImageNodes
 from dmft_rf.curves.infinite_width import WideNodes, wide_room
@@ -9,10 +11,12 @@ from dmft_rf.curves.nodes import Nodes, enclosed, nodes_on_contour
 from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.law import DrawnLaw, ImageLaw
 from dmft_rf.images.networks import drawn_networks
-from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.contour import contour_in, flattened
-from dmft_rf.numerics.region import Region
 from dmft_rf.spectra.spectrum import Spectrum, WideSpectrum, spectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.model.feature_model import FeatureModel
+    from dmft_rf.numerics.region import Region
 
 
 def law_of(model: FeatureModel) -> Spectrum:

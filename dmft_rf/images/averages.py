@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +27,9 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.images.hermite import HermiteRule
-from dmft_rf.model.activation import Activation
+
+if TYPE_CHECKING:
+    from dmft_rf.model.activation import Activation
 
 _MOST_ORDERS = 400
 _PILOT_ROWS = 24

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,9 @@ from scipy.special import ndtr
 
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.model.activation import Activation
+
+if TYPE_CHECKING:
+    from dmft_rf.model.activation import Activation
 
 _STEPS = (0.5, 0.375, 0.25, 0.1875, 0.125, 0.09, 0.0625)
 _TOLERANCE = 1e-13

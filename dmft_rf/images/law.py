@@ -12,14 +12,18 @@ subset of a pool has an eigenvalue above those of N_0 + (N/n) S, which bounds it
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
-from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.medium import AtPoints, Medium, at_points
-from dmft_rf.images.networks import DrawnNetworks
 from dmft_rf.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.images.image_model import ImageModel
+    from dmft_rf.images.networks import DrawnNetworks
 
 # h at which the upper end is looked for
 _TRIED = (-0.15, -0.25, -0.35, -0.45, -0.55, -0.65)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.images.averages import noise_moments
-from dmft_rf.images.image_model import ImageModel
+
+if TYPE_CHECKING:
+    from dmft_rf.images.image_model import ImageModel
 
 #: Networks that are drawn.
 DRAWS = 10

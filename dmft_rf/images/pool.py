@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.images.averages import noise_moments
 from dmft_rf.images.medium import Medium, row_leverages
-from dmft_rf.model.activation import Activation
+
+if TYPE_CHECKING:
+    from dmft_rf.model.activation import Activation
 
 # the largest leverages that say how heavy their tail is, as a part of all
 _TAIL = 0.05
