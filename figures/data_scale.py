@@ -12,7 +12,7 @@ from figures.numbers import Numbers
 from figures.shared import curves
 from figures.simulations import Simulations, case, isotropic
 from validation.common import style
-from validation.finite.cases import Case, Sizes
+from validation.finite.case import Case, Sizes
 
 T, PSI_P, PSI_N, SCALES = 0.1, 64.0, (4, 8, 16, 32), (0.5, 2.0)
 QUICK: Sizes = ((12, 5),)

@@ -12,7 +12,7 @@ from figures.numbers import Numbers
 from figures.shared import curves
 from figures.simulations import Simulations, case
 from validation.common import style
-from validation.finite.cases import Case, Sizes
+from validation.finite.case import Case, Sizes
 
 PSI_P, PSI_N, TIMES = 32.0, 8.0, (0.01, 0.1, 0.5, 1.0)
 QUICK: Sizes = ((20, 5),)

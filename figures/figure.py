@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from figures.numbers import Numbers
     from figures.simulations import Simulations
-    from validation.finite.cases import Case
+    from validation.finite.case import Case
 
 
 @dataclass(frozen=True)

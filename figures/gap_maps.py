@@ -11,7 +11,7 @@ from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations, case, means
 from validation.common import style
-from validation.finite.cases import FLOW, Case
+from validation.finite.case import FLOW, Case
 
 T, TIMES = 0.1, (1e3, 1e4)
 D = 100  # of the second axes, n and p

@@ -12,7 +12,7 @@ from figures.numbers import Numbers
 from figures.shared import curves
 from figures.simulations import Simulations
 from validation.common import style
-from validation.finite.cases import Case, Sizes
+from validation.finite.case import Case, Sizes
 
 T, PSI_P, PSI_N = 0.1, 64.0, (4, 8, 16, 32)
 QUICK: Sizes = ((24, 3),)

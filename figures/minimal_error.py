@@ -12,7 +12,7 @@ from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations, case, means
 from validation.common import style
-from validation.finite.cases import FLOW, Case, Sizes
+from validation.finite.case import FLOW, Case, Sizes
 
 T, PSI_P = 0.01, (32.0, 256.0, 1e4)
 NETWORKS = (1, 2, 4, 8, 16, 32, 64)

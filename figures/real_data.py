@@ -14,7 +14,7 @@ from figures.shared import curves
 from figures.simulations import Simulations, means
 from validation.common import style
 from validation.finite import imagery
-from validation.finite.cases import FLOW, Case
+from validation.finite.case import FLOW, Case
 
 T, PSI_P, PSI_N, DATA = 0.1, 4.0, 2.0, ("digits", "patches")
 SEEDS = {"quick": 10, "paper": 32}

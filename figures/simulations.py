@@ -19,7 +19,7 @@ from dmft_rf import Covariance, ScoreModel
 from dmft_rf._typing import Array
 from dmft_rf.errors import DataError
 from figures.numbers import Numbers
-from validation.finite.cases import Case, Sizes
+from validation.finite.case import Case, Sizes
 from validation.finite.runner import run
 from validation.finite.simulate import Cell
 from validation.finite.store import Store

@@ -12,7 +12,7 @@ from figures.numbers import Numbers
 from figures.shared import laws
 from figures.simulations import Simulations, case
 from validation.common import style
-from validation.finite.cases import Case, Sizes
+from validation.finite.case import Case, Sizes
 
 T, PSI_P, PSI_N = 0.01, 64.0, 8.0
 ROWS = {

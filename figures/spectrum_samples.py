@@ -11,7 +11,7 @@ from figures.shared import laws
 from figures.simulations import Simulations
 from figures.spectrum import PAPER, PSI_P, QUICK, T
 from validation.common import style
-from validation.finite.cases import Case
+from validation.finite.case import Case
 
 PSI_N = (8, 32)
 # d and draws of the Gaussian equivalent

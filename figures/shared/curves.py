@@ -12,7 +12,7 @@ from dmft_rf._typing import Array
 from figures.numbers import Numbers
 from figures.simulations import LOSSES, Simulations, largest, means
 from validation.common import style
-from validation.finite.cases import FLOW, Case
+from validation.finite.case import FLOW, Case
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from figures.catalogue import MODULES, figure
 from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.simulations import Simulations, case, largest, means
-from validation.finite.cases import Case
+from validation.finite.case import Case
 from validation.finite.simulate import Cell, simulate
 from validation.finite.store import Store
 

@@ -34,7 +34,7 @@ from dmft_rf._typing import Array
 from validation.compare.extrapolate import Extrapolation, extrapolate, hotelling
 from validation.compare.spectra import Shape, compare_spectra
 from validation.compare.theory import Prediction, predict
-from validation.finite.cases import Case
+from validation.finite.case import Case
 from validation.finite.simulate import Cell
 
 GLOBAL_LEVEL = 1e-3

@@ -11,7 +11,7 @@ from dmft_rf import solve
 from dmft_rf.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, styled
 from validation.compare.compare import Comparison, Verdict
 from validation.compare.universality import DataRun
-from validation.finite.cases import FLOW
+from validation.finite.case import FLOW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

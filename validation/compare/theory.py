@@ -18,7 +18,7 @@ from dmft_rf import (
 )
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
-from validation.finite.cases import Case
+from validation.finite.case import Case
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from dmft_rf import LearningCurves
 from dmft_rf._typing import Array
 from validation.compare.theory import predict
-from validation.finite.cases import FLOW, Case
+from validation.finite.case import FLOW, Case
 from validation.finite.simulate import Cell
 
 Pair = tuple[Array, Array]

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dmft_rf import WorkerError
 from dmft_rf.sweeps.workers import Pool, is_loss, starting
 from validation.common.command import bar
-from validation.finite.cases import Case
+from validation.finite.case import Case
 from validation.finite.simulate import Cell, simulate
 from validation.finite.store import Store
 

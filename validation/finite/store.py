@@ -36,7 +36,7 @@ from validation.common.hdf5 import (
     versions,
     write_arrays,
 )
-from validation.finite.cases import Case
+from validation.finite.case import Case
 from validation.finite.simulate import Cell
 
 SCHEMA = 1

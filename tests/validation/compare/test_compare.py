@@ -27,7 +27,8 @@ from validation.compare.report import Report
 from validation.compare.theory import predict
 from validation.compare.universality import data_run
 from validation.finite import imagery
-from validation.finite.cases import Case, choose, grid
+from validation.finite.case import Case
+from validation.finite.cases import choose, grid
 from validation.finite.simulate import simulate
 
 SMALL = Case(

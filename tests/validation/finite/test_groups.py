@@ -15,7 +15,8 @@ from dmft_rf.model.activation import Activation
 from validation.compare.compare import compare, judge
 from validation.compare.mutate import MUTATIONS
 from validation.compare.theory import predict
-from validation.finite.cases import Case, grid
+from validation.finite.case import Case
+from validation.finite.cases import grid
 from validation.finite.losses import Trained, losses_from_weights
 from validation.finite.network import (
     conditional_average,

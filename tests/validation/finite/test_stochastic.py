@@ -9,7 +9,8 @@ from dmft_rf import GradientDescent, ScoreModel, StochasticGradientDescent, sche
 from validation.compare.compare import compare, judge
 from validation.compare.mutate import MUTATIONS
 from validation.compare.theory import predict
-from validation.finite.cases import FLOW, Case, GradientFlow
+from validation.finite.case import FLOW, Case
+from validation.finite.cases import GradientFlow
 from validation.finite.losses import Trained
 from validation.finite.network import draw_network
 from validation.finite.simulate import simulate

@@ -21,7 +21,7 @@ from tests.helpers import sweeping
 from tests.helpers.sweeping import limited
 from validation.finite import runner
 from validation.finite import store as store_module
-from validation.finite.cases import Case
+from validation.finite.case import Case
 from validation.finite.runner import pending, run
 from validation.finite.simulate import Cell, simulate
 from validation.finite.store import Store
@@ -36,7 +36,7 @@ SCRIPT = """
 import dataclasses, os, signal, sys, time
 from dmft_rf import ScoreModel
 from dmft_rf.files.results import git_commit
-from validation.finite.cases import Case
+from validation.finite.case import Case
 from validation.finite.runner import pending
 from validation.finite.simulate import simulate
 from validation.finite.store import Store
