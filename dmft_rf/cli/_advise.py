@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,6 +16,8 @@ from dmft_rf.cli._parameters import NUMBER, numbers
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dmft_rf.cli._report import Report
     from dmft_rf.monitor.advice import Advice
     from dmft_rf.monitor.samples import Samples
@@ -105,7 +107,6 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
     from dmft_rf.cli._finish import show
     from dmft_rf.files.results import save
     from dmft_rf.monitor.advice import advise as ask
-    from dmft_rf.plotting.advice import picture_of
 
     found = ask(
         options.images(), options.parameters, t, options.pilot, sizes, options.full_batch,
@@ -115,7 +116,11 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         found = found.stated(level)
     if output.out is not None:
         save(output.out, found, overwrite=output.overwrite)
-    show(_report(found), output, start, lambda: picture_of(found))
+    show(_report(found), output, start, lambda: _picture(found))
+
+
+def _picture(advice: Advice) -> Figure:
+    return cast("Figure", advice.plot().figure)
 
 
 def _report(advice: Advice) -> Report:
