@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import dmft_rf
 from dmft_rf._convert import instance
-from dmft_rf.monitor.advice import Advice
 from dmft_rf.plotting.style import (
     BLUE,
     GREY,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from dmft_rf.monitor.advice import Advice
+
 _OPEN = 10.0  # how far an interval without an end is drawn, in units of its best time
 
 
@@ -35,7 +37,7 @@ def plot_advice(advice: Advice) -> Figure:
     ----------
     advice : Advice
     """
-    instance(advice, Advice, "advice", "advise('digits', 260_000)")
+    instance(advice, dmft_rf.Advice, "advice", "advise('digits', 260_000)")
     figure, (ax,) = figure_of(1)
     draw_advice(ax, advice)
     return figure
