@@ -38,7 +38,6 @@ made, and the label term in properties of `Nodes`. Rules without a contour in th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
@@ -49,18 +48,17 @@ from unittest import mock
 
 import numpy as np
 
-from dmft_rf import Mixture, ScoreModel, StochasticGradientDescent, schedules
+from dmft_rf import Mixture, ScoreModel
 from dmft_rf._typing import Array
-from dmft_rf.curves import noise_sustained, noise_transforms, stochastic
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.noise_transforms import NoiseTransforms
 from dmft_rf.kernels import closed_form_pairs as two_point
 from dmft_rf.kernels import grouped_pairs
 from dmft_rf.model.coefficients import Coefficients
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.rules.stochastic import TrainingRule
+from validation.compare import mutate_sgd
 from validation.compare.theory import Prediction, predict
 from validation.finite.cases import Case
 
@@ -304,75 +302,6 @@ def _cross_term(factor: float) -> Iterator[None]:
         yield
 
 
-def _louder(rule: TrainingRule, factor: float) -> TrainingRule:
-    if not isinstance(rule, StochasticGradientDescent):
-        return rule
-    noise = rule.noise
-    return dataclasses.replace(
-        rule, noise=schedules.Scaled(noise, factor) if callable(noise) else noise * factor
-    )
-
-
-def _transforms(
-    change: Callable[[NoiseTransforms, float], NoiseTransforms],
-) -> Callable[[float], AbstractContextManager[None]]:
-    """Change what `NoiseTransforms.of` makes of the nodes."""
-
-    @contextmanager
-    def patch(factor: float) -> Iterator[None]:
-        right = NoiseTransforms.of
-
-        def of(nodes: Nodes) -> NoiseTransforms:
-            return change(right(nodes), factor)
-
-        with mock.patch.object(NoiseTransforms, "of", of):
-            yield
-
-    return patch
-
-
-def _signal_of(found: NoiseTransforms) -> Array:
-    return found.test - found.nodes.model.residual_variance * found.weight
-
-
-def _train(found: NoiseTransforms, factor: float) -> NoiseTransforms:
-    # the test loss keeps its own transform
-    return dataclasses.replace(found, weight=factor * found.weight)
-
-
-def _features(found: NoiseTransforms, factor: float) -> NoiseTransforms:
-    return dataclasses.replace(found, test=_signal_of(found) * (1.0 - factor) + factor * found.test)
-
-
-def _signal(found: NoiseTransforms, factor: float) -> NoiseTransforms:
-    return dataclasses.replace(found, test=found.test + (factor - 1.0) * _signal_of(found))
-
-
-@contextmanager
-def _clock(factor: float) -> Iterator[None]:
-    right = StochasticGradientDescent.pace
-
-    def pace(rule: StochasticGradientDescent) -> float:
-        return right.fget(rule) * (factor if rule.momentum > 0.0 else 1.0)
-
-    with mock.patch.object(StochasticGradientDescent, "pace", property(pace)):
-        yield
-
-
-@contextmanager
-def _outlier(factor: float) -> Iterator[None]:
-    right = noise_transforms.outlier
-
-    def wrong(*arguments: Any) -> tuple[Array, Array]:
-        X, y = right(*arguments)
-        return X, factor * y
-
-    with contextlib.ExitStack() as stack:
-        for module in (noise_transforms, noise_sustained, stochastic):
-            stack.enter_context(mock.patch.object(module, "outlier", wrong))
-        yield
-
-
 def _of_sgd(case: Case) -> bool:
     return case.stochastic
 
@@ -425,16 +354,17 @@ MUTATIONS = (
     ),
     Mutation("class_share", "share of the first class", _share, concerns=_classes),
     Mutation("class_b", "b_t^2 of the first class", _class_b, concerns=_classes),
-    Mutation("sgd_noise", "the noise eps of SGD", rules=_louder, concerns=_of_sgd, scale=4.0),
+    Mutation("sgd_noise", "the noise eps of SGD",
+             rules=mutate_sgd.louder, concerns=_of_sgd, scale=4.0),
     Mutation("sgd_train", "x d rho in the kernel of SGD's training loss",
-             patch=_transforms(_train), concerns=_of_sgd, scale=4.0),
+             patch=mutate_sgd.transforms(mutate_sgd.train), concerns=_of_sgd, scale=4.0),
     Mutation("sgd_features", "N q in the kernel of SGD's test loss",
-             patch=_transforms(_features), concerns=_of_sgd, scale=32.0),
+             patch=mutate_sgd.transforms(mutate_sgd.features), concerns=_of_sgd, scale=32.0),
     Mutation("sgd_signal", "S_test/psi_p in the kernel of SGD's test loss",
-             patch=_transforms(_signal), concerns=_of_sgd, scale=4.0),
-    Mutation("sgd_momentum", "the clock of SGD with momentum", patch=_clock,
+             patch=mutate_sgd.transforms(mutate_sgd.signal), concerns=_of_sgd, scale=4.0),
+    Mutation("sgd_momentum", "the clock of SGD with momentum", patch=mutate_sgd.clock,
              concerns=_of_momentum, scale=4.0),
-    Mutation("sgd_outlier", "y of SGD with an activation that has a mean", patch=_outlier,
+    Mutation("sgd_outlier", "y of SGD with an activation that has a mean", patch=mutate_sgd.outlier,
              concerns=_of_mean, scale=10.0),
 )  # fmt: skip
 """Every mutation, by what it changes."""

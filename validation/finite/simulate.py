@@ -12,7 +12,7 @@ from dmft_rf._typing import Array
 from dmft_rf.model.activation import Activation
 from dmft_rf.rules.stochastic import StochasticGradientDescent
 from validation.finite import imagery
-from validation.finite.cases import SIMULATION, Case
+from validation.finite.case import SIMULATION, Case
 from validation.finite.losses import Losses, Trained
 from validation.finite.network import FiniteNetwork, draw_network, network_on_rows
 from validation.finite.stochastic import sgd_losses

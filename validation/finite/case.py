@@ -1,0 +1,168 @@
+"""One case of the comparison with finite networks: what is drawn, trained and judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmft_rf import (
+    GradientDescent,
+    GradientFlow,
+    HeavyBall,
+    Mixture,
+    ModelError,
+    ScoreModel,
+    StochasticGradientDescent,
+)
+from dmft_rf._typing import Array
+from dmft_rf.rules.stochastic import TrainingRule
+
+Sizes = tuple[tuple[int, int], ...]
+
+SIMULATION = 2
+"""Number of the simulation code and of its random streams: a new number draws everything anew."""
+
+FLOW = "gradient flow"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison of finite networks with the theory.
+
+    Attributes
+    ----------
+    name : str
+    about : str
+        What it is there for.
+    model : ScoreModel
+    sizes : tuple of (d, seeds)
+    judged : tuple of float
+        Times whose losses enter the verdict.
+    rules : mapping of str to Rule
+        Training rules by label; the first is gradient flow.
+    data : str
+        Name of a real data set whose rows are the samples; empty for Gaussian data.
+    verdict : bool
+        Whether the case decides about PASS or FAIL. Real data do not: the theory does not claim
+        to describe them exactly, and the report says by how much it misses them.
+    """
+
+    name: str
+    about: str
+    model: ScoreModel
+    sizes: Sizes
+    judged: tuple[float, ...]
+    rules: Mapping[str, TrainingRule] = field(default_factory=lambda: {FLOW: GradientFlow()})
+    data: str = ""
+    verdict: bool = True
+
+    def tau(self, rule: TrainingRule) -> Array:
+        """Times at which ``rule`` is evaluated: the judged ones, a grid for pictures, 0 and inf."""
+        if isinstance(rule, StochasticGradientDescent):  # followed step by step
+            return np.array(self._finite) / rule.pace
+        if isinstance(rule, GradientDescent | HeavyBall):
+            steps = np.unique(np.rint(np.geomspace(1.0, max(self._finite) / rule.step, 10)))
+            return np.append(rule.times(steps), math.inf)
+        grid = np.geomspace(0.1, 30.0 * max(self._finite), 17 if rule == GradientFlow() else 6)
+        return np.unique(np.concatenate([[0.0], grid, self.judged, [math.inf]]))
+
+    def is_judged(self, rule: TrainingRule, tau: Array) -> NDArray[np.bool_]:
+        """Which of ``tau`` enter the verdict; for discrete rules an early and a late time."""
+        if isinstance(rule, StochasticGradientDescent):
+            return np.ones(tau.size, dtype=bool)
+        if isinstance(rule, GradientDescent | HeavyBall):
+            chosen = np.zeros(tau.size, dtype=bool)
+            chosen[[tau.size // 3, 2 * tau.size // 3]] = True
+            return chosen
+        times = self.judged if rule == GradientFlow() else self._finite[:2]
+        return np.isin(tau, times)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a rule of the case is SGD."""
+        return any(isinstance(rule, StochasticGradientDescent) for rule in self.rules.values())
+
+    @property
+    def _finite(self) -> list[float]:
+        return [tau for tau in self.judged if math.isfinite(tau)]
+
+    @property
+    def resolvent_points(self) -> Array:
+        """z > 0 at which (1/p) Tr z/(U + z) is compared: they scan the spectrum; shape (5,)."""
+        classes = self.model.classes
+        low = sum(one.share * one.coefficients.s2 for one in classes)
+        top = sum(one.share * one.coefficients.mu1**2 for one in classes)
+        return np.geomspace(low, self.model.psi_p * top, 5)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What is compared of every rule; the loss under fresh noise where the noise is drawn."""
+        drawn = () if math.isinf(self.model.noise_draws) else ("fresh",)
+        return ("train", "test", *drawn, "score_error")
+
+    def eigenvalues(self, d: int) -> Array:
+        """Eigenvalues of Sigma with their multiplicity at dimension ``d``, shape (d,).
+
+        One row for each class of a mixture, shape (G, d).
+
+        Raises
+        ------
+        ModelError
+            If the weights of the law times d are not whole numbers.
+        """
+        law = self.model.covariance
+        exact = law.weights * d
+        counts = np.rint(exact).astype(int)
+        if np.max(np.abs(exact - counts)) > 1e-6 or counts.sum() != d:
+            raise ModelError(f"case {self.name}: d = {d} does not carry the weights of Sigma")
+        return np.repeat(law.eigenvalues, counts, axis=-1)
+
+    def class_sizes(self, d: int) -> list[int]:
+        """Samples of each class at dimension ``d``: their shares exactly, not in the mean.
+
+        Random numbers of samples would make the losses fluctuate like d^{-1/2}; the limit is the
+        same.
+        """
+        n = self.shape(d)[1]
+        exact = np.array([one.share * n for one in self.model.classes])
+        sizes = np.rint(exact).astype(int)
+        if np.max(np.abs(exact - sizes)) > 1e-6 or sizes.sum() != n:
+            raise ModelError(f"case {self.name}: n = {n} does not carry the shares of the classes")
+        return [int(size) for size in sizes]
+
+    def shape(self, d: int) -> tuple[int, int]:
+        """p and n at dimension ``d``."""
+        sizes = (self.model.psi_p * d, self.model.psi_n * d)
+        p, n = (round(size) for size in sizes)
+        if abs(p - sizes[0]) > 1e-6 or abs(n - sizes[1]) > 1e-6:
+            raise ModelError(f"case {self.name}: p = {sizes[0]}, n = {sizes[1]} at d = {d}")
+        return p, n
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides what a cell of this case holds, but d and seed."""
+        m = self.model
+        content: dict[str, Any] = {
+            "simulation": SIMULATION,
+            "model": [m.t, m.psi_p, m.psi_n, m.activation.name],  # type: ignore[union-attr]
+            "covariance": [m.covariance.eigenvalues.tolist(), m.covariance.weights.tolist()],
+            "rules": {
+                label: [type(rule).__name__, dataclasses.asdict(rule), self.tau(rule).tolist()]
+                for label, rule in self.rules.items()
+            },
+            "data": self.data,
+        }
+        # named only where there are any, so that older cells keep their digest
+        if math.isfinite(m.noise_draws):
+            content["noise_draws"] = m.noise_draws
+        if isinstance(m.covariance, Mixture):
+            content["shares"] = m.covariance.shares.tolist()
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
