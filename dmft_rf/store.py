@@ -15,8 +15,8 @@ __all__ = ["SCHEMA", "Run", "describe_model", "describe_rule", "load", "load_res
 _MADE_BY = {
     "spectrum": ("spectra.spectrum", "stored_spectrum"),
     "curves": ("curves.stored", "stored_curves"),
-    "error-parts": ("curves.error_parts", "stored_parts"),
-    "error-times": ("curves.error_times", "stored_times"),
+    "error-parts": ("curves.stored", "stored_parts"),
+    "error-times": ("curves.stored", "stored_times"),
     "timescales": ("curves.stored", "stored_timescales"),
     "generation": ("generated.result", "stored_generation"),
     "generation-times": ("generated.times", "stored_generation_times"),

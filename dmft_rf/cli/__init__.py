@@ -17,18 +17,17 @@ from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
-    CurveOptions,
     GridOptions,
     OutputOptions,
     PartsOptions,
     PencilOptions,
     PlaneOptions,
     ProcessOptions,
-    RuleOptions,
     RunOptions,
     SweepOptions,
 )
 from dmft_rf.cli._parameters import grouped
+from dmft_rf.cli._rule_options import CurveOptions, RuleOptions
 
 __all__ = ["app", "main"]
 

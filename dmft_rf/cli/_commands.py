@@ -18,7 +18,8 @@ from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
-    from dmft_rf.cli._options import CurveOptions, OutputOptions
+    from dmft_rf.cli._options import OutputOptions
+    from dmft_rf.cli._rule_options import CurveOptions
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.model.score_model import ScoreModel
 

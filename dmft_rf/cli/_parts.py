@@ -11,15 +11,16 @@ import dmft_rf
 from dmft_rf._typing import Array
 from dmft_rf.cli._commands import round_times
 from dmft_rf.cli._finish import TAU, about_data, finish
-from dmft_rf.cli._model import ModelOptions
-from dmft_rf.cli._options import CurveOptions, OutputOptions
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.error_parts import PARTS
+from dmft_rf.curves.definitions import PARTS
 from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
+    from dmft_rf.cli._model import ModelOptions
+    from dmft_rf.cli._options import OutputOptions
+    from dmft_rf.cli._rule_options import CurveOptions
     from dmft_rf.curves.error_times import ErrorTimes
 
 # rows of the table of directions; beyond so many directions their times take minutes

@@ -18,7 +18,8 @@ from dmft_rf.rules.stored import named
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
-    from dmft_rf.cli._options import OutputOptions, RuleOptions
+    from dmft_rf.cli._options import OutputOptions
+    from dmft_rf.cli._rule_options import RuleOptions
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.model.score_model import ScoreModel
 

@@ -30,24 +30,21 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import shown
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table, over_times, table_over_times
-from dmft_rf._stored import Arrays, Attributes, Stored
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array, Complex
+from dmft_rf.curves.definitions import PARTS
 from dmft_rf.curves.exact import untouched
 from dmft_rf.curves.forms import Form
 from dmft_rf.curves.losses import LearningCurves, checked_times, remembered
 from dmft_rf.curves.measures import Values
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.solve import Solution, carried, checked_rule, solved
-from dmft_rf.curves.stored import stored_curves
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.columns import SampleClass
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
-
-#: the parts, in the order in which they are stacked
-PARTS = ("bias", "sample", "features", "both", "noise", "initial")
 
 
 @ieee
@@ -161,16 +158,6 @@ class ErrorParts(Shown):
         found["variance"] = found["sample"] + found["features"] + found["both"]
         found["score_error"] = sum(found[name] for name in PARTS)
         return FrozenDict(found)
-
-
-def stored_parts(attributes: Attributes, arrays: Arrays) -> ErrorParts:
-    """The parts of `ErrorParts.stored`; KeyError if something of them is missing."""
-    return ErrorParts(
-        detail={name: arrays[f"part_{name}"] for name in PARTS},
-        detail_error={name: arrays[f"part_{name}_error"] for name in PARTS},
-        learned=arrays["learned"],
-        curves=stored_curves(attributes, arrays),
-    )
 
 
 @ieee

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,9 @@ from dmft_rf.kernels.infinite_width import covariances, modes, sample_parameters
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, half_plane_contour
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
-from dmft_rf.spectra.spectrum import Spectrum, WideSpectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import Spectrum, WideSpectrum
 
 
 class WideNodes(Nodes):
@@ -223,17 +225,21 @@ class WideNodes(Nodes):
         return mixed
 
 
+def _is_wide(law: Spectrum) -> TypeGuard[WideSpectrum]:
+    return math.isinf(law.model.psi_p)
+
+
 @ieee
 def nodes_in(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
     """Nodes in ``region`` for any width."""
-    if isinstance(law, WideSpectrum):
+    if _is_wide(law):
         return WideNodes(law, region, size)
     return nodes_on_contour(law, region, size, low)
 
 
 def room_for(law: Spectrum, region: Region) -> tuple[float, float]:
     """What a contour in ``region`` leads around, as seen in a half-plane; inf without room."""
-    if isinstance(law, WideSpectrum):
+    if _is_wide(law):
         return _room(law, region)
     return flattened(region, *enclosed(law, region))
 

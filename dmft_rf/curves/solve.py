@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -16,11 +16,11 @@ from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes
+from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes, region_until
+from dmft_rf.curves.compression import Compression, compressed
 from dmft_rf.curves.contour_cache import Kept
 from dmft_rf.curves.infinite_width import nodes_in, room_for
 from dmft_rf.curves.losses import (
-    Compression,
     LearningCurves,
     checked_times,
     curves_on,
@@ -32,11 +32,9 @@ from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
-from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import nodes_for
-from dmft_rf.numerics.estimate import EPS, with_more_nodes
-from dmft_rf.numerics.jacobi import JacobiMatrix
+from dmft_rf.numerics.estimate import with_more_nodes
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
@@ -44,14 +42,7 @@ from dmft_rf.spectra.spectrum import Spectrum, spectrum
 
 # sets of nodes and levels of panels that a solution keeps beside its own nodes
 _NODES_KEPT, _LEVELS_KEPT = 6, 3
-# a contour this much closer to 0 than the lower end of the spectrum leads around nothing but the
-# spectrum
-_NEGLIGIBLE = 0.1
 _SMALLEST_RTOL = 1e-13
-# what rounding of the atoms of a compression may add to a curve, relative to it
-_OF_ATOMS = 300.0 * EPS
-# atoms that a compression begins with
-_FEWEST_ATOMS = 32
 _MOST_SPECTRAL_NODES = 2500
 
 
@@ -220,19 +211,7 @@ class Solution(Shown):
         return merged(parts, times)
 
     def _until(self, rule: Rule, latest: float) -> Region:
-        """Where a contour carries ``rule`` at a hard edge, for times up to ``latest``."""
-        rate, M = self.model.rate, self.diagnostics["support"][1]
-        region = rule.region(rate)
-        if math.isinf(latest):
-            return replace(region, start=region.start - rule.margin(latest, rate))
-        latest = max(latest, 1.0 / (rate * M))
-        start = self.nodes.contour.start
-        if region != Region() or rule.margin(latest, rate) < -start:
-            latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
-            start = region.start - rule.margin(latest, rate)
-        if start > -_NEGLIGIBLE * self.diagnostics["support"][0]:
-            start = region.start  # there is room enough right of 0
-        return replace(region, start=start)
+        return region_until(self.nodes, rule, latest, self.diagnostics["support"])
 
     def _around_zero(self, times: Array, rule: Rule, region: Region) -> LearningCurves:
         if times.size and not self._fits(region):
@@ -343,7 +322,7 @@ def solve(model: ScoreModel, rtol: float = 1e-10, *, compress: bool = False) -> 
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     rtol = checked_rtol(rtol)
     if flag(compress, "compress"):
-        return _compressed(model, rtol)
+        return compressed(model, rtol, solve) or solve(model, rtol)  # nothing to be gained
     start = time.perf_counter()
     law = spectrum(model)
     m, M = law.ends
@@ -408,7 +387,8 @@ def carried(solution: Solution, times: Array, rule: Rule) -> tuple[Nodes, Learni
     region = rule.region(solution.model.rate)
     if solution.hard_edge:
         late = np.isinf(times).any() or isinstance(rule, Ridge)
-        region = solution._until(rule, math.inf if late else float(times.max(initial=0.0)))
+        latest = math.inf if late else float(times.max(initial=0.0))
+        region = solution._until(rule, latest)
     if not solution._fits(region):
         if solution.hard_edge and region.start >= 0.0:
             raise ModelError(
@@ -418,33 +398,3 @@ def carried(solution: Solution, times: Array, rule: Rule) -> tuple[Nodes, Learni
         raise ConvergenceError(f"no contour carries {rule}, which this needs", partial=solution)
     nodes, curves = solution._with_nodes(times, rule, region)
     return nodes, curves.require(solution.rtol)
-
-
-def _compressed(model: ScoreModel, rtol: float) -> Solution:
-    """``solve`` on Gauss quadratures of a third more nodes each time, until two agree."""
-    start = time.perf_counter()
-    cov = model.covariance
-    if isinstance(cov, Mixture):
-        raise ModelError("compress is True; the covariances of a mixture cannot be compressed")
-    atoms, before, probes = _FEWEST_ATOMS, None, np.empty(0)
-    jacobi = JacobiMatrix(cov.eigenvalues, cov.weights)
-    while 4 * atoms < cov.n_atoms:
-        fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
-        found = solve(fewer, rtol)
-        if before is None:
-            probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
-        curves = found.learning_curves(probes)
-        if before is not None:
-            error = curves.difference(before) + _OF_ATOMS
-            if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
-                diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
-                return replace(
-                    found,
-                    model=model,
-                    spectrum=spectrum(model),
-                    error_estimate=found.error_estimate + error,
-                    diagnostics=diagnostics,
-                    compression=Compression(fewer.covariance.n_atoms, error),
-                )
-        atoms, before = math.ceil(4 * atoms / 3), curves
-    return solve(model, rtol)  # nothing to be gained

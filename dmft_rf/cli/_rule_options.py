@@ -1,0 +1,195 @@
+"""The options of a training rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from dmft_rf.cli._parameters import NUMBER
+from dmft_rf.errors import ModelError
+
+if TYPE_CHECKING:
+    from dmft_rf.rules.flow import Rule
+    from dmft_rf.rules.stochastic import StochasticGradientDescent
+
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """Training rule."""
+
+    rule: Annotated[
+        str,
+        Option(
+            "--rule",
+            help="gradient-flow, ridge, gradient-descent, heavy-ball or weight-average.",
+        ),
+    ] = "gradient-flow"
+    weight_decay: Annotated[
+        float | None,
+        Option(
+            "--weight-decay", help="All but ridge: omega >= 0, in units of U; default 0.", **NUMBER
+        ),
+    ] = None
+    ridge: Annotated[
+        float | None,
+        Option("--ridge", help="ridge: omega >= 0, in units of U; default 0.", **NUMBER),
+    ] = None
+    step: Annotated[
+        float | None,
+        Option(
+            "--step",
+            help="gradient-descent, heavy-ball, SGD: tau per step, eta/d^2 for a learning rate "
+            "eta; SGD without it is the limit of small steps.",
+            **NUMBER,
+        ),
+    ] = None
+    momentum: Annotated[
+        float | None,
+        Option(
+            "--momentum",
+            help="heavy-ball, SGD: in [0, 1); default 0.9 for heavy-ball, 0 for SGD.",
+            **NUMBER,
+        ),
+    ] = None
+    decay_time: Annotated[
+        float | None,
+        Option(
+            "--decay-time",
+            help="weight-average, SGD: time of the exponential average, in tau.",
+            **NUMBER,
+        ),
+    ] = None
+    initial_std: Annotated[
+        float | None,
+        Option(
+            "--initial-std",
+            help="All but ridge: standard deviation of the initial weights A; default 0.",
+            **NUMBER,
+        ),
+    ] = None
+
+    sgd_noise: Annotated[
+        float | None,
+        Option(
+            "--sgd-noise",
+            help="Mini-batch SGD with the noise eta/(d batch) of its steps, >= 0, in place of "
+            "gradient flow.",
+            **NUMBER,
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        Option(
+            "--learning-rate",
+            help="eta: SGD's noise with --batch and --dimension. timescales gives its times in "
+            "steps as well, those of gradient flow without --batch.",
+            **NUMBER,
+        ),
+    ] = None
+    batch: Annotated[
+        int | None, Option("--batch", help="SGD: samples in a step; default 1.", metavar="INTEGER")
+    ] = None
+    dimension: Annotated[
+        float | None,
+        Option(
+            "--dimension",
+            help="The d of the data, with --learning-rate; timescales takes that of --data.",
+            **NUMBER,
+        ),
+    ] = None
+
+    def _stochastic(self) -> StochasticGradientDescent | None:
+        """SGD, if an option of it is given."""
+        from dmft_rf.rules.stochastic import StochasticGradientDescent
+
+        if self.sgd_noise is None and self.learning_rate is None:
+            for name in ("batch", "dimension"):
+                if getattr(self, name) is not None:
+                    raise ModelError(
+                        f"--{name} is {getattr(self, name)!r}; it needs --learning-rate"
+                        + (" or --sgd-noise" if name == "batch" else "")
+                    )
+            return None
+        if self.rule != "gradient-flow":
+            raise ModelError(f"--rule is {self.rule!r}; SGD has no other rule beside it")
+        if self.ridge is not None:
+            raise ModelError(f"--ridge is {self.ridge!r}, but SGD has no such option")
+        options = {
+            "momentum": self.momentum,
+            "average": self.decay_time,
+            "weight_decay": self.weight_decay,
+            "initial_std": self.initial_std,
+        }
+        given: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
+        batch = 1 if self.batch is None else self.batch
+        if self.learning_rate is None:
+            if self.dimension is not None:
+                raise ModelError(f"--dimension is {self.dimension!r}; it needs --learning-rate")
+            return StochasticGradientDescent(
+                self.sgd_noise,  # type: ignore[arg-type]
+                batch,
+                finite_steps=self.step,
+                **given,
+            )
+        if self.sgd_noise is not None:
+            raise ModelError("--sgd-noise and --learning-rate are two ways to state the noise")
+        if self.dimension is None:
+            raise ModelError(
+                f"--learning-rate is {self.learning_rate!r}; the noise also needs --dimension, "
+                "the d of the data"
+            )
+        if self.step is not None:
+            raise ModelError(f"--step is {self.step!r}; --learning-rate and --dimension give it")
+        return StochasticGradientDescent.from_run(
+            learning_rate=self.learning_rate, batch=batch, dimension=self.dimension, **given
+        )
+
+    def build(self) -> Rule | StochasticGradientDescent:
+        """Return the rule; ModelError for an option that it does not have."""
+        stochastic = self._stochastic()
+        if stochastic is not None:
+            return stochastic
+        from dmft_rf._convert import one_of
+        from dmft_rf.rules import average
+        from dmft_rf.rules import flow as rules
+        from dmft_rf.rules import steps as descent
+
+        shared = {"weight_decay": "weight_decay", "initial_std": "initial_std"}
+        known: dict[str, tuple[type[Rule], dict[str, str]]] = {
+            "gradient-flow": (rules.GradientFlow, shared),
+            "ridge": (rules.Ridge, {"ridge": "weight"}),
+            "gradient-descent": (descent.GradientDescent, {"step": "step", **shared}),
+            "heavy-ball": (
+                descent.HeavyBall,
+                {"step": "step", "momentum": "momentum", **shared},
+            ),
+            "weight-average": (average.WeightAverage, {"decay_time": "decay_time", **shared}),
+        }
+        kind, names = known[one_of(self.rule, known, "--rule")]
+        options = ("weight_decay", "ridge", "step", "momentum", "decay_time", "initial_std")
+        given = {name: getattr(self, name) for name in options if getattr(self, name) is not None}
+        for name, value in given.items():
+            if name not in names:
+                flag = "--" + name.replace("_", "-")
+                raise ModelError(f"{flag} is {value!r}, but --rule {self.rule} has no such option")
+        for name in ("step", "decay_time"):
+            if name in names and name not in given:
+                raise ModelError(f"--rule {self.rule} needs --{name.replace('_', '-')}, > 0")
+        return kind(**{names[name]: value for name, value in given.items()})
+
+
+@dataclass(frozen=True)
+class CurveOptions(RuleOptions):
+    """Training rule and times."""
+
+    tau: Annotated[
+        str | None,
+        Option(
+            "--tau",
+            metavar="NUMBERS",
+            help="Training times as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times "
+            "the shortest to 30 times the longest relaxation time of the spectrum, and inf.",
+        ),
+    ] = None
