@@ -48,6 +48,7 @@ NAMES = (
     "GenerationTimes",
     "ErrorParts",
     "ErrorTimes",
+    "Advice",
     "SGD",
     "plane of times",
     "list",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import dmft_rf
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions
 from dmft_rf.cli._options import OutputOptions
@@ -104,10 +105,9 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         raise ModelError("--resize and --grey are for folders of images, and --data is none")
     from dmft_rf.cli._finish import show
     from dmft_rf.files.results import save
-    from dmft_rf.monitor.advice import advise as ask
     from dmft_rf.plotting.advice import plot_advice
 
-    found = ask(
+    found = dmft_rf.advise(
         options.images(), options.parameters, t, options.pilot, sizes, options.full_batch,
         scale=options.scale,
     )  # fmt: skip

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 import dmft_rf
 from dmft_rf.cli._finish import TAU, about_data, finish, show
-from dmft_rf.cli._model import WideModelOptions
-from dmft_rf.cli._options import OutputOptions, ProcessOptions
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES
-from dmft_rf.generated.path_bound import PathBound
-from dmft_rf.generated.result import Generation
-from dmft_rf.generated.times import GenerationTimes
+
+if TYPE_CHECKING:
+    from dmft_rf.cli._model import WideModelOptions
+    from dmft_rf.cli._options import OutputOptions, ProcessOptions
+    from dmft_rf.generated.path_bound import PathBound
+    from dmft_rf.generated.result import Generation
+    from dmft_rf.generated.times import GenerationTimes
 
 # columns: name of a quantity and its heading
 _COLUMNS = {
@@ -65,17 +67,17 @@ def generate(options: WideModelOptions, process: ProcessOptions, output: OutputO
     if not math.isinf(stated.model.psi_p):
         assert tau is not None
         bound = dmft_rf.generation(stated.model, tau, **rest)
-        assert isinstance(bound, PathBound)
+        assert isinstance(bound, dmft_rf.PathBound)
         _report_bound(report, bound, options.rtol)
         report.notes += about_data(stated.data)
         show(report, output, start, _no_picture, bound)
         return
     like = dmft_rf.generation(stated.model, 1.0 if tau is None else tau, **rest)
-    assert isinstance(like, Generation)
+    assert isinstance(like, dmft_rf.Generation)
     times = dmft_rf.generation_times(like, process.level)
     if tau is None:
         found = dmft_rf.generation(stated.model, times.tau_opt * _TIMES, **rest)
-        assert isinstance(found, Generation)
+        assert isinstance(found, dmft_rf.Generation)
         like = found
     _report_law(report, like, times, options.rtol)
     report.notes += about_data(stated.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,13 +12,15 @@ import dmft_rf
 from dmft_rf import _convert
 from dmft_rf.cli._finish import about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._model import ModelOptions
-from dmft_rf.cli._options import GridOptions, OutputOptions, RunOptions
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Table, begin, number
 from dmft_rf.errors import ModelError
 from dmft_rf.sweeps.request import DESCRIPTIONS
+
+if TYPE_CHECKING:
+    from dmft_rf.cli._model import ModelOptions
+    from dmft_rf.cli._options import GridOptions, OutputOptions, RunOptions
 
 _MOST_ROWS, _MOST_VALUES = 50, 100_000
 

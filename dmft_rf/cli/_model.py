@@ -10,16 +10,15 @@ from typer import Option
 
 from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions, SizeOptions, scale_advice
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._parameters import INTEGER, NUMBER, numbers
+from dmft_rf.cli._parameters import INTEGER, NUMBER, PSI_P, numbers
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.score_model import ScoreModel
 
-# samples per dimension where no data say how many there are, and features
+# samples per dimension where no data say how many there are
 _PSI_N = 8.0
-PSI_P = 64.0
 
 
 @dataclass(frozen=True)

@@ -201,14 +201,14 @@ def _samples(
 ) -> tuple[MemorizedFraction | None, FrechetDistance | None]:
     if generated is None or training is None:
         return None, None
+    from dmft_rf import monitor
     from dmft_rf.cli._progress import progress
-    from dmft_rf.monitor.frechet import FEWEST, frechet_distance
-    from dmft_rf.monitor.neighbours import memorized_fraction
+    from dmft_rf.monitor.samples import FEWEST
 
     with progress("training images") as advance:
-        found = memorized_fraction(generated, training, progress=advance)
+        found = monitor.memorized_fraction(generated, training, progress=advance)
     enough = min(generated.count, training.count) >= FEWEST
-    return found, frechet_distance(generated, training) if enough else None
+    return found, monitor.frechet_distance(generated, training) if enough else None
 
 
 def _report(

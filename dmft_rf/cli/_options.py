@@ -1,4 +1,4 @@
-"""The options of the commands beside the model: output, rule, sweeps, workers."""
+"""The options of the commands beside model and rule: output, sweeps, workers."""
 
 from __future__ import annotations
 

@@ -12,6 +12,9 @@ from typer.models import OptionInfo
 
 from dmft_rf.errors import ModelError
 
+#: features per dimension where nothing else is said
+PSI_P = 64.0
+
 
 def _number(text: str | float) -> float:
     """Parse a number; the message names what was given."""

@@ -17,10 +17,12 @@ from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.cli._rules import CurveOptions
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.error_parts import PARTS
+from dmft_rf.curves.definitions import PARTS
 from dmft_rf.files.results import describe_rule
 
 if TYPE_CHECKING:
+    from dmft_rf.cli._model import ModelOptions
+    from dmft_rf.cli._options import OutputOptions
     from dmft_rf.curves.error_times import ErrorTimes
 
 # rows of the table of directions; beyond so many directions their times take minutes

@@ -14,7 +14,7 @@ import dmft_rf
 from dmft_rf import _convert
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._model import PSI_P
+from dmft_rf.cli._parameters import PSI_P
 from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.definitions import NOTHING, definitions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.rules.flow import Ridge, Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
-from dmft_rf.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import Spectrum
 
 PER_DECADE = 24
 

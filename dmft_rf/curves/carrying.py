@@ -1,7 +1,9 @@
-"""Nodes that carry gradient flow to an accuracy: on which side of 0, and how many."""
+"""Where contours lead: nodes that carry gradient flow to an accuracy, and rules at a hard edge."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.numerics.contour import nodes_for
 from dmft_rf.numerics.estimate import with_more_nodes
 from dmft_rf.numerics.region import Region
-from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.flow import GradientFlow, Rule
 
 if TYPE_CHECKING:
     from dmft_rf.spectra.spectrum import Spectrum
@@ -22,6 +24,9 @@ _NEAR_EDGE = 1e-5
 # the nodes of such a solution itself carry times up to the inverse of the first of these at which
 # rounding, which grows like the root of that time, stays below rtol
 _NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
+# a contour this much closer to 0 than the lower end of the spectrum leads around nothing but the
+# spectrum
+_NEGLIGIBLE = 0.1
 
 
 def carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
@@ -61,3 +66,22 @@ def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, f
         return nodes, curves_on(nodes, probes, GradientFlow()).relative_error
 
     return with_more_nodes(attempt, first, MOST_NODES, 0.5 * rtol)
+
+
+def region_until(nodes: Nodes, rule: Rule, latest: float, support: tuple[float, float]) -> Region:
+    """Where a contour carries ``rule`` at a hard edge, for times up to ``latest``.
+
+    ``nodes`` are those of the solution, ``support`` the ends of its spectrum.
+    """
+    rate, (m, M) = nodes.model.rate, support
+    region = rule.region(rate)
+    if math.isinf(latest):
+        return replace(region, start=region.start - rule.margin(latest, rate))
+    latest = max(latest, 1.0 / (rate * M))
+    start = nodes.contour.start
+    if region != Region() or rule.margin(latest, rate) < -start:
+        latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
+        start = region.start - rule.margin(latest, rate)
+    if start > -_NEGLIGIBLE * m:
+        start = region.start  # there is room enough right of 0
+    return replace(region, start=start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from dmft_rf.errors import ModelError
 from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.numerics.minimum import least
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
-from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule
-from dmft_rf.spectra.spectrum import Spectrum
+from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule, step_of
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import Spectrum
 
 # a process that relaxes is over after so many of its longest relaxation times
 _OVER = 60.0
@@ -73,7 +76,7 @@ class Clock:
     @property
     def step(self) -> float | None:
         """tau of one step; None if the rule has curves at every time."""
-        return getattr(self._mean, "step", None)
+        return step_of(self.rule)
 
     @property
     def _mean(self) -> Rule:

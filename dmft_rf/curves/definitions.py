@@ -28,6 +28,17 @@ DEFINITIONS = {
     "relative_gap": "generalization gap at tau = inf in units of what there is to learn",
 }
 
+#: the parts of the score error, in the order in which they are stacked
+PARTS = ("bias", "sample", "features", "both", "noise", "initial")
+#: the times of a direction or a class, in the order in which they pass, and what each is
+TIMES = {
+    "learned": "the bias has fallen to {level:g} of that of the untrained network; inf: never",
+    "usable_start": "from here on the error is within {factor:g} times its least value",
+    "best": "the error is least; inf: it never rises again",
+    "usable_end": "until here it is within {factor:g} times its least value; inf: for ever",
+    "lost": "the error is again that of the untrained network; inf: never",
+}
+
 
 def definitions(
     level: float = 0.1, gap_level: float = NOTHING, rule: str | None = None

@@ -21,7 +21,7 @@ with B = beta r = 1 + k r.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,9 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.forms import Form
 from dmft_rf.errors import ConvergenceError
-from dmft_rf.spectra.resolvent import Resolvent
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.resolvent import Resolvent
 
 
 class _Common(NamedTuple):

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
+from dmft_rf.curves.forms import Majorants
 from dmft_rf.curves.image_nodes import ImageNodes
 from dmft_rf.images.networks import DrawnNetworks
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
 if TYPE_CHECKING:
-    from dmft_rf.curves.forms import Majorants
     from dmft_rf.images.law import DrawnLaw
     from dmft_rf.rules.flow import Rule
 

@@ -30,24 +30,21 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import shown
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table, over_times, table_over_times
-from dmft_rf._stored import Arrays, Attributes, Stored
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array, Complex
+from dmft_rf.curves.definitions import PARTS
 from dmft_rf.curves.exact import untouched
 from dmft_rf.curves.forms import Form
 from dmft_rf.curves.losses import LearningCurves, checked_times, remembered
 from dmft_rf.curves.measures import Values
 from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.solve import Solution, carried, checked_rule, solved
-from dmft_rf.curves.stored import stored_curves
+from dmft_rf.curves.solve import Solution, checked_rule, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.columns import SampleClass
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
-from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.flow import Ridge, Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
-
-#: the parts, in the order in which they are stacked
-PARTS = ("bias", "sample", "features", "both", "noise", "initial")
 
 
 @ieee
@@ -163,16 +160,6 @@ class ErrorParts(Shown):
         return FrozenDict(found)
 
 
-def stored_parts(attributes: Attributes, arrays: Arrays) -> ErrorParts:
-    """The parts of `ErrorParts.stored`; KeyError if something of them is missing."""
-    return ErrorParts(
-        detail={name: arrays[f"part_{name}"] for name in PARTS},
-        detail_error={name: arrays[f"part_{name}_error"] for name in PARTS},
-        learned=arrays["learned"],
-        curves=stored_curves(attributes, arrays),
-    )
-
-
 @ieee
 def error_parts(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> ErrorParts:
     """Split the score error of a solved model into its parts, by direction and by class.
@@ -251,7 +238,7 @@ def nodes_of(solution: Solution, times: Array, rule: Rule | None) -> tuple[Nodes
             "this solution is compressed: its directions are nodes of a quadrature, not those of "
             "the data; solve(model) without compress"
         )
-    return carried(solution, times, rule)
+    return _carried(solution, times, rule)
 
 
 class Direction:
@@ -323,3 +310,30 @@ class Direction:
         N, kappa2 = one.coefficients.residual_variance, self.rule.initial_scale**2
         start = Estimate(np.zeros(tau.size), np.zeros(tau.size))
         return start.plus((kappa2 * N, kept), (kappa2 / model.psi_p, test))
+
+
+def _carried(solution: Solution, times: Array, rule: Rule) -> tuple[Nodes, LearningCurves]:
+    """One contour that carries ``rule`` at all of the times, and the curves on it.
+
+    Raises
+    ------
+    ModelError
+        If the test loss has no limit at tau = inf (a hard edge).
+    ConvergenceError
+        If no contour carries the rule, or ``solution.rtol`` is missed.
+    """
+    rule.check(solution.spectrum.ends[1], solution.model.rate)
+    region = rule.region(solution.model.rate)
+    if solution.hard_edge:
+        late = np.isinf(times).any() or isinstance(rule, Ridge)
+        latest = math.inf if late else float(times.max(initial=0.0))
+        region = solution._until(rule, latest)
+    if not solution._fits(region):
+        if solution.hard_edge and region.start >= 0.0:
+            raise ModelError(
+                f"the spectrum of U reaches down to 0, where the test loss under {rule} has no "
+                "limit at tau = inf; ask for finite times"
+            )
+        raise ConvergenceError(f"no contour carries {rule}, which this needs", partial=solution)
+    nodes, curves = solution._with_nodes(times, rule, region)
+    return nodes, curves.require(solution.rtol)

@@ -19,9 +19,10 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import number
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table
-from dmft_rf._stored import Arrays, Attributes, Stored
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
-from dmft_rf.curves.definitions import FACTOR
+from dmft_rf.curves.clock import Clock
+from dmft_rf.curves.definitions import FACTOR, TIMES
 from dmft_rf.curves.error_parts import Direction, error_parts, nodes_of
 from dmft_rf.curves.events import Event, Events
 from dmft_rf.curves.forms import Form
@@ -30,20 +31,11 @@ from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.model.score_model import stored_model
 from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.rules.flow import GradientFlow
 
 # (weight, class, eigenvalue) of what an error is a sum of
 _Members = list[tuple[float, int, int]]
-#: the times, in the order in which they pass, and what each is
-TIMES = {
-    "learned": "the bias has fallen to {level:g} of that of the untrained network; inf: never",
-    "usable_start": "from here on the error is within {factor:g} times its least value",
-    "best": "the error is least; inf: it never rises again",
-    "usable_end": "until here it is within {factor:g} times its least value; inf: for ever",
-    "lost": "the error is again that of the untrained network; inf: never",
-}
 
 
 @ieee
@@ -105,28 +97,6 @@ class ErrorTimes(Shown):
         return attributes, arrays
 
 
-def stored_times(attributes: Attributes, arrays: Arrays) -> ErrorTimes:
-    """The times of `ErrorTimes.stored`; KeyError if something of them is missing."""
-
-    def of(prefix: str) -> dict[str, Array]:
-        return {name: arrays[f"{prefix}_{name}"] for name in (*TIMES, "error_min")}
-
-    return ErrorTimes(
-        model=stored_model(attributes, arrays),
-        level=attributes["level"],
-        factor=attributes["factor"],
-        by_direction=of("by_direction"),
-        by_class=of("by_class"),
-        direction_error=of("direction_error"),
-        class_error=of("class_error"),
-        reasons={
-            key.removeprefix("reason_"): text
-            for key, text in attributes.items()
-            if key.startswith("reason_")
-        },
-    )
-
-
 @ieee
 def error_times(solution: Solution, level: float = 0.1, factor: float = FACTOR) -> ErrorTimes:
     """When each direction of the data, and each class, is learned and lost under gradient flow.
@@ -157,7 +127,7 @@ def error_times(solution: Solution, level: float = 0.1, factor: float = FACTOR) 
     solved(solution, "error_times")
     level = number(level, "level", above=0.0, below=1.0)
     factor = number(factor, "factor", above=1.0)
-    events = Events(solution, GradientFlow())
+    events = Events(solution, Clock(solution.spectrum, GradientFlow()))
     ends = [] if solution.hard_edge else [math.inf]
     parts = error_parts(solution, np.concatenate([[0.0], events.tau, ends]))
     nodes, _ = nodes_of(solution, np.array([0.0]), None)

@@ -18,16 +18,15 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
-from dmft_rf.curves.clock import Clock
 from dmft_rf.curves.losses import LearningCurves, score_error_slope
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.numerics.roots import first_root, root_error
 from dmft_rf.rules.flow import GradientFlow
-from dmft_rf.rules.stochastic import TrainingRule
 
 if TYPE_CHECKING:
+    from dmft_rf.curves.clock import Clock
     from dmft_rf.curves.solve import Solution
 
 # Points per decade on which sign changes are looked for; roots are then refined. Curves are sums
@@ -64,7 +63,8 @@ class Events(Frozen):
     Parameters
     ----------
     solution : Solution
-    rule : Rule or StochasticGradientDescent
+    clock : Clock
+        Of the training rule, on the spectrum of the solution.
     known : LearningCurves, optional
         Curves of gradient flow on it; where their times are many and wide enough the minimum is
         looked for between them.
@@ -75,11 +75,11 @@ class Events(Frozen):
     def __init__(
         self,
         solution: Solution,
-        rule: TrainingRule,
+        clock: Clock,
         known: LearningCurves | None = None,
     ):
         self.solution = solution
-        self.clock = Clock(solution.spectrum, rule)
+        self.clock = clock
         self._known = known
         self.seal()
 
@@ -115,6 +115,11 @@ class Events(Frozen):
         candidates = [*roots, Event(math.inf)]
         curves = self.solution.learning_curves(np.array([one.at for one in candidates]))
         return candidates[int(np.argmin(curves.score_error))]
+
+    @lazy
+    def best(self) -> LearningCurves:
+        """The curves at the minimum of the test loss."""
+        return self.at(self.minimum.at)
 
     def _least_of_turns(self) -> Event:
         """The best minimum between neighbours of the times `tau`, or one of the ends of training.

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,9 @@ from dmft_rf.kernels.infinite_width import covariances, modes, sample_parameters
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, half_plane_contour
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
-from dmft_rf.spectra.spectrum import WideSpectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import WideSpectrum
 
 
 class WideNodes(Nodes):

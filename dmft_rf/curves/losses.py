@@ -27,7 +27,7 @@ every time and for any covariance is derived in docs/theory.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -183,31 +183,6 @@ class LearningCurves(Shown):
         arrays |= {f"{name}_error": error for name, error in self.error.items()}
         rule, _ = self.rule.stored()
         return {**attributes, "error_estimate": self.relative_error, **rule}, arrays
-
-
-@dataclass(frozen=True)
-class Compression:
-    """A covariance that was replaced by a Gauss quadrature of its law.
-
-    Attributes
-    ----------
-    atoms : int
-        Atoms that are left.
-    error : float
-        Largest relative difference of train loss, test loss and score error under gradient flow,
-        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
-    """
-
-    atoms: int
-    error: float
-
-    def applied(self, curves: LearningCurves, model: FeatureModel) -> LearningCurves:
-        """The curves as those of ``model``, with this error added to their own."""
-        error = {
-            name: values + self.error * np.abs(getattr(curves, name))
-            for name, values in curves.error.items()
-        }
-        return replace(curves, model=model, error=error)
 
 
 @ieee

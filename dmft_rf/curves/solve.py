@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -16,12 +16,12 @@ from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes
+from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes, region_until
+from dmft_rf.curves.compression import Compression, compressed
 from dmft_rf.curves.contour_cache import Kept
 from dmft_rf.curves.drawn_nodes import DrawnNodes
 from dmft_rf.curves.kinds import law_of, nodes_in, room_for
 from dmft_rf.curves.losses import (
-    Compression,
     LearningCurves,
     checked_times,
     curves_on,
@@ -35,33 +35,23 @@ from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.images.image_model import ImageModel
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import nodes_for
-from dmft_rf.numerics.estimate import EPS, with_more_nodes
-from dmft_rf.numerics.jacobi import JacobiMatrix
+from dmft_rf.numerics.estimate import with_more_nodes
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
-from dmft_rf.spectra.spectrum import Spectrum, spectrum
+from dmft_rf.spectra.spectrum import Spectrum
 
 # sets of nodes and levels of panels that a solution keeps beside its own nodes
 _NODES_KEPT, _LEVELS_KEPT = 6, 3
-# a contour this much closer to 0 than the lower end of the spectrum leads around nothing but the
-# spectrum
-_NEGLIGIBLE = 0.1
-_SMALLEST_RTOL = 1e-13
-# what rounding of the atoms of a compression may add to a curve, relative to it
-_OF_ATOMS = 300.0 * EPS
-# atoms that a compression begins with
-_FEWEST_ATOMS = 32
 _MOST_SPECTRAL_NODES = 2500
 
 
 @ieee
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution(Shown):
-    """A solved ScoreModel: learning curves of any linear training rule at any time.
+    """A solved model: learning curves of any linear training rule at any time.
 
     Attributes
     ----------
@@ -74,14 +64,12 @@ class Solution(Shown):
         One- and two-point functions on the contour.
     error_estimate : float
         Estimated relative error of train loss, test loss and score error under gradient flow, the
-        largest over all times (LearningCurves.relative_error); at a hard edge, over those that
-        the nodes carry (later ones are solved and judged when they are asked for).
+        largest over all times; at a hard edge, over those that the nodes carry.
     compression : Compression or None
         What ``compress`` made of the covariance.
     diagnostics : dict
-        nodes, newton_steps, residual (relative size of the last Newton step), support
-        (lowest and highest edge), defect (of the quadrature, against two exact integrals), tries,
-        seconds; of an ImageModel its route.
+        nodes, newton_steps, residual (of the last Newton step, relative), support (both edges),
+        defect (against two exact integrals), tries, seconds; of an ImageModel its route.
     """
 
     model: FeatureModel
@@ -176,8 +164,7 @@ class Solution(Shown):
     def scatter(self, tau: ArrayLike, rule: Rule | None = None) -> dict[str, Array]:
         """Standard error of the losses of drawn networks, by name, each shaped like ``tau``.
 
-        Of train, test and generalization_gap, averaged over the networks that an ImageModel's
-        route "networks" draws. What ``error`` of the curves says is the rounding of these networks.
+        Of train, test and generalization_gap; ``error`` of the curves is the rounding alone.
 
         Raises
         ------
@@ -248,19 +235,7 @@ class Solution(Shown):
         return merged(parts, times)
 
     def _until(self, rule: Rule, latest: float) -> Region:
-        """Where a contour carries ``rule`` at a hard edge, for times up to ``latest``."""
-        rate, M = self.model.rate, self.diagnostics["support"][1]
-        region = rule.region(rate)
-        if math.isinf(latest):
-            return replace(region, start=region.start - rule.margin(latest, rate))
-        latest = max(latest, 1.0 / (rate * M))
-        start = self.nodes.contour.start
-        if region != Region() or rule.margin(latest, rate) < -start:
-            latest = 2.0 ** math.ceil(math.log2(latest))  # so that calls share their contours
-            start = region.start - rule.margin(latest, rate)
-        if start > -_NEGLIGIBLE * self.diagnostics["support"][0]:
-            start = region.start  # there is room enough right of 0
-        return replace(region, start=start)
+        return region_until(self.nodes, rule, latest, self.diagnostics["support"])
 
     def _around_zero(self, times: Array, rule: Rule, region: Region) -> LearningCurves:
         if times.size and not self._fits(region):
@@ -365,14 +340,14 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
     ModelError
         If ``rtol`` is outside its range, or a Mixture is to be compressed.
     ConvergenceError
-        If the one-point equations fail at a node, if a linear activation makes the support of U
-        touch 0, or if ``rtol`` is not reached; ``partial`` is then the Solution with its error
-        estimate.
+        If the one-point equations fail at a node, a linear activation makes the support of U touch
+        0, or ``rtol`` is not reached; ``partial`` is then the Solution with its error estimate.
     """
     instance(model, (ScoreModel, ImageModel), "model", "ScoreModel(0.01, 64, 8)")
     rtol = model.usual_rtol if rtol is None else checked_rtol(rtol)
     if flag(compress, "compress"):
-        return _compressed(instance(model, ScoreModel, "compress: model", "ScoreModel"), rtol)
+        stated = instance(model, ScoreModel, "compress: model", "ScoreModel(0.01, 64, 8)")
+        return compressed(stated, rtol, solve) or solve(stated, rtol)  # nothing to be gained
     start = time.perf_counter()
     law = law_of(model)
     m, M = law.ends
@@ -408,7 +383,7 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
 
 def checked_rtol(rtol: Any) -> float:
     """Relative accuracy as a float; ModelError outside 1e-13 to 1e-2."""
-    return number(rtol, "rtol", least=_SMALLEST_RTOL, most=1e-2)
+    return number(rtol, "rtol", least=1e-13, most=1e-2)
 
 
 def checked_rule(rule: Any) -> Rule:
@@ -423,59 +398,3 @@ def solved(value: Any, caller: str) -> Solution:
     if not isinstance(value, Solution):
         raise ModelError(f"{caller} takes a Solution: {caller}(solve(model)), not {shown(value)}")
     return value
-
-
-def carried(solution: Solution, times: Array, rule: Rule) -> tuple[Nodes, LearningCurves]:
-    """One contour that carries ``rule`` at all of the times, and the curves on it.
-
-    Raises
-    ------
-    ModelError
-        If the test loss has no limit at tau = inf (a hard edge).
-    ConvergenceError
-        If no contour carries the rule, or ``solution.rtol`` is missed.
-    """
-    rule.check(solution.spectrum.ends[1], solution.model.rate)
-    region = rule.region(solution.model.rate)
-    if solution.hard_edge:
-        late = np.isinf(times).any() or isinstance(rule, Ridge)
-        region = solution._until(rule, math.inf if late else float(times.max(initial=0.0)))
-    if not solution._fits(region):
-        if solution.hard_edge and region.start >= 0.0:
-            raise ModelError(
-                f"the spectrum of U reaches down to 0, where the test loss under {rule} has no "
-                "limit at tau = inf; ask for finite times"
-            )
-        raise ConvergenceError(f"no contour carries {rule}, which this needs", partial=solution)
-    nodes, curves = solution._with_nodes(times, rule, region)
-    return nodes, curves.require(solution.rtol)
-
-
-def _compressed(model: ScoreModel, rtol: float) -> Solution:
-    """``solve`` on Gauss quadratures of a third more nodes each time, until two agree."""
-    start = time.perf_counter()
-    cov = model.covariance
-    if isinstance(cov, Mixture):
-        raise ModelError("compress is True; the covariances of a mixture cannot be compressed")
-    atoms, before, probes = _FEWEST_ATOMS, None, np.empty(0)
-    jacobi = JacobiMatrix(cov.eigenvalues, cov.weights)
-    while 4 * atoms < cov.n_atoms:
-        fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
-        found = solve(fewer, rtol)
-        if before is None:
-            probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
-        curves = found.learning_curves(probes)
-        if before is not None:
-            error = curves.difference(before) + _OF_ATOMS
-            if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
-                diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
-                return replace(
-                    found,
-                    model=model,
-                    spectrum=spectrum(model),
-                    error_estimate=found.error_estimate + error,
-                    diagnostics=diagnostics,
-                    compression=Compression(fewer.covariance.n_atoms, error),
-                )
-        atoms, before = math.ceil(4 * atoms / 3), curves
-    return solve(model, rtol)  # nothing to be gained

@@ -21,11 +21,13 @@ import math
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
-from dmft_rf.curves.events import unit_gap
+from dmft_rf.curves.clock import Clock
+from dmft_rf.curves.event_times import generation_time
+from dmft_rf.curves.events import Events, unit_gap
 from dmft_rf.curves.solve import Solution, checked_rtol, solve, solved
-from dmft_rf.curves.timescales import Timescales
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.roots import largest_root
+from dmft_rf.rules.flow import GradientFlow
 
 # where the search begins for a network of infinite width, and for n_window
 _WIDE = 16.0
@@ -102,6 +104,7 @@ def n_window(
 
     def gap(psi_n: float) -> float:
         solution = solve(model.replace(psi_n=psi_n), rtol)
-        return relative_gap(solution, multiple * Timescales(solution, level).tau_gen)
+        events = Events(solution, Clock(solution.spectrum, GradientFlow()))
+        return relative_gap(solution, multiple * generation_time(events, level).at)
 
     return largest_root(gap, gap_level, _WIDE, rtol, "n_window")

@@ -29,21 +29,23 @@ from dmft_rf._convert import number, one_of
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
-from dmft_rf._typing import Array
 from dmft_rf.curves.clock import Clock
 from dmft_rf.curves.definitions import DEFINITIONS, FACTOR, NOTHING, RATIO, definitions
+from dmft_rf.curves.event_times import (
+    generation_time,
+    memorization_time,
+    ratio_time,
+    usable_interval,
+)
 from dmft_rf.curves.events import Event, Events, gap_above, unit_gap
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.rules.stored import named
 
-# half the final gap must be known to this part of it
-_GAP_KNOWN = 1e-3
 # relative error of an edge of the spectrum, found as a root of a real equation
 _EDGE_KNOWN = 1e-13
 
@@ -150,13 +152,13 @@ class Timescales(Shown):
         self.level = number(level, "level", above=0.0, below=1.0)
         self.gap_level = number(gap_level, "gap_level", above=0.0)
         self.rule = GradientFlow() if rule is None else rule
-        Clock(self.solution.spectrum, self.rule)  # refuses a rule that has no times
+        self._clock = Clock(self.solution.spectrum, self.rule)
         self._known = known
         self.seal()
 
     @lazy
     def _events(self) -> Events:
-        return Events(self.solution, self.rule, self._known)
+        return Events(self.solution, self._clock, self._known)
 
     @property
     def model(self) -> FeatureModel:
@@ -283,13 +285,13 @@ class Timescales(Shown):
     @ieee
     def test_min(self) -> float:
         """Test loss at tau_opt."""
-        return float(self._best.test)
+        return float(self._events.best.test)
 
     @property
     @ieee
     def score_error_min(self) -> float:
         """Score error at tau_opt."""
-        return float(self._best.score_error)
+        return float(self._events.best.score_error)
 
     @property
     @ieee
@@ -367,50 +369,17 @@ class Timescales(Shown):
             return _EDGE_KNOWN * self.value(name)
         gap = float(self.end.error["generalization_gap"])
         return {
-            "test_min": float(self._best.error["test"]),
-            "score_error_min": float(self._best.error["score_error"]),
+            "test_min": float(self._events.best.error["test"]),
+            "score_error_min": float(self._events.best.error["score_error"]),
             "final_gap": gap,
             "relative_gap": gap / unit_gap(self.model),
         }[name]
 
     def _usable(self, factor: float) -> tuple[Event, Event]:
-        most = factor * self.score_error_min
-        off = factor * float(self._best.error["score_error"])
-
-        def excess(tau: Array) -> Estimate:
-            curves = self._events.at(tau)
-            return Estimate(curves.score_error - most, curves.error["score_error"] + off)
-
-        tau, best = self._events.tau, self.tau_opt
-        outside = self._events.curves.score_error > most
-        before = np.flatnonzero(outside & (tau < best))
-        after = np.flatnonzero(outside & (tau > best))
-        start, end = Event(0.0), Event(math.inf)
-        if before.size > 0:
-            i = int(before[-1])
-            high = min(float(tau[min(i + 1, tau.size - 1)]), best)
-            start = self._events.root(
-                excess, float(tau[i]), high, "the start of the usable interval"
-            )
-        elif self._events.untrained > most + off:
-            raise self._events.not_bracketed("the start of the usable interval")
-        step = self._events.clock.step
-        if after.size > 0 and (after[0] > 0 or step is not None):
-            i = int(after[0])
-            low = max(float(tau[i - 1]), best) if i > 0 else best
-            end = self._events.root(excess, low, float(tau[i]), "the end of the usable interval")
-            if step is not None:  # the last one inside
-                end = end._replace(at=end.at - step)
-        elif after.size > 0 or float(self.end.score_error) > most:
-            raise self._events.not_bracketed("the end of the usable interval")
-        return start, end
+        return usable_interval(self._events, factor)
 
     def _ratio(self, ratio: float) -> Event:
-        def excess(curves: LearningCurves) -> Estimate:
-            value = curves.test - ratio * curves.train
-            return Estimate(value, curves.error["test"] + ratio * curves.error["train"])
-
-        return self._events.first_crossing(excess, f"tau_ratio({ratio:g})", may_miss=True)
+        return ratio_time(self._events, ratio)
 
     @lazy
     def _overfit(self) -> Event:
@@ -419,39 +388,11 @@ class Timescales(Shown):
 
     @lazy
     def _gen(self) -> Event:
-        start, least = self._events.untrained, self.score_error_min
-        target = least + self.level * (start - least)
-        off = (1.0 - self.level) * float(self._best.error["score_error"])
-
-        def fallen(curves: LearningCurves) -> Estimate:
-            return Estimate(target - curves.score_error, curves.error["score_error"] + off)
-
-        if self.tau_opt == 0.0:  # nothing falls
-            return Event(0.0)
-        # it is reached before the minimum
-        until = max(2, int(np.searchsorted(self._events.tau, self.tau_opt)) + 1)
-        curves = None
-        if until < self._events.tau.size and "curves" not in vars(self._events):
-            curves = self._events.at(self._events.tau[:until])
-        return self._events.first_crossing(fallen, "tau_gen", curves=curves)
+        return generation_time(self._events, self.level)
 
     @lazy
     def _mem(self) -> Event:
-        half = 0.5 * self.final_gap
-        if math.isinf(half):
-            return Event(math.inf)
-        known = float(self.end.error["generalization_gap"])
-        if not known <= _GAP_KNOWN * half:
-            raise ConvergenceError(
-                f"tau_mem: half the final generalization gap, {half:.3g}, is known to {known:.1g} "
-                f"only with rtol = {self.solution.rtol:g} ({self._events.parameters})"
-            )
-        return self._events.first_crossing(gap_above(half, 0.5 * known), "tau_mem")
-
-    @lazy
-    def _best(self) -> LearningCurves:
-        """The curves at tau_opt."""
-        return self._events.at(self.tau_opt)
+        return memorization_time(self._events)
 
     def _relaxation(self, eigenvalue: float) -> float:
         rate = self.model.rate

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import html
 import math
-import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
-from dmft_rf import units
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import flag, number, shown, string, whole
 from dmft_rf._frozen import FrozenDict
@@ -27,25 +24,19 @@ from dmft_rf.curves.solve import solve
 from dmft_rf.curves.thresholds import n_star
 from dmft_rf.curves.timescales import Interval, Timescales
 from dmft_rf.errors import ModelError
-from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.practice import psi_p_of
 from dmft_rf.model.score_model import ScoreModel, stored_model
 from dmft_rf.monitor import sentences
-from dmft_rf.monitor.dating import Dates, date
 from dmft_rf.monitor.images import measure
-from dmft_rf.monitor.logs import read_log
+from dmft_rf.monitor.noise_levels import time_of
+from dmft_rf.monitor.pilot import STEPS, pilot_of, reach_of, steps_of
 from dmft_rf.monitor.samples import Samples
-from dmft_rf.monitor.transfer import extrapolate, predict, table
-
-if TYPE_CHECKING:
-    pass
+from dmft_rf.monitor.transfer import table
 
 __all__ = ["Advice", "advise", "stored_advice", "time_of"]
 
 _RTOL = 1e-6
 _THEORY = ("test_loss", "score_error", "best_time", "usable_start", "usable_end")
-_STEPS = ("best_step", "low", "high", "ratio_2", "ratio_2_low", "ratio_2_high")
-_LEVELS = ("t", "sigma", "alpha_bar", "log_snr")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,7 +140,7 @@ class Advice(Shown):
     @property
     def steps(self) -> tuple[str, ...]:
         """A sentence on the best step of every number of images; none without a pilot."""
-        most = _most(self.full_batch)
+        most = reach_of(self.full_batch)
         rows = zip(*(self.table[key] for key in ("n", "best_step", "low", "high")), strict=True)
         return tuple(
             sentences.steps(int(n), step, low, high, self.unit, most)
@@ -225,7 +216,8 @@ class Advice(Shown):
         )
 
     def _repr_html_(self) -> str:
-        return "".join(f"<p>{html.escape(line)}</p>" for line in self.text.split("\n"))
+        said = "".join(f"<p>{html.escape(line)}</p>" for line in self.text.split("\n"))
+        return said + super()._repr_html_()
 
 
 _KEPT = (
@@ -235,20 +227,9 @@ _KEPT = (
 
 def stored_advice(attributes: Attributes, arrays: Arrays) -> Advice:
     """The advice of `Advice.stored`; KeyError if something of it is missing."""
-    columns = {name: arrays[name] for name in ("n", *_THEORY, *_STEPS)}
+    columns = {name: arrays[name] for name in ("n", *_THEORY, *STEPS)}
     kept = {name: attributes[name] for name in _KEPT}
     return Advice(stored_model(attributes, arrays), table=FrozenDict(columns), **kept)
-
-
-@dataclass(frozen=True)
-class _Pilot:
-    """A run that is known."""
-
-    n: int
-    name: str
-    unit: str = "step"
-    step: float = math.nan
-    dates: Dates | None = field(default=None)
 
 
 @ieee
@@ -320,7 +301,7 @@ def advise(
             raise ModelError(f"samples is {shown(samples)}; it must be a list of numbers of images")
         samples = [whole(size, "a number of samples") for size in samples]
     read = Samples.of(images, "images")
-    run = None if pilot is None else _pilot(pilot, read.count)
+    run = None if pilot is None else pilot_of(pilot, read.count)
     law, kurtosis = measure(read)
     divisor = law.mean if factor is None else 1.0 / factor**2
     law = law.scaled(1.0 / divisor)
@@ -331,80 +312,13 @@ def advise(
     columns = {"n": np.array(sizes)}
     theory = np.array([_of_model(model, size / d) for size in sizes])
     columns |= dict(zip(_THEORY, theory.T, strict=True))
-    told = np.array([_of_pilot(run, size, model, full_batch) for size in sizes])
-    columns |= dict(zip(_STEPS, told.T, strict=True))
+    told = np.array([steps_of(run, size, model, full_batch) for size in sizes])
+    columns |= dict(zip(STEPS, told.T, strict=True))
     return Advice(
         model, read.name, level, divisor, kurtosis, d * n_star(model, rtol=_RTOL),
         FrozenDict(columns), *(("", 0, "step") if run is None else (run.name, run.n, run.unit)),
         full_batch,
     )  # fmt: skip
-
-
-def time_of(schedule: Any) -> tuple[float, str]:
-    """The diffusion time of a noise level, and the level in words, "" for a time itself."""
-    if not isinstance(schedule, str):
-        return number(schedule, "schedule", above=0.0), ""
-    kind, *rest = schedule.replace("-", "_").split(":") if ":" in schedule else (schedule,)
-    if kind in _LEVELS and len(rest) == 1:
-        # a negative logarithm of the signal to noise
-        value = _parsed(schedule.partition(":")[2], schedule)
-        if kind == "t":
-            return number(value, "schedule", above=0.0), ""
-        return float(getattr(units, f"t_from_{kind}")(value)), f"{kind} = {value:g}"
-    if kind == "ddpm" and 1 <= len(rest) <= 3:
-        name = rest[1] if len(rest) > 1 else "linear"
-        count = int(_parsed(rest[2], schedule)) if len(rest) > 2 else 1000
-        value = _parsed(rest[0], schedule)
-        time = float(units.t_from_ddpm(value, schedule=name, steps=count))
-        return time, f"step {value:g} (from 0) of DDPM's {name} schedule of {count}"
-    raise _no_schedule(schedule)
-
-
-def _parsed(text: str, schedule: str) -> float:
-    if not re.fullmatch(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", text, re.ASCII | re.IGNORECASE):
-        raise _no_schedule(schedule)
-    try:
-        return float(text)
-    except ValueError:
-        raise _no_schedule(schedule) from None
-
-
-def _no_schedule(schedule: str) -> ModelError:
-    return ModelError(
-        f"schedule is {shown(schedule)}; it must be a diffusion time, or as sigma:0.3, "
-        "alpha_bar:0.9, log_snr:2, ddpm:50 or ddpm:50:cosine:1000"
-    )
-
-
-def _pilot(pilot: Any, n: int) -> _Pilot:
-    """The pilot, checked against the number of images."""
-    size: Any = n
-    if isinstance(pilot, str) and (found := re.fullmatch(r"([0-9]{1,12}):(.+)", pilot, re.DOTALL)):
-        size, pilot = int(found[1]), found[2]
-    elif isinstance(pilot, tuple):
-        if len(pilot) != 2:
-            raise ModelError(f"pilot is {shown(pilot)}; a pair must be (images, step or log)")
-        size, pilot = pilot
-    size = whole(size, "the number of images of the pilot")
-    if size > n:
-        raise ModelError(
-            f"the pilot has {size} images, more than the {n} of the data: steps for fewer images "
-            "than in a pilot were not studied"
-        )
-    if isinstance(pilot, str) and re.fullmatch(r"[0-9.]+(e[0-9]+)?", pilot, re.ASCII):
-        try:
-            pilot = float(pilot)
-        except ValueError:
-            raise ModelError(f"pilot is {shown(pilot)}; that is neither a step nor a log") from None
-    if not isinstance(pilot, str | bytes | os.PathLike):
-        step = number(pilot, "the step of the pilot", above=0.0)
-        return _Pilot(size, f"best step {step:g} with {size} images", step=step)
-    log = read_log(pilot)  # type: ignore[arg-type]
-    dates = date(log)
-    best = dates["best"]
-    if not best.is_known:
-        raise ModelError(f"the pilot has no best {log.unit} yet: {best.why} up to {dates.last:g}")
-    return _Pilot(size, f"{log.name} with {size} images", log.unit, best.step, dates)
 
 
 def _of_model(model: ScoreModel, psi_n: float) -> tuple[float, ...]:
@@ -414,35 +328,6 @@ def _of_model(model: ScoreModel, psi_n: float) -> tuple[float, ...]:
     # nothing ever overfits: there is no best time to measure in, but the whole is usable
     unit = best if math.isfinite(best) else max(start, 1e-300)
     return times.test_min, times.score_error_min, best, start / unit, end / unit
-
-
-def _of_pilot(run: _Pilot | None, n: int, model: ScoreModel, full_batch: bool) -> tuple[float, ...]:
-    """The columns of `_STEPS` of a number of images."""
-    nothing = (math.nan,) * len(_STEPS)
-    if run is None or not 1.0 <= n / run.n <= _most(full_batch):
-        return nothing
-    measured = (run.step, run.step)
-    if run.dates is not None:
-        measured = (run.dates["best"].low, run.dates["best"].high)
-    if full_batch:  # whose epochs are steps
-        guess = run.step * (n / run.n) ** sentences.FULL_BATCH_EXPONENT
-        early, late = sentences.FULL_BATCH_SHARES
-        ends = measured if n == run.n else (guess / late, guess / early)
-        return guess, *ends, *nothing[3:]
-    if run.dates is None:
-        found = extrapolate(run.n, run.step, n)
-        ends = measured if n == run.n else (found.low, found.high)
-        return found.best_step, *ends, *nothing[3:]
-    assert isinstance(model.covariance, Covariance)
-    found = predict(run.dates, run.n, n, model.covariance, model.t)
-    ends = measured if n == run.n else (found.low, found.high)
-    return found.best_step, *ends, found.ratio_2, found.ratio_2_low, found.ratio_2_high
-
-
-def _most(full_batch: bool) -> float:
-    """How many times the images of a pilot the evidence reaches."""
-    reach: float = table()["best_step"][-1]["times"]
-    return sentences.FULL_BATCH_TIMES if full_batch else reach
 
 
 def _transfer(times: float) -> str:

@@ -29,15 +29,12 @@ from dmft_rf._frozen import Frozen
 from dmft_rf.data.read import CHUNK_BYTES
 from dmft_rf.errors import ModelError
 from dmft_rf.model.accumulator import CovarianceAccumulator
-from dmft_rf.monitor.samples import Samples
+from dmft_rf.monitor.samples import FEWEST, Samples
 
 __all__ = ["Components", "FrechetDistance", "frechet_distance"]
 
 Array = NDArray[np.float64]
 Features = Callable[[Array], Any]
-
-FEWEST = 40
-"""Images of a set, two in each group of the jackknife."""
 
 _MOST = 32  # components by default, as in docs/networks.md
 _GROUPS = 20

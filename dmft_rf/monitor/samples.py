@@ -32,6 +32,10 @@ Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
 
 
+FEWEST = 40
+"""Images of a set for a Frechet distance, two in each group of its jackknife."""
+
+
 def rows_in(d: int, bytes_: int) -> int:
     """How many rows of d float64 numbers fit into so many bytes, at least one."""
     return max(1, bytes_ // (8 * d))

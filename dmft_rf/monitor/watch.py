@@ -22,10 +22,10 @@ from dmft_rf.errors import DataError, ModelError
 from dmft_rf.files.replace import replacing
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.monitor.dating import FEWEST, Dates, date
-from dmft_rf.monitor.frechet import FEWEST as FEWEST_IMAGES
 from dmft_rf.monitor.frechet import Components, frechet_distance
 from dmft_rf.monitor.logs import MEASURED, OWN, Log, read_log
 from dmft_rf.monitor.neighbours import MemorizedFraction, memorized_fraction
+from dmft_rf.monitor.samples import FEWEST as FEWEST_IMAGES
 from dmft_rf.monitor.samples import Samples
 from dmft_rf.monitor.transfer import Prediction, predict, predictions
 

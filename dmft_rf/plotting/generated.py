@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 import dmft_rf
 from dmft_rf._convert import instance
 from dmft_rf.curves.definitions import FACTOR
-from dmft_rf.generated.generation import generation
 from dmft_rf.plotting.style import (
     BLUE,
     GREEN,
@@ -85,7 +84,7 @@ def _named(g: Generation) -> str:
 
 def _like(g: Generation, tau: NDArray[np.float64]) -> Generation:
     """The same at other training times."""
-    found = generation(g.model, tau, g.schedule, g.sampler, g.t_start, g.t_end)
+    found = dmft_rf.generation(g.model, tau, g.schedule, g.sampler, g.t_start, g.t_end)
     assert isinstance(found, dmft_rf.Generation)
     return found
 

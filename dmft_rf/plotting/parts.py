@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance
-from dmft_rf.curves.error_parts import PARTS
+from dmft_rf.curves.definitions import PARTS
 from dmft_rf.errors import ModelError
 from dmft_rf.plotting.style import (
     BLACK,

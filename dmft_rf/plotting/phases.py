@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import dmft_rf
 from dmft_rf._convert import instance, number
 from dmft_rf._typing import Array
 from dmft_rf.plotting.style import GREY, label_decades, new_figure, styled, tex, titles
-from dmft_rf.sweeps.results import PhaseDiagram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from dmft_rf.sweeps.results import PhaseDiagram
 
 
 _LABELS = {
@@ -64,7 +66,7 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
         Lines are roots; the maps are values at the points of the grid.
     """
     example = 'phase_diagram(model, {"psi_n": n, "psi_p": p})'
-    instance(diagram, PhaseDiagram, "diagram", example)
+    instance(diagram, dmft_rf.PhaseDiagram, "diagram", example)
     tau = number(tau, "tau", least=0.0, infinite=True)
     figure = new_figure(12.4, 4.9)
     axes = figure.subplots(1, 3, sharey=True)

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+import dmft_rf
 from dmft_rf._convert import instance, one_of, shown, string
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.bulk_split import BulkSplit
-from dmft_rf.curves.error_parts import PARTS, ErrorParts
-from dmft_rf.curves.error_times import TIMES, ErrorTimes
-from dmft_rf.curves.losses import LearningCurves
-from dmft_rf.curves.solve import Solution
-from dmft_rf.curves.timescales import Timescales
+from dmft_rf.curves.definitions import PARTS, TIMES
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
-from dmft_rf.generated.path_bound import PathBound
-from dmft_rf.generated.result import Generation
-from dmft_rf.generated.times import GenerationTimes
-from dmft_rf.model.covariance import Covariance
-from dmft_rf.monitor.advice import Advice
-from dmft_rf.pencil.spectrum import PencilSpectrum
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
 from dmft_rf.plotting.curves import SCALED, draw_curve, draw_scaling
@@ -48,12 +38,23 @@ from dmft_rf.plotting.style import (
 )
 from dmft_rf.plotting.timescales import LOSSES, draw_timescales
 from dmft_rf.rules.flow import GradientFlow
-from dmft_rf.spectra.spectrum import Spectrum
-from dmft_rf.sweeps.results import QUANTITIES, PhaseDiagram, Scaling, Sweep
+from dmft_rf.sweeps.results import QUANTITIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from dmft_rf.curves.bulk_split import BulkSplit
+    from dmft_rf.curves.error_parts import ErrorParts
+    from dmft_rf.curves.error_times import ErrorTimes
+    from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.solve import Solution
+    from dmft_rf.curves.timescales import Timescales
+    from dmft_rf.generated.path_bound import PathBound
+    from dmft_rf.generated.result import Generation
+    from dmft_rf.generated.times import GenerationTimes
+    from dmft_rf.monitor.advice import Advice
+    from dmft_rf.sweeps.results import PhaseDiagram, Scaling, Sweep
 
 Array = NDArray[Any]
 
@@ -86,7 +87,8 @@ def plot(result: Any, ax: Any, quantity: Any, label: Any) -> Axes:
     load_matplotlib()
     from matplotlib.axes import Axes
 
-    drawing = next(drawing for kind, drawing in _DRAWINGS.items() if isinstance(result, kind))
+    kinds = (kind.__name__ for kind in type(result).__mro__)
+    drawing = next(_DRAWINGS[name] for name in kinds if name in _DRAWINGS)
     names = _chosen(quantity, drawing, result)
     if label is not None:
         label = unformatted(string(label, "label"))
@@ -99,8 +101,7 @@ def plot(result: Any, ax: Any, quantity: Any, label: Any) -> Axes:
         if line not in before:
             line.set_gid(f"{MARK}{count}")
     if axes.get_legend_handles_labels()[0]:
-        # the sentence of when to stop stands below
-        axes.legend(loc="upper left" if isinstance(result, Timescales) else "best")
+        axes.legend(loc=drawing.legend)
     return axes
 
 
@@ -117,7 +118,7 @@ def plot_sweep(sweep: Sweep) -> Figure:
     matplotlib.figure.Figure
         Against tau, or the parameter of most values; one line for each value of the others.
     """
-    instance(sweep, Sweep, "sweep", 'sweep(model, {"psi_n": [1, 2]}, "tau_gen")')
+    instance(sweep, dmft_rf.Sweep, "sweep", 'sweep(model, {"psi_n": [1, 2]}, "tau_gen")')
     names = [name for name in sweep.quantities if name != "edges"]
     if not names:
         raise ModelError("quantities are edges alone; a picture of a sweep needs another one")
@@ -289,11 +290,15 @@ def _draw_advice(ax: Axes, advice: Advice, request: Request) -> None:
 
 
 class Drawing(NamedTuple):
-    """How a kind of result is drawn, what can be drawn of it, and what is without being asked."""
+    """How a kind of result is drawn, what can be drawn of it, and what is without being asked.
+
+    ``legend`` is where the legend stands.
+    """
 
     draw: Callable[[Axes, Any, Request], None]
     names: Callable[[Any], Sequence[str]] = lambda _: ()
     usual: tuple[str, ...] = ()
+    legend: Literal["best", "upper left"] = "best"
 
 
 def _whole(draw: Callable[..., None]) -> Drawing:
@@ -302,23 +307,25 @@ def _whole(draw: Callable[..., None]) -> Drawing:
 
 _LOSSES = ("test", "train")
 _OF_ERROR = ("bias", "variance", "noise", "score_error")
-_DRAWINGS: dict[type, Drawing] = {
-    Covariance: _whole(draw_covariance),
-    Spectrum: _whole(draw_spectrum),
-    PencilSpectrum: _whole(draw_pencil),
-    LearningCurves: Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
-    Solution: Drawing(_draw_solution, lambda _: LearningCurves.curves, _LOSSES),
-    Timescales: Drawing(_draw_times),
-    BulkSplit: Drawing(_draw_bulks, lambda _: ("removed", "test", "score_error")),
-    Generation: Drawing(_draw_over_tau, lambda _: DIVERGENCES, ("kl", "reverse_kl")),
-    PathBound: Drawing(_draw_over_tau, lambda _: ("kl_bound", "integral")),
-    GenerationTimes: Drawing(_draw_generation_times),
-    ErrorParts: Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
-    ErrorTimes: Drawing(_draw_directions, lambda _: tuple(TIMES), ("learned", "best", "lost")),
-    Advice: Drawing(_draw_advice),
-    Scaling: Drawing(_draw_scaling, lambda _: QUANTITIES, SCALED),
-    Sweep: Drawing(
+# by the name of the class, or of one that it derives from
+_DRAWINGS: dict[str, Drawing] = {
+    "Covariance": _whole(draw_covariance),
+    "Spectrum": _whole(draw_spectrum),
+    "PencilSpectrum": _whole(draw_pencil),
+    "LearningCurves": Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
+    "Solution": Drawing(_draw_solution, lambda _: dmft_rf.LearningCurves.curves, _LOSSES),
+    # the sentence of when to stop stands below
+    "Timescales": Drawing(_draw_times, legend="upper left"),
+    "BulkSplit": Drawing(_draw_bulks, lambda _: ("removed", "test", "score_error")),
+    "Generation": Drawing(_draw_over_tau, lambda _: DIVERGENCES, ("kl", "reverse_kl")),
+    "PathBound": Drawing(_draw_over_tau, lambda _: ("kl_bound", "integral")),
+    "GenerationTimes": Drawing(_draw_generation_times),
+    "ErrorParts": Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
+    "Advice": Drawing(_draw_advice),
+    "ErrorTimes": Drawing(_draw_directions, lambda _: tuple(TIMES), ("learned", "best", "lost")),
+    "Scaling": Drawing(_draw_scaling, lambda _: QUANTITIES, SCALED),
+    "Sweep": Drawing(
         _draw_sweep, lambda sweep: [name for name in sweep.quantities if name != "edges"]
     ),
-    PhaseDiagram: Drawing(_draw_phases, lambda _: tuple(MAPS)),
+    "PhaseDiagram": Drawing(_draw_phases, lambda _: tuple(MAPS)),
 }

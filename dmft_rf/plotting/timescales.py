@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance
-from dmft_rf.curves.clock import Clock
 from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.plotting.style import (
     BLUE,
@@ -28,6 +27,7 @@ from dmft_rf.plotting.style import (
     titles,
 )
 from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stochastic import step_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +143,7 @@ def _times(solution: Solution, times: Timescales, marks: list[float]) -> NDArray
     first = min([0.03 / (rate * high), *(0.3 * tau for tau in known)])
     last = min(30.0 / (rate * slowest), solution.horizon)
     tau = np.geomspace(first, max([last, *(3.0 * tau for tau in known)]), 401)
-    step = Clock(solution.spectrum, times.rule).step
+    step = step_of(times.rule)
     return tau if step is None else np.unique(np.maximum(np.rint(tau / step), 1.0)) * step
 
 

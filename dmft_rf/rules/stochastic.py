@@ -30,7 +30,7 @@ from dmft_rf.rules.schedules import Scaled, Schedule
 from dmft_rf.rules.steps import GradientDescent, HeavyBall
 from dmft_rf.units import time_from_steps
 
-__all__ = ["StochasticGradientDescent", "TrainingRule"]
+__all__ = ["StochasticGradientDescent", "TrainingRule", "step_of"]
 
 _MOST = 1e100
 
@@ -197,3 +197,10 @@ class StochasticGradientDescent:
 
 TrainingRule: TypeAlias = Rule | StochasticGradientDescent
 """What learning curves and times of training are of."""
+
+
+def step_of(rule: TrainingRule) -> float | None:
+    """tau of one step; None if the rule has curves at every time."""
+    mean = rule.mean_rule if isinstance(rule, StochasticGradientDescent) else rule
+    step: float | None = getattr(mean, "step", None)
+    return step

@@ -66,7 +66,7 @@ def test_every_command_has_help(command: str) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 100
     headings = re.findall(r"^╭─ (.*?) ─+╮$", done.stdout, re.M)
     assert set(headings) & {"Where results go", "A log, samples, and where the answer goes"}
-    assert set(headings) & {"The model and the accuracy", "The pencil", "Arguments"}
+    assert any(word in " ".join(headings) for word in ("model", "pencil", "Arguments", "network"))
     assert "…" not in done.stdout
 
 

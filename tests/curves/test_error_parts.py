@@ -21,7 +21,8 @@ from dmft_rf import (
     error_parts,
     solve,
 )
-from dmft_rf.curves.error_parts import PARTS, ErrorParts
+from dmft_rf.curves.definitions import PARTS
+from dmft_rf.curves.error_parts import ErrorParts
 from dmft_rf.rules.flow import Rule
 from tests.helpers.crossed import drawn_parts
 

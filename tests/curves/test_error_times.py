@@ -17,7 +17,7 @@ from dmft_rf import (
     solve,
     timescales,
 )
-from dmft_rf.curves.error_times import TIMES
+from dmft_rf.curves.definitions import TIMES
 
 CLASSES = Mixture([0.25, 0.75], [[0.5, 0.5], [0.5, 2.5]])
 MODELS = {

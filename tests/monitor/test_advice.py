@@ -253,7 +253,7 @@ def test_it_shows_itself(digits: Advice) -> None:
     assert repr(digits).startswith("<Advice for 1,797 images (n* = ")
     assert "best step 8,985" in repr(digits)
     assert len(repr(digits)) < 120
-    assert digits._repr_html_().count("<p>") == digits.text.count("\n") + 1
+    assert digits._repr_html_().count("<p>") == digits.text.count("\n") + 2
     assert "<b>" not in digits.stated("<b>")._repr_html_()
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from dmft_rf import Covariance, GradientFlow, Mixture, ModelError, ScoreModel, error_parts, solve
-from dmft_rf.curves.error_parts import PARTS
+from dmft_rf.curves.definitions import PARTS
 from dmft_rf.plotting import plot_error_parts
 
 TAU = np.array([math.inf, 10.0, 0.0, 1.0, 100.0, 1000.0])

@@ -1,0 +1,104 @@
+"""A covariance of thousands of eigenvalues, replaced by a Gauss quadrature of its law."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dmft_rf.curves.automatic_times import Solved
+from dmft_rf.curves.losses import LearningCurves, probe_times
+from dmft_rf.errors import ModelError
+from dmft_rf.model.feature_model import FeatureModel
+from dmft_rf.model.mixture import Mixture
+from dmft_rf.numerics.estimate import EPS
+from dmft_rf.numerics.jacobi import JacobiMatrix
+from dmft_rf.spectra.spectrum import spectrum
+
+if TYPE_CHECKING:
+    from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.rules.flow import Rule
+
+# what rounding of the atoms may add to a curve, relative to it
+_OF_ATOMS = 300.0 * EPS
+# atoms that it begins with
+_FEWEST_ATOMS = 32
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A covariance that was replaced by a Gauss quadrature of its law.
+
+    Attributes
+    ----------
+    atoms : int
+        Atoms that are left.
+    error : float
+        Largest relative difference of train loss, test loss and score error under gradient flow,
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
+    """
+
+    atoms: int
+    error: float
+
+    def applied(self, curves: LearningCurves, model: FeatureModel) -> LearningCurves:
+        """The curves as those of ``model``, with this error added to their own."""
+        error = {
+            name: values + self.error * np.abs(getattr(curves, name))
+            for name, values in curves.error.items()
+        }
+        return replace(curves, model=model, error=error)
+
+
+class Solution(Solved, Protocol):
+    """What is needed of a `Solution`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def error_estimate(self) -> float:
+        """Estimated relative error of its curves."""
+
+    def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> LearningCurves:
+        """Learning curves at the times ``tau``."""
+
+
+S = TypeVar("S", bound=Solution)
+
+
+def compressed(model: ScoreModel, rtol: float, solve: Callable[[ScoreModel, float], S]) -> S | None:
+    """``solve`` on Gauss quadratures of a third more nodes each time, until two agree.
+
+    None where this needs about as many atoms as the covariance has.
+    """
+    start = time.perf_counter()
+    cov = model.covariance
+    if isinstance(cov, Mixture):
+        raise ModelError("compress is True; the covariances of a mixture cannot be compressed")
+    atoms, before, probes = _FEWEST_ATOMS, None, np.empty(0)
+    jacobi = JacobiMatrix(cov.eigenvalues, cov.weights)
+    while 4 * atoms < cov.n_atoms:
+        fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
+        found = solve(fewer, rtol)
+        if before is None:
+            probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
+        curves = found.learning_curves(probes)
+        if before is not None:
+            error = curves.difference(before) + _OF_ATOMS
+            if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
+                diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
+                return replace(
+                    found,
+                    model=model,
+                    spectrum=spectrum(model),
+                    error_estimate=found.error_estimate + error,
+                    diagnostics=diagnostics,
+                    compression=Compression(fewer.covariance.n_atoms, error),
+                )
+        atoms, before = math.ceil(4 * atoms / 3), curves
+    return None
