@@ -195,7 +195,8 @@ class Compression:
         Atoms that are left.
     error : float
         Largest relative difference of train loss, test loss and score error under gradient flow,
-        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms. As in
+        LearningCurves.relative_error, small losses count as 1e-3 of the untrained network's.
     """
 
     atoms: int
@@ -203,10 +204,13 @@ class Compression:
 
     def applied(self, curves: LearningCurves, model: FeatureModel) -> LearningCurves:
         """The curves as those of ``model``, with this error added to their own."""
+        least = dict(zip(_JUDGED, (1.0, 1.0, model.initial_score_error), strict=True))
         error = {
-            name: values + self.error * np.abs(getattr(curves, name))
+            name: values
+            + self.error * np.maximum(np.abs(getattr(curves, name)), _SMALL * least.get(name, 0.0))
             for name, values in curves.error.items()
         }
+        error["generalization_gap"] = error["train"] + error["test"]
         return replace(curves, model=model, error=error)
 
 
