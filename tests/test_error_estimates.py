@@ -29,7 +29,8 @@ from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
 from validation.__main__ import main
-from validation.attack.attack import Tally, drawn
+from validation.attack.attack import ALLOWED, Tally, drawn
+from validation.attack.models import case
 
 INF = math.inf
 
@@ -227,6 +228,22 @@ class TestAttack:
         assert worst is not None
         assert worst.ratio < 1.0
 
+    @pytest.mark.parametrize("index", [1347, 1521])
+    def test_momentum_close_to_one_and_a_compressed_covariance(self, index: int) -> None:
+        """Local and regular variance that nearly cancel; atoms whose rounding shows in L_floor."""
+        worst = drawn(1, index).worst
+        assert worst is not None
+        assert worst.ratio <= ALLOWED
+
+    def test_panels_that_miss_the_same_with_opposite_signs(self) -> None:
+        """Both rules of Gauss and Legendre agree by accident after some numbers of steps."""
+        solution = solve(case(1, 1094).model, 1e-6)
+        rule = HeavyBall(0.0036592633677481736, momentum=0.9840956674221026)
+        tau = rule.times(np.arange(600, 1200, 3))
+        few, many = (curves_on(solution._spectral_nodes(i), tau, rule) for i in (0, 2))
+        assert many.relative_error < 1e-3 * few.relative_error
+        assert max(ratios(few, many).values()) <= ALLOWED
+
     def test_it_notices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Errors that are claimed too small, and an atom that is lost."""
         from dmft_rf.curves.nodes import Nodes
@@ -253,8 +270,6 @@ class TestAttack:
 
 
 def drawn_refusal(index: int) -> bool:
-    from validation.attack.models import case
-
     try:
         case(5, index)
     except (ModelError, RuntimeError):

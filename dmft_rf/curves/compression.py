@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dmft_rf.curves.automatic_times import Solved
-from dmft_rf.curves.losses import LearningCurves, probe_times
+from dmft_rf.curves.losses import JUDGED, SMALL, LearningCurves, probe_times
 from dmft_rf.errors import ModelError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dmft_rf.model.score_model import ScoreModel
     from dmft_rf.rules.flow import Rule
 
-# what rounding of the atoms may add to a curve, relative to it
+# what rounding of the atoms may add to a curve, relative to it, at least
 _OF_ATOMS = 300.0 * EPS
 # atoms that it begins with
 _FEWEST_ATOMS = 32
@@ -40,7 +40,8 @@ class Compression:
         Atoms that are left.
     error : float
         Largest relative difference of train loss, test loss and score error under gradient flow,
-        over all times, from those with a quarter fewer atoms, and the rounding of atoms.
+        over all times, from those with a quarter fewer atoms, and the rounding of atoms. As in
+        LearningCurves.relative_error, small losses count as 1e-3 of the untrained network's.
     """
 
     atoms: int
@@ -48,10 +49,13 @@ class Compression:
 
     def applied(self, curves: LearningCurves, model: FeatureModel) -> LearningCurves:
         """The curves as those of ``model``, with this error added to their own."""
+        least = dict(zip(JUDGED, (1.0, 1.0, model.initial_score_error), strict=True))
         error = {
-            name: values + self.error * np.abs(getattr(curves, name))
+            name: values
+            + self.error * np.maximum(np.abs(getattr(curves, name)), SMALL * least.get(name, 0.0))
             for name, values in curves.error.items()
         }
+        error["generalization_gap"] = error["train"] + error["test"]
         return replace(curves, model=model, error=error)
 
 
@@ -89,7 +93,7 @@ def compressed(model: ScoreModel, rtol: float, solve: Callable[[ScoreModel, floa
             probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
         curves = found.learning_curves(probes)
         if before is not None:
-            error = curves.difference(before) + _OF_ATOMS
+            error = curves.difference(before) + _rounding_of_atoms(fewer, model)
             if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
                 diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
                 return replace(
@@ -102,3 +106,16 @@ def compressed(model: ScoreModel, rtol: float, solve: Callable[[ScoreModel, floa
                 )
         atoms, before = math.ceil(4 * atoms / 3), curves
     return None
+
+
+def _rounding_of_atoms(fewer: ScoreModel, model: ScoreModel) -> float:
+    """What the atoms of a compression lose to rounding, relative to a loss.
+
+    Two averages over the law are known of both models, the losses of the exact score and of the
+    zero network; rules with more atoms and with fewer can be off by the same.
+    """
+    known = (
+        (fewer.floor, model.floor),
+        (fewer.initial_score_error, model.initial_score_error),
+    )
+    return max(_OF_ATOMS, *(abs(found / exact - 1.0) for found, exact in known))

@@ -46,10 +46,10 @@ from dmft_rf.numerics.estimate import ROUNDING, Estimate
 from dmft_rf.rules.flow import GradientFlow, Rule
 
 # losses below this fraction of the untrained network's are held to an absolute accuracy
-_SMALL = 1e-3
+SMALL = 1e-3
 LOSSES = ("train", "score_error", "test", "empirical_error", "weight_norm")
 # what the accuracy of curves is judged by
-_JUDGED = ("train", "test", "score_error")
+JUDGED = ("train", "test", "score_error")
 # times handled at once, times nodes or atoms: bounds the memory of a call
 _BLOCK = 2_000_000
 
@@ -146,7 +146,7 @@ class LearningCurves(Shown):
         if not np.array_equal(other.tau, self.tau):
             raise ModelError("the curves are at other times; their difference needs the same tau")
         return self._largest(
-            {name: np.abs(getattr(self, name) - getattr(other, name)) for name in _JUDGED}
+            {name: np.abs(getattr(self, name) - getattr(other, name)) for name in JUDGED}
         )
 
     def _largest(self, error: dict[str, Array]) -> float:
@@ -156,8 +156,8 @@ class LearningCurves(Shown):
         """
         untrained = (1.0, 1.0, self.model.initial_score_error)
         worst = 0.0
-        for name, start in zip(_JUDGED, untrained, strict=True):
-            scale = np.maximum(np.abs(getattr(self, name)), _SMALL * start)
+        for name, start in zip(JUDGED, untrained, strict=True):
+            scale = np.maximum(np.abs(getattr(self, name)), SMALL * start)
             relative = np.where(np.isinf(scale), 0.0, error[name]) / scale
             worst = np.maximum(worst, relative.max(initial=0.0))
         return float(worst)
