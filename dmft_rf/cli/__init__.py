@@ -129,19 +129,24 @@ def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) ->
 
 
 @app.command(
-    help="How these times grow with samples, features, diffusion time or the power law of the "
-    f"covariance.\n\n{_MODEL} {_RESUMED}",
+    help="How these times grow with samples, features, diffusion time, the power law of the "
+    f"covariance, or the noise of SGD.\n\n{_MODEL} {_RESUMED}",
     epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
-    "--from 0.001 --to 0.3. " + _EPILOG,
+    "--from 0.001 --to 0.3. dmft-rf scaling --sgd-noise 5. dmft-rf scaling --over noise. "
+    + _EPILOG,
 )
 @grouped
 def scaling(
-    model: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+    model: ModelOptions,
+    sweep: SweepOptions,
+    rule: RuleOptions,
+    run: RunOptions,
+    output: OutputOptions,
 ) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _sweep
 
-        _sweep.scaling(model, sweep, run, output)
+        _sweep.scaling(model, sweep, rule, run, output)
 
 
 @app.command(

@@ -234,12 +234,20 @@ class GridOptions:
 class SweepOptions:
     """What is swept."""
 
-    over: Annotated[str, Option("--over", help="psi_n, psi_p, t or power-law.")] = "psi_n"
+    over: Annotated[
+        str,
+        Option(
+            "--over",
+            help="psi_n, psi_p, t or power-law; noise or batch of SGD (batch at the learning rate "
+            "of --sgd-noise and --batch).",
+        ),
+    ] = "psi_n"
     start: Annotated[
         float | None,
         Option(
             "--from",
-            help="First value; by default psi_n: psi_p/64, psi_p: 2 psi_n, t: 0.001, power-law: 0.",
+            help="First value; by default psi_n: psi_p/64, psi_p: 2 psi_n, t: 0.001, power-law: 0, "
+            "noise: a hundredth of the last one, batch: --batch.",
             **NUMBER,
         ),
     ] = None
@@ -247,7 +255,8 @@ class SweepOptions:
         float | None,
         Option(
             "--to",
-            help="Last value; by default psi_n: psi_p/2, psi_p: 64 psi_n, t: 0.3, power-law: 2.",
+            help="Last value; by default psi_n: psi_p/2, psi_p: 64 psi_n, t: 0.3, power-law: 2, "
+            "noise: 0.9 of where SGD is stable, batch: 64 times --batch.",
             **NUMBER,
         ),
     ] = None
@@ -255,7 +264,8 @@ class SweepOptions:
         int,
         Option(
             "--points",
-            help="Values, evenly spaced in the logarithm (power-law: evenly), 3 to 1000.",
+            help="Values, evenly spaced in the logarithm (power-law: evenly; batch: the nearest "
+            "whole numbers), 3 to 1000.",
             **INTEGER,
         ),
     ] = 11

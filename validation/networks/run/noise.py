@@ -64,8 +64,15 @@ class Noise:
         self._noisy = x, index, jax.random.normal(keys[2], x.shape)
 
     def measure(self, state: Any, step: int) -> dict[str, Array]:
-        """``calm_train`` and ``calm_test`` (stretches, indices); ``load`` (2,) with its error."""
+        """``calm_train`` and ``calm_test`` (stretches, indices); ``load`` (2,) with its error.
+
+        Every second measurement has them; at the others they are nan.
+        """
         setting, rate = self._setting, self._setting.rate / CALMER
+        if np.searchsorted(setting.grid, step) % 2:
+            shape = len(setting.calm), len(setting.indices)
+            none = {f"calm_{name}": np.full(shape, np.nan) for name in ("train", "test")}
+            return {**none, "load": np.full(2, np.nan)}
         key = jax.random.fold_in(self._key, step)
         found: dict[str, list[Array]] = {"train": [], "test": []}
         start, copy = step, state

@@ -62,9 +62,9 @@ class Setting:
     copies : int
         Times that a full batch holds each sample, each with its own time and noise.
     calm : tuple of float
-        Momentum: at every measurement a copy goes on at a sixteenth of the rate, and its losses are
-        measured after these stretches of rate x steps, the rate being the lower one; the load of
-        the noise is measured too. Empty: neither.
+        Momentum: at every second measurement a copy goes on at a sixteenth of the rate, and its
+        losses are measured after these stretches of rate x steps, the rate being the lower one; the
+        load of the noise is measured too. Empty: neither.
     """
 
     case: str
