@@ -42,7 +42,7 @@ def compute(profile: str, simulations: Simulations) -> Numbers:
     numbers.put("networks", {"d": d, "seeds": len(cells)})
     for i, (label, rule) in enumerate(networks.rules.items()):
         found = solution.learning_curves(TAU, rule)
-        load = float(sgd.load(solution, rule)) if label != FLOW else 0.0  # type: ignore[arg-type]
+        load = float(sgd.load(solution, rule)) if label != FLOW else 0.0
         at = networks.tau(rule)
         shown = np.isin(at, AT)
         numbers.put(label, {"tau": TAU, "train": found.train, "test": found.test, "load": load})
