@@ -14,6 +14,7 @@ import typer
 from dmft_rf._version import __version__
 from dmft_rf.cli._advise import AdviseOptions
 from dmft_rf.cli._data_options import SourceOptions
+from dmft_rf.cli._explore import ExploreOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
@@ -230,6 +231,20 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         from dmft_rf.cli import _advise
 
         _advise.advise(options, output)
+
+
+@app.command(
+    help="A page on this machine: sliders for the model and the training rule, and the curves, "
+    "times, map and generated law that follow (extra explore).",
+    epilog="Example: dmft-rf explore --port 0. " + _EPILOG,
+)
+@grouped
+def explore(options: ExploreOptions) -> None:
+    with reporting(None):
+        from dmft_rf.cli import _explore
+
+        _explore.explore(options)
+
 
 
 def main() -> None:
