@@ -246,7 +246,6 @@ def explore(options: ExploreOptions) -> None:
         _explore.explore(options)
 
 
-
 def main() -> None:
     """Run the command line."""
     # other packages' logs, of matplotlib's settings for one, are no lines of the command

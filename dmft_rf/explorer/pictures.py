@@ -25,7 +25,6 @@ MARKS = {
     "tau_ratio": (GREY, "dotted"),
     "tau_mem": (VERMILION, "dotdash"),
 }
-_REGIONS = (VERMILION, YELLOW, GREEN, BLUE)
 WIDTH = 760
 
 
@@ -88,16 +87,17 @@ class MapPicture:
             found = self._known[1]
             n, p = np.meshgrid(found.psi_n, found.psi_p, indexing="ij")
             width = math.log(found.psi_n[1] / found.psi_n[0])
+            shades = [dmft_rf.phaseplot.SHADES[name] for name in found.names]
             region = found.region.ravel()
             self._cells.data = {
                 "psi_n": n.ravel(),
                 "psi_p": p.ravel(),
                 "w": n.ravel() * 2.0 * math.sinh(0.5 * width),
                 "h": p.ravel() * 2.0 * math.sinh(0.5 * width),
-                "colour": [_REGIONS[k] if k >= 0 else GREY for k in region],
+                "colour": [shades[k] if k >= 0 else GREY for k in region],
             }
             words = (
-                f"<span style='background:{_REGIONS[k]}99'>&nbsp;{html.escape(name)}&nbsp;</span>"
+                f"<span style='background:{shades[k]}99'>&nbsp;{html.escape(name)}&nbsp;</span>"
                 for k, name in enumerate(found.names)
             )
             self.note.object = "Regions: " + " ".join(words) + "; the cross is your model."
