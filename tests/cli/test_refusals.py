@@ -134,12 +134,6 @@ def test_unusable_data_files(tmp_path, name, content, words):
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-def test_a_truncated_data_file(tmp_path, samples):
-    for length in (100, 1000):
-        samples.write_bytes(samples.read_bytes()[:-length])
-        assert str(samples) in refused(tmp_path, "curves", "--data", str(samples))
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("options", "words"),
