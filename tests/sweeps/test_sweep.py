@@ -237,16 +237,6 @@ def test_interruption_leaves_a_file_to_be_completed(tmp_path, monkeypatch):
     assert contents(path) == contents(plain)
 
 
-def test_a_complete_file_is_read_and_not_computed_again(tmp_path, monkeypatch):
-    path = tmp_path / "a.h5"
-    first = sweep(MODEL, OVER, "tau_mem", path=path)
-    before = path.read_bytes()
-    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    again = sweep(MODEL, OVER, "tau_mem", path=path)
-    np.testing.assert_array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
-    assert path.read_bytes() == before
-
-
 @pytest.mark.parametrize("later", [False, True])
 def test_a_kill_after_the_last_point_leaves_nothing(tmp_path, monkeypatch, later):
     """The ledger of a complete file goes with the next call, whichever version makes it."""
