@@ -22,7 +22,6 @@ from dmft_rf import (
 )
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
-from dmft_rf.spectra.grouped_support import GroupedSupportFinder
 from tests.helpers.finite import draw
 from tests.helpers.pencils import NoiseDraws
 from tests.helpers.plain import REFERENCE, reference_model
@@ -84,24 +83,6 @@ def test_against_the_linear_pencil(m: int, psi_p: float) -> None:
         right = nodes.resolvent.signal if other is points else nodes.resolvent.signal.conj()
         mean = (nodes.resolvent.signal * weights) @ right.T
         assert_allclose(held + mean, pencil.T(points, other, Q), rtol=1e-10)
-
-
-def test_one_group_is_the_closed_form() -> None:
-    """With the noise averaged exactly the groups and the two-unknown kernels agree."""
-    model = ScoreModel(0.1, 6.0, 3.0, "relu", TWO)
-    law = spectrum(model)
-    contour = half_plane_contour(float(law.edges[0, 0]), float(law.edges[-1, 1]), 40)
-    one, other = Nodes(law, contour), Nodes(law, contour, general=True)
-    for name in ("S_VV", "S_VW", "S_test", "signal"):
-        held, again = getattr(one.resolvent, name), getattr(other.resolvent, name)
-        assert_allclose(held, again, rtol=1e-12, err_msg=name)
-    assert_allclose(one.q_bulk, other.q_bulk, rtol=1e-9)  # a difference in the second
-    for held, again in zip(one.variance, other.variance, strict=True):
-        assert_allclose(held, again, rtol=1e-9, atol=1e-11 * np.abs(held).max())
-    zero = GroupedSupportFinder(model.groups).at_zero()
-    assert_allclose(law.at_zero.k, zero.k, rtol=1e-13)
-    for held, again in zip(law.at_zero[1:], zero[1:], strict=True):
-        assert_allclose(held, again, rtol=1e-13)
 
 
 @pytest.mark.compiled

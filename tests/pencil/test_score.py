@@ -53,8 +53,8 @@ def test_two_point_function(model: ScoreModel) -> None:
         T = points.two_point(points, {("e", "f"): Q}, {("f", "e"): 1.0}) / gamma**2
         for i in range(z.size):
             for j in range(z.size):
-                pair = tuple((exact.q[k], exact.E[k, 0]) for k in (i, j))
-                expected = two_point(model, z[i], z[j], Q, pair).T
+                one, other = ((exact.q[k], exact.E[k, 0]) for k in (i, j))
+                expected = two_point(model, one, other, Q)
                 assert_allclose(T[i, j], expected, rtol=1e-12)
 
 

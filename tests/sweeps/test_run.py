@@ -23,6 +23,7 @@ from dmft_rf import (
     sweep,
     timescales,
 )
+from dmft_rf.sweeps.campaign import Where
 from dmft_rf.sweeps.quantities import DESCRIPTIONS, TIMES
 from tests.helpers.sweeping import contents, deadly
 
@@ -230,3 +231,18 @@ def test_functions_of_one_name_are_told_apart(tmp_path):
 
 
 # -- what a file says ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 0}, "workers is 0"),
+        ({"workers": 2.5}, "workers is 2.5"),
+        ({"executor": 1}, "executor is 1"),
+        ({"progress": 1}, "progress is 1"),
+        ({"overwrite": "yes"}, "overwrite is 'yes'"),
+    ],
+)
+def test_where_is_checked_at_the_door(arguments, message):
+    with pytest.raises(ModelError, match=message):
+        Where(**arguments)
