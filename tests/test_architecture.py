@@ -57,7 +57,7 @@ BASE = {
 # what a user imports by name, of rooms: the names of the package, the command, stored results
 DOORS = {"", "__main__", "store"}
 # imports from the ground to the command
-MOST_FLOORS = 14
+MOST_FLOORS = 12
 # lines of a module
 MOST_LINES = 400
 HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "numba")

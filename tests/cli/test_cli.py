@@ -294,27 +294,6 @@ def test_overwrite_replaces_both_files(tmp_path):
 # Help and the installed command -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_examples_defaults_and_exit_codes(command):
-    answer = run(command, "--help")
-    text = " ".join(answer.stdout.split())
-    assert answer.exit_code == 0
-    assert f"dmft-rf {command}" in text
-    assert "Fig. 4 of arXiv:2505.17638" in text
-    assert "Exit codes" in text
-
-
-def test_without_a_command_help_is_shown():
-    answer = run()
-    assert answer.exit_code == 2
-    assert "Commands" in answer.stdout
-    assert answer.stderr == ""
-
-
-def test_the_version():
-    assert run("--version").stdout == f"dmft-rf {dmft_rf.__version__}\n"
-
-
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\nfrom dmft_rf.cli import app\n"
