@@ -188,8 +188,7 @@ class OneLineErrors(TyperGroup):
                 _report(error)
                 sys.exit(BROKEN)
             if type(error).__name__ == "NoArgsIsHelpError":
-                if text := error.format_message():  # else it has been printed
-                    _write_line(text)
+                put(error.format_message() + "\n")
             else:
                 say("error", error.format_message())
             sys.exit(WRONG_VALUE)
