@@ -15,7 +15,7 @@ from dmft_rf.errors import ModelError
 
 @dataclass(frozen=True)
 class ExploreOptions:
-    """Where the page is served."""
+    """Page: where it is served."""
 
     port: Annotated[
         int, typer.Option("--port", help="Port of the page; 0 takes a free one.", **INTEGER)
