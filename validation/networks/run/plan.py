@@ -115,9 +115,10 @@ class Setting:
         full = "full" if self.copies == 1 else f"full{self.copies}x"
         batch = f"b{self.batch}" if self.batch else full
         rule = self.optimiser if self._usual else f"{self.optimiser}{self.rate:g}"
+        network = f"{self.network or 'w'}{self.width}"
         return (
-            f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.{self.network or 'w'}{self.width}."
-            f"{rule}.{batch}.s{self.seed}"
+            f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.{network}.{rule}"
+            f".{batch}.s{self.seed}"
         )
 
     @property
