@@ -30,8 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--case", choices=("images", "mixture"), default=None)
     parser.add_argument(
-        "--profile", choices=("quick", "paper"), default="quick",
-        help="quick: a smoke test of one or two minutes; paper: many hours, resumable",
+        "--profile", choices=("quick", "paper", "transfer"), default="quick",
+        help="quick: a smoke test of one or two minutes; paper: many hours, resumable; transfer: "
+        "an hour, other data and another network for --transfer",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=None, metavar="DIR",
