@@ -139,19 +139,25 @@ def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) ->
 @app.command(
     cls=BriefCommand,
     help="How the times of training grow: exponents and power laws. With samples, features, "
-    f"diffusion time or the power law of the covariance.\n\n{_MODEL} With samples, and without "
-    f"--data, psi_p is infinite: there the memorization time is proportional to them. {_RESUMED}",
+    "diffusion time, the power law of the covariance, or the noise of SGD."
+    f"\n\n{_MODEL} With samples, and without --data, psi_p is infinite: there the memorization "
+    f"time is proportional to them. {_RESUMED}",
     epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
-    "--from 0.001 --to 0.3. " + _EPILOG,
+    "--from 0.001 --to 0.3. dmft-rf scaling --sgd-noise 5. dmft-rf scaling --over noise. "
+    + _EPILOG,
 )
 @grouped
 def scaling(
-    model: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+    model: ModelOptions,
+    sweep: SweepOptions,
+    rule: RuleOptions,
+    run: RunOptions,
+    output: OutputOptions,
 ) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _sweep
 
-        _sweep.scaling(model, sweep, run, output)
+        _sweep.scaling(model, sweep, rule, run, output)
 
 
 @app.command(
