@@ -14,7 +14,6 @@ import dmft_rf
 from dmft_rf import _convert
 from dmft_rf.cli._finish import OVERFITTING, TAU, about_data, show
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._parameters import PSI_P
 from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.definitions import NOTHING, definitions
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from dmft_rf.cli._rules import RuleOptions
     from dmft_rf.model.score_model import ScoreModel
     from dmft_rf.rules.stochastic import TrainingRule
-    from dmft_rf.sweeps.results import Scaling
+    from dmft_rf.sweeps.results import PowerLaw, Scaling
 
 
 # of tau_gen: the part of the score error's fall that may be missing
@@ -60,6 +59,8 @@ def scaling(
     _check(options, sweep)
     if sweep.over == "power-law" and options.power_law is None:
         options = replace(options, power_law=1.0)  # its exponent is swept; --atoms counts
+    if sweep.over == "psi_n" and (options.psi_p, options.parameters, options.data) == (None,) * 3:
+        options = replace(options, psi_p=math.inf)  # where the law tau_mem ~ n has room
     if sweep.over == "noise" and training.sgd_noise is None and training.learning_rate is None:
         training = replace(training, sgd_noise=1.0)  # it is swept
     rule = training.build()
@@ -99,7 +100,7 @@ def scaling(
         f"In brackets and in the second table: exponents d ln Q/d ln P with P = {subject}. The "
         "local exponent is that of exact solutions beside each point; a power law is fitted over "
         f"the widest range in which it changes by less than {2 * result.tolerance:g}, and is "
-        "claimed there only. Its error is the scatter of the exact values about a pure power."
+        "claimed there only."
     )
     under = None if rule == GradientFlow() else named(rule)
     texts = {name: definitions(_LEVEL, rule=under)[name] for name in result.quantities}
@@ -144,9 +145,9 @@ def _check(options: ModelOptions, sweep: SweepOptions) -> None:
 def _sweep_values(
     model: ScoreModel, rule: TrainingRule, sweep: SweepOptions
 ) -> NDArray[np.float64]:
-    width = model.psi_p if math.isfinite(model.psi_p) else PSI_P
+    wide = math.isinf(model.psi_p)
     defaults = {
-        "psi_n": (width / 64.0, width / 2.0),
+        "psi_n": (1.0, 1024.0) if wide else (model.psi_p / 64.0, model.psi_p / 2.0),
         "psi_p": (2.0 * model.psi_n, 64.0 * model.psi_n),
         "t": (1e-3, 0.3),
         "power-law": (0.0, 2.0),
@@ -280,12 +281,16 @@ def _fit_table(result: Scaling) -> Table:
     rows = []
     for name in result.quantities:
         whole = result.global_fits.get(name)
-        over_all = "-" if whole is None else f"{whole.exponent:+.3f} +- {whole.exponent_error:.3f}"
+        over_all = "-" if whole is None else _exponent(whole)
         fit = result.fits.get(name)
         if fit is None:
             rows.append([name, "none", "no three neighbouring points share an exponent", over_all])
         else:
-            exponent = f"{fit.exponent:+.3f} +- {fit.exponent_error:.3f}"
-            rows.append([name, exponent, fit.holds, over_all])
+            rows.append([name, _exponent(fit), fit.holds, over_all])
     columns = ["quantity", "exponent", f"holds for {subject}", "over all points"]
-    return Table(columns, rows, "Power laws", frozenset({0, 2}))
+    title = "Power laws, with the least and the greatest local exponent"
+    return Table(columns, rows, title, frozenset({0, 2}))
+
+
+def _exponent(fit: PowerLaw) -> str:
+    return f"{fit.exponent:+.3f} ({fit.exponent_low:+.2f} to {fit.exponent_high:+.2f})"

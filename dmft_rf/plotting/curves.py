@@ -201,9 +201,10 @@ def draw_scaling(
             span = np.geomspace(fit.low, fit.high, 50)
             at = np.log(span) if steep else span
             ax.plot(at, fit.prefactor * span**fit.exponent, color=shade, linestyle=line)
-            power = rf"{fit.exponent:.3f} \pm {fit.exponent_error:.3f}"
-            law = rf"e^{{({power})\alpha}}" if steep else rf"{symbol}^{{\,{power}}}"
-            text = rf"{text} $\propto {law}$"
+            power = f"{fit.exponent:.2f}"
+            law = rf"e^{{{power}\,\alpha}}" if steep else rf"{symbol}^{{\,{power}}}"
+            local = f"{fit.exponent_low:.2f} to {fit.exponent_high:.2f}"
+            text = rf"{text} $\propto {law}$ (locally {local})"
         ax.plot(
             x,
             positive(scaling.quantities[name]),

@@ -167,19 +167,22 @@ class PowerLaw(Frozen):
 
     Attributes
     ----------
-    exponent, exponent_error : float
-        Fitted in log-log, and its standard error: the scatter of exact values about a pure power.
+    exponent : float
+        Fitted in log-log.
+    exponent_low, exponent_high : float
+        Least and greatest local exponent over the range: how far from a pure power it is.
     prefactor : float
     low, high, decades : float
         Range of P, and its length in decades.
     points : int
         Points of the sweep in it.
     holds : str
-        The range in words, with the spread of the local exponent over it.
+        The range in words.
     """
 
     exponent: float
-    exponent_error: float
+    exponent_low: float
+    exponent_high: float
     prefactor: float
     low: float
     high: float
@@ -188,7 +191,8 @@ class PowerLaw(Frozen):
     holds: str
 
     def __repr__(self) -> str:
-        text = f"Q = {self.prefactor:.6g} P^({self.exponent:.4f} +- {self.exponent_error:.4f})"
+        local = f"locally {self.exponent_low:.4f} to {self.exponent_high:.4f}"
+        text = f"Q = {self.prefactor:.6g} P^{self.exponent:.4f} ({local})"
         return f"<PowerLaw {text}, P from {self.low:.6g} to {self.high:.6g}>"
 
 
@@ -286,7 +290,7 @@ class Scaling(Shown):
         attributes = {
             f"{name}_{part}": getattr(fit, part)
             for name, fit in self.fits.items()
-            for part in ("exponent", "exponent_error", "prefactor", "low", "high")
+            for part in ("exponent", "exponent_low", "exponent_high", "prefactor", "low", "high")
         }
         coordinates = {self.parameter: (along, self.values), "abscissa": (along, self.abscissa)}
         return Table(along, coordinates, columns, attributes=attributes)

@@ -302,17 +302,16 @@ def _fit(abscissa: Array, quantity: Array, exponents: Array, part: NDArray[np.in
     centre, offset = float(x.mean()), float(y.mean())
     away = x - centre
     slope = float(away @ y) / float(away @ away)
-    scatter = float(np.sum((y - offset - slope * away) ** 2)) / (part.size - 2)
     low, high = float(abscissa[part[0]]), float(abscissa[part[-1]])
     local = exponents[part]
     return PowerLaw(
         exponent=slope,
-        exponent_error=math.sqrt(scatter / float(away @ away)),
+        exponent_low=float(local.min()),
+        exponent_high=float(local.max()),
         prefactor=math.exp(offset - slope * centre),
         low=low,
         high=high,
         decades=math.log10(high / low),
         points=int(part.size),
-        holds=f"{low:.4g} to {high:.4g} ({math.log10(high / low):.1f} decades), local exponent "
-        f"{local.min():.3f} to {local.max():.3f}",
+        holds=f"{low:.4g} to {high:.4g} ({math.log10(high / low):.1f} decades)",
     )

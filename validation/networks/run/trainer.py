@@ -53,9 +53,10 @@ class Trainer:
         self.setting = setting
         self._data = _arrays(setting)
         make, apply = {
-            "images": (nets.unet_init, nets.unet),
-            "mixture": (nets.residual_init, nets.residual),
-        }[setting.case]
+            ("images", ""): (nets.unet_init, nets.unet),
+            ("images", "residual"): (nets.rows_init, nets.rows),
+            ("mixture", ""): (nets.residual_init, nets.residual),
+        }[setting.case, setting.network]
         key = jax.random.key(setting.seed)
         params = make(jax.random.fold_in(key, 0), setting.side, setting.width)
         rule = _rule(setting.optimiser, setting.rate)
