@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from dmft_rf import Covariance, ModelError, ScoreModel, scaling, solve, timescales
-from dmft_rf.cli import app
 from dmft_rf.files.results import load
 from dmft_rf.plotting import plot_scaling
+from tests.helpers.command import refused, result
 from tests.helpers.sweeping import contents
 
 WIDE = ScoreModel(0.01, 1e7, 8)
@@ -122,12 +120,8 @@ def test_xarray():
 def test_command_over_a_power_law(tmp_path):
     options = ["scaling", "--t", "0.1", "--psi-p", "8", "--psi-n", "2", "--atoms", "8"]
     options += ["--over", "power-law", "--points", "3", "--workers", "1"]
-    answer = CliRunner().invoke(app, [*options, "--power-law", "1", "--json"])
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)["results"]
+    found = result(*options, "--power-law", "1")["results"]
     assert found["values"] == [0.0, 1.0, 2.0]
     model = ScoreModel(0.1, 8, 2, covariance=Covariance.power_law(2.0, 8))
     assert found["quantities"]["tau_mem"][2] == timescales(solve(model)).tau_mem
-    without = CliRunner().invoke(app, ["scaling", "--atoms", "8"])
-    assert without.exit_code == 2
-    assert "--power-law is not given" in without.stderr
+    assert "--power-law is not given" in refused("scaling", "--atoms", "8")
