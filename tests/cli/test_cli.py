@@ -294,6 +294,23 @@ def test_overwrite_replaces_both_files(tmp_path):
 # Help and the installed command -------------------------------------------------------------
 
 
+def test_the_default_sweep_shows_a_law():
+    """psi_p = inf, psi_n = 1 to 1024: tau_mem ~ n, as far as the exponent is within 0.05 of one."""
+    found = result("scaling", "--points", "4")
+    assert found["results"]["values"] == [
+        1.0,
+        pytest.approx(10.0, rel=0.01),
+        pytest.approx(101.6, rel=0.01),
+        1024.0,
+    ]
+    law = found["results"]["fits"]["tau_mem"]
+    assert law["decades"] > 2.0
+    assert 0.99 < law["exponent_low"] <= law["exponent"] <= law["exponent_high"] < 1.09
+    text = run("scaling", "--points", "4").stdout
+    assert f"{law['exponent']:+.3f} ({law['exponent_low']:+.2f} to" in text
+    assert "+-" not in text
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\nfrom dmft_rf.cli import app\n"

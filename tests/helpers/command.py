@@ -43,5 +43,5 @@ def refused(*arguments: Any, code: int = 2) -> str:
 
 
 def help_of(command: str) -> str:
-    """The help as one line, without the frames of its panels."""
-    return " ".join(run(command, "--help").stdout.replace("│", " ").split())
+    """All of the help as one line, without the frames of its panels."""
+    return " ".join(run(command, "--help-all").stdout.replace("│", " ").split())
