@@ -224,25 +224,21 @@ def merged(parts: list[tuple[Mask, LearningCurves]], tau: Array) -> LearningCurv
 
 
 def _curves(tau: Array, found: list[Estimate], rule: Rule, model: FeatureModel) -> LearningCurves:
+    return LearningCurves(tau=tau, rule=rule, model=model, **values_and_errors(found))
+
+
+def values_and_errors(found: list[Estimate]) -> dict[str, Any]:
+    """What curves hold of their losses, which stand in the order of `LOSSES`."""
     train, score, test, empirical, norm = found
-    return LearningCurves(
-        tau=tau,
-        train=train.value,
-        test=test.value,
-        score_error=score.value,
-        empirical_error=empirical.value,
-        weight_norm=norm.value,
-        error={
-            "train": train.error,
-            "test": test.error,
-            "generalization_gap": train.error + test.error,
-            "score_error": score.error,
-            "empirical_error": empirical.error,
-            "weight_norm": norm.error,
-        },
-        rule=rule,
-        model=model,
-    )
+    error = {
+        "train": train.error,
+        "test": test.error,
+        "generalization_gap": train.error + test.error,
+        "score_error": score.error,
+        "empirical_error": empirical.error,
+        "weight_norm": norm.error,
+    }
+    return {**{name: one.value for name, one in zip(LOSSES, found, strict=True)}, "error": error}
 
 
 def score_error_slope(nodes: ContourMeasures, tau: Array, rule: GradientFlow) -> Estimate:

@@ -33,7 +33,7 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
-from dmft_rf.curves.losses import LearningCurves, checked_times
+from dmft_rf.curves.losses import LearningCurves, checked_times, values_and_errors
 from dmft_rf.curves.majorants import majorants
 from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.noise_memory import along
@@ -350,19 +350,7 @@ def _sum(
         empirical = Estimate(np.full(tau.shape, math.nan), np.zeros(tau.shape))
     return StochasticCurves(
         tau=tau,
-        train=train.value,
-        test=test.value,
-        score_error=score.value,
-        empirical_error=empirical.value,
-        weight_norm=norm.value,
-        error={
-            "train": train.error,
-            "test": test.error,
-            "generalization_gap": train.error + test.error,
-            "score_error": score.error,
-            "empirical_error": empirical.error,
-            "weight_norm": norm.error,
-        },
+        **values_and_errors([train, score, test, empirical, norm]),
         rule=rule,
         model=model,
         gradient_flow=replace(flow, tau=tau),

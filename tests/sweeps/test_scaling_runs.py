@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from dmft_rf import (
     Covariance,
@@ -21,12 +19,12 @@ from dmft_rf import (
     solve,
     timescales,
 )
-from dmft_rf.cli import app
 from dmft_rf.files.results import load
 from dmft_rf.plotting import plot_scaling
 from dmft_rf.store import load_results
 from dmft_rf.sweeps.results import QUANTITIES
 from dmft_rf.sweeps.stored import stored_scaling
+from tests.helpers.command import refused, result
 from tests.helpers.sweeping import contents
 
 WIDE = ScoreModel(0.01, 1e7, 8)
@@ -136,15 +134,11 @@ def test_xarray():
 def test_command_over_a_power_law(tmp_path):
     options = ["scaling", "--t", "0.1", "--psi-p", "8", "--psi-n", "2", "--atoms", "8"]
     options += ["--over", "power-law", "--points", "3", "--workers", "1"]
-    answer = CliRunner().invoke(app, [*options, "--power-law", "1", "--json"])
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)["results"]
+    found = result(*options, "--power-law", "1")["results"]
     assert found["values"] == [0.0, 1.0, 2.0]
     model = ScoreModel(0.1, 8, 2, covariance=Covariance.power_law(2.0, 8))
     assert found["quantities"]["tau_mem"][2] == timescales(solve(model)).tau_mem
-    without = CliRunner().invoke(app, ["scaling", "--atoms", "8"])
-    assert without.exit_code == 2
-    assert "--power-law is not given" in without.stderr
+    assert "--power-law is not given" in refused("scaling", "--atoms", "8")
 
 
 SMALL = ScoreModel(0.1, 8.0, 4.0)
@@ -217,12 +211,10 @@ def test_a_mean_has_a_noise_that_whole_batches_do_not_follow():
 
 
 def test_command_under_sgd(tmp_path):
-    few = ["scaling", "--t", "0.1", "--psi-p", "8", "--psi-n", "4", "--points", "3", "--json"]
+    few = ("scaling", "--t", "0.1", "--psi-p", "8", "--psi-n", "4", "--points", "3")
 
     def results(*options):
-        answer = CliRunner().invoke(app, [*few, *options])
-        assert answer.exit_code == 0, answer.output
-        return json.loads(answer.stdout)
+        return result(*few, *options)
 
     found = results(
         "--sgd-noise", "1", "--from", "2", "--to", "4", "--plot", str(tmp_path / "a.png")
@@ -237,6 +229,4 @@ def test_command_under_sgd(tmp_path):
     batch = results("--over", "batch", "--sgd-noise", "2", "--to", "4")["results"]
     assert batch["values"] == [1.0, 2.0, 4.0]
     assert batch["quantities"]["tau_mem"] == pytest.approx(noise["quantities"]["tau_mem"][::-1])
-    refused = CliRunner().invoke(app, [*few, "--over", "batch"])
-    assert refused.exit_code == 2
-    assert "--sgd-noise" in refused.stderr
+    assert "--sgd-noise" in refused(*few, "--over", "batch")
