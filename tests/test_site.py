@@ -56,14 +56,13 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert listed - {"errors.DataScaleWarning"} == expected - values
 
 
-# these are wrapped by the next who rewrites them
-WIDE = {"networks", "validation", "images", "advise", "architecture", "gallery"}
+PAGES = sorted(
+    [*DOCS.glob("*.md"), *(DOCS.parent / name for name in [*setting("COPIES"), "README.md"])]
+)
 
 
-@pytest.mark.parametrize("page", sorted({p.stem for p in DOCS.glob("*.md")} - WIDE))
-def test_lines_fit_a_window(page: str) -> None:
-    """Prose and formulas; the row of a table cannot be broken, nor what a program has written."""
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    text = re.sub(r"<!-- measured: begin -->.*<!-- measured: end -->", "", text, flags=re.S)
-    wide = [line for line in text.splitlines() if len(line) > 130 and "|" not in line]
-    assert wide == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_fit_a_window(page: Path) -> None:
+    """Of pages and of their sources: prose, formulas, code and rows of tables."""
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    assert [f"{page.name}:{number}" for number, line in lines if len(line) > 130] == []
