@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import Majorants
 from dmft_rf.curves.image_nodes import ImageNodes
+from dmft_rf.curves.majorants import Majorants, NoMajorants, Turning
 from dmft_rf.images.networks import DrawnNetworks
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
@@ -114,21 +114,20 @@ class DrawnNodes(ImageNodes):
 
     def turning(self, rule: Rule, tau: Array) -> Majorants:
         """Nothing is hidden from sums over eigenvalues."""
-        none = np.broadcast_to(0.0, (tau.size, self.points.size))
-        return Majorants(none, none, none, none, none, none, none[:, :1])
+        return NoMajorants(tau.size, self.points.size)
 
     def integral(
         self,
         f: NDArray[Any],
         transform: NDArray[Any],
-        turning: NDArray[Any] | None = None,
+        turning: Turning | None = None,
         size: Array | None = None,
     ) -> Estimate:
         """Sum of f over the measure with these weights."""
         value = f @ transform
         return Estimate(value, (ROUNDING + self.defect) * (np.abs(f) @ np.abs(transform)))
 
-    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: Turning | None = None) -> Estimate:
         """All of Delta_t E_score for the filter f."""
         start = Estimate.exact(np.full(f.shape[0], 1.0 - self.model.floor))
         known = self.integral(f, self._mean(self.networks.known))

@@ -20,7 +20,8 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.forms import Form
-from dmft_rf.curves.nodes import Nodes
+from dmft_rf.curves.majorants import Turning
+from dmft_rf.curves.nodes import WHOLE, Nodes
 from dmft_rf.images.medium import at_points
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
@@ -95,20 +96,18 @@ class ImageNodes(Nodes):
         x = 1.0 + self.points * q
         return q, x, np.abs(q), 1.0 + np.abs(self.points * q)
 
-    def mean(self, f: NDArray[Any]) -> Array:
+    def mean(self, f: NDArray[Any], atoms: slice = WHOLE) -> Array:
         """Nothing: no eigenvalue of a covariance is seen, shape (n_tau, 0)."""
         return np.empty((f.shape[0], 0))
 
-    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: Turning | None = None) -> Estimate:
         """All of Delta_t E_score for the filter f."""
         start = Estimate.exact(np.full(f.shape[0], 1.0 - self.model.floor))
         return start.plus(
             (-2.0, self.integral(f, self.S_VV, turning)), (1.0, super().quadratic(f, turning))
         )
 
-    def bilinear(
-        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
-    ) -> Estimate:
+    def bilinear(self, f: Complex, g: Complex, turning_f: Turning, turning_g: Turning) -> Estimate:
         """Half of the derivative of `quadratic` at f in the direction g."""
         both = super().bilinear(f, g, turning_f, turning_g)
         return both.plus((-1.0, self.integral(g, self.S_VV, turning_g)))
