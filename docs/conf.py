@@ -18,6 +18,7 @@ ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
 
 import command_line  # noqa: E402
+import formulas  # noqa: E402
 
 import dmft_rf  # noqa: E402
 
@@ -35,7 +36,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
 ]
 exclude_patterns = ["_build", "examples", "data", "jupyter_execute", "README.md"]
 templates_path = ["_templates"]
@@ -48,6 +48,7 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
 }
+html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_sidebars = {name: [] for name in ("theory", "gallery", "generated/cli")}
 smartquotes = False  # they make –data of --data
@@ -142,6 +143,7 @@ def plain_bars(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
 
 def setup(app: Any) -> None:
     """Connect them."""
+    app.add_html_math_renderer("mathml", (formulas.inline, None), (formulas.displayed, None))
     app.connect("builder-inited", write_pages)
     app.connect("source-read", prepare)
     app.connect("autodoc-process-docstring", plain_bars, priority=400)
