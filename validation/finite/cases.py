@@ -202,7 +202,7 @@ def _paper() -> list[Case]:
 
 
 def _generated() -> list[Case]:
-    """What is generated at infinite width: both samplers, both schedules, with and without gain."""
+    """What is generated at infinite width: both samplers, with and without a gain."""
     relu = ScoreModel(0.1, math.inf, 4.0, "relu")
     two = Covariance([0.5, 1.5], label="two eigenvalues")
     tanh = ScoreModel(0.1, math.inf, 4.0, "tanh", two)
@@ -210,9 +210,8 @@ def _generated() -> list[Case]:
         Case("Z_generated_relu", "what is generated, ReLU: both samplers", relu,
              ((12, 160), (16, 120), (24, 48)), (20.0,),
              {"SDE": ReverseProcess(), "ODE": ReverseProcess("ode")}),
-        Case("Z_generated_tanh", "what is generated, tanh: the gain, both schedules", tanh,
-             ((12, 160), (16, 120), (24, 40)), (5.0,),
-             {"score": ReverseProcess(), "noise": ReverseProcess(schedule="noise")}),
+        Case("Z_generated_tanh", "what is generated, tanh: the gain", tanh,
+             ((12, 128), (16, 80), (24, 24)), (5.0,), {"SDE": ReverseProcess()}),
     ]  # fmt: skip
 
 
