@@ -38,4 +38,11 @@ TINY: dict[str, dict[str, Any]] = {
     "sgd-losses": {"SIZES": {"quick": ((12, 6),)}},
     "sgd-delay": {"POINTS": {"quick": 3}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
     "sgd-repair": {"LOADS": {"quick": 2}},
+    "generated-quality": {"POINTS": {"quick": 7}, "PSI_N": (64.0, 128.0)},
+    "generated-stopping": {
+        "PSI_N": {"quick": (4.0, 8.0)},
+        "SHOWN": (4.0,),
+        "NODES": {"quick": 5},
+    },
+    "generated-score": {},
 }
