@@ -27,7 +27,7 @@ def warm_matplotlib(matplotlib_folder, monkeypatch):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Files that need JAX: it starts threads, beside which other tests must not fork: see `pytest -m jax`."""
+    """JAX starts threads, beside which other tests must not fork: see `pytest -m jax`."""
     if collection_path.suffix != ".py" or config.option.markexpr == "jax":
         return None
     return 'importorskip("jax")' in collection_path.read_text() or None

@@ -24,7 +24,7 @@ from dmft_rf.plotting import plot_scaling
 from dmft_rf.store import load_results
 from dmft_rf.sweeps.results import QUANTITIES
 from dmft_rf.sweeps.stored import stored_scaling
-from tests.helpers.command import refused, result
+from tests.helpers.command import refused, result, run
 from tests.helpers.sweeping import contents
 
 WIDE = ScoreModel(0.01, 1e7, 8)
@@ -230,3 +230,9 @@ def test_command_under_sgd(tmp_path):
     assert batch["values"] == [1.0, 2.0, 4.0]
     assert batch["quantities"]["tau_mem"] == pytest.approx(noise["quantities"]["tau_mem"][::-1])
     assert "--sgd-noise" in refused(*few, "--over", "batch")
+
+
+def test_noise_under_which_the_untrained_network_is_best():
+    """Times of 0 have no ratio; the sentence on them comes without it."""
+    loud = ("scaling", "--t", "0.01", "--psi-p", "64", "--sgd-noise", "5", "--points", "3")
+    assert "tau_opt goes from 0 to 0" in " ".join(run(*loud).stdout.split())
