@@ -59,7 +59,7 @@ def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, f
     probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
         probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
-    first = int(nodes_for(*room_for(law, region), rtol))
+    first = int(nodes_for(*room_for(law, region), law.slack * rtol))
 
     def attempt(count: int) -> tuple[Nodes, float]:
         nodes = nodes_in(law, region, count)

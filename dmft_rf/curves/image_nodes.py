@@ -11,6 +11,7 @@ loss of the best network on the same features, a filter h has
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.forms import Form
 from dmft_rf.curves.nodes import Nodes
-from dmft_rf.images.medium import at_points
+from dmft_rf.images.pairs import at_points
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class ImageNodes(Nodes):
     def __init__(self, law: ImageLaw, contour: Contour):
         self.law = law
         self.contour = contour
-        self.found = at_points(law.model.medium, contour.z)
+        pace = 2j * math.pi * contour.weights
+        self.found = at_points(law.model.medium, contour.z, pace, law.tolerance)
         self.seal()
 
     @property
@@ -123,5 +125,5 @@ class ImageNodes(Nodes):
         """Rounding of the inverses, relative, and the last step of the equations, shape (N,)."""
         z, (low, high) = self.points, self.law.ends
         near = np.abs(z - np.clip(z.real, low, high))
-        noise: Array = 10.0 * EPS * high / near + self.found.residual
+        noise: Array = 10.0 * EPS * high / near + self.found.rounding + self.found.residual
         return noise

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from dmft_rf.numerics.region import Region
 
 
-def law_of(model: FeatureModel) -> Spectrum:
-    """The spectral law of a model of any kind."""
+# of the leverages of an `ImageModel`, as a part of the accuracy of its curves, and the least
+_LEVERAGES, _FINEST = 0.01, 1e-11
+
+
+def law_of(model: FeatureModel, rtol: float) -> Spectrum:
+    """The spectral law of a model of any kind, for curves of the relative accuracy ``rtol``."""
     if not isinstance(model, ImageModel):
         return spectrum(model)
     if model.route == "networks":
         return DrawnLaw(model, drawn_networks(model))
-    return ImageLaw(model)
+    return ImageLaw(model, max(_LEVERAGES * rtol, _FINEST))
 
 
 def nodes_in(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
