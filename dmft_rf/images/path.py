@@ -86,8 +86,8 @@ class Solved(Frozen):
     def rounding(self) -> float:
         """Relative rounding of the transforms in single precision; 0 in double.
 
-        Three times what that nearest to zero is off by, and at least three times the precision: a bound
-        by the condition of R is too large by orders, because rows of R^{-1} differ in size.
+        Three times what that nearest to zero is off by, and at least three times the precision: a
+        bound by the condition of R is too large by orders, because rows of R^{-1} differ in size.
         """
         m = self.medium
         if self.R.dtype != np.complex64:
