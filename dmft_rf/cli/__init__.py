@@ -15,6 +15,7 @@ from dmft_rf._version import __version__
 from dmft_rf.cli._advise import AdviseOptions
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
+from dmft_rf.cli._image_options import FiniteOptions, ImageOptions
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
@@ -106,13 +107,22 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
 )
 @grouped
 def curves(
-    model: ModelOptions, rule: CurveOptions, shown: PartsOptions, output: OutputOptions
+    model: ModelOptions,
+    rule: CurveOptions,
+    shown: PartsOptions,
+    kind: FiniteOptions,
+    output: OutputOptions,
 ) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _commands, _parts
+        from dmft_rf.cli import _commands, _images, _parts
 
-        show = _parts.error_parts if shown.parts else _commands.curves
-        show(model, rule, output)
+        kind.check(parts=shown.parts)
+        if kind.images:
+            _images.curves(model, rule, output)
+        elif shown.parts:
+            _parts.error_parts(model, rule, output)
+        else:
+            _commands.curves(model, rule, output, kind.finite_size)
 
 
 @app.command(
@@ -121,11 +131,17 @@ def curves(
     "--sgd-noise 5. " + _EPILOG,
 )
 @grouped
-def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
+def timescales(
+    model: ModelOptions, rule: RuleOptions, kind: FiniteOptions, output: OutputOptions
+) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _timescales
+        from dmft_rf.cli import _images, _timescales
 
-        _timescales.timescales(model, rule, output)
+        kind.check()
+        if kind.images:
+            _images.timescales(model, rule, output)
+        else:
+            _timescales.timescales(model, rule, output, kind.finite_size)
 
 
 @app.command(
@@ -136,12 +152,19 @@ def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) ->
 )
 @grouped
 def scaling(
-    model: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+    model: ModelOptions,
+    sweep: SweepOptions,
+    run: RunOptions,
+    kind: ImageOptions,
+    output: OutputOptions,
 ) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _sweep
+        from dmft_rf.cli import _images, _sweep
 
-        _sweep.scaling(model, sweep, run, output)
+        if kind.images:
+            _images.scaling(model, sweep, output)
+        else:
+            _sweep.scaling(model, sweep, run, output)
 
 
 @app.command(

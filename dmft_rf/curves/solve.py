@@ -358,6 +358,9 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
             partial=law,
         )
     nodes, error, tries = carrying_nodes(law, rtol)
+    while not error <= rtol and law.finer is not None:
+        law = law.finer
+        nodes, error, tries = carrying_nodes(law, rtol)
     diagnostics = {
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.solved[0],
