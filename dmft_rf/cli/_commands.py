@@ -135,7 +135,7 @@ def curves(
     accuracy(report, result.relative_error, options.rtol)
     report.tables.append(curve_table(result, automatic))
     if finite:
-        from dmft_rf.cli._images import add_finite_curves
+        from dmft_rf.cli._finite import add_finite_curves
 
         add_finite_curves(report, dmft_rf.finite_size(model), tau, rule, result)
     shown = len(report.tables[0].rows)

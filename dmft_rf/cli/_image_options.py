@@ -12,7 +12,7 @@ from dmft_rf.errors import ModelError
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What the data are to the model."""
+    """Model: what the data are to it."""
 
     images: Annotated[
         bool,
@@ -26,7 +26,7 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class FiniteOptions(ImageOptions):
-    """What the data and their dimension are to the model."""
+    """Model: what the data and their dimension are to it."""
 
     finite_size: Annotated[
         bool,

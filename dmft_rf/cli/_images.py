@@ -1,4 +1,4 @@
-"""Commands on a model of the samples themselves (--images) and on a finite dimension."""
+"""Commands on a model of the samples themselves (--images)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import numpy as np
 
 import dmft_rf
 from dmft_rf._version import __version__
+from dmft_rf.cli._commands import curve_table
 from dmft_rf.cli._data_options import columns_of
 from dmft_rf.cli._finish import OVERFITTING, TAU, finish, show
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Report, Table, accuracy, number
+from dmft_rf.cli._timescales import times_table, when_to_stop
 from dmft_rf.curves.definitions import definitions
 from dmft_rf.errors import DataError, ModelError
+from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stored import named
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
     from dmft_rf.cli._options import OutputOptions, SweepOptions
     from dmft_rf.cli._rules import CurveOptions, RuleOptions
-    from dmft_rf.curves.finite_size import FiniteSize
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.images.image_model import ImageModel
 
@@ -135,7 +138,6 @@ def _solve(model: ImageModel, options: ModelOptions) -> Any:
 
 def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions) -> None:
     """Learning curves of a training rule on the samples themselves."""
-    from dmft_rf.cli._commands import curve_table
     from dmft_rf.curves.automatic_times import automatic_times
 
     output.check(options.data)
@@ -163,8 +165,6 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
 
 def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
     """When to stop on the samples themselves."""
-    from dmft_rf.cli._timescales import times_table, when_to_stop
-    from dmft_rf.rules.stored import named
 
     output.check(options.data)
     start = time.perf_counter()
@@ -192,7 +192,9 @@ def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptio
     finish(report, output, start, lambda: plot_timescales(solution, times), drawn, solution)
 
 
-def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -> None:
+def scaling(
+    options: ModelOptions, sweep: SweepOptions, training: RuleOptions, output: OutputOptions
+) -> None:
     """The times along numbers of samples, on features that are computed once."""
     if sweep.over != "psi_n":
         raise ModelError(f"--over is {sweep.over}; with --images it can be psi_n only")
@@ -201,6 +203,7 @@ def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -
             raise ModelError(f"{name} is not there for scaling --images; --csv and --json are")
     output.check(options.data)
     start = time.perf_counter()
+    rule = training.build()
     model, divisor = build(options)
     N, d = model.pool.rows.shape
     low = max(1.0, N / 64.0) if sweep.start is None else sweep.start * d
@@ -211,11 +214,13 @@ def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -
     found: list[Timescales] = []
     for n in sizes:
         solution = _solve(model.replace(n=int(n)), options)
-        found.append(dmft_rf.timescales(solution))
+        found.append(dmft_rf.timescales(solution, rule=rule))
     values = {name: np.array([one.value(name) for one in found]) for name in _SWEPT}
     slopes = {name: _slopes(sizes, value) for name, value in values.items()}
     report = _begin("scaling", model, divisor, options.data)
     report.header[0] = ("model", f"{report.header[0][1].split(', n =')[0]}; n is swept")
+    report.header.append(("rule", named(rule)))
+    texts = definitions(0.1, rule=None if rule == GradientFlow() else named(rule))
     rows = [
         [str(n), *(f"{number(values[k][i], 4)} ({slopes[k][i]:+.2f})" for k in _SWEPT)]
         for i, n in enumerate(sizes)
@@ -223,7 +228,7 @@ def scaling(options: ModelOptions, sweep: SweepOptions, output: OutputOptions) -
     report.tables.append(Table(["n", *_SWEPT], rows, "At each n, with local exponents"))
     report.notes.append(
         "In brackets: exponents d ln Q/d ln n between neighbouring points. "
-        + "; ".join(f"{name}: {definitions(0.1)[name]}" for name in _SWEPT)
+        + "; ".join(f"{name}: {texts[name]}" for name in _SWEPT)
         + f". {TAU}"
     )
     report.document["results"] = {"n": sizes, "quantities": values, "local_exponents": slopes}
@@ -238,80 +243,3 @@ def _slopes(sizes: Any, values: Any) -> Any:
     """Slopes in the logarithm; nan where a value is not finite."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.gradient(np.log(values), np.log(sizes))
-
-
-def add_finite_curves(report: Report, finite: FiniteSize, tau: Any, rule: Any, limit: Any) -> None:
-    """Beside the limit, mean and spread of networks of the dimension of the data."""
-    curves = finite.learning_curves(tau, rule)
-    off = 100.0 * (curves.mean["test"] / limit.test - 1.0)
-    late = int(np.argmax(np.abs(off)))
-    _say(
-        report,
-        finite,
-        f"test losses of networks of d = {finite.dimension} differ from the limit by "
-        f"{off[late]:+.1f} % at most (tau = {float(tau[late]):.4g})",
-    )
-    rows = [
-        [
-            number(float(at), 6),
-            *(
-                f"{float(curves.mean[name][i]):.6g} +- {float(curves.spread[name][i]):.2g}"
-                for name in _NAMES
-            ),
-        ]
-        for i, at in _some(tau)
-    ]
-    report.tables.append(
-        Table(
-            ["tau", "L_train", "L_test", "gap", "score error"],
-            rows,
-            f"30 networks of d = {finite.dimension} on Gaussian data: mean +- deviation of one",
-        )
-    )
-    report.document["finite_size"] |= {
-        "tau": tau,
-        "mean": curves.mean,
-        "spread": curves.spread,
-        "error": curves.error,
-    }
-
-
-def _some(tau: Any) -> list[tuple[int, float]]:
-    step = max(1, len(tau) // 12)
-    chosen = sorted({*range(0, len(tau), step), len(tau) - 1})
-    return [(i, tau[i]) for i in chosen]
-
-
-def add_finite_times(report: Report, finite: FiniteSize, times: Timescales) -> None:
-    """Beside the limit, the times of networks of the dimension of the data."""
-    found = {name: (times.value(name), *finite.times[name]) for name in finite.times}
-    limit, mean, _ = found["final_gap"]
-    _say(
-        report,
-        finite,
-        f"networks of d = {finite.dimension} end with a gap {100 * (mean / limit - 1):+.1f} % off "
-        "the limit's",
-    )
-    rows = [
-        [name, number(limit), f"{mean:.6g} +- {error:.1g}", f"{100 * (mean / limit - 1):+.1f} %"]
-        for name, (limit, mean, error) in found.items()
-    ]
-    report.tables.append(
-        Table(
-            ["", "limit", f"d = {finite.dimension}", "difference"],
-            rows,
-            f"30 networks of d = {finite.dimension} on Gaussian data, gradient flow",
-            frozenset({0}),
-        )
-    )
-    report.document["finite_size"] |= {
-        name: {"limit": limit, "mean": mean, "error": error}
-        for name, (limit, mean, error) in found.items()
-    }
-
-
-def _say(report: Report, finite: FiniteSize, text: str) -> None:
-    """Put what was measured in the place of the order of magnitude."""
-    report.header[:] = [(k, v) for k, v in report.header if k != "finite size"]
-    report.header.append(("finite size", text))
-    report.document["finite_size"] = {"dimension": finite.dimension, "networks": 30}

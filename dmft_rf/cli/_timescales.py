@@ -61,7 +61,7 @@ def timescales(
         reasons |= dict.fromkeys(_OF_MEMORIZING, nothing)
     report.tables.append(times_table(times, values, steps))
     if finite:
-        from dmft_rf.cli._images import add_finite_times
+        from dmft_rf.cli._finite import add_finite_times
 
         add_finite_times(report, dmft_rf.finite_size(model), times)
     report.notes += [f"{name}: {reason}" for name, reason in times.reasons.items()]

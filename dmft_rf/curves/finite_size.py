@@ -13,7 +13,7 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, whole
 from dmft_rf._frozen import Frozen, FrozenDict
 from dmft_rf._typing import Array
-from dmft_rf.curves.drawn_nodes import DrawnNodes
+from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.curves.losses import checked_times, curves_on
 from dmft_rf.curves.solve import Solution, checked_rule, solve
 from dmft_rf.curves.timescales import timescales

@@ -19,18 +19,21 @@ import numpy as np
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
+from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.medium import Medium
+from dmft_rf.images.networks import DrawnNetworks, drawn_networks
 from dmft_rf.images.pairs import AtPoints, at_points
 from dmft_rf.images.path import FINE, FINEST
-from dmft_rf.spectra.spectrum import Spectrum
+from dmft_rf.spectra.spectrum import Spectrum, spectrum
 
 if TYPE_CHECKING:
-    from dmft_rf.images.image_model import ImageModel
-    from dmft_rf.images.networks import DrawnNetworks
+    from dmft_rf.model.feature_model import FeatureModel
 
 # h at which the upper end is looked for
 _TRIED = (-0.15, -0.25, -0.35, -0.45, -0.55, -0.65)
 _HALVINGS = 40
+# of the leverages, as a part of the accuracy of the curves, and the least
+_LEVERAGES, _FINEST = 0.01, 1e-11
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,6 +109,15 @@ class DrawnLaw(ImageLaw):
         """The least and the largest eigenvalue of any."""
         places = self.networks.places
         return float(places.min()), float(places.max())
+
+
+def law_of(model: FeatureModel, rtol: float) -> Spectrum:
+    """The spectral law of a model of any kind, for curves of the relative accuracy ``rtol``."""
+    if not isinstance(model, ImageModel):
+        return spectrum(model)
+    if model.route == "networks":
+        return DrawnLaw(model, drawn_networks(model))
+    return ImageLaw(model, max(_LEVERAGES * rtol, _FINEST))
 
 
 def upper_end(medium: Medium) -> float:

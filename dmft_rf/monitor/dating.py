@@ -37,6 +37,11 @@ DEFINITIONS = {
     "frechet": "Frechet distance within a factor 1.5 of its least value",
 }
 
+_SIGNS = {
+    "memorized_0.1": DEFINITIONS["memorized_0.1"],
+    "ratio_2": "the held-out loss is twice the train loss",
+}
+
 FEWEST = 5
 """Held-out losses that dates need: with fewer a rise cannot be told from scatter."""
 
@@ -110,7 +115,7 @@ class Dates(Frozen):
     def verdict(self) -> str:
         """Whether to stop, in one sentence."""
         best, unit = self.dates["best"], self.unit
-        signs = [DEFINITIONS[name] for name in ("memorized_0.1", "ratio_2") if self._has(name)]
+        signs = [sign for name, sign in _SIGNS.items() if self._has(name)]
         if best.is_known:
             more = f"; by now {signs[0]}" if signs else ""
             return (

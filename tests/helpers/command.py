@@ -32,5 +32,5 @@ def result(*arguments: Any) -> dict[str, Any]:
 
 
 def help_of(command: str) -> str:
-    """The help as one line, without the frames of its panels."""
-    return " ".join(run(command, "--help").stdout.replace("│", " ").split())
+    """All of the help as one line, without the frames of its panels."""
+    return " ".join(run(command, "--help-all").stdout.replace("│", " ").split())
