@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit, bulk_split
     from dmft_rf.curves.error_parts import ErrorParts, error_parts
     from dmft_rf.curves.error_times import ErrorTimes, error_times
+    from dmft_rf.curves.finite_size import FiniteCurves, FiniteSize, finite_size
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
@@ -51,6 +52,8 @@ _HOME = {
     "GenerationTimes": "generated.times",
     "ErrorParts": "curves.error_parts",
     "ErrorTimes": "curves.error_times",
+    "FiniteCurves": "curves.finite_size",
+    "FiniteSize": "curves.finite_size",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
@@ -73,6 +76,7 @@ _HOME = {
     "bulk_split": "curves.bulk_split",
     "error_parts": "curves.error_parts",
     "error_times": "curves.error_times",
+    "finite_size": "curves.finite_size",
     "generation": "generated.generation",
     "generation_times": "generated.times",
     "phase_diagram": "sweeps.phase_diagram",
@@ -122,6 +126,8 @@ __all__ = [
     "DataError",
     "ErrorParts",
     "ErrorTimes",
+    "FiniteCurves",
+    "FiniteSize",
     "Generation",
     "GenerationTimes",
     "GradientDescent",
@@ -149,6 +155,7 @@ __all__ = [
     "bulk_split",
     "error_parts",
     "error_times",
+    "finite_size",
     "generation",
     "generation_times",
     "phase_diagram",

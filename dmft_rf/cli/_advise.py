@@ -86,7 +86,7 @@ class AdviseOptions(NoiseLevelOptions):
         from dmft_rf.cli._progress import progress
         from dmft_rf.monitor.samples import Samples
 
-        size = DataOptions(resize=self.resize)._size()
+        size = DataOptions(resize=self.resize).image_size()
         with progress("images") as advance:
             return Samples.of(self.data, "--data", resize=size, grey=self.grey, progress=advance)
 

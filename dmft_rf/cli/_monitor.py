@@ -189,7 +189,7 @@ def _images(options: MonitorOptions, source: str | None) -> Samples | None:
     from dmft_rf.cli._progress import progress
     from dmft_rf.monitor.samples import Samples
 
-    size, grey = DataOptions(resize=options.resize)._size(), options.grey
+    size, grey = DataOptions(resize=options.resize).image_size(), options.grey
     if not os.path.isdir(source):
         size, grey = None, False  # of a file beside a folder, whose images become alike to it
     with progress("images") as advance:

@@ -13,6 +13,7 @@ Drawn networks have them as sums over their eigenvalues.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,8 +25,8 @@ from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.forms import Form
 from dmft_rf.curves.majorants import Majorants, NoMajorants, Turning
 from dmft_rf.curves.nodes import WHOLE, Nodes
-from dmft_rf.images.medium import at_points
 from dmft_rf.images.networks import DrawnNetworks
+from dmft_rf.images.pairs import at_points
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class ImageNodes(Nodes):
     def __init__(self, law: ImageLaw, contour: Contour):
         self.law = law
         self.contour = contour
-        self.found = at_points(law.model.medium, contour.z)
+        pace = 2j * math.pi * contour.weights
+        self.found = at_points(law.model.medium, contour.z, pace, law.tolerance)
         self.seal()
 
     @property
@@ -126,7 +128,7 @@ class ImageNodes(Nodes):
         """Rounding of the inverses, relative, and the last step of the equations, shape (N,)."""
         z, (low, high) = self.points, self.law.ends
         near = np.abs(z - np.clip(z.real, low, high))
-        noise: Array = 10.0 * EPS * high / near + self.found.residual
+        noise: Array = 10.0 * EPS * high / near + self.found.rounding + self.found.residual
         return noise
 
 
