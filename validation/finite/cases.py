@@ -207,11 +207,11 @@ def _generated() -> list[Case]:
     two = Covariance([0.5, 1.5], label="two eigenvalues")
     tanh = ScoreModel(0.1, math.inf, 4.0, "tanh", two)
     return [
-        Case("Z_generated_relu", "what is generated, ReLU: both samplers", relu,
-             ((12, 160), (16, 120), (24, 48)), (20.0,),
+        Case("ZA_generated_relu", "what is generated, ReLU: both samplers", relu,
+             ((12, 128), (16, 96), (24, 40)), (20.0,),
              {"SDE": ReverseProcess(), "ODE": ReverseProcess("ode")}),
-        Case("Z_generated_tanh", "what is generated, tanh: the gain", tanh,
-             ((12, 128), (16, 80), (24, 24)), (5.0,), {"SDE": ReverseProcess()}),
+        Case("ZB_generated_tanh", "what is generated, tanh: the gain", tanh,
+             ((12, 128), (16, 96), (24, 32)), (5.0,), {"SDE": ReverseProcess()}),
     ]  # fmt: skip
 
 

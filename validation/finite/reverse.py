@@ -73,7 +73,7 @@ class ReverseProcess:
     t_end: float = 0.05
     nodes: int = 10
     steps: int = 32
-    samples: int = 8
+    samples: int = 64
 
     def stored(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a file holds of it."""
