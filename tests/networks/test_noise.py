@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.helpers.fake_training import SMALL
 from validation.networks.analysis import noise
-from validation.networks.run.store import Run
+from validation.networks.run.store import Run, Store
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 LOAD, STRETCHES, SLOWER = 0.3, np.array([0.25, 1.0, 4.0]), 5.0
 SETTING = dataclasses.replace(
@@ -100,10 +104,63 @@ def test_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         curves={name: values[:9] for name, values in late.curves.items()},
     )
     assert noise.sections([late, short]) == []  # nothing to compare with
-    (_, _, dates), (_, _, loads) = noise.sections([short, quiet(), late])
+    (_, _, averages), (_, _, dates), (_, _, loads) = noise.sections([short, quiet(), late])
+    # averages like the last weights, whose train loss the load has raised by 1/(1 - f)
+    assert [row[:-1] for row in averages.rows] == [
+        ["16", "sgd, batch 64", "1", "0.30 to 0.30", "1.28", "1.28"]
+    ]
     assert [row[:2] for row in dates.rows] == [["16", "0"], ["16", "1"]]
     assert dates.rows[1][2:6] == ["-"] * 4
     assert dates.rows[1][-1] == "-"
     assert loads.rows[0][2:4] == ["0.300 ± 0.010", "0.30"]
     assert loads.rows[0][4:7] == ["1.28"] * 3
     assert all(len(row) == len(table.head) for table in (dates, loads) for row in table.rows)
+
+
+def test_the_page_has_the_numbers_of_the_stored_runs() -> None:
+    text = re.sub(r"\s+", " ", (DOCS / "networks.md").read_text(encoding="utf-8"))
+    reference = Store(noise.REFERENCE).runs
+    ((_, _, averages),) = noise.sections(list(reference.values()))
+    for row in averages.rows:
+        if row[0] != "512":
+            assert re.search(
+                rf"\| {row[0]} \|[^|]*\| {share(row[3])} \| {row[4]}0? \| {row[5]} ", text
+            )
+    stored = Store(DOCS / "data" / "networks-noise.h5").runs.values()
+    few, many = (
+        noise.probed(run, noise.quietest(run, reference.values()))  # type: ignore[arg-type]
+        for run in sorted(stored, key=lambda run: run.setting.n)
+    )
+    loads = " | ".join(
+        "{:.3f} +- {:.3f}, {:.3f} +- {:.3f}".format(
+            *one.run.curves["load"][0], one.load, one.load_error
+        )
+        for one in (few, many)
+    )
+    assert f"| {loads} |" in text
+    pairs = [
+        (noise.higher(one.load), one.predicted[0] / one.least, one.share,
+         one.predicted[1] / one.least)
+        for one in (few, many)
+    ]  # fmt: skip
+    for form, part in (("{:.2f}, {:.2f}", slice(2)), ("{:.2f}, {:.2f}", slice(2, 4))):
+        assert " | ".join(form.format(*pair[part]) for pair in pairs) in text
+    delay = few.averaged / few.least
+    assert f"{few.averaged:.0f}, {few.last:.0f}; {delay:.2f} |" in text
+    calm = ", ".join(f"{date:.0f}" for date in few.calm)
+    assert f"{calm}; {few.least:.1f} |" in text
+    assert (
+        "{:.4f}, {:.3f}, {:.3f} | {:.4f}, {:.3f}, {:.3f} |".format(*few.paces, *many.paces) in text
+    )
+    assert f"{100.0 * few.relaxed:.0f} % of the logarithm" in text
+    ratios = [(one.paces[1] / one.paces[0], 100.0 * one.paces[1] / one.paces[2])
+              for one in (few, many)]  # fmt: skip
+    (x, share_x), (y, share_y) = ratios
+    assert f"{x:.1f} and {y:.1f} times as fast" in text
+    assert f"at {share_x:.0f} and {share_y:.0f} % of the pace" in text
+
+
+def share(cell: str) -> str:
+    """A range of one value is written as that."""
+    low, high = cell.split(" to ")
+    return low if low == high else cell

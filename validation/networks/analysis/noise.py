@@ -23,6 +23,7 @@ import numpy as np
 from dmft_rf._typing import Array
 from validation.common.page import Table
 from validation.networks.analysis.dating import RATIO
+from validation.networks.analysis.summary import grouped
 from validation.networks.analysis.tables import Section
 from validation.networks.run.store import Run, Store
 
@@ -45,7 +46,7 @@ class Probed:
     calm : tuple of float
         When that of the copy does, after each stretch.
     least : float
-        When that of the quiet run does (last weights).
+        When that of the quiet run does (averaged weights).
     load, load_error : float
         f at the last probe at or before ``averaged``, over all noise levels.
     share : float
@@ -88,7 +89,7 @@ def probed(run: Run, quiet: Run) -> Probed:
     before = np.flatnonzero(at & ~(time > averaged))[-1]  # the last one where it was not reached
     load, error = curves["load"][before]
     share = 1.0 - float(curves["calm_train"][before, 1, 0] / curves["last_train"][before, 0])
-    known, ratios = _time(quiet), _ratio(quiet, "last_")
+    known, ratios = _time(quiet), _ratio(quiet)
     dates = (first(known, ratios, higher(f)) for f in (load, share))
     by_load, by_share = (date if math.isfinite(date) else math.inf for date in dates)
     return Probed(
@@ -126,7 +127,7 @@ def _paces(run: Run, at: Array, after: Array, quiet: Run) -> tuple[float, float,
     own = np.gradient(np.log(_ratio(run)), time)[at]
     stretch = run.setting.calm[-1] - run.setting.calm[1]
     calm = np.log(after[:, -1] / after[:, 1]) / stretch
-    known, ratios = _time(quiet), np.log(_ratio(quiet, "last_"))
+    known, ratios = _time(quiet), np.log(_ratio(quiet))
     middle = 0.5 * np.log(after[:, -1] * after[:, 1])
     order = np.argsort(ratios)
     reference = np.interp(middle, ratios[order], np.gradient(ratios, known)[order])
@@ -143,6 +144,23 @@ def _time(run: Run) -> Array:
 def _ratio(run: Run, prefix: str = "") -> Array:
     """Test over train loss at the first time index."""
     return np.asarray(run.curves[f"{prefix}test"][:, 0] / run.curves[f"{prefix}train"][:, 0])
+
+
+def averaging(run: Run, quiet: Run) -> tuple[float, float, float]:
+    """Share of the loss that averaging the weights removes, the delay it predicts, the delay.
+
+    The share is that of the last weights' training loss, measured last before test over train loss
+    of the averaged weights reaches 2 (nan where it does not); delays are over the quiet run.
+    """
+    time, curves, known = _time(run), run.curves, _time(quiet)
+    date = first(time, _ratio(run), RATIO)
+    if not math.isfinite(date):
+        return math.nan, math.nan, math.nan
+    before = np.flatnonzero(time <= date)[-1]
+    share = 1.0 - float(curves["train"][before, 0] / curves["last_train"][before, 0])
+    ratios = _ratio(quiet)
+    least = first(known, ratios, RATIO)
+    return share, first(known, ratios, higher(share)) / least, date / least
 
 
 def quietest(run: Run, others: Iterable[Run]) -> Run | None:
@@ -171,7 +189,39 @@ def _reference() -> tuple[Run, ...]:
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
-    """Tables of the report; none without probed runs."""
+    """Tables of the report, of what there is."""
+    return [*_averages(runs), *_probes(runs)]
+
+
+def _averages(runs: Sequence[Run]) -> list[Section]:
+    """What averaging removes, with momentum; one line for all seeds."""
+    rows = []
+    for group in grouped(runs, lambda s: (s.data, s.side, s.n, s.protocol)):
+        pairs = [(run, quietest(run, runs)) for run in group.members]
+        noisy = [(run, quiet) for run, quiet in pairs if quiet and run.setting.optimiser == "sgd"]
+        found = [one for one in (averaging(*pair) for pair in noisy) if math.isfinite(one[0])]
+        if found:
+            share, predicted, delay = np.array(found).T
+            rows.append(
+                [str(group.label[2]), str(group.label[-1]), str(len(found)),
+                 f"{share.min():.2f} to {share.max():.2f}", _number(predicted.mean()),
+                 _number(np.exp(np.log(delay).mean())), noisy[0][1].setting.protocol]
+            )  # fmt: skip
+    head = ["n", "rule", "seeds", "share of the loss", "delay by share", "delay", "over"]
+    title = "Noise of the gradient: what averaging removes"
+    return [(title, _AVERAGES, Table(head, rows))] if rows else []
+
+
+_AVERAGES = (
+    "The share of the last weights' training loss that the average over the last few per cent of "
+    "the steps is without, just before its test over train loss reaches 2; the delay of that date "
+    "that jitter with this share would cause in the solvable model, and the delay itself, both "
+    "over the run with the least noise of the same size. All seeds that reach it."
+)
+
+
+def _probes(runs: Sequence[Run]) -> list[Section]:
+    """What probes say."""
     found = []
     for run in runs:
         if run.setting.calm and (quiet := quietest(run, [*runs, *_reference()])) is not None:
