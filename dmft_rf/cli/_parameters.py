@@ -14,6 +14,8 @@ from dmft_rf.errors import ModelError
 
 #: features per dimension where nothing else is said
 PSI_P = 64.0
+#: help of --columns
+COLUMNS = "Columns that are not recognised: step=NAME, train=NAME, test=NAME, separated by commas."
 
 
 def _number(text: str | float) -> float:
@@ -101,3 +103,13 @@ def numbers(name: str, text: str) -> list[float]:
         raise ModelError(
             f"{name} is {shown(text)}; it must be numbers separated by commas"
         ) from None
+
+
+def names_of(columns: str) -> dict[str, str]:
+    """Return the columns of an option --columns, by what they hold."""
+    pairs = [part.partition("=") for part in columns.split(",")]
+    if not all(mark and name.strip() for _, mark, name in pairs):
+        from dmft_rf._convert import shown
+
+        raise ModelError(f"--columns is {shown(columns)}; it must be as train=mse,test=mse_val")
+    return {kind.strip(): name.strip() for kind, _, name in pairs}
