@@ -14,7 +14,9 @@ import typer
 from dmft_rf._version import __version__
 from dmft_rf.cli._advise import AdviseOptions
 from dmft_rf.cli._data_options import SourceOptions
+from dmft_rf.cli._explore import ExploreOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
+from dmft_rf.cli._help import BriefCommand, HelpAll
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
@@ -69,13 +71,15 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
+    help_all: HelpAll = False,
 ) -> None:
     pass
 
 
 @app.command(
-    help="Eigenvalues of the covariance of samples or images, and with --out a small file of them "
-    "that every other command reads with --data.",
+    cls=BriefCommand,
+    help="Eigenvalues of the covariance of samples or images. With --out a small file of them that "
+    "every other command reads with --data.",
     epilog="Example: dmft-rf covariance digits --out digits.h5, then dmft-rf timescales --data "
     "digits.h5. " + _EPILOG,
 )
@@ -88,7 +92,8 @@ def covariance(source: SourceOptions, output: OutputOptions) -> None:
 
 
 @app.command(
-    help="Spectrum of the feature matrix U: bulks, edges, masses, atom.\n\n" + _MODEL,
+    cls=BriefCommand,
+    help="Spectrum of the feature matrix: bulks, edges, masses, atom.\n\n" + _MODEL,
     epilog="Example: dmft-rf spectrum --psi-p 16 --eigenvalues 0.5,1.5 --plot s.pdf. " + _EPILOG,
 )
 @grouped
@@ -100,7 +105,9 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
 
 
 @app.command(
-    help="Train loss, test loss and score error along training, for a training rule.\n\n" + _MODEL,
+    cls=BriefCommand,
+    help="Train loss, test loss and score error along training. For any training rule.\n\n"
+    + _MODEL,
     epilog="Examples: dmft-rf curves --tau 0,1,100,inf. dmft-rf curves --rule heavy-ball "
     "--step 0.5 --momentum 0.9. dmft-rf curves --parts --plot parts.png. " + _EPILOG,
 )
@@ -116,7 +123,8 @@ def curves(
 
 
 @app.command(
-    help="When to stop: the usable interval, and every other time of training beside it. " + _MODEL,
+    cls=BriefCommand,
+    help="When to stop, and every other time of training.\n\n" + _MODEL,
     epilog="Examples: dmft-rf timescales --data digits --learning-rate 0.1. dmft-rf timescales "
     "--sgd-noise 5. " + _EPILOG,
 )
@@ -129,25 +137,35 @@ def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) ->
 
 
 @app.command(
-    help="How these times grow with samples, features, diffusion time or the power law of the "
-    f"covariance.\n\n{_MODEL} {_RESUMED}",
+    cls=BriefCommand,
+    help="How the times of training grow: exponents and power laws. With samples, features, "
+    "diffusion time, the power law of the covariance, or the noise of SGD."
+    f"\n\n{_MODEL} With samples, and without --data, psi_p is infinite: there the memorization "
+    f"time is proportional to them. {_RESUMED}",
     epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
-    "--from 0.001 --to 0.3. " + _EPILOG,
+    "--from 0.001 --to 0.3. dmft-rf scaling --sgd-noise 5. dmft-rf scaling --over noise. "
+    + _EPILOG,
 )
 @grouped
 def scaling(
-    model: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+    model: ModelOptions,
+    sweep: SweepOptions,
+    rule: RuleOptions,
+    run: RunOptions,
+    output: OutputOptions,
 ) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _sweep
 
-        _sweep.scaling(model, sweep, run, output)
+        _sweep.scaling(model, sweep, rule, run, output)
 
 
 @app.command(
+    cls=BriefCommand,
     help=f"Any quantities on a grid of any parameters.\n\n{_MODEL} {_RESUMED}",
-    epilog="Example: dmft-rf sweep --over psi_n=1:100:20:log --over t=.01,.1 --quantity usable "
-    "tau_mem --csv times.csv. " + _EPILOG,
+    epilog="Examples: dmft-rf sweep --over psi_n=1:9:5:log --quantity usable tau_mem. dmft-rf "
+    "sweep --over psi_n=1:100:20:log --over t=.01,.1 --quantity usable tau_mem --csv times.csv. "
+    + _EPILOG,
 )
 @grouped
 def sweep(model: ModelOptions, grid: GridOptions, run: RunOptions, output: OutputOptions) -> None:
@@ -158,8 +176,9 @@ def sweep(model: ModelOptions, grid: GridOptions, run: RunOptions, output: Outpu
 
 
 @app.command(
+    cls=BriefCommand,
     name="phase-diagram",
-    help="Where a model memorizes, and what keeps it from doing so: regions and their boundaries "
+    help="Where a model memorizes, and what keeps it from doing so. Regions and their boundaries "
     f"over (n, p), (n, t) or (n, tau).\n\n{_MODEL} {_RESUMED}",
     epilog="Examples: dmft-rf phase-diagram --workers 2 --out p.h5 --plot p.png. dmft-rf "
     "phase-diagram --plane n-tau --plot tau.png. " + _EPILOG,
@@ -175,8 +194,9 @@ def phase_diagram(
 
 
 @app.command(
-    help="What a trained network of infinite width generates: how far it is from the data, and the "
-    "best time to stop for it. At a finite --psi-p a bound on KL(data || generated). By default "
+    cls=BriefCommand,
+    help="What a trained network generates, and when it is at its best. At infinite width how far "
+    "it is from the data. At a finite --psi-p a bound on KL(data || generated). By default "
     "psi_n = 8, tanh, covariance = identity.",
     epilog="Examples: dmft-rf generate --psi-n 16 --plot g.png. dmft-rf generate --activation relu "
     "--tau 10,100,1000. " + _EPILOG,
@@ -190,7 +210,8 @@ def generate(model: WideModelOptions, process: ProcessOptions, output: OutputOpt
 
 
 @app.command(
-    help="Dyson equation, edges and density of a linear pencil: of a rational expression in "
+    cls=BriefCommand,
+    help="Dyson equation, edges and density of a linear pencil. Of a rational expression in "
     "Gaussian matrices and functions of Sigma, stated in a TOML file (docs/pencils.md).",
     epilog="Example: dmft-rf pencil docs/examples/score.toml --plot density.png. " + _EPILOG,
 )
@@ -203,9 +224,10 @@ def pencil(source: PencilOptions, output: OutputOptions) -> None:
 
 
 @app.command(
-    help="Dates of a training run, from its log: when it was at its best, when it memorizes, "
-    "whether to stop, what more images would need; with --samples and --data which images are "
-    "copies.",
+    cls=BriefCommand,
+    help="Dates of a training run, from its log; copies of images. When it was at its best, when "
+    "it memorizes, whether to stop, what more images would need; with --samples and --data which "
+    "images are copies.",
     epilog="Examples: dmft-rf monitor log.csv. dmft-rf monitor log.csv --samples out --data faces "
     "--page run.html. " + _EPILOG,
 )
@@ -218,7 +240,8 @@ def monitor(options: MonitorOptions) -> None:
 
 
 @app.command(
-    help="When to stop training on your own images, and what more of them would buy: whether "
+    cls=BriefCommand,
+    help="When to stop training on your own images; what more would buy. Whether "
     "stopping matters at all, the usable interval, with a pilot run the steps, and how far to "
     "trust it.",
     epilog="Examples: dmft-rf advise --data digits --parameters 260000. dmft-rf advise --data "
@@ -230,6 +253,20 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         from dmft_rf.cli import _advise
 
         _advise.advise(options, output)
+
+
+@app.command(
+    cls=BriefCommand,
+    help="A page of sliders whose curves follow. For the model and the training rule, served to "
+    "this machine; with the times, a map and what is generated (extra explore).",
+    epilog="Example: dmft-rf explore --port 0. " + _EPILOG,
+)
+@grouped
+def explore(options: ExploreOptions) -> None:
+    with reporting(None):
+        from dmft_rf.cli import _explore
+
+        _explore.explore(options)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ Option = typer.Option
 
 @dataclass(frozen=True)
 class AdviseOptions(NoiseLevelOptions):
-    """Images, a network, a noise level and a run that is known."""
+    """Case: images, a network, and a run that is known."""
 
     data: Annotated[
         str | None,
@@ -45,15 +45,15 @@ class AdviseOptions(NoiseLevelOptions):
     scale: Annotated[
         float | None,
         Option(
-            "--scale", help="Multiply the images by this number, as the network does (0.00784 "
-            "turns 0 to 255 into -1 to 1); by default their mean variance is made 1.", **NUMBER,
+            "--scale", help="Multiply the images by this number, as the network does. 0.00784 "
+            "turns 0 to 255 into -1 to 1; by default their mean variance is made 1.", **NUMBER,
         ),
     ] = None  # fmt: skip
     pilot: Annotated[
         str | None,
         Option(
             "--pilot", metavar="LOG|N:STEP|N:LOG", help="A run with the same optimiser, batch, "
-            "rate and width: its log, or the images that it had and its best step or log.",
+            "rate and width. Its log, or the images that it had and its best step or log.",
         ),
     ] = None  # fmt: skip
     columns: Annotated[
@@ -62,7 +62,7 @@ class AdviseOptions(NoiseLevelOptions):
     samples: Annotated[
         str | None,
         Option(
-            "--samples", metavar="N,...", help="Numbers of images to answer for, besides those of "
+            "--samples", metavar="N,...", help="Numbers of images to answer for. Besides those of "
             "--data and twice as many; by default four times.",
         ),
     ] = None  # fmt: skip

@@ -24,7 +24,7 @@ _T = 0.01
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How a file or a folder becomes samples."""
+    """Files: how they become samples."""
 
     dataset: Annotated[
         str | None,
@@ -52,7 +52,7 @@ class DataOptions:
         Option(
             "--resize",
             metavar="H[xW]",
-            help="Bring the images of a folder to this size, in pixels: the means of what a new "
+            help="Bring the images of a folder to this size, in pixels. By the means of what a new "
             "pixel covers.",
         ),
     ] = None
@@ -115,7 +115,7 @@ class SourceOptions(DataOptions, _Source):
 
 @dataclass(frozen=True)
 class SizeOptions:
-    """Numbers of samples and of trained parameters, instead of psi_n and psi_p."""
+    """Model: samples and trained parameters, instead of psi_n and psi_p."""
 
     samples: Annotated[
         int | None,
@@ -160,7 +160,7 @@ class SizeOptions:
 
 @dataclass(frozen=True)
 class NoiseLevelOptions:
-    """The diffusion time, as the schedules of real networks state it."""
+    """Noise level: the diffusion time, as the schedules of real networks state it."""
 
     sigma: Annotated[
         float | None,

@@ -10,15 +10,15 @@ from typer import Option
 
 from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions, SizeOptions, scale_advice
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._parameters import INTEGER, NUMBER, PSI_P, numbers
+from dmft_rf.cli._parameters import INTEGER, NUMBER, numbers
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
     from dmft_rf.model.score_model import ScoreModel
 
-# samples per dimension where no data say how many there are
-_PSI_N = 8.0
+# features per dimension where nothing else is said, and samples where no data say how many
+_PSI_P, _PSI_N = 64.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Stated:
 
 @dataclass(frozen=True)
 class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
-    """The model and the accuracy."""
+    """Model: what is solved, and how accurately."""
 
-    _WIDTH: ClassVar[float] = PSI_P
+    _WIDTH: ClassVar[float] = _PSI_P
 
     t: Annotated[
         float | None,
@@ -67,8 +67,8 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
         float | None,
         Option(
             "--psi-p",
-            help=f"Features per dimension p/d, > 0, or inf for the limit of wide networks; by "
-            f"default {PSI_P:g}.",
+            help=f"Features per dimension p/d; by default {_PSI_P:g}. > 0, or inf for the limit of "
+            "wide networks.",
             **NUMBER,
         ),
     ] = None
@@ -76,20 +76,24 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
         float | None,
         Option(
             "--psi-n",
-            help=f"Samples per dimension n/d, > 0; by default that of --data, else {_PSI_N:g}.",
+            help=f"Samples per dimension n/d; by default {_PSI_N:g}, or of --data. > 0.",
             **NUMBER,
         ),
     ] = None
     activation: Annotated[
         str,
-        Option("--activation", help="tanh, relu, erf, sigmoid, softplus, gelu or linear."),
+        Option(
+            "--activation",
+            metavar="NAME",
+            help="tanh, relu, erf, sigmoid, softplus, gelu or linear.",
+        ),
     ] = "tanh"
     eigenvalues: Annotated[
         str | None,
         Option(
             "--eigenvalues",
             metavar="NUMBERS|FILE",
-            help="Eigenvalues of the covariance, as 0.5,1.5, or a file of them (.txt, .csv, .npy, "
+            help="Eigenvalues of the covariance, as 0.5,1.5. Or a file of them (.txt, .csv, .npy, "
             ".h5), with weights in a second column; the identity by default.",
         ),
     ] = None
@@ -118,8 +122,9 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
         Option(
             "--data",
             metavar="FILE",
-            help="Samples instead, one per row: .npy, .npz, .csv, .txt, .h5, .hdf5; a folder of "
-            "images; what 'dmft-rf covariance' wrote; or the bundled data set 'digits'.",
+            help="Samples, a folder of images, or the bundled 'digits'. In place of eigenvalues; "
+            "one sample per row of an .npy, .npz, .csv, .txt, .h5 or .hdf5 file; or what 'dmft-rf "
+            "covariance' wrote.",
         ),
     ] = None
     scale: Annotated[
@@ -242,7 +247,7 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
 
 @dataclass(frozen=True)
 class MapModelOptions(ModelOptions):
-    """The model of a phase diagram, whose maps need less accuracy than a curve."""
+    """Model: accuracy, of which maps need less than a curve."""
 
     rtol: Annotated[
         float,
@@ -252,7 +257,7 @@ class MapModelOptions(ModelOptions):
 
 @dataclass(frozen=True)
 class WideModelOptions(ModelOptions):
-    """The model of what is generated, which depends on all diffusion times."""
+    """Model: width and accuracy, at all diffusion times."""
 
     _WIDTH: ClassVar[float] = math.inf
 
@@ -260,7 +265,7 @@ class WideModelOptions(ModelOptions):
         float | None,
         Option(
             "--psi-p",
-            help="Features per dimension p/d, > 0; by default inf, the limit of wide networks.",
+            help="Features per dimension p/d; by default inf. > 0.",
             **NUMBER,
         ),
     ] = None

@@ -30,7 +30,7 @@ Option = typer.Option
 
 @dataclass(frozen=True)
 class MonitorOptions:
-    """A log, samples, and where the answer goes."""
+    """Run: a log, samples, and where the answer goes."""
 
     log: Annotated[
         str,
@@ -78,15 +78,15 @@ class MonitorOptions:
     page: Annotated[
         Path | None,
         Option(
-            "--page", metavar="FILE", help="Web page to write (.html), with pictures in it; one "
+            "--page", metavar="FILE", help="Web page to write (.html), with pictures in it. One "
             "that is there is made anew.",
         ),
     ] = None  # fmt: skip
     plot: Annotated[
         Path | None,
         Option(
-            "--plot", metavar="FILE", help="Picture to write, .png or .pdf; one that is there is "
-            "made anew.",
+            "--plot", metavar="FILE", help="Picture to write, .png, .pdf or .svg. One that is "
+            "there is made anew.",
         ),
     ] = None  # fmt: skip
     json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False

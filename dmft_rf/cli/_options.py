@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go."""
+    """Results: where they go."""
 
     out: Annotated[
         Path | None, Option("--out", metavar="FILE", help="HDF5 file (.h5) to write.")
@@ -30,7 +30,7 @@ class OutputOptions:
         Option(
             "--plot",
             metavar="FILE",
-            help="Picture to write, .png, .pdf or .svg; one that is there is made anew.",
+            help="Picture to write, .png, .pdf or .svg. One that is there is made anew.",
         ),
     ] = None
     csv: Annotated[
@@ -91,7 +91,7 @@ def _sweep_in(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class PencilOptions:
-    """The pencil."""
+    """Pencil: what is stated."""
 
     file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="What states the pencil.")]
     latex: Annotated[
@@ -101,23 +101,28 @@ class PencilOptions:
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """The reverse process, and how long the network that drives it has been trained."""
+    """Process: the reverse one, and how long its network has been trained."""
 
     tau: Annotated[
         str | None,
         Option(
             "--tau",
             metavar="NUMBERS",
-            help="Training times, as 1,10,100; by default around the best one.",
+            help="Training times, as 1,10,100. By default around the best one.",
         ),
     ] = None
     schedule: Annotated[
         str,
-        Option("--schedule", help="score: tau for every t. noise: tau/Delta_t, noise prediction."),
+        Option(
+            "--schedule",
+            metavar="NAME",
+            help="score: tau for every t. noise: tau/Delta_t, noise prediction.",
+        ),
     ] = "score"
-    sampler: Annotated[str, Option("--sampler", help="sde, or ode: the process without noise.")] = (
-        "sde"
-    )
+    sampler: Annotated[
+        str,
+        Option("--sampler", metavar="NAME", help="sde, or ode: the process without noise."),
+    ] = "sde"
     t_start: Annotated[
         float, Option("--t-start", help="Diffusion time where the process begins.", **NUMBER)
     ] = 8.0
@@ -137,7 +142,7 @@ class ProcessOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where points are computed."""
+    """Workers: where points are computed."""
 
     workers: Annotated[
         int | None,
@@ -155,9 +160,9 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class PlaneOptions:
-    """The plane of a phase diagram."""
+    """Plane: of the diagram."""
 
-    plane: Annotated[str, Option("--plane", help="n-p, n-t or n-tau.")] = "n-p"
+    plane: Annotated[str, Option("--plane", metavar="NAME", help="n-p, n-t or n-tau.")] = "n-p"
     n_start: Annotated[
         float, Option("--n-from", help="First psi_n, samples per dimension.", **NUMBER)
     ] = 1.0
@@ -200,15 +205,15 @@ class PlaneOptions:
 
 @dataclass(frozen=True)
 class GridOptions:
-    """The grid of a sweep."""
+    """Grid: what is computed where."""
 
     over: Annotated[
         list[str],
         Option(
             "--over",
             metavar="NAME=VALUES",
-            help="A parameter and its values, as psi_n=1:100:20:log (first, last, how many, evenly "
-            "in the logarithm), t=0:1:11 (evenly) or t=.01,.1. Once for each of t, psi_p, psi_n, "
+            help="A parameter and its values, as psi_n=1:9:5:log or t=.01,.1. First, last, how "
+            "many, evenly in the logarithm; t=0:1:11 evenly. Once for each of t, psi_p, psi_n, "
             "noise_draws, activation, power_law.exponent, isotropic.scale.",
         ),
     ]
@@ -217,12 +222,12 @@ class GridOptions:
         Option(
             "--quantity",
             metavar="NAME",
-            help="What to compute at each point: usable (both ends), tau_gen, tau_opt, tau_ratio, "
-            "tau_mem, score_error_min, train, test, score_error, edges, n_star, ...",
+            help="What to compute, as usable (both ends) or tau_mem. Also tau_gen, "
+            "tau_opt, tau_ratio, score_error_min, train, test, score_error, edges, n_star, ...",
         ),
     ]
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Further quantities.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Further quantities.")
     ] = None
     tau: Annotated[
         str | None,
@@ -232,14 +237,23 @@ class GridOptions:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """What is swept."""
+    """Sweep: along what."""
 
-    over: Annotated[str, Option("--over", help="psi_n, psi_p, t or power-law.")] = "psi_n"
+    over: Annotated[
+        str,
+        Option(
+            "--over",
+            metavar="NAME",
+            help="psi_n, psi_p, t or power-law; noise or batch of SGD (batch at the learning rate "
+            "of --sgd-noise and --batch).",
+        ),
+    ] = "psi_n"
     start: Annotated[
         float | None,
         Option(
             "--from",
-            help="First value; by default psi_n: psi_p/64, psi_p: 2 psi_n, t: 0.001, power-law: 0.",
+            help="First value. By default psi_n: psi_p/64 or 1, psi_p: 2 psi_n, t: 0.001, "
+            "power-law: 0, noise: a hundredth of the last one, batch: --batch.",
             **NUMBER,
         ),
     ] = None
@@ -247,7 +261,8 @@ class SweepOptions:
         float | None,
         Option(
             "--to",
-            help="Last value; by default psi_n: psi_p/2, psi_p: 64 psi_n, t: 0.3, power-law: 2.",
+            help="Last value. By default psi_n: psi_p/2 or 1024, psi_p: 64 psi_n, t: 0.3, "
+            "power-law: 2, noise: 0.9 of where SGD is stable, batch: 64 times --batch.",
             **NUMBER,
         ),
     ] = None
@@ -255,7 +270,8 @@ class SweepOptions:
         int,
         Option(
             "--points",
-            help="Values, evenly spaced in the logarithm (power-law: evenly), 3 to 1000.",
+            help="Values, evenly spaced in the logarithm (power-law: evenly; batch: the nearest "
+            "whole numbers), 3 to 1000.",
             **INTEGER,
         ),
     ] = 11

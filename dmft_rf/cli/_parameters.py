@@ -10,10 +10,9 @@ from typing import Any, get_type_hints
 import typer
 from typer.models import OptionInfo
 
+from dmft_rf.cli._help import HelpAll
 from dmft_rf.errors import ModelError
 
-#: features per dimension where nothing else is said
-PSI_P = 64.0
 #: help of --columns
 COLUMNS = "Columns that are not recognised: step=NAME, train=NAME, test=NAME, separated by commas."
 
@@ -73,6 +72,10 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
                     annotation=hints[f.name],
                 )
             )
+    everything = inspect.Parameter(
+        "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
+    )
+    parameters.append(everything)
 
     def flat(**values: Any) -> None:
         command(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartsOptions:
-    """What is shown of the curves."""
+    """Training: parts of the score error."""
 
     parts: Annotated[
         bool,
@@ -31,13 +31,14 @@ class PartsOptions:
 
 @dataclass(frozen=True)
 class RuleOptions:
-    """Training rule."""
+    """Training: its rule."""
 
     rule: Annotated[
         str,
         Option(
             "--rule",
-            help="gradient-flow, ridge, gradient-descent, heavy-ball or weight-average.",
+            metavar="NAME",
+            help="gradient-flow, or ridge, heavy-ball, weight-average, .... Or gradient-descent.",
         ),
     ] = "gradient-flow"
     weight_decay: Annotated[
@@ -97,8 +98,8 @@ class RuleOptions:
         float | None,
         Option(
             "--learning-rate",
-            help="eta: SGD's noise with --batch and --dimension. timescales gives its times in "
-            "steps as well, those of gradient flow without --batch.",
+            help="eta, for times in steps; SGD with --batch. Needs --dimension or "
+            "--data; the steps are those of timescales, of gradient flow without --batch.",
             **NUMBER,
         ),
     ] = None
@@ -196,14 +197,14 @@ class RuleOptions:
 
 @dataclass(frozen=True)
 class CurveOptions(RuleOptions):
-    """Training rule and times."""
+    """Training: times of the curves."""
 
     tau: Annotated[
         str | None,
         Option(
             "--tau",
             metavar="NUMBERS",
-            help="Training times as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times "
+            help="Training times, as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times "
             "the shortest to 30 times the longest relaxation time of the spectrum, and inf.",
         ),
     ] = None

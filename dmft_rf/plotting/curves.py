@@ -25,6 +25,7 @@ from dmft_rf.plotting.style import (
     titles,
 )
 from dmft_rf.plotting.timescales import LOSSES, TAU, TIMES
+from dmft_rf.rules.flow import GradientFlow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,12 +39,16 @@ _SYMBOLS = {
     "psi_p": r"\psi_p",
     "t": r"\Delta_t",
     "power_law.exponent": r"e^\alpha",
+    "noise": r"\epsilon",
+    "batch": r"\beta",
 }
 _PARAMETERS = {
     "power_law.exponent": r"exponent $\alpha$ of the eigenvalues $\lambda_k \propto k^{-\alpha}$",
     "psi_n": r"samples per dimension $\psi_n = n/d$",
     "psi_p": r"features per dimension $\psi_p = p/d$",
     "t": r"variance of the noise $\Delta_t = 1 - e^{-2t}$",
+    "noise": r"noise of SGD $\epsilon = \eta/(d\beta)$",
+    "batch": r"batch $\beta$ of SGD at one learning rate",
 }
 # the times of a scaling law
 SCALED = ("tau_gen", "tau_opt", "usable_end", "tau_mem")
@@ -162,7 +167,8 @@ def plot_scaling(scaling: Scaling) -> Figure:
     legend_above(below, columns=2)
     what = _PARAMETERS[scaling.parameter]
     title = f"Training times against {what}"
-    titles(figure, title, scaling.model, without=scaling.parameter, pad=6.0)
+    more = "" if scaling.rule == GradientFlow() else rule_text(scaling.rule)
+    titles(figure, title, scaling.model, more, without=scaling.parameter, pad=6.0)
     return figure
 
 
@@ -195,9 +201,10 @@ def draw_scaling(
             span = np.geomspace(fit.low, fit.high, 50)
             at = np.log(span) if steep else span
             ax.plot(at, fit.prefactor * span**fit.exponent, color=shade, linestyle=line)
-            power = rf"{fit.exponent:.3f} \pm {fit.exponent_error:.3f}"
-            law = rf"e^{{({power})\alpha}}" if steep else rf"{symbol}^{{\,{power}}}"
-            text = rf"{text} $\propto {law}$"
+            power = f"{fit.exponent:.2f}"
+            law = rf"e^{{{power}\,\alpha}}" if steep else rf"{symbol}^{{\,{power}}}"
+            local = f"{fit.exponent_low:.2f} to {fit.exponent_high:.2f}"
+            text = rf"{text} $\propto {law}$ (locally {local})"
         ax.plot(
             x,
             positive(scaling.quantities[name]),
@@ -211,7 +218,8 @@ def draw_scaling(
         )
         texts[name] = text
     times = all(name in TIMES for name in names)
-    ax.set_ylabel(r"training time $\tau$ (gradient flow)" if times else ", ".join(names))
+    flow = " (gradient flow)" if scaling.rule == GradientFlow() else ""
+    ax.set_ylabel(rf"training time $\tau${flow}" if times else ", ".join(names))
     ax.set_yscale("log")
     ax.set_xlabel(_PARAMETERS[scaling.parameter])
     if not steep:

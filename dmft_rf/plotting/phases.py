@@ -41,7 +41,8 @@ MAPS = {
 }
 # what is far below the level is all the same
 _SMALLEST = 1e-4
-_SHADES = {
+#: colour of each region
+SHADES = {
     "memorization": "#D55E00",
     "dynamical regularization": "#56B4E9",
     "architectural regularization": "#009E73",
@@ -111,7 +112,7 @@ def draw_phases(
 def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
     from matplotlib.colors import ListedColormap
 
-    colours = [_SHADES[name] for name in diagram.region_names]
+    colours = [SHADES[name] for name in diagram.region_names]
     x, y, values = _drawable(diagram, np.where(diagram.regions < 0, np.nan, diagram.regions))
     ax.pcolormesh(
         x, y, values.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,

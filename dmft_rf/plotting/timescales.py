@@ -166,7 +166,7 @@ def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
     axes.set_ylabel(r"score error $E_{\rm score}$")
     log_if_wide(axes, curves.score_error)
     low, high = axes.get_ylim()
-    axes.set_ylim(low / 12.0 if axes.get_yscale() == "log" else low, high)
+    axes.set_ylim(low / 30.0 if axes.get_yscale() == "log" else low, high)
     start, end = (times.values[f"usable_{side}"] for side in ("start", "end"))
     if not start < math.inf:
         return

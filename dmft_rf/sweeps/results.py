@@ -14,7 +14,9 @@ from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf.curves.definitions import NOTHING
 from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stochastic import TrainingRule
+from dmft_rf.rules.stored import named
 from dmft_rf.sweeps.request import DESCRIPTIONS
 
 Array = NDArray[Any]
@@ -25,6 +27,7 @@ QUANTITIES = (
     "usable_end",
     "tau_gen",
     "tau_opt",
+    "tau_ratio",
     "tau_mem",
     "window",
     "tau_gen_spectrum",
@@ -164,19 +167,22 @@ class PowerLaw(Frozen):
 
     Attributes
     ----------
-    exponent, exponent_error : float
-        Fitted in log-log, and its standard error: the scatter of exact values about a pure power.
+    exponent : float
+        Fitted in log-log.
+    exponent_low, exponent_high : float
+        Least and greatest local exponent over the range: how far from a pure power it is.
     prefactor : float
     low, high, decades : float
         Range of P, and its length in decades.
     points : int
         Points of the sweep in it.
     holds : str
-        The range in words, with the spread of the local exponent over it.
+        The range in words.
     """
 
     exponent: float
-    exponent_error: float
+    exponent_low: float
+    exponent_high: float
     prefactor: float
     low: float
     high: float
@@ -185,7 +191,8 @@ class PowerLaw(Frozen):
     holds: str
 
     def __repr__(self) -> str:
-        text = f"Q = {self.prefactor:.6g} P^({self.exponent:.4f} +- {self.exponent_error:.4f})"
+        local = f"locally {self.exponent_low:.4f} to {self.exponent_high:.4f}"
+        text = f"Q = {self.prefactor:.6g} P^{self.exponent:.4f} ({local})"
         return f"<PowerLaw {text}, P from {self.low:.6g} to {self.high:.6g}>"
 
 
@@ -209,8 +216,10 @@ class Scaling(Shown):
     ----------
     model : ScoreModel
         The model whose parameter was varied.
+    rule : Rule or StochasticGradientDescent
+        The rule of the times; the one that a sweep over its noise or batch started from.
     parameter : str
-        "psi_n", "psi_p", "t" or "power_law.exponent".
+        "psi_n", "psi_p", "t", "power_law.exponent", "noise" or "batch".
     values : array (n,)
         Its values, ascending.
     abscissa : array (n,)
@@ -235,6 +244,7 @@ class Scaling(Shown):
     kind: ClassVar[str] = "scaling"
 
     model: ScoreModel
+    rule: TrainingRule
     parameter: str
     values: Array
     abscissa: Array
@@ -254,6 +264,7 @@ class Scaling(Shown):
     def stored(self) -> Stored:
         """What a file holds of the scaling: quantities, exponents and fits."""
         attributes, arrays = self.model.stored()
+        attributes |= self.rule.stored()[0]
         arrays |= {"values": self.values, "abscissa": self.abscissa, **self.quantities}
         arrays |= {f"{name}_exponent": values for name, values in self.local_exponents.items()}
         attributes |= {"parameter": self.parameter, "rtol": self.rtol}
@@ -268,7 +279,9 @@ class Scaling(Shown):
 
     def _about(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"{self.values.size} values of {self.parameter}{failed} from {self.model.label}"
+        rule = "" if self.rule == GradientFlow() else f" under {named(self.rule)}"
+        about = f"{self.values.size} values of {self.parameter}{failed}{rule}"
+        return f"{about} from {self.model.label}"
 
     def _table(self) -> Table:
         along = (self.parameter,)
@@ -277,7 +290,7 @@ class Scaling(Shown):
         attributes = {
             f"{name}_{part}": getattr(fit, part)
             for name, fit in self.fits.items()
-            for part in ("exponent", "exponent_error", "prefactor", "low", "high")
+            for part in ("exponent", "exponent_low", "exponent_high", "prefactor", "low", "high")
         }
         coordinates = {self.parameter: (along, self.values), "abscissa": (along, self.abscissa)}
         return Table(along, coordinates, columns, attributes=attributes)

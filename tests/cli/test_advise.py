@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from dmft_rf import advise
-from dmft_rf.cli import app
 from dmft_rf.data import bundled
 from dmft_rf.monitor.sentences import CLOSING
 from dmft_rf.store import load_results
 from dmft_rf.units import t_from_sigma
+from tests.helpers import command
 
 RUN = Path(__file__).parents[2] / "docs" / "examples" / "run.csv"
 NETWORK = ("--parameters", "1e4")
 DIGITS = ("--data", "digits", "--parameters", "260000")
-
-
-def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(app, ["advise", *map(str, arguments)])
-
-
-def refused(*arguments: Any) -> str:
-    answer = run(*arguments)
-    assert answer.exit_code == 2, answer.output
-    assert answer.stdout == ""
-    assert answer.stderr.count("\n") == 1
-    return str(answer.stderr)
+run = partial(command.run, "advise")
+refused = partial(command.refused, "advise")
 
 
 @pytest.fixture

@@ -294,25 +294,21 @@ def test_overwrite_replaces_both_files(tmp_path):
 # Help and the installed command -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_examples_defaults_and_exit_codes(command):
-    answer = run(command, "--help")
-    text = " ".join(answer.stdout.split())
-    assert answer.exit_code == 0
-    assert f"dmft-rf {command}" in text
-    assert "Fig. 4 of arXiv:2505.17638" in text
-    assert "Exit codes" in text
-
-
-def test_without_a_command_help_is_shown():
-    answer = run()
-    assert answer.exit_code == 2
-    assert "Commands" in answer.stdout
-    assert answer.stderr == ""
-
-
-def test_the_version():
-    assert run("--version").stdout == f"dmft-rf {dmft_rf.__version__}\n"
+def test_the_default_sweep_shows_a_law():
+    """psi_p = inf, psi_n = 1 to 1024: tau_mem ~ n, as far as the exponent is within 0.05 of one."""
+    found = result("scaling", "--points", "4")
+    assert found["results"]["values"] == [
+        1.0,
+        pytest.approx(10.0, rel=0.01),
+        pytest.approx(101.6, rel=0.01),
+        1024.0,
+    ]
+    law = found["results"]["fits"]["tau_mem"]
+    assert law["decades"] > 2.0
+    assert 0.99 < law["exponent_low"] <= law["exponent"] <= law["exponent_high"] < 1.09
+    text = run("scaling", "--points", "4").stdout
+    assert f"{law['exponent']:+.3f} ({law['exponent_low']:+.2f} to" in text
+    assert "+-" not in text
 
 
 def test_help_imports_nothing_heavy():

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import random
 
 import h5py
 import pytest
-from typer.testing import CliRunner
 
 from dmft_rf import DataError, sweep
-from dmft_rf.cli import app
 from dmft_rf.files.ledger import Ledger
 from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
-from tests.helpers.one_sweep import MODEL, OVER, killed_at_the_very_end
-from tests.helpers.sweeping import contents
+from tests.helpers.command import refused, result
+from tests.helpers.one_sweep import MODEL, killed_at_the_very_end
 
 # -- files in the way ---------------------------------------------------------------------------
 
@@ -97,31 +93,12 @@ def test_a_complete_file_on_a_file_system_that_is_read_only(tmp_path, monkeypatc
 @pytest.mark.parametrize("command", ["phase-diagram", "scaling"])
 def test_a_command_gives_a_complete_file_that_is_read_only(tmp_path, monkeypatch, command):
     path = tmp_path / "a.h5"
-    arguments = [command, "--psi-p", "8", "--points", "3", "--out", str(path), "--json"]
+    arguments = [command, "--psi-p", "8", "--points", "3", "--out", str(path)]
     arguments += ["--n-points", "2"] if command == "phase-diagram" else ["--psi-n", "4"]
-    first = CliRunner().invoke(app, arguments)
-    assert first.exit_code == 0, first.output
+    first = result(*arguments)
     read_only(monkeypatch)
-    again = CliRunner().invoke(app, arguments)
-    assert again.exit_code == 0, again.output
-    assert json.loads(again.stdout)["results"] == json.loads(first.stdout)["results"]
-    other = CliRunner().invoke(app, [*arguments, "--overwrite", "--t", "0.2"])
-    assert other.exit_code == 2
-    assert "may not be written" in other.stderr
-
-
-def test_two_runs_do_not_share_a_file(tmp_path):
-    over = {"psi_n": [1.0, 2.0]}
-    messages = []
-
-    def meanwhile(done, total):
-        if done == 1:
-            with pytest.raises(DataError, match="another process") as caught:
-                sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5")
-            messages.append(caught.value)
-
-    sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5", progress=meanwhile)
-    assert len(messages) == 1
+    assert result(*arguments)["results"] == first["results"]
+    assert "may not be written" in refused(*arguments, "--overwrite", "--t", "0.2")
 
 
 def test_overwriting_leaves_a_sweep_alone_that_is_under_way(tmp_path):
@@ -189,36 +166,3 @@ def test_the_longest_names(tmp_path):
     path = tmp_path / f"{'a' * 245}.h5"
     assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
     assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
-
-
-@pytest.mark.parametrize("name", ["missing/a.h5", "a.txt", "."])
-def test_paths_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    with pytest.raises(DataError):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=tmp_path / name)
-
-
-def test_a_flipped_bit_in_the_unfinished_work_costs_a_point_at_most(tmp_path):
-    """The rest is taken up, and the completed file is that of an undisturbed run."""
-    path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
-    ledger = tmp_path / "a.h5.points"
-    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
-
-    def interrupt(done, total):
-        if done == 24:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=interrupt)
-    whole = ledger.read_bytes()
-    rng = random.Random(11)
-    counts = []
-    for _ in range(3):
-        content = bytearray(whole)
-        content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
-        ledger.write_bytes(content)
-        counts.clear()
-        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
-        assert counts[0] >= 23
-        assert contents(path) == contents(plain)
-        path.unlink()

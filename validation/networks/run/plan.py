@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from dmft_rf import ModelError
 
 CASES = ("images", "mixture")
-PROFILES = ("quick", "paper", "transfer")
+PROFILES = ("quick", "paper", "transfer", "noise")
 DIMENSION = 8  # of the mixture
 #: learning rate of gradient descent with momentum: of 0.02 and 0.1, tried at n = 16, the one that
 #: reaches the loss ratio 2 sooner; it is nearly as fast as Adam there
 SGD_RATE = 0.1
+MOMENTUM = 0.95
+#: by how much the rate falls where it is seen what of the losses relaxes
+CALMER = 16
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,6 @@ class Setting:
         Learning rate, constant.
     batch : int
         Noisy samples of one step, drawn with replacement; 0: every sample (full batch).
-    copies : int
-        Times that a full batch holds each sample, each with its own time and noise.
     network : str
         ``""``: that of the case; ``residual``: images as rows of numbers through the residual
         network.
@@ -61,6 +62,12 @@ class Setting:
         Noisy samples behind a loss, at least.
     held_out, generated, sampler_steps : int
         Test samples; generated samples (0: none are generated); steps of the sampler.
+    copies : int
+        Times that a full batch holds each sample, each with its own time and noise.
+    calm : tuple of float
+        Momentum: at every second measurement a copy goes on at a sixteenth of the rate, and its
+        losses are measured after these stretches of rate x steps, the rate being the lower one; the
+        load of the noise is measured too. Empty: neither.
     """
 
     case: str
@@ -84,6 +91,7 @@ class Setting:
     sampler_steps: int = 50
     copies: int = 1
     network: str = ""
+    calm: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.case not in CASES:
@@ -106,6 +114,10 @@ class Setting:
             raise ModelError(f"width is {self.width}; a U-Net's must be a multiple of 8")
         if self.batch and self.copies != 1:
             raise ModelError(f"copies is {self.copies}; only a full batch (batch = 0) has copies")
+        if self.calm and (self.optimiser, list(self.calm)) != ("sgd", sorted(self.calm)):
+            raise ModelError(
+                f"calm is {self.calm} with {self.optimiser}; it must be ascending, with sgd"
+            )
         if not self.rate > 0.0 or not self.indices:
             raise ModelError("rate must be positive and indices must not be empty")
 
@@ -152,12 +164,14 @@ class Setting:
         return np.unique(np.round(np.geomspace(start, self.steps, count)).astype(np.int64))
 
     def describe(self) -> dict[str, Any]:
-        """Every parameter by name; without ``copies`` and ``network`` where they are the usual."""
+        """Every parameter by name; ``copies``, ``network``, ``calm`` where they are unusual."""
         found = dataclasses.asdict(self)
         if self.copies == 1:  # as runs were described before there were copies
             del found["copies"]
         if not self.network:  # and before there was a choice
             del found["network"]
+        if not self.calm:
+            del found["calm"]
         return found
 
     @property
@@ -170,7 +184,9 @@ class Setting:
         """What `describe` has described."""
         known = {field.name for field in dataclasses.fields(cls)}
         given = {name: value for name, value in parameters.items() if name in known}
-        return cls(**{**given, "indices": tuple(int(k) for k in given["indices"])})
+        given["indices"] = tuple(int(k) for k in given["indices"])
+        given["calm"] = tuple(float(stretch) for stretch in given.get("calm", ()))
+        return cls(**given)
 
 
 def _label(data: str) -> str:
@@ -184,7 +200,7 @@ def profile(name: str, case: str | None = None, data: str | None = None) -> list
 
     Parameters
     ----------
-    name : {"quick", "paper", "transfer"}
+    name : {"quick", "paper", "transfer", "noise"}
     case : {"images", "mixture"}, optional
         Only these.
     data : str, optional
@@ -201,7 +217,7 @@ def profile(name: str, case: str | None = None, data: str | None = None) -> list
         raise ModelError(f"case is {case!r}; it must be one of {', '.join(CASES)}")
     if data is not None and case == "mixture":
         raise ModelError("data are of the case images; the mixture draws its own")
-    runs = {"quick": _quick, "paper": _paper, "transfer": _transfer}[name](data)
+    runs = {"quick": _quick, "paper": _paper, "transfer": _transfer, "noise": _noise}[name](data)
     return [run for run in runs if case is None or run.case == case]
 
 
@@ -277,6 +293,25 @@ def _few_pixels(data: str | None) -> list[Setting]:
         for rule, rate, batch, largest, most in lines
         for n in (2**k for k in range(6, largest + 1))
         if s < min(most, seeds.get(n, 3))
+    ]  # fmt: skip
+
+
+def _noise(data: str | None) -> list[Setting]:
+    """What the noise of the gradient does: jitter, or other dynamics, until the ratio of losses.
+
+    The runs of `_few_pixels` with the most noise, without samples and from step 100 on. A stretch
+    of 4 is a quarter of the time rate x steps in which the least n memorizes almost without noise.
+    """
+    return [
+        dataclasses.replace(
+            _image(
+                data, n, 32, s, optimiser="sgd", rate=SGD_RATE, steps=100 * n, stop_memorized=0.0,
+            ),
+            side=8, indices=(50, 20, 100, 200, 400), stop_ratio=2.05, first=100, generated=0,
+            calm=(0.25, 1.0, 4.0),
+        )
+        for s in range(3)
+        for n in (64, 128, 256)
     ]  # fmt: skip
 
 
