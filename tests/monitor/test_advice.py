@@ -118,8 +118,8 @@ def test_the_evidence_of_full_batches_is_that_of_the_store() -> None:
             step, train, test = (run[key][...].astype(float) for key in ("step", "train", "test"))
             best = date(Log(step, train[:, 0], test[:, 0], name=name))["best"].step
             if math.isfinite(best):
-                same = ("side", "width", "optimiser", "rate", "seed")
-                series = (*(a[key] for key in same), a.get("copies", 1))
+                same = ("data", "side", "width", "optimiser", "rate", "seed")
+                series = (*(a[key] for key in same), a.get("copies", 1), a.get("network", ""))
                 groups[series].append((int(a["n"]), best))
     shares = [
         one * (n2 / n1) ** sentences.FULL_BATCH_EXPONENT / two
@@ -261,9 +261,9 @@ def test_how_far_to_trust_it() -> None:
     assert sentences.few_images(640, 64) == ""
     assert "n/d is 3.1" in sentences.few_images(200, 64)
     row = next(row for row in table()["best_step"] if row["times"] == 4)
-    said = sentences.transfer(4.0, row["cost_mean_percent"], row["cost_95_percent"], (0.87, 0.95))
-    assert "4 times as many images cost 1.0 % of the held-out loss" in said
-    assert "87 to 95 %" in said
+    said = sentences.transfer(4.0, row["cost_mean_percent"], row["cost_95_percent"], (0.92, 0.98))
+    assert "4 times as many images cost 1.1 % of the held-out loss" in said
+    assert "92 to 98 %" in said
 
 
 def test_the_order_of_what_is_said(digits: Advice) -> None:
@@ -276,7 +276,7 @@ def test_the_order_of_what_is_said(digits: Advice) -> None:
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert digits.trust[1] == sentences.classes(digits.classes, 1797)
-    assert digits.trust[3] == sentences.transfer(4.0, 1.01, 3.21, (0.87, 0.95))
+    assert digits.trust[3] == sentences.transfer(4.0, 1.07, 3.33, (0.92, 1.0))
 
 
 def test_without_a_pilot_there_are_no_steps() -> None:
