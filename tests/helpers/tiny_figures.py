@@ -9,8 +9,8 @@ from dmft_rf import Covariance
 
 # what makes each figure small; everything else is the quick profile
 TINY: dict[str, dict[str, Any]] = {
-    "spectrum": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (12, 2)}},
-    "spectrum-samples": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (6, 2)}},
+    "spectrum": {"NETWORKS": (4, 2), "EQUIVALENT": {"quick": (12, 2)}},
+    "spectrum-samples": {"NETWORKS": (4, 2), "EQUIVALENT": {"quick": (6, 2)}},
     "learning-curves": {"QUICK": ((6, 2), (7, 1))},
     "gap-maps": {"GRID": {"quick": 5}, "NETWORKS": (1, 4), "SIZES": {"quick": ((24, 4),)}},
     "diffusion-times": {"QUICK": ((6, 2),)},
