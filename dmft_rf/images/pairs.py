@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.images.medium import Medium
-from dmft_rf.images.path import Solved, solved_on
+from dmft_rf.images.path import Solved, put_away, solved_on
 
 # rows of the matrices that are multiplied at once, times numbers in a row (bounds the memory)
 _BLOCK = 2**22
@@ -120,6 +120,7 @@ def _traces(X: NDArray[Any], R: NDArray[Any], noise: Array) -> tuple[NDArray[Any
             right[k, :, J] = getattr(R, name)[:, rows, :] * noise  # R is symmetric
         stacked = left.reshape(2 * count * J, -1), right.reshape(2 * count * (J + 1), -1)
         total += (stacked[0] @ stacked[1].T).reshape(total.shape)
+        put_away(X, R)
     rr, ri, ir, ii = total[0, :, 0], total[0, :, 1], total[1, :, 0], total[1, :, 1]
     both = (rr - ii + 1j * (ri + ir), rr + ii + 1j * (ir - ri))
     shaped = [one.reshape(count, J, count, J + 1).transpose(0, 2, 1, 3) for one in both]

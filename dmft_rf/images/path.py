@@ -19,6 +19,7 @@ which is twice as fast as elimination.
 from __future__ import annotations
 
 import math
+import mmap
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -163,6 +164,7 @@ def solved_on(
         jacobians[i] = medium.jacobian(h[i], products)
         if pace is not None:
             slopes[i] = np.linalg.solve(jacobians[i], -squares / medium.n) * pace[i]
+        put_away(R, X)
     return Solved(medium, z, h, R, X, residual, iterations)
 
 
@@ -172,6 +174,14 @@ def _space(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
         return np.empty(shape, dtype=kind)
     with tempfile.TemporaryFile(prefix="dmft_rf") as file:
         return np.memmap(file, dtype=kind, mode="w+", shape=shape)
+
+
+def put_away(*stored: NDArray[Any]) -> None:
+    """Free the memory of matrices that are held in a file; they are read from it again."""
+    for one in stored:
+        pages: Any = one.base
+        if isinstance(pages, mmap.mmap) and hasattr(pages, "madvise"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _dots(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
