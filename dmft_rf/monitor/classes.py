@@ -16,6 +16,9 @@ _CENTRES = 25
 _ROWS_PER_CENTRE = 8  # at least
 _SURROGATES = 5
 _STARTS, _ROUNDS = 4, 15
+# multiplications up to which a product stays on one thread of a BLAS; on a busy machine many small
+# products on several of them wait for one another for longer than they take
+_ONE_THREAD = 2**18
 
 
 def class_structure(rows: Array, variances: Array) -> float:
@@ -92,5 +95,7 @@ def _left(rows: Array, centres: Array) -> float:
 
 def _squares(rows: Array, centres: Array) -> Array:
     """Squared distances to every centre, less the same number for every row."""
-    found: Array = np.sum(centres**2, axis=1) - 2.0 * (rows @ centres.T)
+    step = max(1, _ONE_THREAD // centres.size)
+    products = [rows[k : k + step] @ centres.T for k in range(0, len(rows), step)]
+    found: Array = np.sum(centres**2, axis=1) - 2.0 * np.concatenate(products)
     return found
