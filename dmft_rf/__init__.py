@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.error_parts import ErrorParts, error_parts
     from dmft_rf.curves.error_times import ErrorTimes, error_times
     from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.many import ManyCurves, learning_curves_many
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
     from dmft_rf.curves.width import width_needed
@@ -56,6 +57,7 @@ _HOME = {
     "HeavyBall": "rules.steps",
     "ImageModel": "images.image_model",
     "LearningCurves": "curves.losses",
+    "ManyCurves": "curves.many",
     "Mixture": "model.mixture",
     "PathBound": "generated.path_bound",
     "PhaseDiagram": "sweeps.results",
@@ -75,6 +77,7 @@ _HOME = {
     "error_times": "curves.error_times",
     "generation": "generated.generation",
     "generation_times": "generated.times",
+    "learning_curves_many": "curves.many",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
     "resolvent": "spectra.resolvent",
@@ -129,6 +132,7 @@ __all__ = [
     "HeavyBall",
     "ImageModel",
     "LearningCurves",
+    "ManyCurves",
     "Mixture",
     "ModelError",
     "PathBound",
@@ -151,6 +155,7 @@ __all__ = [
     "error_times",
     "generation",
     "generation_times",
+    "learning_curves_many",
     "phase_diagram",
     "read_covariance",
     "resolvent",
