@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.error_times import ErrorTimes, error_times
     from dmft_rf.curves.finite_size import FiniteCurves, FiniteSize, finite_size
     from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.many import ManyCurves, learning_curves_many
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
     from dmft_rf.curves.width import width_needed
@@ -59,6 +60,7 @@ _HOME = {
     "HeavyBall": "rules.steps",
     "ImageModel": "images.image_model",
     "LearningCurves": "curves.losses",
+    "ManyCurves": "curves.many",
     "Mixture": "model.mixture",
     "PathBound": "generated.path_bound",
     "PhaseDiagram": "sweeps.results",
@@ -79,6 +81,7 @@ _HOME = {
     "finite_size": "curves.finite_size",
     "generation": "generated.generation",
     "generation_times": "generated.times",
+    "learning_curves_many": "curves.many",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
     "resolvent": "spectra.resolvent",
@@ -135,6 +138,7 @@ __all__ = [
     "HeavyBall",
     "ImageModel",
     "LearningCurves",
+    "ManyCurves",
     "Mixture",
     "ModelError",
     "PathBound",
@@ -158,6 +162,7 @@ __all__ = [
     "finite_size",
     "generation",
     "generation_times",
+    "learning_curves_many",
     "phase_diagram",
     "read_covariance",
     "resolvent",
