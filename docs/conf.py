@@ -49,6 +49,8 @@ html_theme_options = {
     "show_prev_next": True,
 }
 html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["formulas.css"]
 html_show_sourcelink = False
 html_sidebars = {name: [] for name in ("theory", "gallery", "generated/cli")}
 smartquotes = False  # they make –data of --data
@@ -86,7 +88,7 @@ SECTIONS = {
     "evidence": ["validation", "networks", "performance", "numerics"],
     "project": [
         "generated/changes", "deprecation", "citing", "generated/contributing",
-        "generated/security", "architecture", "generated/bundled",
+        "generated/security", "architecture", "generated/bundled", "readers",
     ],
 }  # fmt: skip
 

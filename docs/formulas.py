@@ -15,7 +15,8 @@ def translated(formula: str, block: bool) -> str:
     plain = re.sub(r"\{\\rm\s*([^{}]*)\}", r"{\\mathrm{\1}}", formula)
     plain = plain.replace(r"\dots", r"\ldots")
     try:
-        return str(tex2mathml(plain, as_block=block))
+        found = str(tex2mathml(plain, as_block=block))
+        return found.replace('class="ams-align">', 'class="ams-align" displaystyle="true">')
     except MathError as error:
         raise MathError(f"{formula}: {error}") from error
 

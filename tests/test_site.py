@@ -66,3 +66,12 @@ def test_lines_fit_a_window(page: Path) -> None:
     """Of pages and of their sources: prose, formulas, code and rows of tables."""
     lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
     assert [f"{page.name}:{number}" for number, line in lines if len(line) > 130] == []
+
+
+def test_ten_questions_of_each_reader_lead_somewhere() -> None:
+    """tests/test_readme.py follows the links."""
+    text = (DOCS / "readers.md").read_text(encoding="utf-8")
+    for part in text.split("\n## ")[1:]:
+        questions = re.split(r"^\d+\. ", part, flags=re.M)[1:]
+        assert len(questions) == 10
+        assert all(q.startswith("*") and "?*" in q and ".md" in q for q in questions)
