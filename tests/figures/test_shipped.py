@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dmft_rf import ScoreModel, spectrum
+from dmft_rf import ScoreModel, solve, spectrum
+from figures import diffusion_times
 from figures.catalogue import MODULES, figure
 from figures.numbers import Numbers
 from figures.shared import laws
-from figures.simulations import FILE, SHIPPED, Simulations, estimate
+from figures.simulations import FILE, SHIPPED, Simulations, estimate, means
 from figures.spectrum import NETWORKS, models
+from validation.finite.case import FLOW, Case
 from validation.finite.runner import pending
 from validation.finite.store import Store
 
@@ -70,6 +73,27 @@ def test_bulks_of_a_network_of_the_papers_size(tmp_path: Path) -> None:
             assert [group.size for group in bulks] == [100, 700, 100]
             assert f"within {100 * worst:.1f} % of it" in caption
             assert f"from {atom[0]:.4f} to {atom[-1]:.4f}" in caption
+
+
+def cases() -> list[Case]:
+    modules = (diffusion_times,)
+    return [one for module in modules for one in module.cases("quick")]
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_extrapolated_networks_lie_on_the_curves(shipped: Store, case: Case) -> None:
+    """Within 5 % and three standard errors, at every time that is drawn."""
+    tau = case.tau(case.rules[FLOW])
+    shown = (tau > 0.0) & (tau <= 1e7)
+    if case.name.startswith("figure_minimal"):
+        shown = tau == case.judged[0]
+    found = means(shipped.of(case), tau)
+    assert math.isinf(found["d"])
+    theory = solve(case.model).learning_curves(tau[shown])
+    for name in ("train", "test", "score_error"):
+        line = getattr(theory, name)
+        miss = np.abs(found[name][shown] / line - 1.0)
+        assert np.all(miss < 0.05 + 3.0 * found[f"{name}_error"][shown] / line), (name, miss)
 
 
 def test_three_sizes_are_extrapolated_in_the_logarithm() -> None:
