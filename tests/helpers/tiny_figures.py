@@ -23,7 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "phase-diagram": {"POINTS": {"quick": 2}},
     "early-stopping": {"POINTS": {"quick": 2}},
-    "bulk-learning": {"NETWORKS": {"quick": (4, 2)}, "WIDTHS": {"quick": 2}},
+    "bulk-learning": {"NETWORKS": ((4, 2),), "WIDTHS": {"quick": 2}},
     "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
     "real-data": {"SEEDS": {"quick": 2}},
     "noise-draws": {
