@@ -13,7 +13,7 @@ TINY: dict[str, dict[str, Any]] = {
     "spectrum-samples": {"NETWORKS": (4, 2), "EQUIVALENT": {"quick": (6, 2)}},
     "learning-curves": {"QUICK": ((6, 2), (7, 1))},
     "gap-maps": {"GRID": {"quick": 5}, "NETWORKS": (1, 4), "SIZES": {"quick": ((24, 4),)}},
-    "diffusion-times": {"QUICK": ((6, 2),)},
+    "diffusion-times": {"SIZES": ((6, 2),)},
     "data-scale": {"QUICK": ((7, 2),), "PSI_N": (8,)},
     "minimal-error": {"POINTS": {"quick": 2}, "PSI_P": (32.0,), "SIZES": {"quick": ((4, 2),)}},
     "adam": {"PLAN": {"quick": (4, 2, 300, 1e-2)}, "RECORDS": 6, "PSI_N": (4, 16)},
@@ -23,7 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "phase-diagram": {"POINTS": {"quick": 2}},
     "early-stopping": {"POINTS": {"quick": 2}},
-    "bulk-learning": {"NETWORKS": {"quick": (4, 2)}, "WIDTHS": {"quick": 2}},
+    "bulk-learning": {"NETWORKS": ((4, 2),), "WIDTHS": {"quick": 2}},
     "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
     "real-data": {"SEEDS": {"quick": 2}, "CLASSES": 1},
     "noise-draws": {
