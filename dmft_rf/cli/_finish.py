@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmft_rf._show import Shown
-from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._report import Report
 from dmft_rf.data import bundled as datasets
 from dmft_rf.errors import DataError
 from dmft_rf.files.replace import replacing
@@ -68,16 +66,13 @@ def finish(
     draw: Callable[[], Figure],
     results: dict[str, Any],
     solution: Solution | None,
-    extra: dict[str, Any] | None = None,
 ) -> None:
     """Write the files, then print: a result on stdout means that its files are complete."""
     seconds = time.perf_counter() - start
     if output.out is not None:
-        more = dict(extra or {})
+        more = {"eigenvalues_divided_by": report.document["covariance"]["divided_by"]}
         if solution is None:
             more["wall_time_seconds"] = seconds
-        divisor = report.document["covariance"]["divided_by"]
-        more["eigenvalues_divided_by"] = divisor
         save(output.out, results, solution=solution, overwrite=output.overwrite, extra=more)
     show(report, output, start, draw, next(iter(results.values())))
 

@@ -9,8 +9,8 @@ from dmft_rf import Covariance
 
 # what makes each figure small; everything else is the quick profile
 TINY: dict[str, dict[str, Any]] = {
-    "spectrum": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (12, 2)}},
-    "spectrum-samples": {"QUICK": ((4, 2),), "EQUIVALENT": {"quick": (6, 2)}},
+    "spectrum": {"NETWORKS": (4, 2), "EQUIVALENT": {"quick": (12, 2)}},
+    "spectrum-samples": {"NETWORKS": (4, 2), "EQUIVALENT": {"quick": (6, 2)}},
     "learning-curves": {"QUICK": ((6, 2), (7, 1))},
     "gap-maps": {"GRID": {"quick": 5}, "NETWORKS": (1, 4), "SIZES": {"quick": ((24, 4),)}},
     "diffusion-times": {"QUICK": ((6, 2),)},
@@ -36,6 +36,13 @@ TINY: dict[str, dict[str, Any]] = {
         "NETWORKS": {"quick": (8, 2)},
     },
     "sgd-losses": {"SIZES": {"quick": ((12, 6),)}},
-    "sgd-delay": {"POINTS": {"quick": 2}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
+    "sgd-delay": {"POINTS": {"quick": 3}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
     "sgd-repair": {"LOADS": {"quick": 2}},
+    "generated-quality": {"POINTS": {"quick": 7}, "PSI_N": (64.0, 128.0)},
+    "generated-stopping": {
+        "PSI_N": {"quick": (4.0, 8.0)},
+        "SHOWN": (4.0,),
+        "NODES": {"quick": 5},
+    },
+    "generated-score": {},
 }

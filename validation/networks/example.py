@@ -97,8 +97,8 @@ def train(
         state = _step(jax.random.fold_in(key, number), x, share, params, memory, average)
         params, memory, average = state
         if monitor.due(number):
-            losses = (float(_loss_on(average, x)) for x in measured)
-            monitor.add(number, *losses, np.asarray(_sample(average)))
+            train, test = (float(_loss_on(average, x)) for x in measured)
+            monitor.add(number, train, test, np.asarray(_sample(average)))
             if monitor.stop:
                 break
     return monitor, nets.count(params)
