@@ -45,13 +45,18 @@ _ELSEWHERE = (
     "and for natural patches, 8 x 8 pixels of a photograph: their test loss is 24 to 28 % below "
     "the theory's near its minimum (t = 0.1, psi_p = 4, psi_n = 2)."
 )
+_INSTEAD = (
+    "curves, timescales and scaling solve networks on the data themselves with --images, and "
+    "measure what the dimension does with --finite-size."
+)
 
 
 def about_data(data: str | None) -> list[str]:
     """What is known of the theory's accuracy for the data of --data: a note, or none."""
     if data is None:
         return []
-    return [_REAL_DATA + (_DIGITS if data in datasets.names() else _ELSEWHERE)]
+    known = _DIGITS if data in datasets.names() else _ELSEWHERE
+    return [f"{_REAL_DATA}{known} {_INSTEAD}"]
 
 
 def finish(

@@ -34,7 +34,7 @@ from dmft_rf._convert import instance
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.losses import LearningCurves, checked_times, values_and_errors
-from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.majorants import Few, Majorants
 from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.noise_memory import along
 from dmft_rf.curves.noise_steps import stepwise
@@ -297,7 +297,7 @@ def _constant(
     loses += (1.0 + y) * scale * nodes.train_size / np.abs(1.0 - back)
     clock = 2.0 * rule.pace * tau
     h, left = GradientFlow().filter_and_residual(z, clock, model.rate)
-    turning = majorants(GradientFlow(), own.contour, clock, model.rate).filter
+    turning = Majorants(GradientFlow(), own.contour, clock, model.rate, Few.of(clock)).filter
 
     def added(transform: NDArray[Any], size: Array) -> tuple[NDArray[Any], Array, Estimate]:
         product = R * scale * transform

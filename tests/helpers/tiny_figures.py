@@ -25,7 +25,7 @@ TINY: dict[str, dict[str, Any]] = {
     "early-stopping": {"POINTS": {"quick": 2}},
     "bulk-learning": {"NETWORKS": ((4, 2),), "WIDTHS": {"quick": 2}},
     "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
-    "real-data": {"SEEDS": {"quick": 2}},
+    "real-data": {"SEEDS": {"quick": 2}, "CLASSES": 1},
     "noise-draws": {
         "SHOWN": (16, math.inf),
         "CUTS": (16,),
@@ -36,6 +36,13 @@ TINY: dict[str, dict[str, Any]] = {
         "NETWORKS": {"quick": (8, 2)},
     },
     "sgd-losses": {"SIZES": {"quick": ((12, 6),)}},
-    "sgd-delay": {"POINTS": {"quick": 2}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
+    "sgd-delay": {"POINTS": {"quick": 3}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
     "sgd-repair": {"LOADS": {"quick": 2}},
+    "generated-quality": {"POINTS": {"quick": 7}, "PSI_N": (64.0, 128.0)},
+    "generated-stopping": {
+        "PSI_N": {"quick": (4.0, 8.0)},
+        "SHOWN": (4.0,),
+        "NODES": {"quick": 5},
+    },
+    "generated-score": {},
 }
