@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +78,7 @@ class Simulations:
 
     def complete(self, cases: list[Case]) -> int:
         """Make all cells of ``cases`` available; returns how many were simulated."""
-        shipped = SHIPPED / FILE
-        known = Store(shipped).cells if shipped.is_file() else {}
-        known |= {} if self._other is None else self._other.cells
+        known = shipped() | ({} if self._other is None else self._other.cells)
         workers = self._workers if self._workers > 1 else None
         return run(self.store, cases, workers, self._quiet, known)
 
@@ -97,6 +96,12 @@ class Simulations:
         numbers = Numbers(dict(compute()), {"key": key})
         numbers.save(self.folder / file)
         return numbers
+
+
+@cache
+def shipped() -> dict[str, Cell]:
+    """The cells in `SHIPPED`, by key."""
+    return Store(SHIPPED / FILE).cells
 
 
 def means(cells: list[Cell], tau: Array) -> dict[str, Array]:

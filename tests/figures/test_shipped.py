@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dmft_rf import ScoreModel, solve, spectrum
-from figures import bulk_learning, diffusion_times
+from figures import bulk_learning, diffusion_times, minimal_error
 from figures.catalogue import MODULES, figure
 from figures.numbers import Numbers
 from figures.shared import laws
@@ -79,7 +79,7 @@ def test_bulks_of_a_network_of_the_papers_size(tmp_path: Path) -> None:
 
 
 def cases() -> list[Case]:
-    modules = (diffusion_times,)
+    modules = (diffusion_times, minimal_error)
     return [one for module in modules for one in module.cases("quick")]
 
 
