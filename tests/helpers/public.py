@@ -210,6 +210,7 @@ def calls() -> dict[str, Call]:
     add("learning_curves_many", many, models=[MODEL], tau=[1.0], rule=GradientFlow(), rtol=1e-4,
         threads=2)  # fmt: skip
     add("LearningCurves.difference", curves.difference, other=curves)
+    add("LearningCurves.interpolate", curves.interpolate, tau=[0.0, 1.0])
     add("LearningCurves.require", curves.require, rtol=1e-3)
     add("Solution.scatter", r["drawn Solution"].scatter, tau=[1.0], rule=GradientFlow())
     add("ImageModel", ImageModel, rows=ROWS, t=0.1, n=10, features=6, weights=None, seed=1,
