@@ -63,7 +63,7 @@ def compute(profile: str, simulations: Simulations) -> Numbers:
         assert isinstance(like, Generation)
         assert isinstance(noise, Generation)
         best, of_noise = generation_times(like), generation_times(noise)
-        found = {
+        found: dict[str, Any] = {
             "loss_optimal": tau,
             "generation_optimal": best.tau_opt,
             "kl/score": best.kl_min,

@@ -226,7 +226,7 @@ def _in_groups(**changes: Callable[[SampleGroups, ScoreModel, float], Array]) ->
 
     def change(model: ScoreModel, factor: float) -> ScoreModel:
         mutant, groups = model.replace(), model.groups
-        wrong = {name: made(groups, model, factor) for name, made in changes.items()}
+        wrong: Any = {name: made(groups, model, factor) for name, made in changes.items()}
         mutant.__dict__["groups"] = dataclasses.replace(groups, **wrong)
         return mutant
 
@@ -277,7 +277,8 @@ def _exact(mass: float, train_limit: float) -> Exact:
 @contextmanager
 def _label_term(factor: float) -> Iterator[None]:
     """c tau (1 - 1/E) off by the factor at the nodes, and in the exact values they are held to."""
-    right_S, right_exact = Nodes.S_VV, Nodes.exact
+    right_S: Any = Nodes.S_VV
+    right_exact: Any = Nodes.exact
 
     def S_VV(nodes: Nodes) -> Any:
         g, s = nodes.model.groups, nodes.resolvent
@@ -316,7 +317,7 @@ def _label_sizes(_: float) -> Iterator[None]:
 @contextmanager
 def _cross_term(factor: float) -> Iterator[None]:
     """eta enters grouped_pairs.assemble in this term alone; it is its last but two argument."""
-    right = grouped_pairs.assemble
+    right: Any = grouped_pairs.assemble
 
     def kernel(*arguments: Any) -> Any:
         *first, eta, tau, Q = arguments

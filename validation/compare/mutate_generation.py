@@ -44,7 +44,7 @@ clock = _argument("learned_scores", 5)
 @contextmanager
 def gain(factor: float) -> Iterator[None]:
     """The gain's departure from 1: none at all at the factor 2, twice as large at 0."""
-    right = process.follow
+    right: Any = process.follow
 
     def wrong(*arguments: Any) -> Any:
         *first, trained, weights, c, f, edges, series, change = arguments

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dmft_rf import (
     GradientFlow,
-    LearningCurves,
     ScoreModel,
-    Spectrum,
     StochasticGradientDescent,
     WeightAverage,
     generation,
@@ -19,7 +19,6 @@ from dmft_rf import (
 )
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
-from dmft_rf.generated.result import Generation
 from validation.finite.case import Case
 from validation.finite.reverse import ReverseProcess
 
@@ -40,9 +39,9 @@ class Prediction:
     spectrum : Spectrum, or None where psi_p is infinite
     """
 
-    curves: dict[str, LearningCurves | Generation]
+    curves: Mapping[str, Any]
     resolvent: Array
-    spectrum: Spectrum | None
+    spectrum: Any
 
     def values(self, label: str, name: str) -> Array:
         """What the theory says of one of `Case.quantities` under one rule, shape (n_tau,)."""

@@ -66,9 +66,7 @@ class Case:
     model: ScoreModel
     sizes: Sizes
     judged: tuple[float, ...]
-    rules: Mapping[str, TrainingRule | ReverseProcess] = field(
-        default_factory=lambda: {FLOW: GradientFlow()}
-    )
+    rules: Mapping[str, Any] = field(default_factory=lambda: {FLOW: GradientFlow()})
     data: str = ""
     verdict: bool = True
     width: float = 1.0
