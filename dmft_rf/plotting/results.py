@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 import dmft_rf
 from dmft_rf._convert import instance, one_of, shown, string
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.definitions import PARTS, TIMES
+from dmft_rf.curves.definitions import PARTS
+from dmft_rf.curves.definitions import TIMES as ERROR_TIMES
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
 from dmft_rf.plotting.curves import SCALED, draw_curve, draw_scaling
 from dmft_rf.plotting.generated import draw_generation_times
-from dmft_rf.plotting.phases import MAPS, draw_phases
+from dmft_rf.plotting.phases import LABELS, MAPS, draw_phases
 from dmft_rf.plotting.spectra import draw_pencil, draw_spectrum
 from dmft_rf.plotting.style import (
     COLOURS,
     GREEN,
     GREY,
     MARK,
+    WIDTH,
     drawings,
     label_decades,
+    letters,
     load_matplotlib,
     log_if_wide,
     new_figure,
@@ -36,7 +39,14 @@ from dmft_rf.plotting.style import (
     titles,
     unformatted,
 )
-from dmft_rf.plotting.timescales import LOSSES, draw_timescales
+from dmft_rf.plotting.timescales import (
+    ABOVE_FLOOR,
+    LOSSES,
+    TIMES,
+    above_floor,
+    draw_timescales,
+    floor_of,
+)
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.sweeps.results import QUANTITIES
 
@@ -64,6 +74,8 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     **{name: (text, colour, line) for name, text, colour, line in LOSSES},
     "score_error": (r"score error $E_{\rm score}$", GREEN, "-"),
 }
+
+_SYMBOLS = {"psi_n": r"$\psi_n$", "psi_p": r"$\psi_p$", "t": "$t$", "noise_draws": "$m$"}
 
 
 class Request(NamedTuple):
@@ -122,9 +134,12 @@ def plot_sweep(sweep: Sweep) -> Figure:
     names = [name for name in sweep.quantities if name != "edges"]
     if not names:
         raise ModelError("quantities are edges alone; a picture of a sweep needs another one")
-    figure = new_figure(6.4, 1.2 + 2.6 * len(names))
-    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+    figure = new_figure(WIDTH, 0.8 + 1.9 * len(names))
+    panels = figure.subplots(len(names), 1, squeeze=False)[:, 0]
+    for axes, name in zip(panels, names, strict=True):
         plot(sweep, axes, name, None)
+    if len(names) > 1:
+        letters(panels.tolist())
     titles(figure, "Sweep", sweep.model, without=tuple(sweep.axes), pad=6.0)
     return figure
 
@@ -133,7 +148,7 @@ def _new_axes() -> Axes:
     """Axes of a figure that pyplot knows, and shows once."""
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=(6.4, 4.0))[1]
+    return plt.subplots(figsize=(WIDTH, 3.0))[1]
 
 
 def _chosen(quantity: Any, drawing: Drawing, result: Any) -> tuple[str, ...]:
@@ -151,12 +166,18 @@ def _chosen(quantity: Any, drawing: Drawing, result: Any) -> tuple[str, ...]:
 
 
 def _draw_curves(ax: Axes, curves: LearningCurves, request: Request) -> None:
+    # on axes with something on them as what is there
+    floor = floor_of(curves.model) if {"test", "train"} >= set(request.names) else 0.0
+    floor = floor if not drawings(ax) or ax.get_ylabel() == ABOVE_FLOOR else 0.0
     for k, name in enumerate(request.names):
         usual = _STYLES.get(name, (name.replace("_", " "), GREY, _LINES[k % len(_LINES)]))
-        draw_curve(ax, curves.tau, getattr(curves, name), *request.style(k, *usual))
-    if "test" in request.names and request.colour is None:
+        values = above_floor(name, getattr(curves, name), floor)
+        draw_curve(ax, curves.tau, values, *request.style(k, *usual))
+    if "test" in request.names and request.colour is None and not floor:
         ax.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
     _finish(ax, request.names)
+    if floor:
+        ax.set_ylabel(ABOVE_FLOOR)
 
 
 def _draw_solution(ax: Axes, solution: Solution, request: Request) -> None:
@@ -203,11 +224,15 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
     for k, name in enumerate(request.names):
         values = np.moveaxis(sweep[name], [names.index(o) for o in others], range(len(others)))
         for j, place in enumerate(places):
-            at = [f"{o} = {_short(axes[o][i])}" for o, i in zip(others, place, strict=True)]
-            parts = [request.label, name if len(request.names) > 1 or not at else None, *at]
+            at = [
+                rf"{_SYMBOLS.get(o, o)} = {unformatted(_short(axes[o][i]))}"
+                for o, i in zip(others, place, strict=True)
+            ]
+            own = _text_of(name) if len(request.names) > 1 or not at else None
+            parts = [request.label, own, *at]
             colour = request.colour or COLOURS[(j if at else k) % len(COLOURS)]
             line = _LINES[(k if request.colour is None and at else k + j) % len(_LINES)]
-            label = unformatted(", ".join(part for part in parts if part))
+            label = ", ".join(part for part in parts if part)
             if along == "tau":
                 draw_curve(ax, axes[along], values[place], label, colour, line)
             else:
@@ -217,7 +242,6 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
                     color=colour,
                     linestyle=line,
                     marker="o",
-                    markersize=4,
                     label=label,
                 )
     x = axes[along]
@@ -225,8 +249,14 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
         if x.dtype.kind in "fiu" and x.min() > 0.0 and x.max() > 5.0 * x.min():
             ax.set_xscale("log")
             label_decades(ax.xaxis, x)
-        ax.set_xlabel(along)
+        ax.set_xlabel(LABELS.get(along, along))
     _finish(ax, request.names)
+
+
+def _text_of(name: str) -> str:
+    """What a quantity is called."""
+    known = {**TIMES, **_STYLES}
+    return known[name][0] if name in known else name.replace("_", " ")
 
 
 def _short(value: Any) -> str:
@@ -236,8 +266,7 @@ def _short(value: Any) -> str:
 def _finish(ax: Axes, names: Sequence[str]) -> None:
     """The name of the y axis, and its scale by all that is on it."""
     losses = {"test", "train", "generalization_gap"}
-    one = _STYLES.get(names[0], (names[0].replace("_", " "), "", ""))[0]
-    ax.set_ylabel("loss per dimension" if losses >= set(names) else one)
+    ax.set_ylabel("loss per dimension" if losses >= set(names) else _text_of(names[0]))
     if len(names) > 1 and not losses >= set(names):
         ax.set_ylabel("")
     drawn = [np.ravel(line.get_ydata()) for line in ax.lines if line.get_xdata() is not None]
@@ -277,7 +306,7 @@ def _draw_directions(ax: Axes, times: ErrorTimes, request: Request) -> None:
         usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
         label, colour, line = request.style(k, *usual)
         y = positive(times.by_direction[name])
-        ax.plot(x, y, label=label, color=colour, linestyle=line, marker="o", markersize=4)
+        ax.plot(x, y, label=label, color=colour, linestyle=line, marker="o")
     ax.set_yscale("log")
     if x.min() > 0.0 and x.max() > 5.0 * x.min():
         ax.set_xscale("log")
@@ -322,7 +351,9 @@ _DRAWINGS: dict[str, Drawing] = {
     "GenerationTimes": Drawing(_draw_generation_times),
     "ErrorParts": Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
     "Advice": Drawing(_draw_advice),
-    "ErrorTimes": Drawing(_draw_directions, lambda _: tuple(TIMES), ("learned", "best", "lost")),
+    "ErrorTimes": Drawing(
+        _draw_directions, lambda _: tuple(ERROR_TIMES), ("learned", "best", "lost")
+    ),
     "Scaling": Drawing(_draw_scaling, lambda _: QUANTITIES, SCALED),
     "Sweep": Drawing(
         _draw_sweep, lambda sweep: [name for name in sweep.quantities if name != "edges"]

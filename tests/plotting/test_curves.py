@@ -21,7 +21,7 @@ from dmft_rf.plotting import (
     plot_spectrum,
     save_figure,
 )
-from dmft_rf.plotting.style import bulk_groups, positive, tex, unformatted
+from dmft_rf.plotting.style import positive, tex, unformatted
 
 ISOTROPIC = ScoreModel(0.01, 16.0, 4.0)
 DATA = ScoreModel(0.05, 16.0, 4.0, "relu", Covariance.power_law(1.0, 12))
@@ -53,14 +53,18 @@ def test_curves_draw_the_arrays_they_are_given(solution):
     curves = solution.learning_curves(np.geomspace(0.1, 1e7, 50))
     figure = plot_curves(curves)
     ax, below = figure.axes
+    # of little to learn what is left of it is drawn
+    floor = solution.model.floor if solution.model.floor > 0.98 else 0.0
+    assert bool(floor) == (solution.model is ISOTROPIC)
+    assert ("loss of exact score" in ax.get_ylabel()) == bool(floor)
     for axes, label, values in (
-        (ax, "L_{\\rm test}$", curves.test),
-        (ax, "training", curves.train),
+        (ax, "L_{\\rm test}$", positive(curves.test - floor)),
+        (ax, "training", positive(curves.train - floor)),
         (ax, "gap", curves.generalization_gap),
     ):
         lines = [line for line in axes.lines if label in line.get_label()]
         assert np.array_equal(lines[0].get_xdata(), curves.tau)
-        assert np.array_equal(lines[0].get_ydata(), values)
+        assert np.array_equal(lines[0].get_ydata(), values, equal_nan=True)
     assert np.array_equal(below.lines[0].get_ydata(), curves.score_error)
     assert ax.get_xscale() == "log"
     assert below.get_yscale() == "log"
@@ -74,8 +78,9 @@ def test_limits_are_marks_beside_the_scale():
     solution = dmft_rf.solve(ISOTROPIC)
     curves = solution.learning_curves([np.inf, 10.0, 0.0, 1.0])
     ax, below = plot_curves(curves).axes
+    above = positive(curves.train - ISOTROPIC.floor)
     assert np.array_equal(_line(ax, "training").get_xdata(), [1.0, 10.0])
-    assert np.array_equal(_line(ax, "training").get_ydata(), curves.train[[3, 1]])
+    assert np.array_equal(_line(ax, "training").get_ydata(), above[[3, 1]], equal_nan=True)
     ends = [line for line in below.lines if line.get_marker() == "D" and len(line.get_xdata())]
     assert {line.get_ydata()[0] for line in ends} == set(curves.score_error[[0, 2]])
 
@@ -385,11 +390,26 @@ def test_values_without_a_place_on_a_logarithmic_axis_are_gaps():
 
 
 def test_bulks_are_labelled_once_per_family():
-    masses = np.array([0.1, 0.2, 0.3])
-    labels = [label for label, _, _ in bulk_groups(np.array([False, True, True]), masses)]
-    assert "0.1" in labels[0]
-    assert "0.5" in labels[1]
-    assert labels[2] is None
-    (first, *rest) = bulk_groups(None, masses)
-    assert "0.6" in first[0]
-    assert all(label is None for label, _, _ in rest)
+    law = dmft_rf.spectrum(ScoreModel(0.01, 16.0, 4.0, "tanh", Covariance([0.02, 1.5])))
+    (ax,) = plot_spectrum(law).axes
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    named = [label for label in labels if "atom" not in label]
+    assert len(ax.lines) == len(law.edges) + 1
+    assert len(named) == len(set(law.bulk_names))
+    data = np.array([name == "data" for name in law.bulk_names])
+    assert 2 <= data.sum() <= 4
+    (label,) = [label for label in named if "data" in label]
+    assert label.endswith(f"mass {law.bulk_masses[data].sum():.4g}")
+
+
+def test_many_bulks_are_one_shape_of_their_mass():
+    covariance = Covariance(np.geomspace(1e-5, 1.0, 7)).normalized()
+    law = dmft_rf.spectrum(ScoreModel(0.001, 3000.0, 300.0, "tanh", covariance))
+    data = np.flatnonzero(np.array(law.bulk_names) == "data")
+    assert data.size > 4
+    (ax,) = plot_spectrum(law).axes
+    x, y = _line(ax, f"({data.size} bulks)").get_xydata().T
+    mass = np.trapezoid(y, np.log(x))
+    np.testing.assert_allclose(mass, law.bulk_masses[data].sum(), rtol=0.02)
+    low, high = law.edges[data[0], 0], law.edges[data[-1], 1]
+    assert low < x[0] < x[-1] < high
