@@ -7,7 +7,10 @@ would stop them at the first exponential that underflows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -15,8 +18,37 @@ import numpy as np
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
 
-_ignoring = np.errstate(all="ignore")
 _MADE = ("__init__", "__post_init__")
+# entering numpy's error state costs more than most of what is done in it: once is enough
+_inside: ContextVar[bool] = ContextVar("dmft_rf_ieee", default=False)
+
+
+def ignoring(function: C) -> C:
+    """``function`` with IEEE arithmetic inside; nothing is entered twice."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **named: Any) -> Any:
+        if _inside.get():
+            return function(*args, **named)
+        token = _inside.set(True)
+        try:
+            with np.errstate(all="ignore"):
+                return function(*args, **named)
+        finally:
+            _inside.reset(token)
+
+    return call  # type: ignore[return-value]
+
+
+@contextmanager
+def usual() -> Iterator[None]:
+    """Numpy's own error state, as in a fresh process, for what belongs to a caller."""
+    token = _inside.set(False)
+    try:
+        with np.errstate(all="warn", under="ignore"):
+            yield
+    finally:
+        _inside.reset(token)
 
 
 def ieee(door: C) -> C:
@@ -26,14 +58,14 @@ def ieee(door: C) -> C:
     more than look something up are decorated one by one.
     """
     if not isinstance(door, type):
-        return _ignoring(door)
+        return ignoring(door)
     for name, member in list(vars(door).items()):
         if name.startswith("_") and name not in _MADE:
             continue
         if isinstance(member, classmethod | staticmethod):
-            setattr(door, name, type(member)(_ignoring(member.__func__)))
+            setattr(door, name, type(member)(ignoring(member.__func__)))
         elif type(member).__name__ == "function":
-            setattr(door, name, _ignoring(member))
+            setattr(door, name, ignoring(member))
     return door
 
 
@@ -46,7 +78,7 @@ class lazy(Generic[T]):
     """
 
     def __init__(self, function: Callable[[Any], T]):
-        self.func = _ignoring(function)
+        self.func = ignoring(function)
         self.__doc__ = function.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -106,7 +106,7 @@ class Frozen:
 def sealed(value: Any) -> Any:
     """``value`` with its arrays made read-only, and dictionaries that cannot be changed."""
     if isinstance(value, np.ndarray):
-        value.flags.writeable = False
+        value.setflags(write=False)
     elif isinstance(value, tuple):
         for part in value:
             if isinstance(part, np.ndarray | tuple):

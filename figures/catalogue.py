@@ -26,6 +26,9 @@ MODULES: dict[str, str] = {
     "eigenmodes": "eigenmodes",
     "real-data": "real_data",
     "noise-draws": "noise_draws",
+    "sgd-losses": "sgd_losses",
+    "sgd-delay": "sgd_delay",
+    "sgd-repair": "sgd_repair",
 }
 
 #: figures of trained networks, drawn only from a store of them (`figures.networks`)

@@ -110,8 +110,7 @@ def _draw_plane(ax: Any, numbers: Numbers) -> None:
     ends = [LOW, np.minimum(first, last), last, HIGH]
     names = ("memorization", "dynamical regularization", "architectural regularization")
     for name, start, end in zip(names, ends, ends[1:], strict=False):
-        colour, alpha = style.REGIONS[name]
-        ax.fill_betweenx(psi, start, end, color=colour, alpha=alpha, lw=0)
+        ax.fill_betweenx(psi, start, end, color=style.REGIONS[name], lw=0)
     ax.plot(star, psi, color=style.BLACK)
     between = window < star
     ax.plot(window[between], psi[between], color=style.BLACK, linestyle=(0, (4, 1.3)))
@@ -146,8 +145,7 @@ def _draw_window(ax: Any, numbers: Numbers) -> None:
     for name, low, high in zip(
         ("learning", "generalization", "memorization"), ends, ends[1:], strict=False
     ):
-        colour, alpha = style.REGIONS[name]
-        ax.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
+        ax.fill_between(x, low, high, color=style.REGIONS[name], lw=0)
     ax.plot(x, gen, color=style.BLUE, linestyle=(0, (1, 1)))
     ax.plot(x, best, color=style.GREEN, linestyle=(0, (3, 1.2, 1, 1.2)))
     ax.plot(x[: i + 1], top[: i + 1], color=style.VERMILION)

@@ -86,13 +86,6 @@ class TestFloats:
         with pytest.raises(ValueError, match="read-only"):
             found *= 2.0
 
-    def test_extension_arrays_of_pandas(self):
-        pandas = pytest.importorskip("pandas")
-        series = pandas.Series([1, 2], dtype="Int64")
-        assert floats(series, "tau").tolist() == [1.0, 2.0]
-        with pytest.raises(ModelError, match="missing"):
-            floats(pandas.Series([1, None], dtype="Int64"), "tau")
-
     @pytest.mark.parametrize(
         "values",
         [

@@ -22,7 +22,7 @@ from dmft_rf import (
     solve,
     spectrum,
 )
-from dmft_rf.curves.kinds import nodes_in
+from dmft_rf.curves.carrying import nodes_in
 from dmft_rf.curves.losses import curves_on, score_error_slope
 from dmft_rf.curves.nodes import enclosed
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate

@@ -33,8 +33,8 @@ from dmft_rf import (
 from dmft_rf.curves.thresholds import n_star, n_window
 from dmft_rf.model.coefficients import coefficients
 from dmft_rf.pencil import Gaussian, Pencil, z
+from dmft_rf.pencil.readings import Regression
 from dmft_rf.units import steps_from_time, time_from_steps
-from tests.helpers.pencils import NoiseDraws
 
 TAU = np.array([0.0, 1e-300, 1.0, 1e4, 1e300, math.inf])
 MODELS = {
@@ -111,8 +111,7 @@ def pencils() -> Iterator[Any]:
     found = system.spectrum()
     yield from (found.edges, found.bulk_masses, found.mass, found.moment(2))
     yield found.density(np.geomspace(1e-300, 10.0, 50))
-    model = ScoreModel(0.3, 3.0, 2.0)
-    yield from NoiseDraws.of(model, 1).losses(model, TAU, 1e-2, 1e-6)
+    yield from Regression.of(3.0, 2.0, 1.0, 0.5, 0.1).losses(TAU, 1e-2, 1e-6)
 
 
 def _wishart() -> Any:

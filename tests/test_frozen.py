@@ -16,7 +16,6 @@ import pytest
 
 from dmft_rf import (
     ConvergenceError,
-    Covariance,
     GradientFlow,
     Mixture,
     ModelError,
@@ -132,32 +131,6 @@ def test_attributes_cannot_be_set() -> None:
 
 
 # -- what an edit in place did -------------------------------------------------------------------
-
-
-def test_times_of_the_caller_are_copied() -> None:
-    tau = np.array([1.0, 2.0])
-    curves = results()["Solution"].learning_curves(tau)
-    split = bulk_split(results()["Solution"], tau)
-    tau *= 100.0
-    assert curves.tau.tolist() == split.tau.tolist() == [1.0, 2.0]
-
-
-def test_parameters_of_the_caller_are_copied() -> None:
-    lam, shares, points = np.array([[0.5, 0.5], [0.5, 2.5]]), np.full(2, 0.5), np.full(1, 1j)
-    mixture, law = Mixture(shares, lam, shares), Covariance(lam[1], shares)
-    found = resolvent(MODEL, points)
-    lam *= 2.0
-    shares[0] = points[0] = 7.0
-    assert mixture == Mixture([0.5, 0.5], [[0.5, 0.5], [0.5, 2.5]])
-    assert law == Covariance([0.5, 2.5])
-    assert found.z.tolist() == [1j]
-
-
-def test_edges_are_not_the_way_to_change_timescales() -> None:
-    law = spectrum(MODEL.replace(t=0.01, psi_p=64.0, psi_n=8.0))
-    for array in (law.edges, law.bulk_masses, law.support.learning_bulks):
-        with pytest.raises(ValueError, match="read-only"):
-            array[0] = 0.0
 
 
 def test_dictionaries_refuse_every_change() -> None:

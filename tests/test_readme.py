@@ -81,12 +81,10 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
     for i, block in enumerate(blocks(page)):
         code = re.sub(r"(np\.geomspace\(1, \d+, )64\)", r"\g<1>4)", block)
         exec(compile(code, f"{page.name}, block {i + 1}", "exec"), names)
-    capsys.readouterr()
+    printed = capsys.readouterr().out
     plt.close("all")
     if page == README:
-        assert names["solution"].error_estimate < 1e-10
-        assert names["curves"].train.shape == names["tau"].shape
-        assert names["laws"].quantities["tau_mem"].shape == (20,)
+        assert blocks(page, "text")[2] == printed
     elif page.name == "data.md":
         assert (names["images"].dimension, names["images"].samples) == (16, 200)
         assert (names["model"].psi_n, names["model"].psi_p) == (25.0, 8.0)
@@ -124,11 +122,18 @@ def test_there_are_pages_with_python_and_commands() -> None:
     "page", [page for page in PAGES if commands(page)], ids=lambda page: str(page.name)
 )
 def test_the_commands_of_a_page_run_in_their_order(page: Path, elsewhere: Path) -> None:
-    """Phase diagrams with 3 x 3 points."""
+    """Phase diagrams with 3 x 3 points. The README shows lines of what its commands print."""
+    shown = iter(blocks(page, "text") if page == README else [])
     for arguments in commands(page):
+        if arguments[0] == "explore":  # it serves a page until it is stopped
+            continue
         few = ["--n-points", "3", "--points", "3"] if arguments[0] == "phase-diagram" else []
         answer = CliRunner().invoke(app, [*arguments, *few])
         assert answer.exit_code == 0, (arguments, answer.output)
+        if page == README and "timescales" not in arguments:
+            printed = iter(answer.stdout.splitlines())
+            for line in next(shown).splitlines():
+                assert line in printed, line  # in the same order
         for option in ("--plot", "--out"):
             if option in arguments:
                 name = arguments[arguments.index(option) + 1]
@@ -175,10 +180,18 @@ def test_the_examples_of_files_are_the_files() -> None:
     assert shown == (ROOT / "docs" / "examples" / "ridge.toml").read_text(encoding="utf-8")
 
 
+def test_it_is_short() -> None:
+    lines = text_of(README).splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 130
+
+
 def test_the_local_exponents_it_quotes() -> None:
     model = ScoreModel(t=0.01, psi_p=256, psi_n=8, covariance=Covariance.isotropic())
     found = scaling(model, "psi_n", [2.0, 8.0, 64.0]).local_exponents["tau_mem"]
     np.testing.assert_allclose(found, [1.21, 0.992, 0.587], atol=5e-3)
+    text = " ".join(text_of(README).split())
+    assert "falls from 1.21 at psi_n = 2 to 0.59 at psi_n = 64" in text
 
 
 def test_the_numbers_of_its_pictures() -> None:
@@ -200,8 +213,8 @@ def test_the_numbers_of_its_pictures() -> None:
     model = ScoreModel(0.01, 64.0, 8.0, covariance=digits)
     law = scaling(model, "psi_n", np.geomspace(1.0, 32.0, 11))
     gen = law.local_exponents["tau_gen"][-1]
-    assert f"(local exponent {gen:.2f} at n = {64 * 32})" in text
-    assert f"like n^{law.fits['tau_mem'].exponent:.2f}" in text
+    assert f"stops growing ({gen:.2f} at n = {64 * 32})" in text
+    assert f"goes on like n^{law.fits['tau_mem'].exponent:.2f}" in text
 
 
 def test_the_table_of_all_times() -> None:

@@ -14,8 +14,9 @@ import typer
 from dmft_rf._version import __version__
 from dmft_rf.cli._advise import AdviseOptions
 from dmft_rf.cli._data_options import SourceOptions
-from dmft_rf.cli._frame import reporting
-from dmft_rf.cli._help import BriefCommand, BriefGroup, HelpAll
+from dmft_rf.cli._explore import ExploreOptions
+from dmft_rf.cli._frame import OneLineErrors, reporting
+from dmft_rf.cli._help import BriefCommand, HelpAll
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
@@ -51,7 +52,7 @@ app = typer.Typer(
     help="Exact learning curves of random-features diffusion models, from the covariance of the "
     "data. The theory is that of high dimension and Gaussian data (arXiv:2505.17638).",
     epilog=f"Example: dmft-rf scaling --data digits --plot digits.png. {_EPILOG}",
-    cls=BriefGroup,
+    cls=OneLineErrors,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -138,19 +139,25 @@ def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) ->
 @app.command(
     cls=BriefCommand,
     help="How the times of training grow: exponents and power laws. With samples, features, "
-    f"diffusion time or the power law of the covariance.\n\n{_MODEL} With samples, and without "
-    f"--data, psi_p is infinite: there the memorization time is proportional to them. {_RESUMED}",
+    "diffusion time, the power law of the covariance, or the noise of SGD."
+    f"\n\n{_MODEL} With samples, and without --data, psi_p is infinite: there the memorization "
+    f"time is proportional to them. {_RESUMED}",
     epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
-    "--from 0.001 --to 0.3. " + _EPILOG,
+    "--from 0.001 --to 0.3. dmft-rf scaling --sgd-noise 5. dmft-rf scaling --over noise. "
+    + _EPILOG,
 )
 @grouped
 def scaling(
-    model: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+    model: ModelOptions,
+    sweep: SweepOptions,
+    rule: RuleOptions,
+    run: RunOptions,
+    output: OutputOptions,
 ) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _sweep
 
-        _sweep.scaling(model, sweep, run, output)
+        _sweep.scaling(model, sweep, rule, run, output)
 
 
 @app.command(
@@ -234,7 +241,7 @@ def monitor(options: MonitorOptions) -> None:
 
 @app.command(
     cls=BriefCommand,
-    help="When to stop training on your own images, and what more would buy. Whether "
+    help="When to stop training on your own images; what more would buy. Whether "
     "stopping matters at all, the usable interval, with a pilot run the steps, and how far to "
     "trust it.",
     epilog="Examples: dmft-rf advise --data digits --parameters 260000. dmft-rf advise --data "
@@ -246,6 +253,20 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         from dmft_rf.cli import _advise
 
         _advise.advise(options, output)
+
+
+@app.command(
+    cls=BriefCommand,
+    help="A page of sliders whose curves follow. For the model and the training rule, served to "
+    "this machine; with the times, a map and what is generated (extra explore).",
+    epilog="Example: dmft-rf explore --port 0. " + _EPILOG,
+)
+@grouped
+def explore(options: ExploreOptions) -> None:
+    with reporting(None):
+        from dmft_rf.cli import _explore
+
+        _explore.explore(options)
 
 
 def main() -> None:

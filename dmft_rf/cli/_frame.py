@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import typer
-from typer.core import TyperGroup
 
 from dmft_rf._interrupt import recognized
+from dmft_rf.cli._help import BriefGroup
 from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError, one_line
 
 WRONG_VALUE, NOT_CONVERGED, BROKEN, INTERRUPTED = 2, 1, 70, 130
@@ -159,7 +159,7 @@ def _report(error: Exception) -> None:
     say("error", f"internal error: {text}; {_REPORT}")
 
 
-class OneLineErrors(TyperGroup):
+class OneLineErrors(BriefGroup):
     """A group whose usage errors are one line too."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

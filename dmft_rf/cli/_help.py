@@ -11,9 +11,7 @@ import textwrap
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
-
-from dmft_rf.cli._frame import OneLineErrors
+from typer.core import TyperCommand, TyperGroup
 
 _OF_A_MODEL = ("data", "t", "psi_p", "psi_n")
 #: the options of a command that the first screen explains
@@ -29,6 +27,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "pencil": ("latex", "plot"),
     "monitor": ("samples", "data", "page", "plot"),
     "advise": ("data", "parameters", "t", "scale", "pilot", "samples", "plot"),
+    "explore": ("port", "address", "browser"),
 }
 _ALL = "Show every option, with examples and exit codes."
 
@@ -69,8 +68,8 @@ class BriefCommand(TyperCommand):
         super().format_help(ctx, ctx.make_formatter())
 
 
-class BriefGroup(OneLineErrors):
-    """The group of the commands, whose help fits a screen too."""
+class BriefGroup(TyperGroup):
+    """A group of commands whose help fits a screen too."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the first screen of help."""

@@ -239,15 +239,21 @@ class GridOptions:
 class SweepOptions:
     """Sweep: along what."""
 
-    over: Annotated[str, Option("--over", metavar="NAME", help="psi_n, psi_p, t or power-law.")] = (
-        "psi_n"
-    )
+    over: Annotated[
+        str,
+        Option(
+            "--over",
+            metavar="NAME",
+            help="psi_n, psi_p, t or power-law; noise or batch of SGD (batch at the learning rate "
+            "of --sgd-noise and --batch).",
+        ),
+    ] = "psi_n"
     start: Annotated[
         float | None,
         Option(
             "--from",
             help="First value. By default psi_n: psi_p/64 or 1, psi_p: 2 psi_n, t: 0.001, "
-            "power-law: 0.",
+            "power-law: 0, noise: a hundredth of the last one, batch: --batch.",
             **NUMBER,
         ),
     ] = None
@@ -256,7 +262,7 @@ class SweepOptions:
         Option(
             "--to",
             help="Last value. By default psi_n: psi_p/2 or 1024, psi_p: 64 psi_n, t: 0.3, "
-            "power-law: 2.",
+            "power-law: 2, noise: 0.9 of where SGD is stable, batch: 64 times --batch.",
             **NUMBER,
         ),
     ] = None
@@ -264,7 +270,8 @@ class SweepOptions:
         int,
         Option(
             "--points",
-            help="Values, evenly spaced in the logarithm (power-law: evenly), 3 to 1000.",
+            help="Values, evenly spaced in the logarithm (power-law: evenly; batch: the nearest "
+            "whole numbers), 3 to 1000.",
             **INTEGER,
         ),
     ] = 11

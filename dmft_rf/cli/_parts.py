@@ -11,8 +11,6 @@ import dmft_rf
 from dmft_rf._typing import Array
 from dmft_rf.cli._commands import round_times
 from dmft_rf.cli._finish import TAU, about_data, finish
-from dmft_rf.cli._model import ModelOptions
-from dmft_rf.cli._options import OutputOptions
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._report import Table, accuracy, begin, number
 from dmft_rf.cli._rules import CurveOptions

@@ -17,25 +17,42 @@ from dmft_rf.cli._frame import say
 from dmft_rf.cli._progress import running
 from dmft_rf.cli._report import Report, Table, accuracy, begin, number
 from dmft_rf.curves.definitions import NOTHING, definitions
+from dmft_rf.curves.noise_load import threshold
 from dmft_rf.errors import ModelError
+from dmft_rf.files.results import describe_rule
 from dmft_rf.model.covariance import Covariance
+from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stochastic import StochasticGradientDescent
+from dmft_rf.rules.stored import named
+from dmft_rf.spectra.spectrum import spectrum
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
     from dmft_rf.cli._options import OutputOptions, RunOptions, SweepOptions
+    from dmft_rf.cli._rules import RuleOptions
     from dmft_rf.model.score_model import ScoreModel
+    from dmft_rf.rules.stochastic import TrainingRule
     from dmft_rf.sweeps.results import PowerLaw, Scaling
 
 
 # of tau_gen: the part of the score error's fall that may be missing
 _LEVEL = 0.1
-_PARAMETERS = {"psi_n": "psi_n", "psi_p": "psi_p", "t": "t", "power-law": "power_law.exponent"}
+_PARAMETERS = {
+    **{name: name for name in ("psi_n", "psi_p", "t", "noise", "batch")},
+    "power-law": "power_law.exponent",
+}
+# how far below the limit of stability a sweep of the noise ends, and over which factor it goes
+_STABLE, _NOISES, _BATCHES = 0.9, 100.0, 64
 
 
 def scaling(
-    options: ModelOptions, sweep: SweepOptions, run: RunOptions, output: OutputOptions
+    options: ModelOptions,
+    sweep: SweepOptions,
+    training: RuleOptions,
+    run: RunOptions,
+    output: OutputOptions,
 ) -> None:
-    """How the times grow with samples, features, diffusion time or the covariance's power law."""
+    """How the times grow with a parameter of the model, or with the noise of SGD."""
     output.check(options.data, resumed=True)
     start = time.perf_counter()
     options.check()
@@ -44,9 +61,12 @@ def scaling(
         options = replace(options, power_law=1.0)  # its exponent is swept; --atoms counts
     if sweep.over == "psi_n" and (options.psi_p, options.parameters, options.data) == (None,) * 3:
         options = replace(options, psi_p=math.inf)  # where the law tau_mem ~ n has room
+    if sweep.over == "noise" and training.sgd_noise is None and training.learning_rate is None:
+        training = replace(training, sgd_noise=1.0)  # it is swept
+    rule = training.build()
     stated = options.build()
     model = stated.model
-    values = _sweep_values(model, sweep)
+    values = _sweep_values(model, rule, sweep)
     report = begin("scaling", stated, swept=(sweep.over,))
     if sweep.over == "power-law":
         _describe_power_law(report, model, values)
@@ -55,6 +75,7 @@ def scaling(
             model,
             _PARAMETERS[sweep.over],
             values,
+            rule=rule,
             rtol=options.rtol,
             level=_LEVEL,
             extra={"eigenvalues_divided_by": stated.divisor},
@@ -64,6 +85,9 @@ def scaling(
         say("warning", f"{sweep.over} = {value:g} is left out: {message}")
     accuracy(report, options.rtol, options.rtol)
     report.header[-1] = ("accuracy", f"every solution reached a relative error of {options.rtol:g}")
+    if rule != GradientFlow():
+        report.header.append(("rule", named(rule)))
+    report.document["rule"] = describe_rule(rule)
     report.tables += [_sweep_table(result), _fit_table(result)]
     subjects = {
         "t": "Delta_t = 1 - e^{-2t}",
@@ -78,7 +102,8 @@ def scaling(
         f"the widest range in which it changes by less than {2 * result.tolerance:g}, and is "
         "claimed there only."
     )
-    texts = {name: definitions(_LEVEL)[name] for name in result.quantities}
+    under = None if rule == GradientFlow() else named(rule)
+    texts = {name: definitions(_LEVEL, rule=under)[name] for name in result.quantities}
     report.notes.append("\n".join(f"{name}: {text}." for name, text in texts.items()))
     report.notes.append(f"{TAU} {OVERFITTING}")
     report.notes += about_data(stated.data)
@@ -117,7 +142,9 @@ def _check(options: ModelOptions, sweep: SweepOptions) -> None:
     _convert.whole(sweep.points, "--points", least=3, most=1000)
 
 
-def _sweep_values(model: ScoreModel, sweep: SweepOptions) -> NDArray[np.float64]:
+def _sweep_values(
+    model: ScoreModel, rule: TrainingRule, sweep: SweepOptions
+) -> NDArray[np.float64]:
     wide = math.isinf(model.psi_p)
     defaults = {
         "psi_n": (1.0, 1024.0) if wide else (model.psi_p / 64.0, model.psi_p / 2.0),
@@ -125,6 +152,13 @@ def _sweep_values(model: ScoreModel, sweep: SweepOptions) -> NDArray[np.float64]
         "t": (1e-3, 0.3),
         "power-law": (0.0, 2.0),
     }
+    if isinstance(rule, StochasticGradientDescent):
+        most = _STABLE * threshold(spectrum(model), rule)
+        defaults["noise"] = most / _NOISES, most
+        defaults["batch"] = rule.batch, _BATCHES * rule.batch
+    elif sweep.over in ("noise", "batch"):
+        raise ModelError(f"--over is {sweep.over!r}, but neither --sgd-noise nor --learning-rate "
+                         "is given")  # fmt: skip
     low = defaults[sweep.over][0] if sweep.start is None else sweep.start
     high = defaults[sweep.over][1] if sweep.stop is None else sweep.stop
     if not low < high:
@@ -132,6 +166,8 @@ def _sweep_values(model: ScoreModel, sweep: SweepOptions) -> NDArray[np.float64]
     if sweep.over == "power-law":
         return np.linspace(low, high, sweep.points)
     values = np.geomspace(low, high, sweep.points)
+    if sweep.over == "batch":
+        return np.unique(np.rint(values))
     # powers of 2 and the like come out exact in tables
     near = np.rint(values)
     return np.where(np.abs(values - near) < 1e-12 * values, near, values)

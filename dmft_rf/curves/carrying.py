@@ -1,23 +1,26 @@
-"""Where contours lead: nodes that carry gradient flow to an accuracy, and rules at a hard edge."""
+"""The nodes of a model of any kind: where contours lead, and how many nodes carry gradient flow."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from dmft_rf.curves.kinds import nodes_in, room_for
+from dmft_rf.curves.image_nodes import DrawnNodes, ImageNodes
+from dmft_rf.curves.infinite_width import WideNodes, wide_room
 from dmft_rf.curves.losses import HARD_EDGE, curves_on, probe_times
-from dmft_rf.curves.nodes import MOST_NODES, Nodes
-from dmft_rf.numerics.contour import nodes_for
+from dmft_rf.curves.nodes import MOST_NODES, Nodes, enclosed, nodes_on_contour
+from dmft_rf.images.image_model import ImageModel
+from dmft_rf.numerics.contour import contour_in, flattened, nodes_for
 from dmft_rf.numerics.estimate import with_more_nodes
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Rule
 
 if TYPE_CHECKING:
-    from dmft_rf.spectra.spectrum import Spectrum
+    from dmft_rf.images.law import DrawnLaw, ImageLaw
+    from dmft_rf.spectra.spectrum import Spectrum, WideSpectrum
 
 # lower over upper end of the spectrum below which contours may have to lead around 0, for rounding
 _NEAR_EDGE = 1e-5
@@ -27,6 +30,27 @@ _NEAREST = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 # a contour this much closer to 0 than the lower end of the spectrum leads around nothing but the
 # spectrum
 _NEGLIGIBLE = 0.1
+
+
+def nodes_in(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
+    """The nodes of a law on a contour in ``region``; all of its networks if they are drawn."""
+    if law.drawn:
+        drawn = cast("DrawnLaw", law)
+        return DrawnNodes(drawn, drawn.networks)
+    if isinstance(law.model, ImageModel):
+        m, M = enclosed(law, region)
+        contour = contour_in(region, m if low is None else low, M, size)
+        return ImageNodes(cast("ImageLaw", law), contour)
+    if math.isinf(law.model.psi_p):
+        return WideNodes(cast("WideSpectrum", law), region, size)
+    return nodes_on_contour(law, region, size, low)
+
+
+def nodes_needed(law: Spectrum, region: Region, rtol: float) -> float:
+    """How many nodes a contour in ``region`` needs for ``rtol``; inf where it has no room."""
+    if math.isinf(law.model.psi_p):
+        return nodes_for(*wide_room(cast("WideSpectrum", law), region), rtol)
+    return nodes_for(*flattened(region, *enclosed(law, region)), rtol)
 
 
 def carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
@@ -59,7 +83,7 @@ def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, f
     probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
         probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
-    first = int(nodes_for(*room_for(law, region), rtol))
+    first = int(nodes_needed(law, region, rtol))
 
     def attempt(count: int) -> tuple[Nodes, float]:
         nodes = nodes_in(law, region, count)

@@ -1,4 +1,4 @@
-r"""One- and two-point functions of a network on samples, on a contour.
+r"""One- and two-point functions of a network on samples, on a contour or of drawn networks.
 
 The same measures as `Nodes` has, of other equations.
 
@@ -7,6 +7,8 @@ loss of the best network on the same features, a filter h has
 
     L_train = 1 - S_VV[2 h - x h^2],    Delta_t E_score = 1 - L_best - 2 S_VV[h] + T[h, h],
     L_test = L_best + Delta_t E_score.
+
+Drawn networks have them as sums over their eigenvalues.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import Form
+from dmft_rf.curves.forms import Form, Majorants
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.images.medium import at_points
+from dmft_rf.images.networks import DrawnNetworks
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
 if TYPE_CHECKING:
-    from dmft_rf.images.law import ImageLaw
+    from dmft_rf.images.law import DrawnLaw, ImageLaw
     from dmft_rf.numerics.contour import Contour
+    from dmft_rf.rules.flow import Rule
 
 
 class ImageNodes(Nodes):
@@ -125,3 +129,135 @@ class ImageNodes(Nodes):
         near = np.abs(z - np.clip(z.real, low, high))
         noise: Array = 10.0 * EPS * high / near + self.found.residual
         return noise
+
+
+class DrawnNodes(ImageNodes):
+    """Sums over the eigenvalues of drawn networks, averaged over the draws.
+
+    Parameters
+    ----------
+    law : DrawnLaw
+    networks : DrawnNetworks
+        All of those of the law, or some.
+    """
+
+    _content = ("law", "networks")
+    law: DrawnLaw
+
+    def __init__(self, law: DrawnLaw, networks: DrawnNetworks):
+        self.law = law
+        self.networks = networks
+        self.seal()
+
+    def each(self) -> list[DrawnNodes]:
+        """The networks one by one."""
+        n = self.networks
+        parts = zip(n.places, n.learned, n.known, n.seen, n.pairs, strict=True)
+        return [
+            DrawnNodes(self.law, DrawnNetworks(*(array[None] for array in one))) for one in parts
+        ]
+
+    def _mean(self, values: Array) -> Array:
+        """``values`` (R, p) as a measure on the points, shape (R p,)."""
+        return values.ravel() / values.shape[0]
+
+    @property
+    def points(self) -> Any:
+        """Eigenvalues of every network, shape (R p,)."""
+        return self.networks.places.ravel()
+
+    @property
+    def around_zero(self) -> bool:
+        """No: the eigenvalues lie above 0."""
+        return False
+
+    @property
+    def outside(self) -> Array:
+        """No eigenvalue is left out, shape (0, 2)."""
+        return np.empty((0, 2))
+
+    @property
+    def solved(self) -> tuple[int, float]:
+        """Nothing: no equation is solved."""
+        return 0, 0.0
+
+    @property
+    def defect(self) -> float:
+        """Relative rounding of the least eigenvalues."""
+        low, high = self.law.ends
+        return 10.0 * EPS * high / low
+
+    @property
+    def S_VV(self) -> Any:
+        """Weights of the measure of S_VV at the points."""
+        return self._mean(self.networks.learned)
+
+    @property
+    def S_VW(self) -> Any:
+        """As S_VV."""
+        return self.S_VV
+
+    @property
+    def S_test(self) -> Any:
+        """Weights of the measure of (1/d) Tr U_test f(U)."""
+        return self._mean(self.networks.seen)
+
+    @property
+    def variance(self) -> Any:
+        """K of each network, shape (R, p, p), twice: a real point is its own conjugate."""
+        return self.networks.pairs, self.networks.pairs
+
+    @lazy
+    def noise(self) -> Array:
+        """Relative rounding of the eigenvalues, shape (R p,)."""
+        return np.full(self.points.size, self.defect)
+
+    @lazy
+    def exact(self) -> Exact:
+        """Integrals of 1 and 1/x."""
+        inverse = float(np.sum(self.S_VV / self.points))
+        return Exact(float(np.sum(self.S_VV)), inverse, 1.0 - inverse, self.defect)
+
+    @lazy
+    def _bulks(self) -> tuple[Any, Any, Array, Array]:
+        q = np.full(self.points.size, 1.0 / self.points.size)
+        return q, q * self.points, q, q * self.points
+
+    def turning(self, rule: Rule, tau: Array) -> Majorants:
+        """Nothing is hidden from sums over eigenvalues."""
+        none = np.broadcast_to(0.0, (tau.size, self.points.size))
+        return Majorants(none, none, none, none, none, none, none[:, :1])
+
+    def integral(
+        self,
+        f: NDArray[Any],
+        transform: NDArray[Any],
+        turning: NDArray[Any] | None = None,
+        size: Array | None = None,
+    ) -> Estimate:
+        """Sum of f over the measure with these weights."""
+        value = f @ transform
+        return Estimate(value, (ROUNDING + self.defect) * (np.abs(f) @ np.abs(transform)))
+
+    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+        """All of Delta_t E_score for the filter f."""
+        start = Estimate.exact(np.full(f.shape[0], 1.0 - self.model.floor))
+        known = self.integral(f, self._mean(self.networks.known))
+        return start.plus((-2.0, known), (1.0, self._pairs(f, f)))
+
+    def bilinear(
+        self, f: NDArray[Any], g: NDArray[Any], turning_f: Any, turning_g: Any
+    ) -> Estimate:
+        """Half of the derivative of `quadratic` at f in the direction g."""
+        known = self.integral(g, self._mean(self.networks.known))
+        return self._pairs(f, g).plus((-1.0, known))
+
+    def _pairs(self, f: NDArray[Any], g: NDArray[Any]) -> Estimate:
+        """f K g, averaged over the networks, row by row."""
+        draws, p = self.networks.places.shape
+        value, size = np.zeros(f.shape[0]), np.zeros(f.shape[0])
+        for i, K in enumerate(self.networks.pairs):
+            own = slice(i * p, (i + 1) * p)
+            value += np.einsum("ti,ti->t", f[:, own] @ K, g[:, own]) / draws
+            size += np.einsum("ti,ti->t", np.abs(f[:, own]) @ np.abs(K), np.abs(g[:, own])) / draws
+        return Estimate(value, (ROUNDING + 2.0 * self.defect) * size)

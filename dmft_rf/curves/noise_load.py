@@ -45,24 +45,6 @@ def threshold(solution: Any, rule: StochasticGradientDescent) -> float:
     return largest_noise(_law(solution, rule), rule)
 
 
-def noise_floor(solution: Any, rule: StochasticGradientDescent) -> tuple[float, float]:
-    """What the noise that the rule has at tau = inf adds to the final train and test loss.
-
-    Parameters
-    ----------
-    solution : Solution
-    rule : StochasticGradientDescent
-
-    Raises
-    ------
-    ModelError
-        As `load`, or if the losses diverge.
-    """
-    checked(getattr(solution, "model", None), rule)
-    curves = solution.learning_curves(math.inf, rule)
-    return float(curves.train_noise), float(curves.test_noise)
-
-
 def _law(solution: Any, rule: Any) -> Spectrum:
     law = solution if isinstance(solution, Spectrum) else getattr(solution, "spectrum", None)
     law = instance(law, Spectrum, "solution", "solve(model)")

@@ -16,11 +16,16 @@ from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.carrying import accurate_nodes, carrying_nodes, region_until
+from dmft_rf.curves.carrying import (
+    accurate_nodes,
+    carrying_nodes,
+    nodes_in,
+    nodes_needed,
+    region_until,
+)
 from dmft_rf.curves.compression import Compression, compressed
 from dmft_rf.curves.contour_cache import Kept
-from dmft_rf.curves.drawn_nodes import DrawnNodes
-from dmft_rf.curves.kinds import law_of, nodes_in, room_for
+from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.curves.losses import (
     LearningCurves,
     checked_times,
@@ -34,9 +39,9 @@ from dmft_rf.curves.spectral_nodes import SpectralNodes, nodes_on
 from dmft_rf.curves.stochastic import Access, StochasticCurves, curves_of_noise
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.images.image_model import ImageModel
+from dmft_rf.images.law import law_of
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.numerics.contour import nodes_for
 from dmft_rf.numerics.estimate import with_more_nodes
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
@@ -187,7 +192,7 @@ class Solution(Shown):
             return self._at_hard_edge(tau, rule)
         region = rule.region(self.model.rate)
         if self._fits(region):
-            return self._on_contour(tau, rule, region)
+            return self._with_nodes(tau, rule, region)[1]
         # momentum close to 1: the region is too thin for a contour
         return self._on_spectrum(tau, rule)
 
@@ -210,9 +215,7 @@ class Solution(Shown):
 
     def _fits(self, region: Region) -> bool:
         law = self.nodes.law
-        return region.start < law.ends[0] and nodes_for(*room_for(law, region), self.rtol) <= (
-            MOST_NODES
-        )
+        return region.start < law.ends[0] and nodes_needed(law, region, self.rtol) <= MOST_NODES
 
     def _at_hard_edge(self, tau: ArrayLike, rule: Rule) -> LearningCurves:
         """Curves from contours around 0, as far to the left as the latest finite time allows."""
@@ -228,7 +231,7 @@ class Solution(Shown):
             if region.start < 0.0:
                 forever = self._around_zero(times[late], rule, region)
             elif self._fits(region):
-                forever = self._on_contour(times[late], rule, region)
+                forever = self._with_nodes(times[late], rule, region)[1]
             else:
                 forever = diverged(self.nodes, times[late], rule)
             parts.append((late, forever))
@@ -244,10 +247,7 @@ class Solution(Shown):
                 f"contour carries {rule} around it",
                 partial=self,
             )
-        return self._on_contour(times, rule, region)
-
-    def _on_contour(self, tau: ArrayLike, rule: Rule, region: Region) -> LearningCurves:
-        return self._with_nodes(tau, rule, region)[1]
+        return self._with_nodes(times, rule, region)[1]
 
     def _with_nodes(
         self, tau: ArrayLike, rule: Rule, region: Region
@@ -268,7 +268,7 @@ class Solution(Shown):
             return self.nodes
         law = self.nodes.law
         if region.start < 0.0:
-            return self._nodes_of(region, int(nodes_for(*room_for(law, region), self.rtol)))
+            return self._nodes_of(region, int(nodes_needed(law, region, self.rtol)))
         return self._kept.get(region, lambda: accurate_nodes(law, region, self.rtol)[0])
 
     def _nodes_of(self, region: Region, size: int) -> Nodes:

@@ -121,12 +121,6 @@ class StochasticCurves(LearningCurves):
     load: Array
     threshold: float
 
-    @property
-    @ieee
-    def score_noise(self) -> Array:
-        """What the noise adds to the score error."""
-        return self.test_noise / self.model.Delta_t
-
     def stored(self) -> Stored:
         """What a file holds of the curves: also what the noise adds, and the load."""
         attributes, arrays = super().stored()

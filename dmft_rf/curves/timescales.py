@@ -210,8 +210,7 @@ class Timescales(Shown):
             return float(getattr(self.usable(), name.removeprefix("usable_")))
         if name == "tau_ratio":
             return self.tau_ratio()
-        value: float = getattr(self, name)
-        return value
+        return float(getattr(self, name))
 
     def usable(self, factor: float = FACTOR) -> Interval:
         """Times around tau_opt at which the score error is within ``factor`` of its least value.
@@ -226,7 +225,8 @@ class Timescales(Shown):
         ConvergenceError
             If an end cannot be told.
         """
-        start, end = self._usable(number(factor, "factor", above=1.0))
+        factor = number(factor, "factor", above=1.0)
+        start, end = self._usual if factor == FACTOR else usable_interval(self._events, factor)
         return Interval(start.at, end.at)
 
     def tau_ratio(self, ratio: float = RATIO) -> float:
@@ -234,7 +234,8 @@ class Timescales(Shown):
 
         What a training run shows by its two losses.
         """
-        return self._ratio(number(ratio, "ratio", above=1.0)).at
+        ratio = number(ratio, "ratio", above=1.0)
+        return (self._doubled if ratio == RATIO else ratio_time(self._events, ratio)).at
 
     @property
     @ieee
@@ -327,8 +328,7 @@ class Timescales(Shown):
         return f"{self.model.label}; level {self.level:g}, gap level {self.gap_level:g}"
 
     def _table(self) -> Table:
-        names = list(self.definitions)
-        rows = ("name",)
+        names, rows = list(self.definitions), ("name",)
         columns: dict[str, list[Any]] = {
             "value": [self.values[name] for name in names],
             "error": [self.error[name] for name in names],
@@ -351,12 +351,12 @@ class Timescales(Shown):
     def _error_of(self, name: str) -> float:
         """Absolute error of a number."""
         dated = {
-            "usable_start": lambda: self._usable(FACTOR)[0],
-            "usable_end": lambda: self._usable(FACTOR)[1],
+            "usable_start": lambda: self._usual[0],
+            "usable_end": lambda: self._usual[1],
             "tau_gen": lambda: self._gen,
             "tau_opt": lambda: self._events.minimum,
             "tau_overfit": lambda: self._overfit,
-            "tau_ratio": lambda: self._ratio(RATIO),
+            "tau_ratio": lambda: self._doubled,
             "tau_mem": lambda: self._mem,
         }
         if name in dated:
@@ -375,11 +375,13 @@ class Timescales(Shown):
             "relative_gap": gap / unit_gap(self.model),
         }[name]
 
-    def _usable(self, factor: float) -> tuple[Event, Event]:
-        return usable_interval(self._events, factor)
+    @lazy
+    def _usual(self) -> tuple[Event, Event]:
+        return usable_interval(self._events, FACTOR)
 
-    def _ratio(self, ratio: float) -> Event:
-        return ratio_time(self._events, ratio)
+    @lazy
+    def _doubled(self) -> Event:
+        return ratio_time(self._events, RATIO)
 
     @lazy
     def _overfit(self) -> Event:
@@ -395,5 +397,4 @@ class Timescales(Shown):
         return memorization_time(self._events)
 
     def _relaxation(self, eigenvalue: float) -> float:
-        rate = self.model.rate
-        return 1.0 / (rate * eigenvalue) if not eigenvalue <= 0.0 else math.inf
+        return 1.0 / (self.model.rate * eigenvalue) if not eigenvalue <= 0.0 else math.inf

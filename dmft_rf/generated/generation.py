@@ -35,7 +35,7 @@ from dmft_rf.generated.result import (
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.spectra.sample_law import SampleLaw
+from dmft_rf.spectra.sample_law import SampleLaw, sample_law
 
 # margin of the contour in units of the mean eigenvalue, nodes on it relative to those for rounding,
 # nodes per panel in t: the next are tried where the ones before miss the tolerance
@@ -132,7 +132,7 @@ def at_infinite_width(
     _check_end(data.eigenvalues, times, t_end)
     process = _Process(
         in_time(activation, data.mean),
-        SampleLaw(psi_n, data.eigenvalues, data.weights),
+        sample_law(psi_n, data.eigenvalues, data.weights),
         _factor(schedule),
         sampler == "sde",
         t_start,

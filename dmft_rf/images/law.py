@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmft_rf._arithmetic import lazy
+from dmft_rf._show import Table, table_of_law
 from dmft_rf._typing import Array
+from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.medium import AtPoints, Medium, at_points
-from dmft_rf.spectra.spectrum import Spectrum
+from dmft_rf.images.networks import DrawnNetworks, drawn_networks
+from dmft_rf.spectra.spectrum import Spectrum, spectrum
 
 if TYPE_CHECKING:
-    from dmft_rf.images.image_model import ImageModel
-    from dmft_rf.images.networks import DrawnNetworks
+    from dmft_rf.model.feature_model import FeatureModel
 
 # h at which the upper end is looked for
 _TRIED = (-0.15, -0.25, -0.35, -0.45, -0.55, -0.65)
@@ -64,6 +66,9 @@ class ImageLaw(Spectrum):
         """Unknown."""
         return None
 
+    def _table(self) -> Table:
+        return table_of_law(self.edges, np.ones(1), self.atoms, ["all, within these ends"])
+
     @lazy
     def zero(self) -> AtPoints:
         """The solution at z = 0."""
@@ -86,6 +91,15 @@ class DrawnLaw(ImageLaw):
         """The least and the largest eigenvalue of any."""
         places = self.networks.places
         return float(places.min()), float(places.max())
+
+
+def law_of(model: FeatureModel) -> Spectrum:
+    """The spectral law of a model of any kind."""
+    if not isinstance(model, ImageModel):
+        return spectrum(model)
+    if model.route == "networks":
+        return DrawnLaw(model, drawn_networks(model))
+    return ImageLaw(model)
 
 
 def upper_end(medium: Medium) -> float:

@@ -363,11 +363,6 @@ def at_points(medium: Medium, z: NDArray[Any]) -> AtPoints:
     return AtPoints(s.h, s.S_VV, s.trace, s.seen, *s.pairs, s.residual, s.iterations)
 
 
-def _own(medium: Medium, h: NDArray[Any]) -> NDArray[Any]:
-    a = medium.a
-    return (1.0 + 2.0 * a * h + a * h * h) / (1.0 + h) ** 2
-
-
 def row_leverages(medium: Medium, means: Array) -> Array:
     """h of every row (N,) at z = 0, for a pool in one class."""
     R = solved_on(medium, np.zeros(1)).R[0]

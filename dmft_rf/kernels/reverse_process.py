@@ -39,7 +39,7 @@ def series_at(u, edges, series):
 
 
 @njit
-def follow(G, lengths, into, full, trained, weights, noisy, edges, series, change):
+def follow(G, lengths, into, full, trained, weights, c, f, edges, series, change):
     """Follow Lambda from 1 through all panels.
 
     Parameters
@@ -54,8 +54,8 @@ def follow(G, lengths, into, full, trained, weights, noisy, edges, series, chang
         a(Gamma_t).
     weights : (n,) complex array
         Re sum_j weights_j f(x_j) is the integral of f against the law of C.
-    noisy : bool
-        Whether the process is the stochastic one.
+    c, f : float
+        2 and 2 for the stochastic process, 1 and 0 for the ODE.
     edges, series
         a(Gamma) as a function of ln Gamma^2, for `series_at`.
     change : float
@@ -71,7 +71,6 @@ def follow(G, lengths, into, full, trained, weights, noisy, edges, series, chang
         0, or a value of Gamma_y^2 that `series_at` does not cover; NaN where substitution fails.
     """
     P, m, n = G.shape
-    c = 2.0 if noisy else 1.0
     gain = np.ones((P, m))
     trace = np.empty((P, m))
     Lambda = np.ones(n, dtype=np.complex128)
@@ -80,6 +79,7 @@ def follow(G, lengths, into, full, trained, weights, noisy, edges, series, chang
     rho = np.ones(m)
     for p in range(P):
         step = 2.0 * lengths[p]
+        fresh = f * lengths[p]
         rho[:] = rho[m - 1]
         settled = False
         for _ in range(_MOST_ROUNDS):
@@ -88,7 +88,7 @@ def follow(G, lengths, into, full, trained, weights, noisy, edges, series, chang
             if not np.abs(exponent.real).max() < _LARGEST:
                 return Lambda, gain, trace, np.nan
             grown = np.exp(exponent)
-            fed_there = Lambda + (step if noisy else 0.0) * (integrals @ (1.0 / grown))
+            fed_there = Lambda + fresh * (integrals @ (1.0 / grown))
             total = ((grown * fed_there) @ weights).real
             largest = 0.0
             for i in range(m):
@@ -107,6 +107,6 @@ def follow(G, lengths, into, full, trained, weights, noisy, edges, series, chang
             return Lambda, gain, trace, np.nan
         trace[p] = total
         gain[p] = rho
-        fed = Lambda + (step if noisy else 0.0) * (whole @ (1.0 / grown))
+        fed = Lambda + fresh * (whole @ (1.0 / grown))
         Lambda = np.exp(whole @ slope) * fed
     return Lambda, gain, trace, 0.0

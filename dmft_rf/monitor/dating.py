@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._show import Shown, Table
 from dmft_rf.errors import DataError
 from dmft_rf.monitor.logs import Log
 
@@ -35,6 +37,11 @@ DEFINITIONS = {
     "memorized_0.1": "a tenth of the generated images are copies (ratio of distances below 1/3)",
     "memorized_0.5": "half of the generated images are copies (ratio of distances below 1/3)",
     "frechet": "Frechet distance within a factor 1.5 of its least value",
+}
+
+_SIGNS = {
+    "memorized_0.1": DEFINITIONS["memorized_0.1"],
+    "ratio_2": "the held-out loss is twice the train loss",
 }
 
 FEWEST = 5
@@ -70,7 +77,7 @@ class Date(Frozen):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dates(Frozen):
+class Dates(Shown):
     """The dates of a run.
 
     Attributes
@@ -110,7 +117,7 @@ class Dates(Frozen):
     def verdict(self) -> str:
         """Whether to stop, in one sentence."""
         best, unit = self.dates["best"], self.unit
-        signs = [DEFINITIONS[name] for name in ("memorized_0.1", "ratio_2") if self._has(name)]
+        signs = [sign for name, sign in _SIGNS.items() if self._has(name)]
         if best.is_known:
             more = f"; by now {signs[0]}" if signs else ""
             return (
@@ -126,8 +133,16 @@ class Dates(Frozen):
             return f"Go on: {best.why}, which is no overfitting; if it lasts, the rate is too high."
         return f"Go on: {best.why} up to {unit} {_number(self.last)}."
 
-    def __repr__(self) -> str:
-        return f"<Dates to {self.unit} {self.last:g}: {self.verdict}>"
+    def _about(self) -> str:
+        return f"to {self.unit} {self.last:g}. {self.verdict}"
+
+    def _table(self) -> Table:
+        rows = ("name",)
+        columns: dict[str, tuple[Any, ...]] = {
+            what: (rows, np.array([getattr(found, what) for found in self.dates.values()]))
+            for what in ("step", "low", "high", "why")
+        }
+        return Table(rows, {"name": (rows, np.array(list(self.dates)))}, columns)
 
 
 _BEFORE = "it was so from the first measurement on"

@@ -32,6 +32,7 @@ from dmft_rf.monitor.transfer import Prediction, predict, predictions
 __all__ = ["Monitor"]
 
 _COMPONENTS = 32
+_GROWTH = 10.0**0.1  # from measurement to measurement
 
 
 class Monitor:
@@ -137,6 +138,12 @@ class Monitor:
             if self._path is not None:
                 _append(self._path, ",".join([f"{at:.0f}", *cells]), first=not self._rows)
             self._rows.append(row)
+
+    def due(self, step: int, first: int = 10) -> bool:
+        """Whether it is time for the next measurement: ten a decade of steps, from ``first`` on."""
+        at, first = whole(step, "step", least=0), whole(first, "first")
+        last = self._rows[-1][0] if self._rows else 0.0
+        return at > last and at >= max(first, last * _GROWTH)
 
     def _measured(self, samples: Any) -> tuple[float, float, float, float]:
         """The numbers of `MEASURED`, nan for what cannot be measured."""

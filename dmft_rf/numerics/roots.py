@@ -14,6 +14,8 @@ from dmft_rf.numerics.estimate import Estimate
 # places in the interval of the search, and half the width of the last one in the logarithm
 _PLACES = 0.5 - 0.5 * np.cos(np.linspace(0.0, math.pi, 9))
 _CLOSE = 1e-5
+# how often the interval is narrowed to the two places about the root
+_ROUNDS = 3
 # Brent's method ends here, in the logarithm
 _TOLERANCE = 1e-13
 # on either side of a root, in its logarithm: where the slope is taken
@@ -28,7 +30,8 @@ def first_root(f: Callable[[Array], Array], low: float, high: float, name: str) 
 
     A call with many arguments costs little more than one with a single argument: the root is
     interpolated between values in the whole interval, and once more between values that enclose it
-    closely. Where that fails, Brent's method takes over.
+    closely. Where that fails, the interval shrinks to the two values about the root; Brent's method
+    is the last resort.
 
     Parameters
     ----------
@@ -45,26 +48,28 @@ def first_root(f: Callable[[Array], Array], low: float, high: float, name: str) 
         If rounding hides the root.
     """
     a, b = math.log(low), math.log(high)
-    u = a + (b - a) * _PLACES
-    v = f(np.exp(u))
-    changes = np.flatnonzero((v[:-1] < 0.0) != (v[1:] < 0.0))
-    if changes.size == 0:  # the root is at an end, up to rounding
-        return low if abs(v[0]) < abs(v[-1]) else high
-    i = int(changes[0])
-    steps = np.diff(v)
-    if np.all(steps > 0.0) or np.all(steps < 0.0):
-        near = min(max(_inverse(u, v), a), b) + _CLOSE * np.array([-1.0, 0.0, 1.0])
-        w = f(np.exp(near))
-        if w[0] * w[2] < 0.0 and (w[0] < w[1] < w[2] or w[0] > w[1] > w[2]):
-            return math.exp(_inverse(near, w))
+    for _ in range(_ROUNDS):
+        u = a + (b - a) * _PLACES
+        v = f(np.exp(u))
+        changes = np.flatnonzero((v[:-1] < 0.0) != (v[1:] < 0.0))
+        if changes.size == 0:  # the root is at an end, up to rounding
+            return math.exp(a if abs(v[0]) < abs(v[-1]) else b)
+        i = int(changes[0])
+        steps = np.diff(v)
+        if np.all(steps > 0.0) or np.all(steps < 0.0):
+            near = min(max(_inverse(u, v), a), b) + _CLOSE * np.array([-1.0, 0.0, 1.0])
+            w = f(np.exp(near))
+            if w[0] * w[2] < 0.0 and (w[0] < w[1] < w[2] or w[0] > w[1] > w[2]):
+                return math.exp(_inverse(near, w))
+        a, b = float(u[i]), float(u[i + 1])
     from scipy.optimize import brentq
 
     def one(at: float) -> float:
         return float(f(np.array([math.exp(at)]))[0])
 
-    if one(u[i]) * one(u[i + 1]) > 0.0:
-        raise ConvergenceError(f"{name}: a root near {math.exp(u[i]):.3g} is lost in rounding")
-    return math.exp(brentq(one, u[i], u[i + 1], xtol=_TOLERANCE, rtol=_TOLERANCE))
+    if one(a) * one(b) > 0.0:
+        raise ConvergenceError(f"{name}: a root near {math.exp(a):.3g} is lost in rounding")
+    return math.exp(brentq(one, a, b, xtol=_TOLERANCE, rtol=_TOLERANCE))
 
 
 def root_error(f: Callable[[Array], Estimate], root: float) -> float:

@@ -32,25 +32,30 @@ from dmft_rf.plotting.timescales import (
     finish_losses,
     floor_of,
 )
+from dmft_rf.rules.flow import GradientFlow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dmft_rf.curves.losses import LearningCurves
-    from dmft_rf.sweeps.results import Scaling
+    from dmft_rf.sweeps.results import PowerLaw, Scaling
 
 _SYMBOLS = {
     "psi_n": r"\psi_n",
     "psi_p": r"\psi_p",
     "t": r"\Delta_t",
     "power_law.exponent": r"e^\alpha",
+    "noise": r"\epsilon",
+    "batch": r"\beta",
 }
 _PARAMETERS = {
     "power_law.exponent": r"exponent $\alpha$ of the eigenvalues $\lambda_k \propto k^{-\alpha}$",
     "psi_n": r"samples per dimension $\psi_n = n/d$",
     "psi_p": r"features per dimension $\psi_p = p/d$",
     "t": r"variance of the noise $\Delta_t = 1 - e^{-2t}$",
+    "noise": r"noise of SGD $\epsilon = \eta/(d\beta)$",
+    "batch": r"batch $\beta$ of SGD at one learning rate",
 }
 # the times of a scaling law
 SCALED = ("tau_gen", "tau_opt", "usable_end", "tau_mem")
@@ -167,8 +172,9 @@ def plot_scaling(scaling: Scaling) -> Figure:
     legend_above(below, columns=2)
     what = _PARAMETERS[scaling.parameter]
     title = f"Training times against {what}"
-    brackets = "in brackets local exponents" if scaling.fits else ""
-    titles(figure, title, scaling.model, brackets, without=scaling.parameter, pad=4.0)
+    more = [] if scaling.rule == GradientFlow() else [rule_text(scaling.rule)]
+    more += ["in brackets local exponents"] if scaling.fits else []
+    titles(figure, title, scaling.model, ", ".join(more), without=scaling.parameter, pad=4.0)
     return figure
 
 
@@ -216,7 +222,8 @@ def draw_scaling(
         )
         texts[name] = text
     times = all(name in TIMES for name in names)
-    ax.set_ylabel(r"training time $\tau$ (gradient flow)" if times else ", ".join(names))
+    flow = " (gradient flow)" if scaling.rule == GradientFlow() else ""
+    ax.set_ylabel(rf"training time $\tau${flow}" if times else ", ".join(names))
     ax.set_yscale("log")
     ax.set_xlabel(_PARAMETERS[scaling.parameter])
     if not steep:
@@ -227,3 +234,15 @@ def draw_scaling(
 
 def _times(factor: float) -> Callable[[ArrayLike], ArrayLike]:
     return lambda values: np.asarray(values, dtype=float) * factor
+
+
+def draw_power_law(
+    ax: Axes, law: PowerLaw, label: str | None = None, colour: str | None = None
+) -> None:
+    """A power law over its range."""
+    span = np.geomspace(law.low, law.high, 50)
+    ax.plot(span, law.prefactor * span**law.exponent, color=colour or COLOURS[0], label=label)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("parameter $P$")
+    ax.set_ylabel(rf"$Q \propto P^{{{law.exponent:z.2f}}}$")

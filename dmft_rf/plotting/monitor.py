@@ -19,6 +19,7 @@ from dmft_rf.plotting.style import (
     USABLE,
     VERMILION,
     figure_of,
+    label_decades,
     legend_above,
     log_if_wide,
     positive,
@@ -87,8 +88,10 @@ def plot_monitor(
     _mark(axes, dates)
     ax.set_ylabel("loss")
     below.set_ylabel("held-out\n/train")
-    log_if_wide(ax, np.concatenate([log.test, log.train]))
-    log_if_wide(below, log.ratio)
+    for panel, values in ((ax, np.concatenate([log.test, log.train])), (below, log.ratio)):
+        log_if_wide(panel, values)
+        if panel.get_yscale() == "log":
+            label_decades(panel.yaxis, values)
     axes[-1].set_xscale("log")
     axes[-1].set_xlabel(dates.unit)
     legend_above(ax)

@@ -23,28 +23,39 @@ from dmft_rf.files.replace import check_output, replacing
 from dmft_rf.monitor.dating import DEFINITIONS, Date, Dates
 from dmft_rf.monitor.logs import Log
 from dmft_rf.plotting.monitor import as_bytes, limits, pictures_of, plot_monitor, shown_pairs
+from dmft_rf.plotting.style import legend_above
 
 if TYPE_CHECKING:
     from dmft_rf.monitor.neighbours import MemorizedFraction
     from dmft_rf.monitor.samples import Samples
     from dmft_rf.monitor.transfer import Prediction
 
-__all__ = ["ENDINGS", "date_rows", "notes", "prediction_table", "write_page"]
+__all__ = ["ENDINGS", "LABELS", "date_rows", "notes", "prediction_table", "write_page"]
 
 ENDINGS = (".html", ".htm")
 
+LABELS = {"generalization": "usable from", "usable_end": "usable to"}
+"""Names of dates for people, where they are others than in programs."""
+
 _LEAST_SIDE = 64  # of a picture, in pixels of the page
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
   color: #222; background: #fff; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .verdict { font-size: 1.15rem; border-left: .4rem solid #D55E00; padding: .4rem 1rem; }
-table { border-collapse: collapse; } td, th { padding: .25rem .8rem; text-align: right; }
-th { border-bottom: 1px solid #999; } td:last-child, td:first-child { text-align: left; }
-figure { display: inline-block; margin: .4rem; text-align: center; font-size: .8rem; }
-figure img { image-rendering: pixelated; margin: 2px; } img.wide { max-width: 100%; }
+.wide { width: 100%; max-width: 42rem; }
+table { border-collapse: collapse; } td, th { padding: .3rem 1.2rem .3rem 0; text-align: right; }
+td, th { vertical-align: top; font-variant-numeric: tabular-nums; }
+th { border-bottom: 1px solid #999; } td:first-child, th:first-child { text-align: left; }
+small { display: block; color: #555; }
+td + td { white-space: nowrap; }
+.pairs { display: grid; gap: .8rem; }
+.pairs { grid-template-columns: repeat(auto-fill, minmax(13.5rem, 1fr)); }
+figure { margin: 0; padding: .4rem; text-align: center; font-size: .8rem; line-height: 1.3; }
+figure img { image-rendering: pixelated; margin: 2px; }
 .copy { outline: 3px solid #D55E00; }
 """
+_PAGE_INCHES = 5.0  # width of the figure: its letters can be read on a phone
 
 
 def steps(value: float) -> str:
@@ -61,13 +72,8 @@ def date_rows(dates: Dates) -> list[list[str]]:
 
     def row(name: str, found: Date) -> list[str]:
         words = DEFINITIONS[name] if found.is_known else f"{DEFINITIONS[name]}: {found.why}"
-        return [
-            name.replace("_", " "),
-            steps(found.step),
-            steps(found.low),
-            steps(found.high),
-            words,
-        ]
+        told = map(steps, (found.step, found.low, found.high))
+        return [LABELS.get(name, name).replace("_", " "), *told, words]
 
     return [row(name, found) for name, found in dates.dates.items()]
 
@@ -76,7 +82,7 @@ def prediction_table(predictions: Sequence[Prediction]) -> tuple[list[str], list
     """What more images would need, as a head and rows: best step, ratio 2, each with its range."""
     head = ["images", "best", "from", "to", "ratio 2", "from", "to"]
     rows = [
-        [str(p.n), *map(steps, (p.best_step, p.low, p.high, p.ratio_2, p.ratio_2_low,
+        [f"{p.n:,}", *map(steps, (p.best_step, p.low, p.high, p.ratio_2, p.ratio_2_low,
                                 p.ratio_2_high))]
         for p in predictions
     ]  # fmt: skip
@@ -149,11 +155,16 @@ def write_page(
         f"<h1>Training run: {_said(log.name)}</h1>",
         f'<p class="verdict">{_said(dates.verdict)}</p>',
         f'<img class="wide" alt="losses against {_said(dates.unit)}" src="{_figure(log, dates)}">',
+        "<p>Shaded: where the held-out loss is within 10 % of its least value, the "
+        "usable interval.</p>",
         "<h2>Dates</h2>",
-        _table(["", dates.unit, "from", "to", "what it is"], date_rows(dates)),
+        _table(["", dates.unit], _dates(dates)),
     ]
     if predictions:
-        parts += ["<h2>With more images</h2>", _table(*prediction_table(predictions))]
+        parts += [
+            f"<h2>With more images: {_said(dates.unit)}s and their ranges</h2>",
+            _predictions(predictions),
+        ]
     if found is not None:
         low, high = found.interval
         parts += [
@@ -169,6 +180,7 @@ def write_page(
     parts.append(f"<p><small>dmft_rf {__version__}</small></p>")
     text = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_said(log.name)}</title><style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
@@ -182,16 +194,45 @@ def _said(text: str) -> str:
     return escape(plain(text))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{_said(cell)}</{tag}>" for cell in cells) + "</tr>"
+def _table(head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
+    """A table of cells, each a text and a smaller one under it."""
 
-    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
+
+    body = [[f"{_said(text)}<small>{_said(under)}</small>" for text, under in row] for row in rows]
+    lines = "".join(line(row, "td") for row in body)
+    return f"<table>{line([_said(cell) for cell in head], 'th')}{lines}</table>"
+
+
+def _dates(dates: Dates) -> list[list[tuple[str, str]]]:
+    rows = date_rows(dates)
+    cells = _with_ranges([row[:4] for row in rows])
+    return [[(row[0], row[4]), *rest] for row, (_, *rest) in zip(rows, cells, strict=True)]
+
+
+def _predictions(predictions: Sequence[Prediction]) -> str:
+    head, rows = prediction_table(predictions)
+    return _table([head[0], *head[1::3]], _with_ranges(rows))
+
+
+def _with_ranges(rows: Sequence[Sequence[str]]) -> list[list[tuple[str, str]]]:
+    """Cells of rows of a name and triples: a step, from, to; a dash where only from and to are."""
+    found = []
+    for name, *numbers in rows:
+        triples = [numbers[k : k + 3] for k in range(0, len(numbers), 3)]
+        told = [(step or "-", f"{low} to {high}" if low else "") for step, low, high in triples]
+        found.append([(name, ""), *told])
+    return found
 
 
 def _figure(log: Log, dates: Dates) -> str:
     memory = io.BytesIO()
-    plot_monitor(log, dates).savefig(memory, format="png", dpi=120, backend="agg")
+    figure = plot_monitor(log, dates)
+    figure.axes[0].set_title("", loc="left")  # the page has one
+    legend_above(figure.axes[0], 3)
+    figure.set_size_inches(_PAGE_INCHES, 0.8 * _PAGE_INCHES + len(figure.axes) - 2)
+    figure.savefig(memory, format="png", dpi=200, backend="agg")
     return _uri(memory)
 
 
@@ -213,7 +254,7 @@ def _gallery(found: MemorizedFraction, generated: Samples, training: Samples) ->
             f"<figure{kind}>{images}<figcaption>generated {number}, training {index[k, 0]} and "
             f"{index[k, 1]}; ratio {found.neighbours.ratio[number]:.2f}</figcaption></figure>"
         )
-    return "\n".join(shown)
+    return '<div class="pairs">' + "\n".join(shown) + "</div>"
 
 
 def _image(pixels: NDArray[Any]) -> str:

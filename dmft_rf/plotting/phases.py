@@ -113,9 +113,9 @@ def draw_phases(
 
 
 def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
-    from matplotlib.colors import ListedColormap, to_rgba
+    from matplotlib.colors import ListedColormap
 
-    colours = [to_rgba(*REGIONS[name]) for name in diagram.region_names]
+    colours = [REGIONS[name] for name in diagram.region_names]
     x, y, values = _drawable(diagram, np.where(diagram.regions < 0, np.nan, diagram.regions))
     ax.pcolormesh(
         x, y, values.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
@@ -126,7 +126,10 @@ def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
         i, j = np.nonzero(values == k)
         if i.size:  # named inside, which a grey print keeps
             place = math.exp(log_x[i].mean()), math.exp(log_y[j].mean())
-            ax.text(*place, name.replace(" ", "\n"), fontsize=7, ha="center", va="center")
+            ax.text(
+                *place, name.replace(" ", "\n"), fontsize=7, ha="center", va="center", zorder=3,
+                bbox={"facecolor": colours[k], "edgecolor": "none", "pad": 0.5},
+            )  # fmt: skip
 
 
 def _draw_map(ax: Axes, diagram: PhaseDiagram, values: Array, label: str) -> None:

@@ -18,10 +18,18 @@ from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
-from dmft_rf.plotting.curves import SCALED, draw_curve, draw_scaling
+from dmft_rf.plotting.curves import SCALED, draw_curve, draw_power_law, draw_scaling
 from dmft_rf.plotting.generated import draw_generation_times
+from dmft_rf.plotting.measured import (
+    draw_dates,
+    draw_frechet,
+    draw_log,
+    draw_memorized,
+    draw_neighbours,
+    draw_prediction,
+)
 from dmft_rf.plotting.phases import LABELS, MAPS, draw_phases
-from dmft_rf.plotting.spectra import draw_pencil, draw_spectrum
+from dmft_rf.plotting.spectra import draw_ends, draw_pencil, draw_resolvent, draw_spectrum
 from dmft_rf.plotting.style import (
     COLOURS,
     GREEN,
@@ -95,7 +103,7 @@ class Request(NamedTuple):
 
 @styled
 def plot(result: Any, ax: Any, quantity: Any, label: Any) -> Axes:
-    """Draw a result on axes, by default on new ones: see `dmft_rf._show.Drawn.plot`."""
+    """Draw a result on axes, by default on new ones: see `dmft_rf._show.Shown.plot`."""
     load_matplotlib()
     from matplotlib.axes import Axes
 
@@ -231,7 +239,8 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
             own = _text_of(name) if len(request.names) > 1 or not at else None
             parts = [request.label, own, *at]
             colour = request.colour or COLOURS[(j if at else k) % len(COLOURS)]
-            line = _LINES[(k if request.colour is None and at else k + j) % len(_LINES)]
+            by_colour = request.colour is None and at and len(request.names) > 1
+            line = _LINES[(k if by_colour else k + j) % len(_LINES)]
             label = ", ".join(part for part in parts if part)
             if along == "tau":
                 draw_curve(ax, axes[along], values[place], label, colour, line)
@@ -340,6 +349,7 @@ _OF_ERROR = ("bias", "variance", "noise", "score_error")
 _DRAWINGS: dict[str, Drawing] = {
     "Covariance": _whole(draw_covariance),
     "Spectrum": _whole(draw_spectrum),
+    "ImageLaw": _whole(draw_ends),
     "PencilSpectrum": _whole(draw_pencil),
     "LearningCurves": Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
     "Solution": Drawing(_draw_solution, lambda _: dmft_rf.LearningCurves.curves, _LOSSES),
@@ -351,6 +361,14 @@ _DRAWINGS: dict[str, Drawing] = {
     "GenerationTimes": Drawing(_draw_generation_times),
     "ErrorParts": Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
     "Advice": Drawing(_draw_advice),
+    "Log": _whole(draw_log),
+    "Dates": _whole(draw_dates),
+    "Prediction": _whole(draw_prediction),
+    "Neighbours": _whole(draw_neighbours),
+    "MemorizedFraction": _whole(draw_memorized),
+    "FrechetDistance": _whole(draw_frechet),
+    "PowerLaw": _whole(draw_power_law),
+    "Resolvent": _whole(draw_resolvent),
     "ErrorTimes": Drawing(
         _draw_directions, lambda _: tuple(ERROR_TIMES), ("learned", "best", "lost")
     ),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dmft_rf.pencil.spectrum import PencilSpectrum
+    from dmft_rf.spectra.resolvent import Resolvent
     from dmft_rf.spectra.spectrum import Spectrum
 
 # so many bulks of one family are drawn one by one; more are one shape of so many steps
@@ -235,3 +236,30 @@ def _including(ax: Axes, low: float, high: float) -> tuple[float, float]:
     if low <= 0.0 and ax.get_yscale() == "log":
         low = first
     return min(low, first), max(high, last)
+
+
+def draw_ends(ax: Axes, law: Spectrum, label: str | None = None, colour: str | None = None) -> None:
+    """The ends of a law that has no density."""
+    low, high = law.ends
+    name = label or "all eigenvalues are within"
+    ax.axvspan(low, high, color=colour or BLUE, alpha=0.18, linewidth=0, label=name)
+    for x in (low, high):
+        ax.axvline(x, color=colour or BLUE)
+    ax.set_yticks([])
+    ax.set_xlabel(r"eigenvalue $\lambda$ of $U$")
+
+
+def draw_resolvent(
+    ax: Axes, found: Resolvent, label: str | None = None, colour: str | None = None
+) -> None:
+    """Real and imaginary part of the Stieltjes transform q against the real part of z."""
+    order = np.argsort(found.z.real, axis=None)
+    z, q = found.z.ravel()[order], found.q.ravel()[order]
+    for values, name, shade, line in (
+        (q.real, r"${\rm Re}\,q$", BLUE, "-"),
+        (q.imag, r"${\rm Im}\,q$", VERMILION, "--"),
+    ):
+        text = f"{label}, {name}" if label else name
+        ax.plot(z.real, values, color=colour or shade, linestyle=line, marker=".", label=text)
+    ax.set_xlabel(r"${\rm Re}\,z$")
+    ax.set_ylabel(r"transform $q(z)$")

@@ -48,13 +48,13 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 #: how the time is marked at which the score is good: the same in every picture
 USABLE: dict[str, Any] = {"color": YELLOW, "alpha": 0.55, "linewidth": 0, "zorder": 0}
-#: colour and opacity of the regions of a phase diagram
-REGIONS: dict[str, tuple[str, float]] = {
-    "memorization": (VERMILION, 0.30),
-    "dynamical regularization": (ORANGE, 0.20),
-    "architectural regularization": (SKY, 0.30),
-    "generalization": (ORANGE, 0.20),
-    "learning": (GREY, 0.18),
+#: colours of the regions of a phase diagram: the lines' on white, so that lines are seen on them
+REGIONS = {
+    "memorization": "#F2CFB3",
+    "dynamical regularization": "#FAECCC",
+    "architectural regularization": "#CCE9F8",
+    "generalization": "#FAECCC",
+    "learning": "#E1E1E1",
 }
 #: what each bulk is called (`Spectrum.bulk_names`), its colour and its line
 BULKS: dict[str, tuple[str, str, Any]] = {
@@ -163,7 +163,10 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
                 defaults = matplotlib.rcParamsDefault
                 settings = {name: defaults[name] for name in defaults if name not in _PYPLOTS}
                 matplotlib.rcParams.update(settings | SETTINGS)
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+            interactive = matplotlib.is_interactive()
+        matplotlib.interactive(interactive)  # as a notebook's backend, loaded meanwhile, has set it
+        return drawn
 
     return wrapper
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf._arithmetic import ieee
+from dmft_rf._arithmetic import ieee, ignoring
 from dmft_rf._convert import complexes, floats, number
 from dmft_rf._stored import Stored
 from dmft_rf.numerics.region import Region
@@ -55,8 +55,14 @@ def _times(value: Any) -> Array:
     return floats(value, "tau", least=0.0, infinite=True).ravel()
 
 
+def _rate(value: Any) -> float:
+    """The rate alpha, > 0."""
+    if type(value) is float and 0.0 < value < math.inf:
+        return value
+    return number(value, "rate", above=0.0)
+
+
 _time = functools.partial(number, name="tau", least=0.0, infinite=True)
-_rate = functools.partial(number, name="rate", above=0.0)
 _top = functools.partial(number, name="top", least=0.0)
 # what each method of a rule takes
 _ARGUMENTS: dict[str, tuple[Callable[[Any], Any], ...]] = {
@@ -78,12 +84,13 @@ def _converting(method: Callable[..., Any], converters: tuple[Callable[[Any], An
     names = list(inspect.signature(method).parameters)[1:]
     by_name = dict(zip(names, converters, strict=False))
 
+    @ignoring  # limits at tau = 0 and inf, and what overflows on the way
     @functools.wraps(method)
     def wrapper(self: Rule, *args: Any, **named: Any) -> Any:
         given = [convert(value) for convert, value in zip(converters, args, strict=False)]
-        named = {name: by_name[name](v) if name in by_name else v for name, v in named.items()}
-        with np.errstate(all="ignore"):  # limits at tau = 0 and inf, and what overflows on the way
-            return method(self, *given, *args[len(converters) :], **named)
+        if named:
+            named = {name: by_name[name](v) if name in by_name else v for name, v in named.items()}
+        return method(self, *given, *args[len(converters) :], **named)
 
     return wrapper
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +160,7 @@ class SampleLaw(Frozen):
         """Support of U at infinite width for these coefficients of the activation."""
         par = np.array([1.0, self.psi_n, b2, v2, 0.0, gamma2])
         finder = SupportFinder(par, self.lam, self.w)
-        edges, masses = finder.sample_bulks
+        edges, masses = self._finder.sample_bulks
         bulks, shares = finder.family(edges, 1), masses
         if v2 > 0.0:
             bulks = np.concatenate([finder.family(edges, -1)[::-1, ::-1], bulks])
@@ -167,3 +168,16 @@ class SampleLaw(Frozen):
         atoms = np.array(finder.poles).reshape(-1, 2)
         learning = np.arange(len(bulks)) >= len(bulks) - len(masses)
         return KernelSupport(bulks, shares, atoms, learning)
+
+
+def sample_law(psi_n: float, lam: Array, w: Array) -> SampleLaw:
+    """`SampleLaw`, kept while it is among the last 16 used.
+
+    It depends neither on the diffusion time nor on the activation.
+    """
+    return _known(psi_n, lam.tobytes(), w.tobytes())
+
+
+@lru_cache(maxsize=16)
+def _known(psi_n: float, lam: bytes, w: bytes) -> SampleLaw:
+    return SampleLaw(psi_n, np.frombuffer(lam), np.frombuffer(w))

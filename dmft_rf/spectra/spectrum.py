@@ -27,7 +27,7 @@ from dmft_rf.spectra.closed_form_support import SupportFinder
 from dmft_rf.spectra.grouped_support import GroupedSupportFinder
 from dmft_rf.spectra.law import Panels, power_mean, stored_law
 from dmft_rf.spectra.resolvent import on_path
-from dmft_rf.spectra.sample_law import KernelSupport, SampleLaw
+from dmft_rf.spectra.sample_law import KernelSupport, SampleLaw, sample_law
 from dmft_rf.spectra.support import Finder, Support, ZeroPoint
 
 # Gauss-Legendre nodes of a panel
@@ -301,7 +301,7 @@ class Spectrum(Shown):
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WideSpectrum(Spectrum):
     """Spectral law of U/psi_p for psi_p = inf, the law of the kernel K of the data.
 
@@ -316,7 +316,7 @@ class WideSpectrum(Spectrum):
     def sample(self) -> SampleLaw:
         """The law of the sample covariance."""
         _, lam, w = self.model.groups.two_unknowns
-        return SampleLaw(self.model.psi_n, lam, w)
+        return sample_law(self.model.psi_n, lam, w)
 
     @property
     def constants(self) -> tuple[float, float, float]:

@@ -106,10 +106,6 @@ class Points(ABC):
     def put(self, result: Result) -> None:
         """Enter a finished point."""
 
-    def name(self, number: int) -> str:
-        """What a point is called in a ledger; a name stays the same when points are added."""
-        return str(number)
-
     @abstractmethod
     def record(self, result: Result) -> bytes:
         """A finished point as it stands in a ledger."""
@@ -125,13 +121,13 @@ class Campaign(ABC, Generic[T]):
     A campaign provides
 
     - its points, by names of groups: `Points` makes the jobs for workers, takes the results in and
-      says how a finished point stands in a ledger, under the name "group/point";
+      says how a finished point stands in a ledger, under the name "group/number";
     - ``fingerprint``, the identity of all that decides a number: records of others are refused;
     - ``load`` and ``store``, the HDF5 file of the whole, which may be unfinished;
     - ``result``, what the caller gets.
 
-    Sweeps are campaigns over `Plan` s (`dmft_rf.sweeps.tables.PlanCampaign`); cells of simulations
-    or training runs of networks are as well.
+    Sweeps, scaling laws and phase diagrams are campaigns over `Plan` s
+    (`dmft_rf.sweeps.tables.PlanCampaign`).
 
     Parameters
     ----------

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._convert import one_of, shown
-from dmft_rf._frozen import Frozen, FrozenDict
-from dmft_rf._show import Shown, Table
+from dmft_rf._frozen import FrozenDict
+from dmft_rf._show import OneRow, Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf.curves.definitions import NOTHING
 from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stochastic import TrainingRule
+from dmft_rf.rules.stored import named
 from dmft_rf.sweeps.request import DESCRIPTIONS
 
 Array = NDArray[Any]
@@ -25,6 +27,7 @@ QUANTITIES = (
     "usable_end",
     "tau_gen",
     "tau_opt",
+    "tau_ratio",
     "tau_mem",
     "window",
     "tau_gen_spectrum",
@@ -159,7 +162,7 @@ class Sweep(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PowerLaw(Frozen):
+class PowerLaw(OneRow):
     """Q = prefactor * P^exponent on [low, high].
 
     Attributes
@@ -187,10 +190,10 @@ class PowerLaw(Frozen):
     points: int
     holds: str
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         local = f"locally {self.exponent_low:.4f} to {self.exponent_high:.4f}"
         text = f"Q = {self.prefactor:.6g} P^{self.exponent:.4f} ({local})"
-        return f"<PowerLaw {text}, P from {self.low:.6g} to {self.high:.6g}>"
+        return f"{text}, P from {self.low:.6g} to {self.high:.6g}"
 
 
 class Fits(FrozenDict[str, PowerLaw]):
@@ -213,8 +216,10 @@ class Scaling(Shown):
     ----------
     model : ScoreModel
         The model whose parameter was varied.
+    rule : Rule or StochasticGradientDescent
+        The rule of the times; the one that a sweep over its noise or batch started from.
     parameter : str
-        "psi_n", "psi_p", "t" or "power_law.exponent".
+        "psi_n", "psi_p", "t", "power_law.exponent", "noise" or "batch".
     values : array (n,)
         Its values, ascending.
     abscissa : array (n,)
@@ -239,6 +244,7 @@ class Scaling(Shown):
     kind: ClassVar[str] = "scaling"
 
     model: ScoreModel
+    rule: TrainingRule
     parameter: str
     values: Array
     abscissa: Array
@@ -258,6 +264,7 @@ class Scaling(Shown):
     def stored(self) -> Stored:
         """What a file holds of the scaling: quantities, exponents and fits."""
         attributes, arrays = self.model.stored()
+        attributes |= self.rule.stored()[0]
         arrays |= {"values": self.values, "abscissa": self.abscissa, **self.quantities}
         arrays |= {f"{name}_exponent": values for name, values in self.local_exponents.items()}
         attributes |= {"parameter": self.parameter, "rtol": self.rtol}
@@ -272,7 +279,9 @@ class Scaling(Shown):
 
     def _about(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"{self.values.size} values of {self.parameter}{failed} from {self.model.label}"
+        rule = "" if self.rule == GradientFlow() else f" under {named(self.rule)}"
+        about = f"{self.values.size} values of {self.parameter}{failed}"
+        return f"{about} from {self.model.label}{rule}"
 
     def _table(self) -> Table:
         along = (self.parameter,)

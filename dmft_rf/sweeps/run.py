@@ -110,7 +110,7 @@ def _compute(
         nonlocal left
         points = groups[name]
         if ledger is not None:
-            ledger.add((f"{name}/{points.name(one[0])}", points.record(one)) for one in results)
+            ledger.add((f"{name}/{one[0]}", points.record(one)) for one in results)
         for one in results:
             points.put(one)
         left -= len(results)

@@ -22,9 +22,12 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number, one_of
 from dmft_rf._stored import Result as StoredResult
 from dmft_rf._typing import Array
+from dmft_rf.curves.noise_transforms import mean_eigenvalue
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule
 from dmft_rf.sweeps.axes import numbers
 from dmft_rf.sweeps.campaign import Progress, Where
 from dmft_rf.sweeps.plan import Plan
@@ -33,7 +36,9 @@ from dmft_rf.sweeps.results import QUANTITIES, Fits, PowerLaw, Scaling
 from dmft_rf.sweeps.run import run
 from dmft_rf.sweeps.tables import PlanCampaign, Table
 
+#: of the model; of the noise of SGD
 PARAMETERS = ("psi_n", "psi_p", "t", "power_law.exponent")
+OF_NOISE = ("noise", "batch")
 
 # half the step in log P of a local exponent: its error is of second order in it, 1e-6
 _STEP = 1e-3
@@ -45,6 +50,7 @@ def scaling(
     parameter: str,
     values: ArrayLike,
     *,
+    rule: TrainingRule | None = None,
     rtol: float = 1e-10,
     level: float = 0.1,
     tolerance: float = 0.05,
@@ -61,11 +67,15 @@ def scaling(
     ----------
     model : ScoreModel
         All parameters but the swept one.
-    parameter : {"psi_n", "psi_p", "t", "power_law.exponent"}
-        The last one sweeps the covariance: eigenvalues proportional to k^-alpha, as many as the
-        model's covariance has, with its mean.
+    parameter : {"psi_n", "psi_p", "t", "power_law.exponent", "noise", "batch"}
+        "power_law.exponent" sweeps the covariance: eigenvalues proportional to k^-alpha, as many as
+        the model's covariance has, with its mean. "noise" sweeps eps = eta/(d batch) of SGD at its
+        batch; "batch" its batch at the learning rate, so that the noise is that of the rule times
+        its batch over the swept one.
     values : array (n,)
-        At least 3 different values > 0 (of alpha: >= 0), in any order.
+        At least 3 different values > 0 (of alpha: >= 0; of batch: whole), in any order.
+    rule : Rule or StochasticGradientDescent
+        As in ``timescales``; GradientFlow() by default.
     rtol, level
         As in ``solve`` and ``timescales``.
     tolerance : float
@@ -78,15 +88,28 @@ def scaling(
     Raises
     ------
     ModelError
-        If a parameter is outside its domain.
+        If a parameter is outside its domain; for "noise" and "batch" if the rule is not SGD with a
+        constant noise > 0, for "batch" also if the activation has a mean, whose own noise depends
+        on the batch otherwise than through eps.
     ConvergenceError
         If no point could be solved; single failures are recorded in ``failures``.
     DataError, WorkerError
         As ``sweep``.
+
+    Examples
+    --------
+    >>> from dmft_rf import ScoreModel, StochasticGradientDescent, scaling
+    >>> sgd = StochasticGradientDescent(noise=1.0)
+    >>> law = scaling(ScoreModel(0.1, 8, 4), "noise", [0.5, 1, 2], rule=sgd)
+    >>> print(f"{law.local_exponents['score_error_min'][1]:.2f}")
+    0.82
     """
     where = Where(path, overwrite, executor, workers, progress)
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-    one_of(parameter, PARAMETERS, "parameter")
+    one_of(parameter, (*PARAMETERS, *OF_NOISE), "parameter")
+    rule = GradientFlow() if rule is None else rule
+    if parameter in OF_NOISE:
+        _check_noise(model, rule, parameter)
     tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
     lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
     points = numbers(values, parameter, least=lowest)
@@ -97,11 +120,11 @@ def scaling(
         )
     constants = _constants(model, parameter)
     over = [
-        {parameter: place, **constants}
+        {**_place(parameter, value, place, rule), **constants}
         for value in points.tolist()
         for place in (value, *_beside(parameter, value))
     ]
-    plan = Plan(model, GradientFlow(), over, Request(QUANTITIES, rtol=rtol, level=level))
+    plan = Plan(model, rule, over, Request(QUANTITIES, rtol=rtol, level=level))
     found = run(_ScalingCampaign(plan, parameter, points, tolerance, extra), where)
     if len(found.failures) == points.size:
         raise ConvergenceError(
@@ -148,6 +171,37 @@ def _constants(model: ScoreModel, parameter: str) -> dict[str, Any]:
     return {"power_law.atoms": atoms, "power_law.mean": law.mean}
 
 
+def _check_noise(model: ScoreModel, rule: TrainingRule, parameter: str) -> None:
+    """Raise ModelError unless the rule is SGD whose noise, or batch, can be swept."""
+    if not isinstance(rule, StochasticGradientDescent):
+        raise ModelError(
+            f"{parameter} belongs to mini-batch SGD, and the rule is {rule}; give "
+            "rule=StochasticGradientDescent(noise=1.0)"
+        )
+    if callable(rule.noise) or not rule.noise > 0.0:
+        raise ModelError(
+            f"noise is {rule.noise!r}; a scaling law over {parameter} needs a constant one > 0"
+        )
+    mean = max(one.coefficients.mu0**2 for one in model.classes)
+    if parameter == "batch" and mean > ROUNDING * mean_eigenvalue(model):
+        raise ModelError(
+            f"the activation is {model.activation.name}, which has a mean: its noise depends on "  # type: ignore[union-attr]
+            'the batch beside eps, and whole batches have no local exponent; sweep "noise"'
+        )
+
+
+def _place(parameter: str, value: float, place: float, rule: TrainingRule) -> dict[str, Any]:
+    """The parameters of a point at ``place``, which is ``value`` or beside it."""
+    if parameter != "batch":
+        return {parameter: place}
+    # the learning rate stays: beside a whole batch there are points of the noise alone
+    assert isinstance(rule, StochasticGradientDescent)
+    assert not callable(rule.noise)
+    if value != round(value):
+        raise ModelError(f"batch is {value!r}; it must be a whole number")
+    return {"batch": round(value), "noise": rule.noise * rule.batch / place}
+
+
 def _beside(parameter: str, value: float) -> tuple[float, float]:
     """The two places whose difference gives the local exponent."""
     if parameter == "power_law.exponent":
@@ -186,6 +240,7 @@ def _scaling(parameter: str, points: Array, table: Table, tolerance: float) -> S
             global_fits[name] = _fit(abscissa, quantities[name], exponents[name], whole)
     return Scaling(
         model=table.plan.model,
+        rule=table.plan.rule,
         parameter=parameter,
         values=points,
         abscissa=abscissa,

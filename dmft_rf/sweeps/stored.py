@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._stored import Arrays, Attributes
 from dmft_rf.model.score_model import stored_model
+from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stored import stored_rule
 from dmft_rf.sweeps.request import DESCRIPTIONS
 from dmft_rf.sweeps.results import (
@@ -44,6 +45,10 @@ def stored_sweep(attributes: Attributes, arrays: Arrays) -> Sweep:
 def stored_scaling(attributes: Attributes, arrays: Arrays) -> Scaling:
     """The scaling of `Scaling.stored`; KeyError if something of it is missing."""
 
+    # files of before there were other rules, and the ratio of losses, hold neither
+    rule = stored_rule(attributes) if "rule" in attributes else GradientFlow()
+    followed = [name for name in QUANTITIES if name in arrays or name != "tau_ratio"]
+
     def fits(prefix: str) -> Fits:
         names = [name for name in QUANTITIES if f"{prefix}_{name}_exponent" in attributes]
         return Fits(
@@ -57,11 +62,12 @@ def stored_scaling(attributes: Attributes, arrays: Arrays) -> Scaling:
 
     return Scaling(
         model=stored_model(attributes, arrays),
+        rule=rule,
         parameter=attributes["parameter"],
         values=arrays["values"],
         abscissa=arrays["abscissa"],
-        quantities={name: arrays[name] for name in QUANTITIES},
-        local_exponents={name: arrays[f"{name}_exponent"] for name in QUANTITIES},
+        quantities={name: arrays[name] for name in followed},
+        local_exponents={name: arrays[f"{name}_exponent"] for name in followed},
         fits=fits("fit"),
         global_fits=fits("global_fit"),
         tolerance=attributes["tolerance"],

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from dmft_rf._arithmetic import usual
 from dmft_rf._interrupt import recognized
 from dmft_rf._stored import Result as StoredResult
 from dmft_rf._typing import Array
@@ -52,7 +53,7 @@ class PlanJob(Job):
         for number, values in self.points:
             try:
                 # numpy's own settings, as in a fresh process: the user may have chosen others here
-                with recognized(), np.errstate(all="warn", under="ignore"):
+                with recognized(), usual():
                     found.append((number, _packed_point(self, values), ""))
             except _OtherActivation as error:
                 raise ModelError(str(error)) from None

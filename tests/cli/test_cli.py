@@ -294,16 +294,6 @@ def test_overwrite_replaces_both_files(tmp_path):
 # Help and the installed command -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_examples_defaults_and_exit_codes(command):
-    answer = run(command, "--help-all")
-    text = " ".join(answer.stdout.split())
-    assert answer.exit_code == 0
-    assert f"dmft-rf {command}" in text
-    assert "Fig. 4 of arXiv:2505.17638" in text
-    assert "Exit codes" in text
-
-
 def test_the_default_sweep_shows_a_law():
     """psi_p = inf, psi_n = 1 to 1024: tau_mem ~ n, as far as the exponent is within 0.05 of one."""
     found = result("scaling", "--points", "4")
@@ -319,17 +309,6 @@ def test_the_default_sweep_shows_a_law():
     text = run("scaling", "--points", "4").stdout
     assert f"{law['exponent']:+.3f} ({law['exponent_low']:+.2f} to" in text
     assert "+-" not in text
-
-
-def test_without_a_command_help_is_shown():
-    answer = run()
-    assert answer.exit_code == 2
-    assert "COMMAND --help" in answer.stdout
-    assert answer.stderr == ""
-
-
-def test_the_version():
-    assert run("--version").stdout == f"dmft-rf {dmft_rf.__version__}\n"
 
 
 def test_help_imports_nothing_heavy():

@@ -41,7 +41,7 @@ def test_the_number_of_samples_is_that_of_the_data_unless_told_otherwise(samples
     without = result(command, *SMALL[:4])
     assert without["model"]["psi_n"] == 8.0
     assert (without["psi_n_of_data"], without["psi_n_source"]) == (None, "default")
-    assert "that of --data, else 8" in help_of(command)
+    assert "by default 8, or of --data" in help_of(command)
 
 
 def test_fewer_samples_than_dimensions(tmp_path):
@@ -59,7 +59,8 @@ def test_a_sweep_over_samples_marks_those_that_the_data_do_not_have(samples):
     text = run("scaling", *options, *ends).stdout
     flat = " ".join(text.split())
     assert "psi_n is swept; the data have n = 200, psi_n = 40" in flat
-    rows = {line.split()[0]: line.split()[1] for line in text.splitlines() if "(+" in line}
+    table = text[: text.index("Power laws")].splitlines()
+    rows = {line.split()[0]: line.split()[1] for line in table if "(+" in line}
     assert rows == {"20": "100", "40": "200", "80": "400*"}
     assert "* more samples than the data have (n = 200)" in flat
     found = result("scaling", *options, *ends)

@@ -124,6 +124,9 @@ def test_samples_page_and_picture(folders: tuple[Path, Path], tmp_path: Path) ->
     assert len(seen.pictures) == 1 + 3 * 12
     assert seen.pictures[1].size == (8, 8)
     assert found["verdict"] in seen.words
+    assert "width=device-width" in text  # a phone shows it at its own width
+    best = found["dates"]["best"]
+    assert f"{best['step']:,.0f}<small>{best['low']:,.0f} to {best['high']:,.0f}</small>" in text
     assert "18 % of 50 generated images are copies" in seen.words
     assert text.count('class="copy"') == 9
     shown = re.findall(r"generated (\d+), training (\d+) and", seen.words)

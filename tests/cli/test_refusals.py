@@ -32,23 +32,16 @@ def refused(folder: Path, *arguments: str, code: int = 2) -> str:
 
 BAD_VALUES = [
     (("--psi-n", "-1"), ("psi_n", "-1.0", "> 0")),
-    (("--psi-n", "0"), ("psi_n", "0.0", "> 0")),
     (("--psi-p", "0"), ("psi_p", "0.0", "> 0")),
     (("--psi-n", "inf"), ("psi_n", "inf", "finite")),
     (("--t", "0"), ("t is 0.0", "> 0")),
-    (("--t", "-0.1"), ("t is -0.1", "> 0")),
     (("--t", "nan"), ("t is nan", "finite")),
     (("--t", "abc"), ("--t", "'abc'", "number")),
-    (("--rtol", "0"), ("rtol is 0.0", "between")),
     (("--rtol", "nan"), ("rtol is nan", "between")),
     (("--activation", "swish"), ("'swish'", "tanh")),
     (("--noise-draws", "2.5"), ("noise_draws is 2.5", "integer")),
     (("--eigenvalues", "1,2", "--weights", "0.5,0.4"), ("sum to 1", "0.9")),
-    (("--eigenvalues", "1,2", "--weights", "1"), ("2 eigenvalues", "1 weights")),
     (("--eigenvalues", "-1,2"), (">= 0", "-1.0")),
-    (("--eigenvalues", "0,0"), ("not all be 0",)),
-    (("--eigenvalues", "1,nan"), ("finite", "nan")),
-    (("--eigenvalues", "inf"), ("finite", "inf")),
     (("--eigenvalues", "1;2"), ("--eigenvalues", "'1;2'", "commas")),
     (("--weights", "1"), ("--weights", "--eigenvalues")),
     (("--dataset", "x"), ("--dataset", "--data")),
@@ -73,19 +66,16 @@ def test_wrong_values_are_one_line(tmp_path, command, options, words):
     ("arguments", "words"),
     [
         (("curves", "--tau", "-1"), ("tau", "-1.0", ">= 0")),
-        (("curves", "--tau", "1,nan"), ("tau", "nan")),
         (("curves", "--tau", ""), ("--tau", "''", "commas")),
         (("curves", "--rule", "adam"), ("'adam'", "gradient-flow")),
         (("curves", "--rule", "heavy-ball"), ("--step", "> 0")),
         (("curves", "--rule", "weight-average"), ("--decay-time", "> 0")),
         (("curves", "--ridge", "1"), ("--ridge", "gradient-flow")),
         (("curves", "--rule", "ridge", "--weight-decay", "1"), ("--weight-decay", "ridge")),
-        (("curves", "--rule", "ridge", "--ridge", "-1"), ("-1.0", ">= 0")),
         (("curves", "--rule", "gradient-descent", "--step", "0"), ("step", "> 0")),
         (("curves", "--rule", "gradient-descent", "--step", "1e9"), ("step", "below")),
         (("curves", "--rule", "gradient-descent", "--step", "1", "--tau", "0.5"), ("whole",)),
         (("curves", "--rule", "heavy-ball", "--step", "1", "--momentum", "1"), ("momentum",)),
-        (("curves", "--weight-decay", "nan"), ("weight_decay", "nan")),
         (("curves", "--sgd-noise", "1000"), ("noise", "1000.0", "eps below")),
         (("curves", "--sgd-noise", "1", "--rule", "ridge"), ("--rule", "ridge", "SGD")),
         (("curves", "--sgd-noise", "1", "--ridge", "1"), ("--ridge", "SGD")),
@@ -102,7 +92,6 @@ def test_wrong_values_are_one_line(tmp_path, command, options, words):
         (("scaling", "--points", "2"), ("--points", "2", "3 and 1000")),
         (("scaling", "--points", "2.5"), ("--points", "2.5", "integer")),
         (("scaling", "--from", "0"), ("--from", "0.0", "> 0")),
-        (("scaling", "--to", "inf"), ("--to", "inf", "finite")),
         (("scaling", "--from", "3", "--to", "2"), ("--from", "3.0", "2.0")),
         (("phase",), ("'phase'",)),
     ],
@@ -117,13 +106,8 @@ def test_wrong_values_of_one_command(tmp_path, arguments, words):
     ("name", "content", "words"),
     [
         ("empty.npy", b"", "empty"),
-        ("damaged.npy", b"\x93NUMPY\x01", "damaged.npy"),
         ("text.csv", b"a,b\nc,d\n", "text.csv"),
-        ("one.csv", b"1,2,3\n", "at least 2 samples"),
-        ("nan.csv", b"1,2\nnan,3\n", "finite"),
-        ("equal.csv", b"1,2\n1,2\n", "zero covariance"),
         ("not.h5", b"not an HDF5 file", "not.h5"),
-        ("unknown.xyz", b"1", "unknown ending"),
     ],
 )
 def test_unusable_data_files(tmp_path, name, content, words):
@@ -132,12 +116,6 @@ def test_unusable_data_files(tmp_path, name, content, words):
     line = refused(tmp_path, "scaling", "--data", str(tmp_path / name), *out)
     assert words in line
     assert [p.name for p in tmp_path.iterdir()] == [name]
-
-
-def test_a_truncated_data_file(tmp_path, samples):
-    for length in (100, 1000):
-        samples.write_bytes(samples.read_bytes()[:-length])
-        assert str(samples) in refused(tmp_path, "curves", "--data", str(samples))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

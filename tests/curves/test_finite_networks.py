@@ -63,27 +63,6 @@ class TestInitialWeights:
         np.testing.assert_allclose(with_start.train - without.train, train, rtol=5.0 / d)
         np.testing.assert_allclose(with_start.test - without.test, test, rtol=5.0 / d)
 
-    def test_finite_start(self) -> None:
-        """One explicit A_0 at finite size, against the theory: cross terms vanish."""
-        model = ScoreModel(0.3, 1.5, 2.0, "tanh", TWO)
-        d = 240
-        net = network(model, d, seed=4)
-        values, vectors = net.eigen()
-        rng = np.random.default_rng(1)
-        start = self.STD / math.sqrt(net.p) * rng.standard_normal((d, net.p))
-        tau = np.array([0.3, 3.0, 30.0])
-        rule = GradientFlow(initial_std=self.STD)
-        theory = solve(model).learning_curves(tau, rule)
-        h = rule.filter(values, tau, model.rate)
-        g = rule.memory(values, tau, model.rate)
-        for i in range(tau.size):
-            learned = (
-                -(net.V.T @ vectors * h[i]) @ vectors.T / math.sqrt(model.coefficients.Delta_t)
-            )
-            B = learned + (start @ vectors * g[i]) @ vectors.T
-            assert net.train(B) == pytest.approx(theory.train[i], rel=5.0 / d)
-            assert net.test(B) == pytest.approx(theory.test[i], rel=5.0 / d)
-
 
 class TestFiniteNetworks:
     @pytest.mark.parametrize(

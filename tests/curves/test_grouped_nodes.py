@@ -7,7 +7,6 @@ distance from p = n m.
 
 from __future__ import annotations
 
-import json
 import math
 
 import mpmath
@@ -16,7 +15,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from typer.testing import CliRunner
 
 from dmft_rf import (
     ConvergenceError,
@@ -34,7 +32,6 @@ from dmft_rf import (
     solve,
     spectrum,
 )
-from dmft_rf.cli import app
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.model.activation import NAMED
 from dmft_rf.numerics.contour import half_plane_contour
@@ -320,14 +317,6 @@ class TestCloseToTheHardEdge:
         with pytest.raises(ConvergenceError, match="relative error"):
             solution.learning_curves(INF)
         assert solution.learning_curves(INF, GradientFlow(weight_decay=1e-4)).test < 10.0
-
-    def test_command_line(self) -> None:
-        result = CliRunner().invoke(
-            app, ["curves", "--t", "0.1", "--psi-p", "8", "--psi-n", "4", "--noise-draws", "2",
-                  "--tau", "0,10,inf", "--json"],
-        )  # fmt: skip
-        assert result.exit_code == 0, result.output
-        assert "inf" in json.dumps(json.loads(result.stdout), allow_nan=False)
 
 
 @pytest.mark.compiled

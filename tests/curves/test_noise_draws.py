@@ -10,14 +10,11 @@ from numpy.testing import assert_allclose
 
 from dmft_rf import (
     Covariance,
-    GradientDescent,
     GradientFlow,
-    HeavyBall,
     Mixture,
     ModelError,
     Ridge,
     ScoreModel,
-    WeightAverage,
     resolvent,
     solve,
     spectrum,
@@ -25,7 +22,6 @@ from dmft_rf import (
 )
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.numerics.contour import half_plane_contour
-from dmft_rf.spectra.grouped_support import GroupedSupportFinder
 from tests.helpers.finite import draw
 from tests.helpers.pencils import NoiseDraws
 from tests.helpers.plain import REFERENCE, reference_model
@@ -89,24 +85,6 @@ def test_against_the_linear_pencil(m: int, psi_p: float) -> None:
         assert_allclose(held + mean, pencil.T(points, other, Q), rtol=1e-10)
 
 
-def test_one_group_is_the_closed_form() -> None:
-    """With the noise averaged exactly the groups and the two-unknown kernels agree."""
-    model = ScoreModel(0.1, 6.0, 3.0, "relu", TWO)
-    law = spectrum(model)
-    contour = half_plane_contour(float(law.edges[0, 0]), float(law.edges[-1, 1]), 40)
-    one, other = Nodes(law, contour), Nodes(law, contour, general=True)
-    for name in ("S_VV", "S_VW", "S_test", "signal"):
-        held, again = getattr(one.resolvent, name), getattr(other.resolvent, name)
-        assert_allclose(held, again, rtol=1e-12, err_msg=name)
-    assert_allclose(one.q_bulk, other.q_bulk, rtol=1e-9)  # a difference in the second
-    for held, again in zip(one.variance, other.variance, strict=True):
-        assert_allclose(held, again, rtol=1e-9, atol=1e-11 * np.abs(held).max())
-    zero = GroupedSupportFinder(model.groups).at_zero()
-    assert_allclose(law.at_zero.k, zero.k, rtol=1e-13)
-    for held, again in zip(law.at_zero[1:], zero[1:], strict=True):
-        assert_allclose(held, again, rtol=1e-13)
-
-
 @pytest.mark.compiled
 def test_many_draws_tend_to_the_average_like_one_over_m() -> None:
     tau = [0.0, 1.0, 30.0, 1e3, 1e5, INF]
@@ -121,15 +99,6 @@ def test_many_draws_tend_to_the_average_like_one_over_m() -> None:
         }
         assert_allclose(off[1e4] / off[1e5], 10.0, rtol=5e-3, err_msg=name)
         assert np.all(np.abs(off[1e13]) < 1e-10 * getattr(limit, name)[1:])
-
-
-RULES = [
-    GradientFlow(),
-    GradientFlow(weight_decay=0.05, initial_std=0.4),
-    WeightAverage(decay_time=20.0),
-    GradientDescent(step=2.0),
-    HeavyBall(step=1.0, momentum=0.6),
-]
 
 
 @pytest.mark.parametrize(
@@ -239,25 +208,6 @@ class TestLaw:
 
 
 class TestCurves:
-    @pytest.mark.parametrize("rule", RULES)
-    @pytest.mark.parametrize("psi_p", [1.2, 9.0])
-    def test_limits_and_order(self, psi_p: float, rule: GradientFlow) -> None:
-        model = ScoreModel(0.1, psi_p, 2.0, "tanh", TWO, noise_draws=2)
-        solution = solve(model)
-        tau = np.concatenate([[0.0], 2.0 * np.round(np.geomspace(1, 5e5, 30)), [INF]])
-        c = solution.learning_curves(tau, rule)
-        start = 1.0 + rule.initial_scale**2 * model.Delta_t * (
-            model.coefficients.second_moment - model.coefficients.mu0**2
-        )
-        assert c.train[0] == pytest.approx(start, rel=1e-10)
-        assert c.test[0] == pytest.approx(start, rel=1e-10)
-        error = c.error["train"][1:] + c.error["train"][:-1]
-        assert np.all(np.diff(c.train) <= error) or isinstance(rule, HeavyBall)
-        assert np.all(c.test > model.floor)
-        assert np.all(c.test > c.train - c.error["train"])
-        if psi_p > 4.0 and rule.decay == 0.0:  # interpolation
-            assert c.train[-1] == pytest.approx(0.0, abs=1e-12)
-
     def test_fresh_noise_lies_between_training_and_test(self) -> None:
         curves = solve(ScoreModel(0.1, 12.0, 4.0, noise_draws=2)).learning_curves([10.0, 1e3, INF])
         fresh = curves.empirical_error * curves.model.Delta_t
@@ -277,15 +227,6 @@ class TestCurves:
         ]
         assert np.all(np.diff(final) < 0.0)
 
-    def test_timescales(self) -> None:
-        found = timescales(solve(ScoreModel(0.05, 24.0, 4.0, noise_draws=4)))
-        curves = solve(ScoreModel(0.05, 24.0, 4.0, noise_draws=4)).learning_curves
-        gap = curves(found.tau_mem).generalization_gap
-        assert gap == pytest.approx(0.5 * found.final_gap, rel=1e-9)
-        around = curves(found.tau_opt * np.array([0.999, 1.0, 1.001])).test
-        assert around[1] == np.min(around)
-        assert found.tau_gen < found.tau_opt < found.tau_mem
-
 
 @pytest.mark.compiled
 class TestHardEdge:
@@ -302,15 +243,6 @@ class TestHardEdge:
         assert density[0] / density[1] == pytest.approx(2.0, rel=1e-3)  # like 1/sqrt(lambda)
         assert law.mass == pytest.approx(1.0, abs=1e-12)
 
-    def test_curves_are_finite_and_continuous_across_it(self) -> None:
-        tau = np.array([0.0, 1.0, 100.0, 1e5])
-        here = solve(self.model).learning_curves(tau)
-        near = [self.model.replace(psi_p=8.0 * f) for f in (0.999, 1.001)]
-        sides = [solve(model).learning_curves(tau) for model in near]
-        for name in ("train", "test", "empirical_error", "weight_norm"):
-            middle = 0.5 * (getattr(sides[0], name) + getattr(sides[1], name))
-            assert_allclose(getattr(here, name), middle, rtol=3e-3, err_msg=name)
-
     def test_it_diverges_like_the_root_of_time(self) -> None:
         curves = solve(self.model).learning_curves([1e6, 4e6, 1.6e7, INF])
         steps = np.diff(curves.test[:3])
@@ -318,20 +250,6 @@ class TestHardEdge:
         assert curves.test[3] == INF
         assert curves.train[3] == 0.0
         assert float(solve(self.model).learning_curves(INF).test) == INF
-
-    def test_decay_cures_it(self) -> None:
-        solution = solve(self.model)
-        flow = solution.learning_curves(INF, GradientFlow(weight_decay=1e-4))
-        ridge = solution.learning_curves(3.0, Ridge(1e-4))
-        assert float(flow.test) == pytest.approx(float(ridge.test), rel=1e-9)
-        assert 1.0 < float(ridge.test) < INF
-
-    def test_descent(self) -> None:
-        """Small steps are gradient flow, also along a contour around 0."""
-        solution = solve(self.model)
-        slow = solution.learning_curves(1000.0, GradientDescent(step=0.01))
-        flow = solution.learning_curves(1000.0)
-        assert float(slow.test) == pytest.approx(float(flow.test), rel=1e-3)
 
     def test_timescales(self) -> None:
         found = timescales(solve(self.model))

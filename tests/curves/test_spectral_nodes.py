@@ -88,22 +88,6 @@ def test_small_steps_are_gradient_flow(solution: Solution) -> None:
     assert float(heavy.score_error) == pytest.approx(float(flow), rel=2e-3)
 
 
-def test_momentum_zero_is_descent(solution: Solution) -> None:
-    step = 1.0 / (solution.model.rate * solution.diagnostics["support"][1])
-    plain, heavy = GradientDescent(step), HeavyBall(step, momentum=0.0)
-    tau = plain.times([0, 1, 10])
-    a, b = solution.learning_curves(tau, plain), solution.learning_curves(tau, heavy)
-    np.testing.assert_allclose(a.test, b.test, rtol=1e-14)
-
-
-def test_long_momentum_reaches_least_squares() -> None:
-    solution = solve(MODELS[0])
-    step = 1.0 / (solution.model.rate * solution.diagnostics["support"][1])
-    rule = HeavyBall(step, momentum=0.9)
-    late = solution.learning_curves(rule.times(1e6), rule)
-    assert float(late.train) == pytest.approx(solution.train_limit, rel=1e-10)
-
-
 def test_a_kernel_too_sharp_to_resolve_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     """At psi_p = 1e4 the overlap of eigenvectors is as narrow as 1/psi_p: refuse, do not guess.
 

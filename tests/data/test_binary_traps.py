@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 import pytest
 
-from dmft_rf import ModelError
 from dmft_rf.data.read import iter_chunks, read_covariance
 from dmft_rf.model.covariance import Covariance
 from tests.helpers.samples import EXPECTED, RNG, X, refused, shape
@@ -290,66 +289,6 @@ def test_memory_and_disk_are_bounded(tmp_path):
 
 
 # Samples in memory --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "samples",
-    [
-        None,
-        3,
-        "x",
-        b"x",
-        object(),
-        [],
-        [[]],
-        {"a": 1},
-        [["a", "b"]],
-        [[1, None]],
-        [[1, 10**400]],
-        [[1j, 2]],
-        np.array(["2020-01-01", "2020-01-02"], dtype="M8[D]").reshape(1, 2),
-        np.array([[1, 2]], dtype="m8[s]"),
-        np.array([[1.0, np.nan], [2.0, 3.0]]),
-        (x for x in range(3)),
-        float("nan"),
-    ],
-)
-def test_samples_of_any_other_type_are_refused_in_a_line(samples):
-    with pytest.raises(ModelError) as caught:
-        Covariance.from_samples(samples)
-    assert str(caught.value).isprintable()
-
-
-def test_samples_as_others_keep_them():
-    pandas = pytest.importorskip("pandas")
-    from decimal import Decimal
-    from fractions import Fraction
-
-    expected = Covariance.from_samples(X)
-    for samples in (
-        pandas.DataFrame(X),
-        pandas.DataFrame(X).astype("Float64"),
-        X.tolist(),
-        np.asfortranarray(X),
-    ):
-        np.testing.assert_allclose(
-            Covariance.from_samples(samples).eigenvalues, expected.eigenvalues, rtol=1e-13
-        )
-    integers = pandas.DataFrame(np.rint(X)).astype("Int64")
-    assert Covariance.from_samples(integers) == Covariance.from_samples(np.rint(X))
-    exact = [[Decimal(str(a)), Fraction(b)] for a, b in np.rint(X[:, :2])]
-    assert Covariance.from_samples(exact) == Covariance.from_samples(np.rint(X[:, :2]))
-    holes = pandas.DataFrame(X).astype("Float64")
-    holes.iloc[3, 2] = pandas.NA
-    with pytest.raises(ModelError, match="missing"):
-        Covariance.from_samples(holes)
-
-
-def test_center_is_true_or_false():
-    for center in (None, "no", 0, 1.0, np.array([True])):
-        with pytest.raises(ModelError, match="center"):
-            Covariance.from_samples(X, center)
-    assert Covariance.from_samples(X, np.True_) == Covariance.from_samples(X)
 
 
 def test_samples_in_columns_are_told():

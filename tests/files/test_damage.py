@@ -308,28 +308,6 @@ def test_nothing_that_could_block_is_opened(tmp_path):
     assert len(done.stdout.splitlines()) == 18, done.stdout
 
 
-def test_a_sweep_never_goes_on_from_damage(tmp_path, monkeypatch):
-    """Nothing is computed, nothing taken from the file, nothing written; unless that is wanted."""
-    path, over = tmp_path / "a.h5", {"psi_n": [1.0, 2.0]}
-    first = dmft_rf.sweep(MODEL, over, "tau_mem", path=path)
-    whole = path.read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr("dmft_rf.sweeps.run.work", None)
-        for place in (*range(0, _hdf5.BLOCK, 50), *range(_hdf5.BLOCK, len(whole), 300)):
-            flipped(path, place, place % 8)
-            damaged = path.read_bytes()
-            with pytest.raises(DataError, match=r"a\.h5"):
-                dmft_rf.sweep(MODEL, over, "tau_mem", path=path)
-            assert path.read_bytes() == damaged
-            flipped(path, place, place % 8)
-        again = dmft_rf.sweep(MODEL, over, "tau_mem", path=path)
-    assert np.array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
-    flipped(path, 3000, 1)
-    again = dmft_rf.sweep(MODEL, over, "tau_mem", path=path, overwrite=True)
-    assert np.array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
-    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
-
-
 def test_a_sweep_of_the_first_schema_that_lacks_an_array(tmp_path):
     path, over = tmp_path / "a.h5", {"psi_n": [1.0, 2.0]}
     dmft_rf.sweep(MODEL, over, "tau_mem", path=path)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from dmft_rf import ScoreModel
-from dmft_rf._typing import Array, Complex
+from dmft_rf._typing import Complex
 from dmft_rf.pencil.points import Points, Weight
-from dmft_rf.pencil.readings import PencilNodes, converged, gradient_flow
 from dmft_rf.pencil.system import System
 from dmft_rf.pencil.zoo import noise_draws
 
@@ -54,27 +50,6 @@ class NoiseDraws:
             "gamma": math.copysign(math.sqrt(c.gamma2), c.mu1),
         }
         return cls(noise_draws(draws).bind(model.covariance, **values))
-
-    def losses(
-        self, model: ScoreModel, tau: ArrayLike, ridge: float = 0.0, rtol: float = 1e-10
-    ) -> tuple[Array, Array]:
-        """Train and test loss of gradient flow with weight decay (theory.md, section 10)."""
-        times = np.asarray(tau, dtype=float)
-        c = model.coefficients
-        noise = c.second_moment - c.mu0**2 - c.mu1**2
-
-        def both(nodes: PencilNodes) -> Array:
-            z = nodes.contour.z
-            h = gradient_flow(z, model.rate * times.ravel(), ridge)
-            S_VV = self.S_VV(nodes.points)
-            train = 1.0 - nodes.integral(2.0 * h - z * h * h, S_VV)
-            test = 1.0 - 2.0 * c.b * nodes.integral(h, self.S_VW(nodes.points))
-            test += noise * nodes.integral(h * h, S_VV)
-            T = nodes.quadratic(h, {("g", "f"): model.diffused}, {("y", "x"): 1.0})
-            return np.stack([train, test + (c.mu1 / c.Gamma_t) ** 2 * T])
-
-        values, _ = converged(both, self.system, ridge, rtol)
-        return values[0].reshape(times.shape), values[1].reshape(times.shape)
 
     def S_VV(self, points: Points) -> Complex:
         """(1/d) Tr V^T (U - z)^{-1} V at points solved by ``system.solve``."""

@@ -35,4 +35,7 @@ TINY: dict[str, dict[str, Any]] = {
         "HIGH": 32.0,
         "NETWORKS": {"quick": (8, 2)},
     },
+    "sgd-losses": {"SIZES": {"quick": ((12, 6),)}},
+    "sgd-delay": {"POINTS": {"quick": 2}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
+    "sgd-repair": {"LOADS": {"quick": 2}},
 }

@@ -25,7 +25,7 @@ from dmft_rf import (
     spectrum,
     timescales,
 )
-from dmft_rf.curves.kinds import nodes_in
+from dmft_rf.curves.carrying import nodes_in
 from dmft_rf.curves.losses import curves_on, score_error_slope
 from dmft_rf.images.pool import tail_index
 from dmft_rf.numerics.region import Region

@@ -18,7 +18,7 @@ from dmft_rf import (
     solve,
     timescales,
 )
-from dmft_rf.curves.drawn_nodes import DrawnNodes
+from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.images.networks import DRAWS
 from dmft_rf.rules.flow import Rule
 from tests.images.test_image_model import N, P, T, clusters, small

@@ -99,20 +99,6 @@ def test_named_activations_can_be_sent_to_another_process(name: str) -> None:
     assert pickle.loads(pickle.dumps(NAMED[name])) == NAMED[name]
 
 
-def test_frozen() -> None:
-    with pytest.raises(AttributeError):
-        Activation.of("tanh").name = "other"  # type: ignore[misc]
-
-
-def test_kinks_are_sorted_and_checked() -> None:
-    assert Activation("clip", lambda x: np.clip(x, -1, 1), (1, -1, 1)).kinks == (-1.0, 1.0)
-    for kinks in ((math.nan,), (math.inf,), ("x",), 3):
-        with pytest.raises(ModelError, match="kinks must be finite numbers"):
-            Activation("bad", np.tanh, kinks)  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="is not callable"):
-        Activation("bad", 3)  # type: ignore[arg-type]
-
-
 def test_the_argument_is_protected_and_the_result_is_a_copy() -> None:
     def in_place(x: np.ndarray) -> np.ndarray:
         x[x < 0] = 0

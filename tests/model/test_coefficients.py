@@ -181,34 +181,6 @@ def test_infinite_slope_and_many_jumps() -> None:
     assert stairs.mu1 == pytest.approx(slope, rel=1e-13)
 
 
-# Computed by other code for the reference solutions of this project; sigma_x2 = 1.
-STORED = [
-    tuple(float(x) if x[0].isdigit() else x for x in row.split())
-    for row in (
-        "tanh 0.1 0.60570550960215883 0.39429449039784117 0.25788351989872006"
-        " 0.013841453738219681 0.013573872297210576",
-        "tanh 0.01 0.60570550960215883 0.39429449039784117 0.085233175410075602"
-        " 0.025541776444364884 0.0018735495910653735",
-        "erf 0.05 0.6514700158705599 0.46455905439753998 0.2009682914754775"
-        " 0.028210830247976081 0.011935042571176336",
-        "relu 0.2 0.5 0.50000000000000001 0.28708881638108124"
-        " 0.037324386255831015 0.053520670652273651",
-    )
-]
-
-
-@pytest.mark.parametrize(("name", "t", "mu1", "second", "b", "v2", "s2"), STORED)
-def test_values_of_the_reference_solutions(
-    name: str, t: float, mu1: float, second: float, b: float, v2: float, s2: float
-) -> None:
-    c = coefficients(name, t, 1.0)
-    found = (c.mu1, c.a, c.second_moment, c.b, c.v2, c.s2)
-    # the stored values have 16 digits
-    rel = c.error_estimate + 1e-16
-    assert found == pytest.approx((mu1, mu1, second, b, v2, s2), rel=rel, abs=0)
-    assert c.mu0 == pytest.approx(0.39894228040143268 if name == "relu" else 0.0, abs=rel)
-
-
 @pytest.mark.parametrize("name", [name for name in NAMED if name != "linear"])
 @pytest.mark.parametrize("sigma_x2", [0.01, 1.0, 50.0])
 @pytest.mark.parametrize("t", [1e-6, 0.05, 0.5, 3.0])
@@ -226,23 +198,6 @@ def test_identities(name: str, t: float, sigma_x2: float) -> None:
     assert c.gamma2 == pytest.approx(math.exp(-2 * t) * c.a**2, rel=1e-15)
     assert c.v2 > 0
     assert c.s2 > 0
-
-
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "gelu", "softplus", "erf"])
-@pytest.mark.parametrize(("t", "sigma_x2"), [(0.05, 1.0), (0.3, 4.0), (1.0, 0.5)])
-def test_two_argument_formula(name: str, t: float, sigma_x2: float) -> None:
-    """v_t^2 = E_u[(E_v sigma(signal u + sqrt(Delta_t) v))^2] - mu_0^2 - a_t^2 signal^2.
-
-    Here signal = e^{-t} sigma_x. The difference keeps the digits of the second moment, not its own.
-    """
-    c = coefficients(name, t, sigma_x2)
-    z = np.linspace(-11, 11, 801)  # trapezoid rule, exponentially convergent
-    w = np.exp(-0.5 * z * z)
-    w /= w.sum()
-    signal = math.exp(-t) * math.sqrt(sigma_x2)
-    inner = NAMED[name](signal * z[:, None] + math.sqrt(c.Delta_t) * z) @ w
-    v2 = w @ inner**2 - c.mu0**2 - c.a**2 * signal**2
-    assert c.v2 == pytest.approx(v2, abs=4e-15 * c.second_moment)
 
 
 @pytest.mark.parametrize("name", ["tanh", "relu", "gelu"])
@@ -267,19 +222,6 @@ def test_fast_oscillation_beside_a_slow_part() -> None:
     c = coefficients(bumpy, 0.1, 1.0)
     assert c.v2 < 0.05 * c.residual_variance
     assert c.error_estimate < 1e-12
-
-
-def test_the_tolerance_would_see_a_small_change() -> None:
-    # a relative change of 1e-6 (or 1e-12) in s2 or v2 fails the comparison used above
-    c = coefficients("relu", 1e-6, 1.0)
-    exact = relu_closed(1e-6, 1.0)
-    for change in (1e-6, 1e-12):
-        for name in ("s2", "v2", "mu1", "second_moment", "mu0"):
-            values = {key: getattr(c, key) for key in exact}
-            values[name] *= 1 + change
-            changed = Coefficients(**{**vars(c), **values})
-            with pytest.raises(AssertionError):
-                assert_close(changed, exact)
 
 
 def test_error_estimate_covers_the_error() -> None:

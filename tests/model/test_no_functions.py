@@ -85,7 +85,9 @@ def test_wrong_activations_are_one_line():
     for kinks in (None, 3.0, "0", [True], ["x"], [1j], [math.nan], [[1.0, 2.0]], [None]):
         with pytest.raises(ModelError, match="kinks must be finite numbers"):
             Activation("f", np.tanh, kinks)
-    assert Activation("f", np.tanh, np.array([1, -1])).kinks == (-1.0, 1.0)
+    assert Activation("f", np.tanh, np.array([1, -1, 1])).kinks == (-1.0, 1.0)
+    with pytest.raises(ModelError, match="is not callable"):
+        Activation("bad", 3)
     for spec in (None, 3.0, True, b"tanh", [np.tanh], np.array([1.0])):
         with pytest.raises(ModelError, match="activation must be one of"):
             Activation.of(spec)

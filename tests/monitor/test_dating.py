@@ -43,7 +43,7 @@ def test_dates_of_a_curve_that_is_known() -> None:
         assert found.low <= found.step <= found.high
     assert dates.is_past_best
     assert dates.verdict.startswith("Stop: the held-out loss was least at step 500 (")
-    assert "use the weights nearest to it; by now held-out loss twice" in dates.verdict
+    assert "use the weights nearest to it; by now the held-out loss is twice" in dates.verdict
 
 
 def test_ranges_hold_the_true_steps() -> None:
@@ -135,7 +135,8 @@ def test_ratio_2_alone_does_not_stop_a_run() -> None:
     dates = date(Log(step, 1.0 / step, step**-0.8))
     assert dates["ratio_2"].step == pytest.approx(32.0, rel=2e-3)  # a line between two
     assert dates.verdict == (
-        "Go on, and look for copies: held-out loss twice the train loss, though it has not risen."
+        "Go on, and look for copies: the held-out loss is twice the train loss, though it has "
+        "not risen."
     )
 
 
@@ -143,7 +144,7 @@ def test_what_was_so_from_the_first_on() -> None:
     step = np.arange(1.0, 6.0)
     dates = date(Log(step, np.full(5, 0.1), np.array([0.5, 0.4, 0.5, 0.6, 0.7])))
     assert dates["ratio_2"].high == 1.0
-    assert "by now held-out loss twice the train loss" in dates.verdict
+    assert "by now the held-out loss is twice the train loss" in dates.verdict
 
 
 def test_step_0_has_no_place_on_a_logarithmic_axis() -> None:

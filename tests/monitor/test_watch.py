@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -228,3 +230,56 @@ def test_a_file_of_another_program_is_left_alone(tmp_path: Path, text: str) -> N
     with pytest.raises(DataError, match="was not written by a monitor"):
         Monitor(path=path)
     assert path.read_text() == text
+
+
+def test_measurements_are_due_ten_times_a_decade() -> None:
+    monitor = Monitor()
+    for step in range(10_001):
+        if monitor.due(step):
+            monitor.add(step, 1.0, 1.0)
+    steps = monitor.log.step
+    assert steps[0] == 10.0
+    assert 28 <= steps.size <= 31  # of whole numbers
+    gaps = np.diff(np.log10(steps))
+    assert (gaps >= 0.1 - 1e-12).all()
+    np.testing.assert_array_less(gaps, np.log10(10.0**0.1 + 1.0 / steps[:-1]))
+    assert not monitor.due(int(steps[-1]))
+    assert Monitor().due(1, first=1)
+
+
+class Tensor(np.ndarray):
+    """What a loop needs of one of PyTorch."""
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def numpy(self) -> np.ndarray:
+        return np.asarray(self)
+
+
+def test_the_loops_of_the_page() -> None:
+    """Each with stand-ins for what the framework brings, on images of its layout."""
+    page = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text(encoding="utf-8")
+    loops = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    assert len(loops) == 3
+    rng = np.random.default_rng(0)
+    for loop, shape in zip(loops, ((3, 6, 6), (6, 6, 3), (6, 6)), strict=True):
+        images = rng.random((50, *shape)).view(Tensor)
+        names: dict[str, Any] = {
+            "Monitor": lambda *images, path: Monitor(*images),
+            "np": np,
+            "train_images": images,
+            "held_out_images": images[::-1],
+            "accelerator": SimpleNamespace(is_main_process=True),
+            "global_step": 10,
+            "step": 10,
+            "params": 1,
+            "key": 1,
+            "loss_on": lambda *_: np.float32(0.5),
+            "sample": lambda *_, x=images: x,
+            "pipeline": lambda batch_size, output_type, x=images: SimpleNamespace(images=x),
+        }
+        exec(loop, names)
+        monitor = names["monitor"]
+        assert monitor.log.step.tolist() == [10.0]
+        assert monitor.last_samples.generated == 50

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -343,16 +342,3 @@ def test_hard_edges_and_atoms_are_drawn(tmp_path: Path) -> None:
 
 
 # -- the tutorial -------------------------------------------------------------------------------
-
-
-@pytest.mark.compiled
-def test_the_tutorial_runs() -> None:
-    text = (ROOT / "docs" / "pencils.md").read_text(encoding="utf-8")
-    names: dict[str, Any] = {}
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert len(blocks) >= 4
-    for block in blocks:
-        exec(block, names)
-    assert_allclose(names["law"].mass, 1.0, rtol=1e-12)
-    (example,) = re.findall(r"```toml\n(.*?)```", text, re.S)
-    assert example.strip() == (EXAMPLES / "ridge.toml").read_text(encoding="utf-8").strip()

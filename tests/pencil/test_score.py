@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 
 from dmft_rf import Covariance, ScoreModel, resolvent, spectrum
 from dmft_rf.pencil import zoo
-from tests.helpers.pencils import NoiseDraws, score_values
-from tests.helpers.plain import REFERENCE, reference_model, two_point
+from tests.helpers.pencils import score_values
+from tests.helpers.plain import two_point
 
 MODELS = {
     "two atoms": ScoreModel(0.1, 8.0, 4.0, covariance=Covariance([0.5, 1.5])),
@@ -53,8 +53,8 @@ def test_two_point_function(model: ScoreModel) -> None:
         T = points.two_point(points, {("e", "f"): Q}, {("f", "e"): 1.0}) / gamma**2
         for i in range(z.size):
             for j in range(z.size):
-                pair = tuple((exact.q[k], exact.E[k, 0]) for k in (i, j))
-                expected = two_point(model, z[i], z[j], Q, pair).T
+                one, other = ((exact.q[k], exact.E[k, 0]) for k in (i, j))
+                expected = two_point(model, one, other, Q)
                 assert_allclose(T[i, j], expected, rtol=1e-12)
 
 
@@ -89,34 +89,3 @@ def test_four_scalars_of_george_veiga_macris() -> None:
         four * inner / two,
     ]
     assert_allclose(equations, np.ones((4, z.size)), rtol=1e-12)
-
-
-@pytest.mark.parametrize("name", ["M1", "M1r", "M2"])
-def test_losses_with_m_noise_draws(name: str) -> None:
-    """Sections 6 and 10 of the theory on a contour, for every time of reference.json."""
-    case, model = REFERENCE[name], reference_model(name)
-    tau = np.array([float(t) for t in case["tau"]])
-    draws = NoiseDraws.of(model, case["noise_draws"])
-    train, test = draws.losses(model, tau, case["ridge"])
-    assert_allclose(train, case["train"], rtol=1e-9)
-    assert_allclose(test, case["test"], rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("m", "psi_p", "expected"), [(1, 8.0, 2.7979), (4, 16.0, 1.8322), (16, 8.0, 1.0348)]
-)
-def test_static_losses_from_other_equations(m: int, psi_p: float, expected: float) -> None:
-    """Ridge regression at tau = inf, to four decimals from the equations of arXiv:2609.26392."""
-    model = ScoreModel(0.1, psi_p, 8.0)
-    _, test = NoiseDraws.of(model, m).losses(model, math.inf, ridge=1e-3, rtol=1e-7)
-    assert abs(float(test) - expected) < 6e-5
-
-
-def test_many_noise_draws_approach_the_average() -> None:
-    """The spectrum of U for m draws tends to that of the exact average like 1/m."""
-    model = ScoreModel(0.1, 3.0, 2.0)
-    z = np.array([0.5 + 0.3j])
-    exact = resolvent(model, z).q
-    error = [abs(NoiseDraws.of(model, m).system.solve(z).q - exact)[0] for m in (100, 1000, 10000)]
-    assert error[0] > error[1] > error[2]
-    assert_allclose(error[1] / error[2], 10.0, rtol=0.02)

@@ -7,7 +7,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from scipy.integrate import quad, solve_ivp
+from scipy.integrate import quad
 
 from dmft_rf import (
     GradientDescent,
@@ -179,23 +179,6 @@ def widths(end: float) -> list[float]:
 
 
 class TestGradientFlow:
-    @pytest.mark.parametrize("omega", [0.0, 0.3])
-    def test_differential_equation(self, omega: float) -> None:
-        """DB/dtau = -alpha ((x + omega) B + v) with B = -v h + B_0 g."""
-        rule = GradientFlow(weight_decay=omega)
-        tau = np.array([0.1, 1.0, 5.0])
-        for x in (0.1, 1.0, 3.0):
-
-            def slope(_: float, b: np.ndarray, x: float = x) -> np.ndarray:
-                return -RATE * ((x + omega) * b + np.array([1.0, 0.0]))
-
-            path = solve_ivp(
-                slope, (0.0, 5.0), [0.0, 1.0], t_eval=tau, rtol=1e-12, atol=1e-14, method="DOP853"
-            ).y
-            point = np.array([x])
-            np.testing.assert_allclose(-path[0], rule.filter(point, tau, RATE)[:, 0], rtol=1e-10)
-            np.testing.assert_allclose(path[1], rule.memory(point, tau, RATE)[:, 0], rtol=1e-10)
-
     def test_velocity(self) -> None:
         rule = GradientFlow(weight_decay=0.2)
         tau, step = np.array([0.5, 2.0]), 1e-4

@@ -13,7 +13,6 @@ import pytest
 from dmft_rf import (
     ConvergenceError,
     Covariance,
-    GradientDescent,
     ModelError,
     ScoreModel,
     WorkerError,
@@ -140,17 +139,6 @@ def test_an_interruption_inside_a_kernel_is_no_reason(monkeypatch):
         sweep(MODEL, {"psi_n": [1.0]}, "tau_mem")
 
 
-@pytest.mark.parametrize("setting", ["raise", "ignore", "print"])
-def test_numpys_settings_of_the_caller_do_not_matter(tmp_path, setting):
-    over, names = {"psi_n": [0.5, 4.0, 100.0]}, ["tau_mem", "final_gap", "n_star"]
-    plain = sweep(MODEL, over, names)
-    with np.errstate(all=setting):
-        found = sweep(MODEL, over, names)
-    assert found.failures == plain.failures
-    for name, array in plain.quantities.items():
-        np.testing.assert_array_equal(found.quantities[name], array)
-
-
 # -- phase diagrams and scaling laws ------------------------------------------------------------
 
 
@@ -215,18 +203,6 @@ def test_a_scaling_law_beside_points_that_cannot_be_stated(
     assert found.fits == good.fits
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
     assert scaling(model, parameter, values, path=path).failures == found.failures
-
-
-def test_a_scaling_law_without_any_point():
-    with pytest.raises(ConvergenceError, match="no point of the sweep over t could be solved"):
-        scaling(MODEL, "t", [1e-300, 400.0, 1e300])
-
-
-def test_a_step_that_diverges_is_a_reason_of_its_point():
-    found = sweep(
-        MODEL, {"step": [0.5, 1e90], "psi_n": [2.0]}, "test", rule=GradientDescent(0.5), tau=[1.0]
-    )
-    assert list(found.failures) == [1]
 
 
 # -- executors ----------------------------------------------------------------------------------

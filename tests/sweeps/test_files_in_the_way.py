@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
 
 import h5py
 import pytest
@@ -16,8 +15,7 @@ from dmft_rf.cli import app
 from dmft_rf.files.ledger import Ledger
 from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
-from tests.helpers.one_sweep import MODEL, OVER, killed_at_the_very_end
-from tests.helpers.sweeping import contents
+from tests.helpers.one_sweep import MODEL, killed_at_the_very_end
 
 # -- files in the way ---------------------------------------------------------------------------
 
@@ -189,36 +187,3 @@ def test_the_longest_names(tmp_path):
     path = tmp_path / f"{'a' * 245}.h5"
     assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
     assert sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=path).complete
-
-
-@pytest.mark.parametrize("name", ["missing/a.h5", "a.txt", "."])
-def test_paths_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    with pytest.raises(DataError):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem", path=tmp_path / name)
-
-
-def test_a_flipped_bit_in_the_unfinished_work_costs_a_point_at_most(tmp_path):
-    """The rest is taken up, and the completed file is that of an undisturbed run."""
-    path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
-    ledger = tmp_path / "a.h5.points"
-    sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
-
-    def interrupt(done, total):
-        if done == 24:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=interrupt)
-    whole = ledger.read_bytes()
-    rng = random.Random(11)
-    counts = []
-    for _ in range(3):
-        content = bytearray(whole)
-        content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
-        ledger.write_bytes(content)
-        counts.clear()
-        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
-        assert counts[0] >= 23
-        assert contents(path) == contents(plain)
-        path.unlink()

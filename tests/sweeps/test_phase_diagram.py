@@ -150,12 +150,6 @@ def test_wrong_planes_are_named(over, message):
         phase_diagram(MODEL, over)
 
 
-def test_wrong_levels_are_named():
-    for name in ("level", "multiple"):
-        with pytest.raises(ModelError, match=name):
-            phase_diagram(MODEL, {"psi_n": [1.0], "t": [0.1]}, **{name: 0.0})
-
-
 def test_files_are_completed_and_equal(tmp_path):
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
 
@@ -331,20 +325,3 @@ def test_interrupted_command_says_where_its_points_are_and_completes(tmp_path):
     assert "same command completes the rest" in " ".join(text.split())
     assert "Traceback" not in text
     assert journal.exists()
-
-
-@pytest.mark.parametrize(
-    ("axes", "words"),
-    [
-        ({"psi_n": 4096, "psi_p": 4096}, "16777216 points"),
-    ],
-)
-def test_diagrams_that_do_not_fit_the_memory_are_refused(monkeypatch, axes, words):
-    """54 GB of values: said before the first point."""
-    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    over = {name: np.geomspace(1.0, 50.0, size) for name, size in axes.items()}
-    with pytest.raises(ModelError, match=words):
-        phase_diagram(ScoreModel(0.1, 4.0, 2.0), over)
-    far = {name: np.linspace(1.0, 2.0, 50_000) for name in ("psi_n", "psi_p", "t", "weight_decay")}
-    with pytest.raises(ModelError, match="6250000000000000000 points"):
-        sweep(ScoreModel(0.1, 4.0, 2.0), far, "test", tau=[1.0])

@@ -23,7 +23,7 @@ from dmft_rf import (
     sweep,
     timescales,
 )
-from dmft_rf.files.results import load
+from dmft_rf.sweeps.campaign import Where
 from dmft_rf.sweeps.quantities import DESCRIPTIONS, TIMES
 from tests.helpers.sweeping import contents, deadly
 
@@ -137,15 +137,6 @@ def test_what_cannot_be_computed_is_recorded_and_stops_nothing():
     assert "diverges" in found.failures[1]
 
 
-def test_a_failure_survives_the_file(tmp_path):
-    over = {"activation": ["linear"], "psi_p": [0.5, 1.0, 2.0]}
-    first = sweep(MODEL, over, "test", tau=[1.0], path=tmp_path / "a.h5")
-    again = sweep(MODEL, over, "test", tau=[1.0], path=tmp_path / "a.h5")
-    assert again.failures == first.failures
-    np.testing.assert_array_equal(again.status, first.status)
-    assert not (tmp_path / "a.h5.points").exists()
-
-
 @pytest.mark.parametrize(
     ("over", "quantities", "message"),
     [
@@ -242,29 +233,16 @@ def test_functions_of_one_name_are_told_apart(tmp_path):
 # -- what a file says ---------------------------------------------------------------------------
 
 
-def test_the_file_states_what_was_computed(tmp_path):
-    path = tmp_path / "a.h5"
-    found = sweep(MODEL, GRID, "score_error", tau=TAU, rtol=1e-8, path=path)
-    run = load(path)["sweep"]
-    assert run.kind == "sweep"
-    assert run.attributes["rtol"] == 1e-8
-    assert run.attributes["complete"]
-    assert run.attributes["axes"] == "psi_n, t"
-    assert run.model() == MODEL
-    for key in ("package_version", "git_commit", "wall_time_seconds", "fingerprint", "rule"):
-        assert run.attributes[key] is not None
-    np.testing.assert_array_equal(run.arrays["axis_t"], GRID["t"])
-    np.testing.assert_array_equal(run.arrays["tau"], TAU)
-    np.testing.assert_array_equal(run.arrays["score_error"], found.quantities["score_error"])
-
-
-def test_xarray(tmp_path):
-    xarray = pytest.importorskip("xarray")
-    found = sweep(MODEL, GRID, ["score_error", "tau_mem", "edges"], tau=TAU).to_xarray()
-    assert isinstance(found, xarray.Dataset)
-    assert found["score_error"].dims == ("psi_n", "t", "tau")
-    late = found.sel(psi_n=4.0, t=0.05, tau=math.inf)
-    expected = solve(MODEL.replace(psi_n=4.0, t=0.05)).learning_curves(math.inf)
-    assert float(late["score_error"]) == pytest.approx(float(expected.score_error), rel=1e-13)
-    listed = sweep(MODEL, [{"psi_n": 1.0}, {"psi_n": 2.0}], "tau_mem").to_xarray()
-    assert listed["tau_mem"].dims == ("point",)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 0}, "workers is 0"),
+        ({"workers": 2.5}, "workers is 2.5"),
+        ({"executor": 1}, "executor is 1"),
+        ({"progress": 1}, "progress is 1"),
+        ({"overwrite": "yes"}, "overwrite is 'yes'"),
+    ],
+)
+def test_where_is_checked_at_the_door(arguments, message):
+    with pytest.raises(ModelError, match=message):
+        Where(**arguments)

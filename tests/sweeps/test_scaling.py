@@ -132,18 +132,14 @@ class TestFits:
     ("arguments", "message"),
     [
         (("psi", [1, 2, 3]), "'psi'; did you mean 'psi_p'. it must be one of psi_n, psi_p, t"),
-        (("psi_n", [1, 2]), "at least 3"),
+        ((None, [1, 2, 3]), "parameter is None"),
+        (("psi_n", []), "psi_n"),
+        (("psi_n", 5.0), "at least 3"),
         (("psi_n", [1, 1, 2]), "at least 3"),
         (("psi_n", [-1, 1, 2]), "> 0"),
         (("psi_n", [1, 2, math.inf]), "finite"),
-        (("psi_n", [1, 2, math.nan]), "finite"),
     ],
 )
 def test_wrong_sweeps(arguments: tuple, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         scaling(MODEL, *arguments)
-
-
-def test_wrong_tolerance() -> None:
-    with pytest.raises(ModelError, match="tolerance is 0"):
-        scaling(MODEL, "psi_n", [1, 2, 3], tolerance=0)

@@ -23,82 +23,34 @@ from dmft_rf.sweeps.plan import Plan
 from dmft_rf.sweeps.request import Request
 from dmft_rf.sweeps.run import identity
 from dmft_rf.sweeps.sweep import SweepCampaign
+from tests.helpers.nursery import nursery
 from tests.helpers.one_sweep import MODEL, OVER, killed_at_the_very_end
 from tests.helpers.sampling import seventh
 from tests.helpers.sweeping import contents, environment, limited, run_script
 
-# Imports once; for every line on stdin it forks a process that completes a sweep and says how many
-# points are safe. A line is one write, so that a kill cannot cut it.
-NURSERY = f"""
-import os, signal, sys, time
+WORK = f"""
 from dmft_rf import ScoreModel, sweep, timescales, solve
-from dmft_rf.files.results import git_commit
 import h5py
 
-git_commit()  # asks git once
 MODEL = ScoreModel(0.1, 8.0, 4.0)
 timescales(solve(MODEL))
 
-def say(text):
-    os.write(1, (text + "\\n").encode())
-
-for line in sys.stdin:
-    path, delay = line.rstrip().split("\\t")
-    child = os.fork()
-    if child == 0:
-        sweep(MODEL, {OVER!r}, ["tau_mem", "edges"], path=path,
-              progress=lambda done, total: say(f"safe {{done}}"))
-        os._exit(0)
-    if delay != "None":
-        time.sleep(float(delay))
-        os.kill(child, signal.SIGKILL)  # not yet waited for: the number is still its own
-    _, status = os.waitpid(child, 0)
-    say(f"ended {{status}}")
+def work(path):
+    sweep(MODEL, {OVER!r}, ["tau_mem", "edges"], path=path,
+          progress=lambda done, total: say(f"safe {{done}}"))
 """
-
-
-class Nursery:
-    """A process that starts the processes to be killed."""
-
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", NURSERY],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, path, kill_after):
-        """Exit status of a sweep that is killed after some seconds, and its numbers of points."""
-        self.process.stdin.write(f"{path}\t{kill_after}\n")
-        self.process.stdin.flush()
-        counts = []
-        with limited(self.process):
-            for line in self.process.stdout:
-                word, _, number = line.partition(" ")
-                if word == "ended":
-                    return int(number), counts
-                counts.append(int(number))
-            raise AssertionError("the nursery ended")
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        assert self.process.wait(timeout=30) == 0
 
 
 @seventh
 def test_kill_at_random_moments_never_loses_a_finished_point(tmp_path, every):
-    with contextlib.closing(Nursery()) as nursery:
-        kill_at_random_moments(tmp_path, nursery, 28 // every)
+    with nursery(WORK) as started:
+        kill_at_random_moments(tmp_path, started, 28 // every)
 
 
-def kill_at_random_moments(tmp_path, nursery, enough):
+def kill_at_random_moments(tmp_path, started, enough):
     undisturbed = tmp_path / "undisturbed.h5"
     start = time.monotonic()
-    assert nursery.run(undisturbed, None)[0] == 0
+    assert started.run(undisturbed, None)[0] == 0
     longest = time.monotonic() - start
     expected = contents(undisturbed)
     rng = random.Random(7)
@@ -110,7 +62,8 @@ def kill_at_random_moments(tmp_path, nursery, enough):
         status = -1
         while status != 0:
             delay = rng.uniform(0.0, 0.7 * longest) if kills < enough else None
-            status, counts = nursery.run(path, delay)
+            status, lines = started.run(path, delay)
+            counts = [int(line.removeprefix("safe ")) for line in lines]
             assert status in (0, signal.SIGKILL)
             assert all(count >= safe for count in counts)  # what was said to be safe is there
             safe = max([safe, *counts])
@@ -235,16 +188,6 @@ def test_interruption_leaves_a_file_to_be_completed(tmp_path, monkeypatch):
     monkeypatch.undo()
     sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
     assert contents(path) == contents(plain)
-
-
-def test_a_complete_file_is_read_and_not_computed_again(tmp_path, monkeypatch):
-    path = tmp_path / "a.h5"
-    first = sweep(MODEL, OVER, "tau_mem", path=path)
-    before = path.read_bytes()
-    monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    again = sweep(MODEL, OVER, "tau_mem", path=path)
-    np.testing.assert_array_equal(again.quantities["tau_mem"], first.quantities["tau_mem"])
-    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("later", [False, True])

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from dmft_rf import ModelError, ScoreModel, sweep
+from dmft_rf import ScoreModel, sweep
 from tests.helpers.sweeping import environment
 
 START = """
@@ -88,15 +88,3 @@ def test_programs_that_can_have_workers(tmp_path):
         right = sweep(model, {"psi_n": [1.0, 2.0]}, "tau_gen").quantities["tau_gen"].tolist()
         done = ran(arguments, cwd=tmp_path)
         assert (done.stderr, done.stdout) == ("", f"{right}\n")
-
-
-@pytest.mark.parametrize(
-    "workers", [0, -1, 1.0, 2.5, float("nan"), float("inf"), True, "2", [2], np.array([1, 2]), 1j]
-)
-def test_workers_that_are_no_number_of_processes(tmp_path, workers):
-    path = tmp_path / "a.h5"
-    sweep(ScoreModel(0.1, 8.0, 4.0), {"psi_n": [1.0]}, "tau_gen", path=path)
-    for place in (None, path):
-        with pytest.raises(ModelError, match=r"workers is .* integer >= 1"):
-            sweep(ScoreModel(0.1, 8.0, 4.0), {"psi_n": [1.0]}, "tau_gen", path=place,
-                  workers=workers)  # fmt: skip

@@ -119,10 +119,13 @@ def contour(m: float, M: float, nodes: int) -> tuple[Complex, Complex]:
     return z, dz / (2j * math.pi)
 
 
-def two_point(model: ScoreModel, q: Complex, E: Complex) -> Complex:
-    """T_Q for Q = Sigma_t on all pairs of points, shape (n, n): the long formula of section 5."""
+def two_point(model: ScoreModel, q: Complex, E: Complex, Q: Array) -> Complex:
+    """T_Q on all pairs of points, shape (n, n): the long formula of section 5.
+
+    ``Q`` is given at the eigenvalues of Sigma.
+    """
     c, cov = model.coefficients, model.covariance
-    lam, w, Q = cov.eigenvalues, cov.weights, model.diffused
+    lam, w = cov.eigenvalues, cov.weights
     psi_p, psi_n, v2, g2 = model.psi_p, model.psi_n, c.v2, c.gamma2
     x, yt = c.b**2 + 1.0 / (psi_p * q), g2 / E
     y = g2 / (1.0 + v2 * psi_p * q / psi_n)
@@ -166,7 +169,7 @@ def learning_curves(model: ScoreModel, tau: Array, m: float, M: float, nodes: in
         (c.b**2 + 1.0 / (model.psi_p * q))[:, None] + (c.gamma2 / E)[:, None] * cov.eigenvalues
     )
     S = (r @ cov.weights) * weights
-    T = two_point(model, q, E) * np.multiply.outer(weights, weights)
+    T = two_point(model, q, E, model.diffused) * np.multiply.outer(weights, weights)
     growth = np.multiply.outer(-model.rate * tau, z)
     h = -np.expm1(growth) / z
     train = 1.0 - c.b**2 * ((-np.expm1(2.0 * growth) / z) @ S).real

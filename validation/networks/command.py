@@ -30,8 +30,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--case", choices=("images", "mixture"), default=None)
     parser.add_argument(
-        "--profile", choices=("quick", "paper"), default="quick",
-        help="quick: a smoke test of one or two minutes; paper: many hours, resumable",
+        "--profile", choices=("quick", "paper", "transfer", "noise"), default="quick",
+        help="quick: a smoke test of one or two minutes; paper: many hours, resumable; transfer: "
+        "an hour, other data and another network for --transfer; noise: what the noise of the "
+        "gradient does to momentum, half an hour",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=None, metavar="DIR",

@@ -235,13 +235,6 @@ def save(store: Store, setting: Setting) -> None:
         store.save(setting, Checkpoint(5, 1.0, {}, [np.ones(3)], "same"))
 
 
-def test_one_process_at_a_time(tmp_path: Path) -> None:
-    store = Store(tmp_path / "n.h5")
-    with store.filling(), pytest.raises(DataError, match="another process"):
-        run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
-    assert not list(tmp_path.iterdir())
-
-
 def test_one_process_at_a_time_through_a_link_too(tmp_path: Path) -> None:
     run(Store(tmp_path / "n.h5"), [SMALL], Fake, quiet=True)
     (tmp_path / "link.h5").symlink_to(tmp_path / "n.h5")

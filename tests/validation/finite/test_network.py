@@ -71,13 +71,6 @@ def test_smooth_rule_agrees_with_panels(name):
     np.testing.assert_allclose(smooth[1], panels[1], atol=2e-13)
 
 
-def test_gauss_hermite_would_not_do_on_a_kink():
-    z, w = np.polynomial.hermite_e.hermegauss(64)
-    wrong = np.maximum(0.3 + z, 0.0) @ w / math.sqrt(2 * math.pi)
-    right = HermiteRule.of(Activation.of("relu"), 4, 1.0)(np.array([0.3]), np.array([1.0]))[0][0]
-    assert abs(wrong - right[0]) > 1e-4
-
-
 def test_unresolved_activation_is_refused():
     with pytest.raises(ConvergenceError, match="not resolved"):
         HermiteRule.of(Activation("undeclared jump", np.sign), 8, 1.0)
@@ -243,25 +236,6 @@ def test_losses_are_those_of_the_weights(rule):
         assert losses.test[i] == pytest.approx(test, rel=1e-10)
 
 
-@pytest.mark.parametrize("rule", [GradientDescent(step=2.0), HeavyBall(step=2.0, momentum=0.8)])
-def test_filters_are_what_explicit_steps_do(rule):
-    net = network()
-    U = net.U
-    losses = kept(net).losses(rule, np.array([2.0, 6.0, 60.0]))
-    momentum = getattr(rule, "momentum", 0.0)
-    B, velocity = np.zeros((D, P)), np.zeros((D, P))
-    for k in range(1, 31):
-        velocity = momentum * velocity - net.rate * rule.step * (
-            B @ U + net.V.T / math.sqrt(net.Delta_t)
-        )
-        B = B + velocity
-        if k in (1, 3, 30):
-            i = (1, 3, 30).index(k)
-            train, test = losses_from_weights(net, B)
-            assert losses.train[i] == pytest.approx(train, rel=1e-10)
-            assert losses.test[i] == pytest.approx(test, rel=1e-10)
-
-
 def test_random_initial_weights_are_averaged():
     net = network()
     U = net.U
@@ -301,16 +275,6 @@ def test_score_error_is_the_distance_to_the_score():
     each = np.mean((s + x / diffused) ** 2, axis=1)
     error = each.std() / math.sqrt(each.size)
     assert abs(each.mean() - loss.score_error[0]) < 4.5 * error
-
-
-def test_limits_of_gradient_flow():
-    trained = Trained(network())
-    losses = trained.losses(GradientFlow(), np.append(np.geomspace(1e-3, 1e7, 60), np.inf))
-    assert np.all(np.diff(losses.train) <= 1e-13)
-    assert losses.train[0] == pytest.approx(1.0, abs=1e-3)
-    assert losses.test[0] == pytest.approx(1.0, abs=1e-3)
-    assert np.all(losses.score_error > 0.0)
-    assert losses.train[-1] == pytest.approx(losses.train[-2], abs=1e-9)
 
 
 # training ------------------------------------------------------------------------------------

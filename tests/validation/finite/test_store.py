@@ -6,8 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import pytest
 from dmft_rf import DataError, ScoreModel, WorkerError, __version__
 from dmft_rf.files.replace import replacing_hdf5
 from tests.helpers import sweeping
-from tests.helpers.sweeping import limited
+from tests.helpers.nursery import nursery
 from validation.finite import runner
 from validation.finite import store as store_module
 from validation.finite.case import Case
@@ -26,26 +24,17 @@ from validation.finite.runner import pending, run
 from validation.finite.simulate import Cell, simulate
 from validation.finite.store import Store
 
-ROOT = Path(__file__).resolve().parents[3]
-
 TINY = Case("tiny", "for the tests", ScoreModel(0.3, 2.0, 1.0), ((6, 40), (8, 20)), (1.0, 10.0))
 
-# Imports once; for every line on stdin it forks a process that simulates what is missing and says
-# which cell it begins and which one is safe. A line is one write, so that a kill cannot cut it.
-SCRIPT = """
-import dataclasses, os, signal, sys, time
+WORK = f"""
+import dataclasses
 from dmft_rf import ScoreModel
-from dmft_rf.files.results import git_commit
 from validation.finite.case import Case
 from validation.finite.runner import pending
 from validation.finite.simulate import simulate
 from validation.finite.store import Store
 
-git_commit()  # asks git once
-TINY = Case("tiny", "for the tests", ScoreModel(0.3, 2.0, 1.0), {sizes}, {judged})
-
-def say(text):
-    os.write(1, (text + "\\n").encode())
+TINY = Case("tiny", "for the tests", ScoreModel(0.3, 2.0, 1.0), {TINY.sizes}, {TINY.judged})
 
 def work(path):
     store = Store(path)
@@ -55,66 +44,17 @@ def work(path):
             say("begin " + key)
             store.add(dataclasses.replace(simulate(*job), seconds=0.0))  # files can be compared
             say("safe " + key)
-
-for line in sys.stdin:
-    path, delay = line.rstrip().split("\\t")
-    child = os.fork()
-    if child == 0:
-        work(path)
-        os._exit(0)
-    if delay != "None":
-        time.sleep(float(delay))
-        os.kill(child, signal.SIGKILL)  # not yet waited for: the number is still its own
-    _, status = os.waitpid(child, 0)
-    say(f"ended {{status}}")
 """
 
 
-class Nursery:
-    """A process that starts the processes to be killed."""
-
-    def __init__(self, folder: Path):
-        script = folder / "work.py"
-        script.write_text(SCRIPT.format(sizes=TINY.sizes, judged=TINY.judged))
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, path: Path, kill_after: float | None) -> tuple[int, list[str]]:
-        """Exit status of one process, killed after some seconds, and what it said."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{path}\t{kill_after}\n")
-        self.process.stdin.flush()
-        lines: list[str] = []
-        with limited(self.process):
-            for line in self.process.stdout:
-                if line.startswith("ended "):
-                    return int(line.split()[1]), lines
-                lines.append(line.rstrip())
-            raise AssertionError("the nursery ended")
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.stdout.close()
-        assert self.process.wait(timeout=30) == 0
-
-
 def test_kill_at_random_moments_never_loses_a_finished_cell(tmp_path):
-    with contextlib.closing(Nursery(tmp_path)) as nursery:
-        kill_at_random_moments(tmp_path, nursery)
+    with nursery(WORK) as started:
+        kill_at_random_moments(tmp_path, started)
 
 
-def kill_at_random_moments(tmp_path, nursery):
+def kill_at_random_moments(tmp_path, started):
     undisturbed = tmp_path / "undisturbed.h5"
-    assert nursery.run(undisturbed, None)[0] == 0
+    assert started.run(undisturbed, None)[0] == 0
     expected = undisturbed.read_bytes()
     assert len(Store(undisturbed).cells) == sum(seeds for _, seeds in TINY.sizes)
     rng = random.Random(20)
@@ -127,7 +67,7 @@ def kill_at_random_moments(tmp_path, nursery):
         while status != 0:
             there = set(Store(path).cells)
             assert safe <= there  # what was reported as safe is there
-            status, lines = nursery.run(path, rng.uniform(0.0, 0.06) if kills < 20 else None)
+            status, lines = started.run(path, rng.uniform(0.0, 0.06) if kills < 20 else None)
             begun = {line[6:] for line in lines if line.startswith("begin ")}
             assert not begun & there  # nothing is computed twice
             safe |= there | {line[5:] for line in lines if line.startswith("safe ")}

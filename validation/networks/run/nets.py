@@ -148,6 +148,16 @@ def residual(params: Tree, x: Any, index: Any) -> Any:
     return _dense(params["leave"], jax.nn.silu(h))
 
 
+def rows_init(key: Any, side: int, width: int) -> Tree:
+    """Parameters of the residual network for pictures of ``side`` x ``side`` as rows."""
+    return residual_init(key, side * side, width)
+
+
+def rows(params: Tree, x: Any, index: Any) -> Any:
+    """v of the residual network for pictures x (m, side, side), which it sees as rows."""
+    return residual(params, x.reshape(x.shape[0], -1), index).reshape(x.shape)
+
+
 # -- parts -------------------------------------------------------------------------------------
 
 

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from dmft_rf import ModelError
 
 CASES = ("images", "mixture")
-PROFILES = ("quick", "paper")
+PROFILES = ("quick", "paper", "transfer", "noise")
 DIMENSION = 8  # of the mixture
 #: learning rate of gradient descent with momentum: of 0.02 and 0.1, tried at n = 16, the one that
 #: reaches the loss ratio 2 sooner; it is nearly as fast as Adam there
 SGD_RATE = 0.1
+MOMENTUM = 0.95
+#: by how much the rate falls where it is seen what of the losses relaxes
+CALMER = 16
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Setting:
         Learning rate, constant.
     batch : int
         Noisy samples of one step, drawn with replacement; 0: every sample (full batch).
-    copies : int
-        Times that a full batch holds each sample, each with its own time and noise.
+    network : str
+        ``""``: that of the case; ``residual``: images as rows of numbers through the residual
+        network.
     steps : int
         Steps at most.
     stop_ratio, stop_memorized : float
@@ -58,6 +62,12 @@ class Setting:
         Noisy samples behind a loss, at least.
     held_out, generated, sampler_steps : int
         Test samples; generated samples (0: none are generated); steps of the sampler.
+    copies : int
+        Times that a full batch holds each sample, each with its own time and noise.
+    calm : tuple of float
+        Momentum: at every second measurement a copy goes on at a sixteenth of the rate, and its
+        losses are measured after these stretches of rate x steps, the rate being the lower one; the
+        load of the noise is measured too. Empty: neither.
     """
 
     case: str
@@ -80,6 +90,8 @@ class Setting:
     generated: int = 256
     sampler_steps: int = 50
     copies: int = 1
+    network: str = ""
+    calm: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.case not in CASES:
@@ -94,10 +106,18 @@ class Setting:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ModelError(f"{name} is {getattr(self, name)}; it must be {low} or more")
-        if self.case == "images" and self.width % 8:
+        if self.network not in ("", "residual"):
+            raise ModelError(f"network is {self.network!r}; it must be residual, or ''")
+        if self.case == "mixture" and self.network:
+            raise ModelError(f"network is {self.network!r}; that of a mixture is always residual")
+        if self.case == "images" and not self.network and self.width % 8:
             raise ModelError(f"width is {self.width}; a U-Net's must be a multiple of 8")
         if self.batch and self.copies != 1:
             raise ModelError(f"copies is {self.copies}; only a full batch (batch = 0) has copies")
+        if self.calm and (self.optimiser, list(self.calm)) != ("sgd", sorted(self.calm)):
+            raise ModelError(
+                f"calm is {self.calm} with {self.optimiser}; it must be ascending, with sgd"
+            )
         if not self.rate > 0.0 or not self.indices:
             raise ModelError("rate must be positive and indices must not be empty")
 
@@ -107,17 +127,19 @@ class Setting:
         full = "full" if self.copies == 1 else f"full{self.copies}x"
         batch = f"b{self.batch}" if self.batch else full
         rule = self.optimiser if self._usual else f"{self.optimiser}{self.rate:g}"
+        network = f"{self.network or 'w'}{self.width}"
         return (
-            f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.w{self.width}."
-            f"{rule}.{batch}.s{self.seed}"
+            f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.{network}.{rule}"
+            f".{batch}.s{self.seed}"
         )
 
     @property
     def protocol(self) -> str:
-        """Optimiser and batch in words, what runs of one law have in common."""
+        """Network if not that of the case, optimiser and batch: what runs of one law share."""
         full = "full batch" if self.copies == 1 else f"full batch of {self.copies} noises"
         batch = f"batch {self.batch}" if self.batch else full
-        return f"{self.optimiser}, {batch}{'' if self._usual else f', rate {self.rate:g}'}"
+        network = f"{self.network} network, " if self.network else ""
+        return f"{network}{self.optimiser}, {batch}{'' if self._usual else f', rate {self.rate:g}'}"
 
     @property
     def _usual(self) -> bool:
@@ -142,10 +164,14 @@ class Setting:
         return np.unique(np.round(np.geomspace(start, self.steps, count)).astype(np.int64))
 
     def describe(self) -> dict[str, Any]:
-        """Every parameter by name; without ``copies`` where there is one of each sample."""
+        """Every parameter by name; ``copies``, ``network``, ``calm`` where they are unusual."""
         found = dataclasses.asdict(self)
         if self.copies == 1:  # as runs were described before there were copies
             del found["copies"]
+        if not self.network:  # and before there was a choice
+            del found["network"]
+        if not self.calm:
+            del found["calm"]
         return found
 
     @property
@@ -158,7 +184,9 @@ class Setting:
         """What `describe` has described."""
         known = {field.name for field in dataclasses.fields(cls)}
         given = {name: value for name, value in parameters.items() if name in known}
-        return cls(**{**given, "indices": tuple(int(k) for k in given["indices"])})
+        given["indices"] = tuple(int(k) for k in given["indices"])
+        given["calm"] = tuple(float(stretch) for stretch in given.get("calm", ()))
+        return cls(**given)
 
 
 def _label(data: str) -> str:
@@ -172,7 +200,7 @@ def profile(name: str, case: str | None = None, data: str | None = None) -> list
 
     Parameters
     ----------
-    name : {"quick", "paper"}
+    name : {"quick", "paper", "transfer", "noise"}
     case : {"images", "mixture"}, optional
         Only these.
     data : str, optional
@@ -189,7 +217,7 @@ def profile(name: str, case: str | None = None, data: str | None = None) -> list
         raise ModelError(f"case is {case!r}; it must be one of {', '.join(CASES)}")
     if data is not None and case == "mixture":
         raise ModelError("data are of the case images; the mixture draws its own")
-    runs = _quick(data) if name == "quick" else _paper(data)
+    runs = {"quick": _quick, "paper": _paper, "transfer": _transfer, "noise": _noise}[name](data)
     return [run for run in runs if case is None or run.case == case]
 
 
@@ -268,6 +296,25 @@ def _few_pixels(data: str | None) -> list[Setting]:
     ]  # fmt: skip
 
 
+def _noise(data: str | None) -> list[Setting]:
+    """What the noise of the gradient does: jitter, or other dynamics, until the ratio of losses.
+
+    The runs of `_few_pixels` with the most noise, without samples and from step 100 on. A stretch
+    of 4 is a quarter of the time rate x steps in which the least n memorizes almost without noise.
+    """
+    return [
+        dataclasses.replace(
+            _image(
+                data, n, 32, s, optimiser="sgd", rate=SGD_RATE, steps=100 * n, stop_memorized=0.0,
+            ),
+            side=8, indices=(50, 20, 100, 200, 400), stop_ratio=2.05, first=100, generated=0,
+            calm=(0.25, 1.0, 4.0),
+        )
+        for s in range(3)
+        for n in (64, 128, 256)
+    ]  # fmt: skip
+
+
 def _widths(data: str | None) -> list[Setting]:
     """tau against W, and the (n, W) diagram at one budget; W = 32 comes from the main line."""
     law = [
@@ -309,4 +356,44 @@ def _mixture_law(seeds: range) -> list[Setting]:
         )
         for s in seeds
         for n in (16, 32, 64, 128, 256, 512)
+    ]  # fmt: skip
+
+
+def _transfer(data: str | None) -> list[Setting]:
+    """Other data sets and another network, for how the best step grows with n.
+
+    Losses at one time index are all that is measured. Runs end at the ratio 2 of losses: at n = 64
+    (seed 99, not among these) the held-out loss was least at ratios of 1.3 to 1.5. The cheapest and
+    most telling lines come first, and the largest sets last.
+    """
+    unet, residual = {"width": 32, "rate": 2e-3}, {"network": "residual", "rate": 1e-3}
+    narrow, wide = {"width": 128, **residual}, {"width": 256, **residual}
+    momentum = {"optimiser": "sgd", "rate": SGD_RATE}
+    batch, full, four = {"batch": 64}, {"batch": 0}, {"batch": 0, "copies": 4}
+    # images, side, network, rule, least and largest n as powers of two, steps for each sample
+    lines: tuple[tuple[str, int, dict[str, Any], dict[str, Any], int, int, int], ...] = (
+        ("digits", 8, narrow, batch, 6, 9, 220),
+        ("mnist", 8, wide, batch, 6, 9, 220),
+        ("mnist", 8, unet, batch, 6, 9, 220),
+        ("mnist", 8, wide, {**momentum, **batch}, 6, 9, 400),
+        ("fashion", 8, wide, batch, 6, 8, 220),
+        ("mnist", 16, wide, batch, 6, 9, 220),
+        ("digits", 8, unet, batch, 6, 8, 220),
+        ("mnist", 16, unet, batch, 6, 9, 220),
+        ("digits", 8, narrow, {**momentum, **full}, 5, 8, 400),
+        ("mnist", 8, wide, {**momentum, **full}, 5, 8, 400),
+        ("mnist", 8, wide, four, 5, 7, 220),
+    )
+    return [
+        Setting(**{
+            "case": "images", "data": data or images, "side": side, "n": 2**k, "seed": seed,
+            "optimiser": "adam", "steps": max(4000, most << k), "stop_ratio": 2.0,
+            "stop_memorized": 0.0, "generated": 0, "indices": (50 if side == 8 else 100,),
+            **network, **rule,
+        })
+        for sizes in (range(5, 9), (9,))
+        for images, side, network, rule, least, largest, most in lines
+        for k in sizes
+        for seed in range(2)
+        if least <= k <= largest
     ]  # fmt: skip

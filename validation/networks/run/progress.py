@@ -104,7 +104,7 @@ def cost(setting: Setting) -> float:
     network of width 128 costs a tenth.
     """
     batch = setting.noisy_per_step
-    if setting.case == "mixture":
+    if setting.case == "mixture" or setting.network:
         unit = 0.1 * (setting.width / 128) ** 2
     else:
         unit = 0.3 * setting.width / 32 + 0.7 * (setting.width / 32) ** 2

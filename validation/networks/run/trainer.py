@@ -27,11 +27,11 @@ from dmft_rf import DataError
 from dmft_rf._typing import Array
 from validation.networks.run import data, measures, mixture, nets
 from validation.networks.run.engine import Diverged
-from validation.networks.run.plan import Setting
+from validation.networks.run.noise import Noise
+from validation.networks.run.plan import CALMER, MOMENTUM, Setting
 from validation.networks.run.schedule import NOISE, SIGNAL, TIMES, sampling_times
 
 _AVERAGE = 17.0
-_MOMENTUM = 0.95
 #: generated samples that are kept to be looked at
 SHOWN = 16
 
@@ -53,9 +53,10 @@ class Trainer:
         self.setting = setting
         self._data = _arrays(setting)
         make, apply = {
-            "images": (nets.unet_init, nets.unet),
-            "mixture": (nets.residual_init, nets.residual),
-        }[setting.case]
+            ("images", ""): (nets.unet_init, nets.unet),
+            ("images", "residual"): (nets.rows_init, nets.rows),
+            ("mixture", ""): (nets.residual_init, nets.residual),
+        }[setting.case, setting.network]
         key = jax.random.key(setting.seed)
         params = make(jax.random.fold_in(key, 0), setting.side, setting.width)
         rule = _rule(setting.optimiser, setting.rate)
@@ -72,6 +73,12 @@ class Trainer:
         padded[: setting.n] = self._data.train
         self._train = jnp.asarray(np.repeat(padded, setting.copies, axis=0))
         self._prepare(jax.random.fold_in(key, 2))
+        self._noise = None
+        if setting.calm:
+            calmer = _advancer(apply, setting.optimiser, setting.rate / CALMER, setting.batch)
+            self._noise = Noise(
+                setting, apply, calmer, self._mean_losses, self._train, jax.random.fold_in(key, 4)
+            )
 
     def _prepare(self, key: Any) -> None:
         """Noisy samples and starting points, the same at every measurement."""
@@ -164,7 +171,13 @@ class Trainer:
             raise Diverged(f"a loss is not finite at step {self.step}; lower the rate")
         if self.setting.generated > 1:
             row |= self._quality(average)
+        if self._noise is not None:
+            row |= self._noise.measure(self._state, self.step)
         return row
+
+    def _mean_losses(self, params: Any, name: str) -> Array:
+        """Losses of these weights at the time indices, over "train" or "test" samples."""
+        return np.asarray(self._losses(params, *self._probe[name])[0], dtype=float).mean(axis=1)
 
     def _score_error(self, predicted: NDArray[Any]) -> Array:
         """E |s_theta - s*|^2/d at each time index, over noisy held-out samples."""
@@ -226,7 +239,7 @@ def _column(values: Array, like: Any) -> Any:
 def _rule(optimiser: str, rate: float) -> Any:
     if optimiser == "adam":
         return optax.adam(rate)
-    return optax.sgd(rate, momentum=_MOMENTUM)
+    return optax.sgd(rate, momentum=MOMENTUM)
 
 
 @cache
