@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import import_module
+from textwrap import wrap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
-# of a representation: letters in a line, rows of a table, letters of a text in a cell
-_WIDTH, _ROWS, _CELL = 98, 10, 40
+# of a representation: letters in a line, lines of the head, rows of a table less the head's further
+# lines, letters of a text in a cell
+_WIDTH, _HEAD, _ROWS, _CELL = 98, 3, 10, 40
 # rows of a table in a notebook
 _HTML_ROWS = 20
 
@@ -77,10 +79,39 @@ class Table(NamedTuple):
         return out
 
 
-class Drawn:
-    """What can be drawn."""
+class Shown(Frozen):
+    """Base of results: a short text, a table in a notebook, a data frame and a picture."""
 
-    __slots__ = ()
+    def _about(self) -> str:
+        """What it is, in a few words that cost nothing."""
+        raise NotImplementedError
+
+    def _table(self) -> Table:
+        """What it holds."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        head = wrap(
+            plain(f"{type(self).__name__}: {self._about()}"), _WIDTH, subsequent_indent="    ",
+            break_on_hyphens=False, max_lines=_HEAD, placeholder=" ...",
+        )  # fmt: skip
+        try:
+            return "\n".join([*head, *_lines(self._table().flat(), _ROWS + 1 - len(head))])
+        except (ConvergenceError, ModelError) as error:
+            return "\n".join([*head, f"  {one_line(str(error), _WIDTH - 2)}"])
+
+    def _repr_html_(self) -> str:
+        head = f"<p>{type(self).__name__}: {escape(self._about())}</p>"
+        try:
+            columns = self._table().flat()
+        except (ConvergenceError, ModelError) as error:
+            return f"{head}<p>{escape(str(error))}</p>"
+        names = "".join(f"<th>{escape(name)}</th>" for name in columns)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+            for row in _cells(columns, _HTML_ROWS)
+        )
+        return f"{head}<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
 
     def plot(
         self,
@@ -112,39 +143,6 @@ class Drawn:
         axes: Axes = _above.plot(self, ax, quantity, label)
         return axes
 
-
-class Shown(Frozen, Drawn):
-    """Base of results: a short text, a table in a notebook, a data frame and a picture."""
-
-    def _about(self) -> str:
-        """What it is, in a few words that cost nothing."""
-        raise NotImplementedError
-
-    def _table(self) -> Table:
-        """What it holds."""
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        head = plain(f"{type(self).__name__}: {self._about()}")
-        head = head if len(head) <= _WIDTH else f"{head[: _WIDTH - 4]} ..."
-        try:
-            return "\n".join([head, *_lines(self._table().flat())])
-        except ConvergenceError as error:
-            return f"{head}\n  {one_line(str(error), _WIDTH - 2)}"
-
-    def _repr_html_(self) -> str:
-        head = f"<p>{type(self).__name__}: {escape(self._about())}</p>"
-        try:
-            columns = self._table().flat()
-        except ConvergenceError as error:
-            return f"{head}<p>{escape(str(error))}</p>"
-        names = "".join(f"<th>{escape(name)}</th>" for name in columns)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
-            for row in _cells(columns, _HTML_ROWS)
-        )
-        return f"{head}<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
-
     def to_frame(self) -> pandas.DataFrame:
         """Its table as a pandas.DataFrame, one row for each point.
 
@@ -169,6 +167,14 @@ class Shown(Frozen, Drawn):
             {**table.columns, **table.more}, table.coordinates, table.attributes
         )
         return data
+
+
+class OneRow(Shown):
+    """A result that is a few numbers: they are the one row of its table."""
+
+    def _table(self) -> Table:
+        held = {k: v for k, v in vars(self).items() if isinstance(v, int | float | str)}
+        return Table(("row",), {}, {name: (("row",), np.array([held[name]])) for name in held})
 
 
 def over_times(tau: NDArray[Any]) -> tuple[str, ...]:
@@ -220,15 +226,15 @@ def _cells(columns: dict[str, NDArray[Any]], most: int) -> Iterable[list[str]]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float | np.floating):
+    if isinstance(value, float | np.floating | np.complexfloating):
         return f"{value:.6g}"
     return one_line(str(value), _CELL)
 
 
-def _lines(columns: dict[str, NDArray[Any]]) -> list[str]:
+def _lines(columns: dict[str, NDArray[Any]], most: int) -> list[str]:
     """The lines of a table, with as many columns as have room."""
-    rows = [list(columns), *_cells(columns, _ROWS)]
-    texts = [array.dtype.kind not in "fiub" for array in columns.values()]
+    rows = [list(columns), *_cells(columns, most)]
+    texts = [array.dtype.kind not in "fiubc" for array in columns.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     fit, used = 0, 0
     for width in widths:

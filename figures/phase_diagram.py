@@ -107,9 +107,10 @@ def draw(numbers: Numbers) -> Any:
 def _draw_plane(ax: Any, numbers: Numbers) -> None:
     psi, star, window = (numbers[name] for name in ("psi", "n_star", "n_window"))
     first, last = np.clip(window, LOW, HIGH), np.clip(star, LOW, HIGH)
-    ax.fill_betweenx(psi, LOW, np.minimum(first, last), color=style.VERMILION, alpha=0.30, lw=0)
-    ax.fill_betweenx(psi, np.minimum(first, last), last, color=style.ORANGE, alpha=0.20, lw=0)
-    ax.fill_betweenx(psi, last, HIGH, color=style.SKY, alpha=0.30, lw=0)
+    ends = [LOW, np.minimum(first, last), last, HIGH]
+    names = ("memorization", "dynamical regularization", "architectural regularization")
+    for name, start, end in zip(names, ends, ends[1:], strict=False):
+        ax.fill_betweenx(psi, start, end, color=style.REGIONS[name], lw=0)
     ax.plot(star, psi, color=style.BLACK)
     between = window < star
     ax.plot(window[between], psi[between], color=style.BLACK, linestyle=(0, (4, 1.3)))
@@ -140,9 +141,11 @@ def _draw_window(ax: Any, numbers: Numbers) -> None:
     gen, best = (np.insert(row, i, 0.5 * (row[i - 1] + row[i])) for row in (gen, best))
     end = np.insert(end, i, math.inf)
     top = np.where(np.isfinite(end), np.minimum(end, LATE), LATE)
-    ax.fill_between(x, EARLY, np.minimum(gen, top), color=style.GREY, alpha=0.18, lw=0)
-    ax.fill_between(x, np.minimum(gen, top), top, color=style.ORANGE, alpha=0.20, lw=0)
-    ax.fill_between(x, top, LATE, color=style.VERMILION, alpha=0.30, lw=0)
+    ends = [EARLY, np.minimum(gen, top), top, LATE]
+    for name, low, high in zip(
+        ("learning", "generalization", "memorization"), ends, ends[1:], strict=False
+    ):
+        ax.fill_between(x, low, high, color=style.REGIONS[name], lw=0)
     ax.plot(x, gen, color=style.BLUE, linestyle=(0, (1, 1)))
     ax.plot(x, best, color=style.GREEN, linestyle=(0, (3, 1.2, 1, 1.2)))
     ax.plot(x[: i + 1], top[: i + 1], color=style.VERMILION)

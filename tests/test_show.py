@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import pkgutil
 import sys
 from html.parser import HTMLParser
+from importlib import import_module
 from typing import Any
 
 import matplotlib as mpl
@@ -20,43 +21,24 @@ from dmft_rf import (
     GradientFlow,
     ModelError,
     ScoreModel,
-    StochasticGradientDescent,
     bulk_split,
     solve,
     spectrum,
-    sweep,
 )
-from dmft_rf._show import Shown, Table
+from dmft_rf._show import OneRow, Shown, Table
+from dmft_rf.plotting.style import styled
 from tests.helpers.public import MODEL, results
+from tests.helpers.returned import returned_kinds
+from tests.helpers.shown import NAMES, made
 
-NAMES = (
-    "LearningCurves",
-    "relative error",
-    "Solution",
-    "grouped Solution",
-    "compressed Solution",
-    "Spectrum",
-    "grouped Spectrum",
-    "Timescales",
-    "BulkSplit",
-    "Sweep",
-    "Scaling",
-    "PhaseDiagram",
-    "PencilSpectrum",
-    "PathBound",
-    "Generation",
-    "GenerationTimes",
-    "ErrorParts",
-    "ErrorTimes",
-    "Advice",
-    "ManyCurves",
-    "SGD",
-    "plane of times",
-    "list",
-    "edges",
-    "activations",
-)
-DRAWN = (*NAMES, "Covariance")
+# what public calls return besides results: statements of a problem and steps towards a result
+STATEMENTS = {
+    "Activation", "Coefficients", "Mixture", "ScoreModel", "ImageModel", "Request", "Run",
+    "GradientFlow", "Ridge", "WeightAverage", "GradientDescent", "HeavyBall", "Region",
+    "StochasticGradientDescent", "Schedule", "Gaussian", "Matrix", "Scalar", "Pencil", "Equations",
+    "System", "Points", "JacobiMatrix", "CovarianceAccumulator", "Interval", "Monitor", "Mesh",
+    "Event", "ConvergenceError",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -67,36 +49,22 @@ def no_figures_left() -> Any:
     assert mpl.get_backend() == backend
 
 
-def made(name: str) -> Any:
-    """A result by its name."""
-    one = results()["Solution"]
-    if name == "SGD":
-        return one.learning_curves([0.0, 1.0, 10.0], StochasticGradientDescent(0.01))
-    if name == "plane of times":
-        return one.learning_curves([[0.0, 1.0], [2.0, math.inf]])
-    if name == "list":
-        points = [{"psi_n": 2.0, "t": 0.1}, {"psi_n": 3.0, "t": 0.2}]
-        return sweep(MODEL, points, ["bulks", "atom"])
-    if name == "edges":
-        return sweep(MODEL, {"psi_n": [2.0, 3.0], "t": [0.1, 0.2]}, ["edges", "atom"])
-    if name == "activations":
-        return sweep(MODEL, {"activation": ["relu", "tanh"]}, "edge_high")
-    return results()[name]
+def subclasses(kind: type) -> set[type]:
+    return {kind} | {one for below in kind.__subclasses__() for one in subclasses(below)}
 
 
 def test_every_result_is_here() -> None:
-    public = {
-        value
-        for value in (getattr(dmft_rf, name) for name in dmft_rf.__all__)
-        if isinstance(value, type) and issubclass(value, Shown)
-    }
-    assert public <= {type(made(name)) for name in NAMES}
-    for name, value in results().items():
-        if name in dmft_rf.__all__ and isinstance(value, Shown):
-            assert name in NAMES
+    """Each kind of result has been made, and each public call returns one, or what is no result."""
+    for module in pkgutil.walk_packages(dmft_rf.__path__, "dmft_rf."):
+        if not module.name.startswith(("dmft_rf.explorer", "dmft_rf.cli", "dmft_rf.__main__")):
+            import_module(module.name)
+    kinds = subclasses(Shown) - {Shown, OneRow}
+    assert {kind.__name__ for kind in kinds - {type(made(name)) for name in NAMES}} == set()
+    left = {kind.__name__ for kind in returned_kinds() if kind not in kinds} - STATEMENTS
+    assert left == set(), "make it a result (dmft_rf._show.Shown), or say that it is none"
 
 
-@pytest.mark.parametrize("name", [*DRAWN, "Mixture", "ScoreModel", "grouped model"])
+@pytest.mark.parametrize("name", [*NAMES, "Mixture", "ScoreModel", "grouped model"])
 def test_text_is_short(name: str) -> None:
     lines = repr(made(name)).splitlines()
     assert len(lines) <= 12
@@ -253,7 +221,7 @@ def test_names_of_bulks() -> None:
 # -- pictures --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name", NAMES)
 def test_plot(name: str) -> None:
     value = made(name)
     settings = dict(mpl.rcParams)
@@ -285,7 +253,7 @@ def test_curves_that_are_drawn_are_those_of_the_result() -> None:
     np.testing.assert_array_equal(found, [laws.quantities["tau_opt"]])
     many = made("edges")
     ax = many.plot(quantity="atom")
-    np.testing.assert_array_equal(line_of(ax, "t = 0.2").get_ydata(), many["atom"][:, 1])
+    np.testing.assert_array_equal(line_of(ax, "$t$ = 0.2").get_ydata(), many["atom"][:, 1])
 
 
 def test_several_curves_on_one_pair_of_axes() -> None:
@@ -330,6 +298,21 @@ def test_figures_show_themselves_without_pyplot() -> None:
     figure = plot_curves(results()["LearningCurves"])
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert plt.get_fignums() == []
+
+
+def test_what_a_notebook_switches_on_stays_on() -> None:
+    """Its backend, loaded while the first result is drawn, shows the figures of later cells too."""
+
+    @styled
+    def draw() -> None:
+        assert not mpl.is_interactive()
+        mpl.interactive(True)
+
+    try:
+        draw()
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(False)
 
 
 def test_quantities_of_a_sweep_by_name() -> None:

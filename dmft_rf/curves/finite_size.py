@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance, whole
-from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._frozen import FrozenDict
+from dmft_rf._show import Shown, Table, table_over_times
 from dmft_rf._typing import Array
 from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.curves.losses import checked_times, curves_on
@@ -115,8 +116,8 @@ def _quantiles(covariance: Covariance, d: int) -> Array:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class FiniteCurves(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class FiniteCurves(Shown):
     """Losses of networks of finite size at the times ``tau``.
 
     Attributes
@@ -132,9 +133,18 @@ class FiniteCurves(Frozen):
     spread: FrozenDict[str, Array]
     error: FrozenDict[str, Array]
 
+    def _about(self) -> str:
+        return "mean, spread and standard error of networks of a finite size"
+
+    def _table(self) -> Table:
+        parts = {"": self.mean, "_spread": self.spread, "_error": self.error}
+        return table_over_times(
+            self.tau, {name + part: held[name] for name in _NAMES for part, held in parts.items()}
+        )
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FiniteSize(Frozen):
+class FiniteSize(Shown):
     """Drawn networks of one dimension, and what they say of the limit.
 
     Attributes
@@ -152,9 +162,19 @@ class FiniteSize(Frozen):
     floor: float
     solutions: tuple[Solution, ...]
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         count = DRAWS * len(self.solutions)
-        return f"FiniteSize({self.model.label}; {count} networks of d = {self.dimension})"
+        return f"{self.model.label}; {count} networks of d = {self.dimension}"
+
+    def _table(self) -> Table:
+        rows = ("quantity",)
+        columns = {"mean": [v[0] for v in self.times.values()]}
+        columns["error"] = [v[1] for v in self.times.values()]
+        return Table(
+            rows,
+            {"quantity": (rows, list(self.times))},
+            {k: (rows, np.array(v)) for k, v in columns.items()},
+        )
 
     def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> FiniteCurves:
         """Mean and spread of the losses at ``tau`` under a deterministic ``rule``.

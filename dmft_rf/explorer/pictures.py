@@ -74,7 +74,7 @@ class MapPicture:
         self._cells = ColumnDataSource({"psi_n": [], "psi_p": [], "w": [], "h": [], "colour": []})
         self._here = ColumnDataSource({"psi_n": [], "psi_p": []})
         self.figure = _axes("psi_p", "psi_n")
-        self.figure.rect("psi_n", "psi_p", "w", "h", source=self._cells, color="colour", alpha=0.6)
+        self.figure.rect("psi_n", "psi_p", "w", "h", source=self._cells, color="colour")
         self.figure.scatter("psi_n", "psi_p", source=self._here, marker="x", size=16, color="black")
         self._known: tuple[Any, answers.Map] | None = None
 
@@ -87,7 +87,7 @@ class MapPicture:
             found = self._known[1]
             n, p = np.meshgrid(found.psi_n, found.psi_p, indexing="ij")
             width = math.log(found.psi_n[1] / found.psi_n[0])
-            shades = [dmft_rf.phaseplot.SHADES[name] for name in found.names]
+            shades = [dmft_rf.phaseplot.REGIONS[name] for name in found.names]
             region = found.region.ravel()
             self._cells.data = {
                 "psi_n": n.ravel(),
@@ -97,7 +97,7 @@ class MapPicture:
                 "colour": [shades[k] if k >= 0 else GREY for k in region],
             }
             words = (
-                f"<span style='background:{shades[k]}99'>&nbsp;{html.escape(name)}&nbsp;</span>"
+                f"<span style='background:{shades[k]}'>&nbsp;{html.escape(name)}&nbsp;</span>"
                 for k, name in enumerate(found.names)
             )
             self.note.object = "Regions: " + " ".join(words) + "; the cross is your model."

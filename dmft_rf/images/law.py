@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from dmft_rf._arithmetic import lazy
+from dmft_rf._show import Table, table_of_law
 from dmft_rf._typing import Array
 from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.medium import Medium
@@ -85,6 +86,9 @@ class ImageLaw(Spectrum):
         """The same with leverages a hundred times as accurate, unless that is out of reach."""
         better = 0.01 * self.tolerance
         return ImageLaw(self.model, better) if better >= FINEST else None
+
+    def _table(self) -> Table:
+        return table_of_law(self.edges, np.ones(1), self.atoms, ["all, within these ends"])
 
     @lazy
     def zero(self) -> AtPoints:

@@ -19,8 +19,7 @@ from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import LARGEST, flag, floats, instance, number, string, whole
-from dmft_rf._frozen import Frozen
-from dmft_rf._show import Drawn
+from dmft_rf._show import Shown, Table
 from dmft_rf._typing import Array
 from dmft_rf.errors import ModelError, one_line, plain
 from dmft_rf.model.accumulator import CovarianceAccumulator, flattened, real_rows
@@ -44,7 +43,7 @@ class SampleSizeWarning(UserWarning):
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Covariance(Frozen, Drawn, EigenvalueLaw):
+class Covariance(Shown, EigenvalueLaw):
     """Spectral law of a data covariance, rho = sum_k w_k delta(lambda - lambda_k).
 
     Frozen, hashable and comparable by content: two are equal when their eigenvalues, weights
@@ -366,6 +365,16 @@ class Covariance(Frozen, Drawn, EigenvalueLaw):
             label=self.label,
             dimension=self.dimension,
             samples=self.samples,
+        )
+
+    def _about(self) -> str:
+        d = "" if self.dimension is None else f", d = {self.dimension}"
+        return f"{self.label}, {self.n_atoms} eigenvalues of mean {self.mean:.4g}{d}"
+
+    def _table(self) -> Table:
+        rows = ("direction",)
+        return Table(
+            rows, {}, {"eigenvalue": (rows, self.eigenvalues), "weight": (rows, self.weights)}
         )
 
     def __repr__(self) -> str:

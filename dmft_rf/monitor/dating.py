@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance
 from dmft_rf._frozen import Frozen, FrozenDict
+from dmft_rf._show import Shown, Table
 from dmft_rf.errors import DataError
 from dmft_rf.monitor.logs import Log
 
@@ -75,7 +77,7 @@ class Date(Frozen):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dates(Frozen):
+class Dates(Shown):
     """The dates of a run.
 
     Attributes
@@ -131,8 +133,16 @@ class Dates(Frozen):
             return f"Go on: {best.why}, which is no overfitting; if it lasts, the rate is too high."
         return f"Go on: {best.why} up to {unit} {_number(self.last)}."
 
-    def __repr__(self) -> str:
-        return f"<Dates to {self.unit} {self.last:g}: {self.verdict}>"
+    def _about(self) -> str:
+        return f"to {self.unit} {self.last:g}. {self.verdict}"
+
+    def _table(self) -> Table:
+        rows = ("name",)
+        columns: dict[str, tuple[Any, ...]] = {
+            what: (rows, np.array([getattr(found, what) for found in self.dates.values()]))
+            for what in ("step", "low", "high", "why")
+        }
+        return Table(rows, {"name": (rows, np.array(list(self.dates)))}, columns)
 
 
 _BEFORE = "it was so from the first measurement on"

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, shown, whole
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import OneRow
 from dmft_rf.data.read import CHUNK_BYTES
 from dmft_rf.errors import ModelError
 from dmft_rf.model.accumulator import CovarianceAccumulator
@@ -42,7 +42,7 @@ _FLAT = 1e-10  # variance relative to the largest, below which a component is ro
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FrechetDistance(Frozen):
+class FrechetDistance(OneRow):
     """A Frechet distance and what is known of its error.
 
     Attributes
@@ -73,11 +73,11 @@ class FrechetDistance(Frozen):
     def __float__(self) -> float:
         return self.distance
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         return (
-            f"<FrechetDistance: {self.distance:.4g} +- {self.standard_error:.2g} in "
+            f"{self.distance:.4g} +- {self.standard_error:.2g} in "
             f"{self.features} features of {self.sizes[0]} and {self.sizes[1]} images, of which "
-            f"about {self.bias:.2g} because these are no more>"
+            f"about {self.bias:.2g} because these are no more"
         )
 
 

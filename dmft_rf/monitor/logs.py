@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._convert import mapping, shown
-from dmft_rf._frozen import Frozen
 from dmft_rf._paths import input_file, why
+from dmft_rf._show import Shown, Table
 from dmft_rf.errors import DataError, ModelError
 
 __all__ = ["COLUMNS", "MEASURED", "OWN", "Log", "read_log"]
@@ -55,7 +55,7 @@ _LARGEST = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Log(Frozen):
+class Log(Shown):
     """Losses of a run at the steps at which the held-out loss was measured.
 
     Attributes
@@ -89,11 +89,16 @@ class Log(Frozen):
         with np.errstate(divide="ignore"):
             return np.asarray(self.test / self.train)
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         return (
-            f"<Log of {self.name}: {self.step.size} held-out losses at {self.unit} "
-            f"{self.step[0]:g} to {self.step[-1]:g}>"
+            f"{self.name}, {self.step.size} held-out losses at {self.unit} "
+            f"{self.step[0]:g} to {self.step[-1]:g}"
         )
+
+    def _table(self) -> Table:
+        rows = ("step",)
+        held = {"train": self.train, "test": self.test, "ratio": self.ratio, **self.measured}
+        return Table(rows, {"step": (rows, self.step)}, {name: (rows, held[name]) for name in held})
 
 
 def read_log(

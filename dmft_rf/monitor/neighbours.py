@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import flag, number
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table
 from dmft_rf.errors import ModelError
 from dmft_rf.monitor.samples import Progress, Samples, rows_in
 
@@ -41,7 +41,7 @@ _WIDEST = 2**22  # numbers of an image up to which the bound on rounding holds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Neighbours(Frozen):
+class Neighbours(Shown):
     """The two nearest training images of each generated one.
 
     Attributes
@@ -68,11 +68,22 @@ class Neighbours(Frozen):
         with np.errstate(invalid="ignore"):
             return np.asarray(self.distance[:, 0] / self.distance[:, 1])
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         return (
-            f"<Neighbours: {len(self.index)} generated among {self.training} training images, "
-            f"nearest distances {self.distance[:, 0].min():.4g} to {self.distance[:, 0].max():.4g}>"
+            f"{len(self.index)} generated among {self.training} training images, "
+            f"nearest distances {self.distance[:, 0].min():.4g} to {self.distance[:, 0].max():.4g}"
         )
+
+    def _table(self) -> Table:
+        rows = ("generated",)
+        columns = {
+            "nearest": self.index[:, 0],
+            "next": self.index[:, 1],
+            "distance": self.distance[:, 0],
+            "distance_next": self.distance[:, 1],
+            "ratio": self.ratio,
+        }
+        return Table(rows, {}, {name: (rows, array) for name, array in columns.items()})
 
 
 def nearest(
@@ -238,7 +249,7 @@ def _enter(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MemorizedFraction(Frozen):
+class MemorizedFraction(Shown):
     """The share of generated images that are copies of training images.
 
     Attributes
@@ -271,16 +282,21 @@ class MemorizedFraction(Frozen):
     def __float__(self) -> float:
         return self.fraction
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         low, high = self.interval
         copies = self.neighbours.copies
         more = f"; {copies} exact copies among them passed over" if copies else ""
         return (
-            f"<MemorizedFraction: {self.fraction:.4g} +- {self.standard_error:.2g} (95 %: "
+            f"{self.fraction:.4g} +- {self.standard_error:.2g} (95 %: "
             f"{low:.4g} to {high:.4g}) of {self.generated} images are nearer to one of "
             f"{self.neighbours.training} training images than {self.ratio:.4g} times the distance "
-            f"to the next{more}>"
+            f"to the next{more}"
         )
+
+    def _table(self) -> Table:
+        table = self.neighbours._table()
+        table.columns["memorized"] = (table.rows, self.memorized)
+        return table
 
 
 @ieee

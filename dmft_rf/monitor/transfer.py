@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dmft_rf._convert import number, shown, whole
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import OneRow
 from dmft_rf.errors import ModelError
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.monitor.dating import Dates
@@ -32,8 +32,8 @@ _WITHIN = 2.0
 _TIMES = (2, 4, 8, 16)
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(OneRow):
     """Steps for a run with another number of images, all else as in the pilot.
 
     Attributes
@@ -56,6 +56,10 @@ class Prediction(Frozen):
     ratio_2: float = math.nan
     ratio_2_low: float = math.nan
     ratio_2_high: float = math.nan
+
+    def _about(self) -> str:
+        best = "" if math.isnan(self.best_step) else f" {self.best_step:,.0f},"
+        return f"best step of {self.n:,} images:{best} from {self.low:,.0f} to {self.high:,.0f}"
 
 
 @cache

@@ -10,11 +10,11 @@ import numpy as np
 import dmft_rf
 from dmft_rf._convert import instance
 from dmft_rf.plotting.style import (
-    BLUE,
+    GREEN,
     GREY,
-    PURPLE,
-    VERMILION,
+    YELLOW,
     figure_of,
+    label_decades,
     legend_above,
     styled,
     unformatted,
@@ -52,23 +52,26 @@ def draw_advice(ax: Axes, advice: Advice) -> None:
         known = np.isfinite(table["low"])
         for k in np.flatnonzero(known):
             ax.plot(
-                [n[k], n[k]], [table["low"][k], table["high"][k]], color=VERMILION, linewidth=5,
+                [n[k], n[k]], [table["low"][k], table["high"][k]], color=GREEN, linewidth=5,
                 alpha=0.35, solid_capstyle="butt",
                 label="90 % range" if k == np.flatnonzero(known)[0] else None,
             )  # fmt: skip
-        ax.plot(n, middle, color=VERMILION, marker="o", label=f"best {advice.unit}")
+        ax.plot(n, middle, color=GREEN, marker="s", linestyle="--", label=f"best {advice.unit}")
         if np.isfinite(table["ratio_2"]).any():
-            ax.plot(n, table["ratio_2"], color=PURPLE, marker="s", linestyle="-.", label="ratio 2")
+            ax.plot(n, table["ratio_2"], color=GREY, marker="v", linestyle=":", label="ratio 2")
         ax.set_ylabel(advice.unit)
         ax.set_yscale("log")
+        shown = np.concatenate([table[name] for name in ("low", "high", "ratio_2")])
+        label_decades(ax.yaxis, shown[np.isfinite(shown)])
     else:
         ends = [_OPEN if math.isinf(end) else end for end in table["usable_end"]]
         for i, end in enumerate(ends):
-            ax.plot(
-                [n[i], n[i]], [table["usable_start"][i], end], color=BLUE, linewidth=6, alpha=0.5,
-                solid_capstyle="butt", label="usable" if i == 0 else None,
+            ax.vlines(n[i], table["usable_start"][i], end, color=GREY, linewidth=8)
+            ax.vlines(
+                n[i], table["usable_start"][i], end, color=YELLOW, linewidth=7,
+                label="usable" if i == 0 else "_",
             )  # fmt: skip
-        ax.axhline(1.0, color=VERMILION, label="best time")
+        ax.axhline(1.0, color=GREEN, linestyle="--", label="best time")
         ax.set_ylabel("time / best time")
     if n[0] < advice.n_star < 4 * n[-1]:
         ax.axvline(advice.n_star, color=GREY, linestyle=":", label="n*")
@@ -77,4 +80,4 @@ def draw_advice(ax: Axes, advice: Advice) -> None:
     ax.set_xticks(n, [f"{size:,}" for size in n])
     ax.minorticks_off()
     legend_above(ax)
-    ax.set_title(f"Advice for {unformatted(advice.name)}", fontsize=9.5, loc="left", pad=22.0)
+    ax.set_title(f"Advice for {unformatted(advice.name)}", loc="left", pad=18.0)

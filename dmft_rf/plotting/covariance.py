@@ -39,7 +39,7 @@ def plot_covariance(covariance: Covariance) -> Figure:
     known = "" if d is None else rf", $d = {d}$, $d_{{\rm eff}} = "
     known += "" if d is None else f"{covariance.effective_dimension:.1f}$"
     title = f"Eigenvalues of the covariance\n{unformatted(covariance.label)}{known}"
-    ax.set_title(title, fontsize=9.5, loc="left")
+    ax.set_title(title, loc="left")
     return figure
 
 

@@ -24,7 +24,14 @@ from dmft_rf.plotting.style import (
     styled,
     titles,
 )
-from dmft_rf.plotting.timescales import LOSSES, TAU, TIMES
+from dmft_rf.plotting.timescales import (
+    LOSSES,
+    TAU,
+    TIMES,
+    above_floor,
+    finish_losses,
+    floor_of,
+)
 from dmft_rf.rules.flow import GradientFlow
 
 if TYPE_CHECKING:
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dmft_rf.curves.losses import LearningCurves
-    from dmft_rf.sweeps.results import Scaling
+    from dmft_rf.sweeps.results import PowerLaw, Scaling
 
 _SYMBOLS = {
     "psi_n": r"\psi_n",
@@ -70,16 +77,15 @@ def plot_curves(curves: LearningCurves) -> Figure:
     instance(curves, dmft_rf.LearningCurves, "curves", "solve(model).learning_curves(tau)")
     figure, (ax, below) = figure_of(2)
     tau = np.ravel(curves.tau)
-    for name, label, colour, line in LOSSES:
-        draw_curve(ax, curves.tau, getattr(curves, name), label, colour, line)
-    draw_curve(below, curves.tau, curves.score_error, "_", GREEN, "-")
-    losses = [np.ravel(curves.test), np.ravel(curves.train)]
     model = curves.model
-    ax.axhline(model.floor, color=GREY, linestyle=":", linewidth=1.2, label="exact score")
-    ax.set_ylabel("loss per dimension")
+    floor = floor_of(model)
+    for name, label, colour, line in LOSSES:
+        values = above_floor(name, getattr(curves, name), floor)
+        draw_curve(ax, curves.tau, values, label, colour, line)
+    finish_losses(ax, curves, floor)
+    draw_curve(below, curves.tau, curves.score_error, "_", GREEN, "-")
     below.set_ylabel(r"score error $E_{\rm score}$")
     ax.set_xlabel("")
-    log_if_wide(ax, np.concatenate(losses), floor=True)
     log_if_wide(below, np.ravel(curves.score_error))
     ends = [text for end, text in ((0.0, "0"), (math.inf, r"\infty")) if np.any(tau == end)]
     if ends:
@@ -138,10 +144,8 @@ def plot_scaling(scaling: Scaling) -> Figure:
             exponents,
             color=colour,
             linestyle=line,
-            linewidth=1.2,
             label=text,
             marker=marker,
-            markersize=5,
             markerfacecolor="white",
         )
     for level in (0.0, 1.0):
@@ -158,7 +162,8 @@ def plot_scaling(scaling: Scaling) -> Figure:
         upper = ax.secondary_xaxis("top", functions=(_times(d), _times(1.0 / d)))
         what = "samples" if letter == "n" else "features"
         label_decades(upper.xaxis, x * d)
-        upper.set_xlabel(rf"{what} ${letter} = {symbol}\,d$  ($d = {d}$)", fontsize=9)
+        upper.set_xlabel(rf"{what} ${letter} = {symbol}\,d$  ($d = {d}$)")
+        ax.tick_params(top=False, which="both")
         n = scaling.model.covariance.samples
         if letter == "n" and n is not None and x[0] <= n / d <= x[-1]:
             for axes in (ax, below):
@@ -167,8 +172,9 @@ def plot_scaling(scaling: Scaling) -> Figure:
     legend_above(below, columns=2)
     what = _PARAMETERS[scaling.parameter]
     title = f"Training times against {what}"
-    more = "" if scaling.rule == GradientFlow() else rule_text(scaling.rule)
-    titles(figure, title, scaling.model, more, without=scaling.parameter, pad=6.0)
+    more = [] if scaling.rule == GradientFlow() else [rule_text(scaling.rule)]
+    more += ["in brackets local exponents"] if scaling.fits else []
+    titles(figure, title, scaling.model, ", ".join(more), without=scaling.parameter, pad=4.0)
     return figure
 
 
@@ -201,10 +207,9 @@ def draw_scaling(
             span = np.geomspace(fit.low, fit.high, 50)
             at = np.log(span) if steep else span
             ax.plot(at, fit.prefactor * span**fit.exponent, color=shade, linestyle=line)
-            power = f"{fit.exponent:.2f}"
+            power = f"{fit.exponent:z.2f}"
             law = rf"e^{{{power}\,\alpha}}" if steep else rf"{symbol}^{{\,{power}}}"
-            local = f"{fit.exponent_low:.2f} to {fit.exponent_high:.2f}"
-            text = rf"{text} $\propto {law}$ (locally {local})"
+            text += rf" $\propto {law}$ ({fit.exponent_low:z.2f} to {fit.exponent_high:z.2f})"
         ax.plot(
             x,
             positive(scaling.quantities[name]),
@@ -212,7 +217,6 @@ def draw_scaling(
             zorder=3,
             color=shade,
             marker=marker,
-            markersize=5,
             markerfacecolor="white",
             label=text,
         )
@@ -230,3 +234,15 @@ def draw_scaling(
 
 def _times(factor: float) -> Callable[[ArrayLike], ArrayLike]:
     return lambda values: np.asarray(values, dtype=float) * factor
+
+
+def draw_power_law(
+    ax: Axes, law: PowerLaw, label: str | None = None, colour: str | None = None
+) -> None:
+    """A power law over its range."""
+    span = np.geomspace(law.low, law.high, 50)
+    ax.plot(span, law.prefactor * span**law.exponent, color=colour or COLOURS[0], label=label)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("parameter $P$")
+    ax.set_ylabel(rf"$Q \propto P^{{{law.exponent:z.2f}}}$")

@@ -16,15 +16,17 @@ from dmft_rf.plotting.style import (
     GREEN,
     GREY,
     PURPLE,
+    USABLE,
     VERMILION,
-    YELLOW,
     figure_of,
+    label_decades,
     legend_above,
     log_if_wide,
     styled,
     tex,
     titles,
 )
+from dmft_rf.plotting.timescales import TIMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +60,7 @@ def plot_generation(times: GenerationTimes) -> Figure:
     figure, (above, below) = figure_of(2, (1.1, 1.0), shared=False)
     draw_generation_times(above, times)
     legend_above(above, columns=3)
-    titles(figure, "What is generated", best.model, f"{_named(best)}", without="t", pad=40.0)
+    titles(figure, "What is generated", best.model, f"{_named(best)}", without="t", pad=30.0)
     _draw_covariances(below, times, _marks(times))
     return figure
 
@@ -99,13 +101,12 @@ def _draw_quality(
     ):
         axes.plot(g.tau, getattr(g, name), color=colour, linestyle=line, label=label)
     start, end = usable
-    axes.axvspan(
-        max(start, g.tau[0]), min(end, g.tau[-1]), color=YELLOW, alpha=0.55, linewidth=0, zorder=0
-    )
-    for name, line in (("tau_gen", ":"), ("tau_opt", "--"), ("tau_mem", "-.")):
+    axes.axvspan(max(start, g.tau[0]), min(end, g.tau[-1]), **USABLE)
+    for name in ("tau_gen", "tau_opt", "tau_mem"):
         if name in marks:
-            text = rf"$\tau_{{\rm {name[4:]}}} = {tex(marks[name])}$"
-            axes.axvline(marks[name], color=GREY, linestyle=line, linewidth=1.1, label=text)
+            text, colour, line, _ = TIMES[name]
+            text = rf"{text} $= {tex(marks[name])}$"
+            axes.axvline(marks[name], color=colour, linestyle=line, linewidth=1.0, label=text)
     axes.set_xscale("log")
     log_if_wide(axes, np.concatenate([g.kl, g.reverse_kl, g.frechet]))
     axes.set_xlabel(r"training time $\tau$")
@@ -133,6 +134,7 @@ def _draw_covariances(axes: Axes, times: GenerationTimes, marks: dict[str, float
     every = np.concatenate([part[0].ravel() for part in parts])
     if every.min() > 0.0 and every.max() > 10.0 * every.min():
         axes.set_xscale("log")
+        label_decades(axes.xaxis, every)
     axes.set_xlabel("variance along an eigenvector")
     axes.set_ylabel("share of directions with less")
     legend_above(axes, columns=4)

@@ -16,6 +16,7 @@ from dmft_rf.plotting.style import (
     GREEN,
     GREY,
     PURPLE,
+    USABLE,
     VERMILION,
     figure_of,
     label_decades,
@@ -25,6 +26,7 @@ from dmft_rf.plotting.style import (
     styled,
     unformatted,
 )
+from dmft_rf.plotting.timescales import TIMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +96,7 @@ def plot_monitor(
     axes[-1].set_xlabel(dates.unit)
     legend_above(ax)
     title = f"Training run: {unformatted(log.name)}\nusable: held-out loss within 10 % of its least"
-    ax.set_title(title, fontsize=9.5, loc="left", pad=22.0)
+    ax.set_title(title, fontsize=8, loc="left", pad=18.0)
     if strip is not None:
         _add_strip(figure, strip)
     return figure
@@ -106,14 +108,10 @@ def _mark(axes: list[Axes], dates: Dates) -> None:
     for ax in axes:
         if start.is_known:
             last = end.step if end.is_known else dates.last
-            ax.axvspan(
-                start.step, last, color="#F0E442", alpha=0.18, linewidth=0, zorder=0,
-                label="usable" if ax is axes[0] else None,
-            )  # fmt: skip
-        for name, label, colour, line in (
-            ("best", "best", VERMILION, "-"),
-            ("ratio_2", "ratio 2", PURPLE, "-."),
-        ):
+            label = "usable" if ax is axes[0] else None
+            ax.axvspan(start.step, last, label=label, **USABLE)
+        for name, of, label in (("best", "tau_opt", "best"), ("ratio_2", "tau_ratio", "ratio 2")):
+            _, colour, line, _ = TIMES[of]
             if dates[name].is_known:
                 ax.axvline(
                     dates[name].step, color=colour, linestyle=line, linewidth=1.2,
@@ -132,7 +130,7 @@ def _add_strip(figure: Figure, strip: NDArray[Any]) -> None:
     ax.set_in_layout(False)
     ax.imshow(strip, cmap="gray", interpolation="nearest", aspect="equal")
     ax.set_axis_off()
-    ax.set_title("generated (above), nearest training image (below)", fontsize=9, loc="left")
+    ax.set_title("generated (above), nearest training image (below)", fontsize=8, loc="left")
 
 
 def shown_pairs(found: MemorizedFraction, count: int = _PAIRS) -> NDArray[np.intp]:

@@ -24,6 +24,7 @@ from dmft_rf.plotting.style import (
     figure_of,
     legend_above,
     positive,
+    rule_text,
     styled,
     tex,
     titles,
@@ -93,7 +94,7 @@ def plot_error_parts(parts: ErrorParts) -> Figure:
     legend_above(ax, 3)
     _directions(parts, order, below)
     below.set_xlabel(TAU)
-    titles(figure, "Parts of the score error", parts.model, type(parts.rule).__name__, pad=36.0)
+    titles(figure, "Parts of the score error", parts.model, rule_text(parts.rule), pad=30.0)
     return figure
 
 

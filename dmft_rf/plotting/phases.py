@@ -10,7 +10,16 @@ import numpy as np
 import dmft_rf
 from dmft_rf._convert import instance, number
 from dmft_rf._typing import Array
-from dmft_rf.plotting.style import GREY, label_decades, new_figure, styled, tex, titles
+from dmft_rf.plotting.style import (
+    GREY,
+    REGIONS,
+    label_decades,
+    letters,
+    new_figure,
+    styled,
+    tex,
+    titles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +28,8 @@ if TYPE_CHECKING:
     from dmft_rf.sweeps.results import PhaseDiagram
 
 
-_LABELS = {
+#: what an axis is called
+LABELS = {
     "psi_n": r"samples per dimension $\psi_n = n/d$",
     "psi_p": r"features per dimension $\psi_p = p/d$",
     "t": r"diffusion time $t$",
@@ -41,14 +51,6 @@ MAPS = {
 }
 # what is far below the level is all the same
 _SMALLEST = 1e-4
-#: colour of each region
-SHADES = {
-    "memorization": "#D55E00",
-    "dynamical regularization": "#56B4E9",
-    "architectural regularization": "#009E73",
-    "generalization": "#56B4E9",
-    "learning": "#D9D9D9",
-}
 
 
 @styled
@@ -69,17 +71,18 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     example = 'phase_diagram(model, {"psi_n": n, "psi_p": p})'
     instance(diagram, dmft_rf.PhaseDiagram, "diagram", example)
     tau = number(tau, "tau", least=0.0, infinite=True)
-    figure = new_figure(12.4, 4.9)
+    figure = new_figure(7.0, 2.9)
     axes = figure.subplots(1, 3, sharey=True)
     for ax, what in zip(axes, MAPS, strict=True):
         draw_phases(ax, diagram, what, tau)
         ax.label_outer()
-    axes[0].legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, borderaxespad=0.0,
-        handlelength=2.2, columnspacing=1.2,
-    )  # fmt: skip
+    letters(axes)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     more = rf"level ${tex(diagram.level)}$, $c = {tex(diagram.multiple)}$"
-    titles(figure, "Phases of training", diagram.model, more, without=("psi_n", diagram.y), pad=6.0)
+    titles(
+        figure, "Phases of training", diagram.model, more, without=("psi_n", diagram.y), pad=14.0
+    )
     return figure
 
 
@@ -103,8 +106,8 @@ def draw_phases(
     finite = diagram.axes[diagram.y][np.isfinite(diagram.axes[diagram.y])]
     label_decades(ax.xaxis, diagram.axes["psi_n"])
     label_decades(ax.yaxis, finite)
-    ax.set_xlabel(_LABELS["psi_n"])
-    ax.set_ylabel(_LABELS[diagram.y])
+    ax.set_xlabel(LABELS["psi_n"])
+    ax.set_ylabel(LABELS[diagram.y])
     ax.set_xlim(diagram.axes["psi_n"][0], diagram.axes["psi_n"][-1])
     ax.set_ylim(finite[0], finite[-1])
 
@@ -112,15 +115,21 @@ def draw_phases(
 def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
     from matplotlib.colors import ListedColormap
 
-    colours = [SHADES[name] for name in diagram.region_names]
+    colours = [REGIONS[name] for name in diagram.region_names]
     x, y, values = _drawable(diagram, np.where(diagram.regions < 0, np.nan, diagram.regions))
     ax.pcolormesh(
         x, y, values.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
-        alpha=0.55, rasterized=True, shading="nearest", linewidth=0,
+        rasterized=True, shading="nearest", linewidth=0,
     )  # fmt: skip
+    log_x, log_y = np.log(x), np.log(y)
     for k, name in enumerate(diagram.region_names):
-        if np.any(diagram.regions == k):
-            ax.fill([np.nan], [np.nan], color=colours[k], alpha=0.55, label=name)
+        i, j = np.nonzero(values == k)
+        if i.size:  # named inside, which a grey print keeps
+            place = math.exp(log_x[i].mean()), math.exp(log_y[j].mean())
+            ax.text(
+                *place, name.replace(" ", "\n"), fontsize=7, ha="center", va="center", zorder=3,
+                bbox={"facecolor": colours[k], "edgecolor": "none", "pad": 0.5},
+            )  # fmt: skip
 
 
 def _draw_map(ax: Axes, diagram: PhaseDiagram, values: Array, label: str) -> None:
@@ -136,7 +145,7 @@ def _draw_map(ax: Axes, diagram: PhaseDiagram, values: Array, label: str) -> Non
         x, y, shown.T, norm=norm, cmap="cividis", rasterized=True, shading="nearest"
     )
     ax.figure.colorbar(
-        mesh, ax=ax, location="bottom", label=label, pad=0.03, aspect=30,
+        mesh, ax=ax, label=label, pad=0.02, aspect=25,
         extend="min" if finite.size and finite.min() < _SMALLEST else "neither",
     )  # fmt: skip
 
@@ -161,7 +170,7 @@ def _draw_boundaries(ax: Axes, diagram: PhaseDiagram, *, dark: bool) -> None:
         else:
             x, y = np.where(values > 0.0, values, np.nan), diagram.axes[diagram.y]
         ax.plot(
-            x, y, color="black" if dark else colour, linestyle=line, linewidth=1.6,
+            x, y, color="black" if dark else colour, linestyle=line, linewidth=1.3,
             label=label if dark else None, scaley=False, scalex=False,
-            path_effects=None if dark else [Stroke(linewidth=3.0, foreground=GREY), Normal()],
+            path_effects=None if dark else [Stroke(linewidth=2.4, foreground=GREY), Normal()],
         )  # fmt: skip

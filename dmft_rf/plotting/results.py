@@ -7,27 +7,37 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance, one_of, shown, string
 from dmft_rf.curves.automatic_times import automatic_times
-from dmft_rf.curves.definitions import PARTS, TIMES
+from dmft_rf.curves.definitions import PARTS
+from dmft_rf.curves.definitions import TIMES as ERROR_TIMES
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
-from dmft_rf.plotting.curves import SCALED, draw_curve, draw_scaling
+from dmft_rf.plotting.curves import SCALED, draw_curve, draw_power_law, draw_scaling
 from dmft_rf.plotting.generated import draw_generation_times
-from dmft_rf.plotting.phases import MAPS, draw_phases
-from dmft_rf.plotting.spectra import draw_pencil, draw_spectrum
+from dmft_rf.plotting.measured import (
+    draw_dates,
+    draw_frechet,
+    draw_log,
+    draw_memorized,
+    draw_neighbours,
+    draw_prediction,
+)
+from dmft_rf.plotting.phases import LABELS, MAPS, draw_phases
+from dmft_rf.plotting.spectra import draw_ends, draw_pencil, draw_resolvent, draw_spectrum
 from dmft_rf.plotting.style import (
     COLOURS,
     GREEN,
     GREY,
     MARK,
+    WIDTH,
     drawings,
     label_decades,
+    letters,
     load_matplotlib,
     log_if_wide,
     new_figure,
@@ -36,7 +46,14 @@ from dmft_rf.plotting.style import (
     titles,
     unformatted,
 )
-from dmft_rf.plotting.timescales import LOSSES, draw_timescales
+from dmft_rf.plotting.timescales import (
+    ABOVE_FLOOR,
+    LOSSES,
+    TIMES,
+    above_floor,
+    draw_timescales,
+    floor_of,
+)
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.sweeps.results import QUANTITIES
 
@@ -47,17 +64,13 @@ if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit
     from dmft_rf.curves.error_parts import ErrorParts
     from dmft_rf.curves.error_times import ErrorTimes
+    from dmft_rf.curves.finite_size import FiniteCurves, FiniteSize
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.many import ManyCurves
     from dmft_rf.curves.solve import Solution
-    from dmft_rf.curves.timescales import Timescales
     from dmft_rf.generated.path_bound import PathBound
     from dmft_rf.generated.result import Generation
-    from dmft_rf.generated.times import GenerationTimes
-    from dmft_rf.monitor.advice import Advice
     from dmft_rf.sweeps.results import PhaseDiagram, Scaling, Sweep
-
-Array = NDArray[Any]
 
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 _MOST_LINES = 30
@@ -65,6 +78,8 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     **{name: (text, colour, line) for name, text, colour, line in LOSSES},
     "score_error": (r"score error $E_{\rm score}$", GREEN, "-"),
 }
+
+_SYMBOLS = {"psi_n": r"$\psi_n$", "psi_p": r"$\psi_p$", "t": "$t$", "noise_draws": "$m$"}
 
 
 class Request(NamedTuple):
@@ -84,7 +99,7 @@ class Request(NamedTuple):
 
 @styled
 def plot(result: Any, ax: Any, quantity: Any, label: Any) -> Axes:
-    """Draw a result on axes, by default on new ones: see `dmft_rf._show.Drawn.plot`."""
+    """Draw a result on axes, by default on new ones: see `dmft_rf._show.Shown.plot`."""
     load_matplotlib()
     from matplotlib.axes import Axes
 
@@ -123,9 +138,12 @@ def plot_sweep(sweep: Sweep) -> Figure:
     names = [name for name in sweep.quantities if name != "edges"]
     if not names:
         raise ModelError("quantities are edges alone; a picture of a sweep needs another one")
-    figure = new_figure(6.4, 1.2 + 2.6 * len(names))
-    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+    figure = new_figure(WIDTH, 0.8 + 1.9 * len(names))
+    panels = figure.subplots(len(names), 1, squeeze=False)[:, 0]
+    for axes, name in zip(panels, names, strict=True):
         plot(sweep, axes, name, None)
+    if len(names) > 1:
+        letters(panels.tolist())
     titles(figure, "Sweep", sweep.model, without=tuple(sweep.axes), pad=6.0)
     return figure
 
@@ -134,7 +152,7 @@ def _new_axes() -> Axes:
     """Axes of a figure that pyplot knows, and shows once."""
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=(6.4, 4.0))[1]
+    return plt.subplots(figsize=(WIDTH, 3.0))[1]
 
 
 def _chosen(quantity: Any, drawing: Drawing, result: Any) -> tuple[str, ...]:
@@ -152,12 +170,18 @@ def _chosen(quantity: Any, drawing: Drawing, result: Any) -> tuple[str, ...]:
 
 
 def _draw_curves(ax: Axes, curves: LearningCurves, request: Request) -> None:
+    # on axes with something on them as what is there
+    floor = floor_of(curves.model) if {"test", "train"} >= set(request.names) else 0.0
+    floor = floor if not drawings(ax) or ax.get_ylabel() == ABOVE_FLOOR else 0.0
     for k, name in enumerate(request.names):
         usual = _STYLES.get(name, (name.replace("_", " "), GREY, _LINES[k % len(_LINES)]))
-        draw_curve(ax, curves.tau, getattr(curves, name), *request.style(k, *usual))
-    if "test" in request.names and request.colour is None:
+        values = above_floor(name, getattr(curves, name), floor)
+        draw_curve(ax, curves.tau, values, *request.style(k, *usual))
+    if "test" in request.names and request.colour is None and not floor:
         ax.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
     _finish(ax, request.names)
+    if floor:
+        ax.set_ylabel(ABOVE_FLOOR)
 
 
 def _draw_many(ax: Axes, many: ManyCurves, request: Request) -> None:
@@ -179,8 +203,22 @@ def _draw_many(ax: Axes, many: ManyCurves, request: Request) -> None:
 
 
 def _draw_solution(ax: Axes, solution: Solution, request: Request) -> None:
-    times = automatic_times(solution, GradientFlow())
-    _draw_curves(ax, solution.learning_curves(times), request)
+    _draw_curves(ax, solution.learning_curves(automatic_times(solution, GradientFlow())), request)
+
+
+def _draw_finite(ax: Axes, finite: FiniteCurves, request: Request) -> None:
+    """The mean, in a band of one standard deviation of a network."""
+    for k, name in enumerate(request.names):
+        label, colour, line = request.style(k, *_STYLES[name])
+        tau, mean, spread = map(np.ravel, (finite.tau, finite.mean[name], finite.spread[name]))
+        draw_curve(ax, tau, mean, label, colour, line)
+        ax.fill_between(tau, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0.0)
+    _finish(ax, request.names)
+
+
+def _draw_finite_size(ax: Axes, finite: FiniteSize, request: Request) -> None:
+    times = automatic_times(finite.solutions[0], GradientFlow())[1:-1]
+    _draw_finite(ax, finite.learning_curves(times), request)
 
 
 def _draw_bulks(ax: Axes, split: BulkSplit, request: Request) -> None:
@@ -193,10 +231,12 @@ def _draw_bulks(ax: Axes, split: BulkSplit, request: Request) -> None:
     _finish(ax, request.names)
 
 
-def _draw_over_tau(ax: Axes, result: Generation | PathBound, request: Request) -> None:
+def _draw_over_tau(ax: Axes, result: Generation | PathBound | ErrorParts, request: Request) -> None:
+    total = getattr(result, "total", None)
     for k, name in enumerate(request.names):
         usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
-        draw_curve(ax, result.tau, getattr(result, name), *request.style(k, *usual))
+        values = getattr(result, name) if total is None else total[name]
+        draw_curve(ax, result.tau, values, *request.style(k, *usual))
     _finish(ax, request.names)
 
 
@@ -222,11 +262,16 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
     for k, name in enumerate(request.names):
         values = np.moveaxis(sweep[name], [names.index(o) for o in others], range(len(others)))
         for j, place in enumerate(places):
-            at = [f"{o} = {_short(axes[o][i])}" for o, i in zip(others, place, strict=True)]
-            parts = [request.label, name if len(request.names) > 1 or not at else None, *at]
+            at = [
+                rf"{_SYMBOLS.get(o, o)} = {unformatted(_short(axes[o][i]))}"
+                for o, i in zip(others, place, strict=True)
+            ]
+            own = _text_of(name) if len(request.names) > 1 or not at else None
+            parts = [request.label, own, *at]
             colour = request.colour or COLOURS[(j if at else k) % len(COLOURS)]
-            line = _LINES[(k if request.colour is None and at else k + j) % len(_LINES)]
-            label = unformatted(", ".join(part for part in parts if part))
+            by_colour = request.colour is None and at and len(request.names) > 1
+            line = _LINES[(k if by_colour else k + j) % len(_LINES)]
+            label = ", ".join(part for part in parts if part)
             if along == "tau":
                 draw_curve(ax, axes[along], values[place], label, colour, line)
             else:
@@ -236,7 +281,6 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
                     color=colour,
                     linestyle=line,
                     marker="o",
-                    markersize=4,
                     label=label,
                 )
     x = axes[along]
@@ -244,8 +288,14 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
         if x.dtype.kind in "fiu" and x.min() > 0.0 and x.max() > 5.0 * x.min():
             ax.set_xscale("log")
             label_decades(ax.xaxis, x)
-        ax.set_xlabel(along)
+        ax.set_xlabel(LABELS.get(along, along))
     _finish(ax, request.names)
+
+
+def _text_of(name: str) -> str:
+    """What a quantity is called."""
+    known = {**TIMES, **_STYLES}
+    return known[name][0] if name in known else name.replace("_", " ")
 
 
 def _short(value: Any) -> str:
@@ -255,8 +305,7 @@ def _short(value: Any) -> str:
 def _finish(ax: Axes, names: Sequence[str]) -> None:
     """The name of the y axis, and its scale by all that is on it."""
     losses = {"test", "train", "generalization_gap"}
-    one = _STYLES.get(names[0], (names[0].replace("_", " "), "", ""))[0]
-    ax.set_ylabel("loss per dimension" if losses >= set(names) else one)
+    ax.set_ylabel("loss per dimension" if losses >= set(names) else _text_of(names[0]))
     if len(names) > 1 and not losses >= set(names):
         ax.set_ylabel("")
     drawn = [np.ravel(line.get_ydata()) for line in ax.lines if line.get_xdata() is not None]
@@ -275,37 +324,18 @@ def _draw_phases(ax: Axes, diagram: PhaseDiagram, request: Request) -> None:
     draw_phases(ax, diagram, request.names[0])
 
 
-def _draw_times(ax: Axes, times: Timescales, request: Request) -> None:
-    draw_timescales(ax, times)
-
-
-def _draw_generation_times(ax: Axes, times: GenerationTimes, request: Request) -> None:
-    draw_generation_times(ax, times)
-
-
-def _draw_parts(ax: Axes, parts: ErrorParts, request: Request) -> None:
-    for k, name in enumerate(request.names):
-        usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
-        draw_curve(ax, parts.tau, parts.total[name], *request.style(k, *usual))
-    _finish(ax, request.names)
-
-
 def _draw_directions(ax: Axes, times: ErrorTimes, request: Request) -> None:
     x = times.model.classes[0].eigenvalues
     for k, name in enumerate(request.names):
         usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
         label, colour, line = request.style(k, *usual)
         y = positive(times.by_direction[name])
-        ax.plot(x, y, label=label, color=colour, linestyle=line, marker="o", markersize=4)
+        ax.plot(x, y, label=label, color=colour, linestyle=line, marker="o")
     ax.set_yscale("log")
     if x.min() > 0.0 and x.max() > 5.0 * x.min():
         ax.set_xscale("log")
     ax.set_xlabel("eigenvalue of the direction")
     ax.set_ylabel(r"training time $\tau$")
-
-
-def _draw_advice(ax: Axes, advice: Advice, request: Request) -> None:
-    draw_advice(ax, advice)
 
 
 class Drawing(NamedTuple):
@@ -324,25 +354,42 @@ def _whole(draw: Callable[..., None]) -> Drawing:
     return Drawing(lambda ax, result, request: draw(ax, result, request.label, request.colour))
 
 
+def _alone(draw: Callable[[Axes, Any], Any], **legend: Any) -> Drawing:
+    return Drawing(lambda ax, result, _: draw(ax, result), **legend)
+
+
 _LOSSES = ("test", "train")
 _OF_ERROR = ("bias", "variance", "noise", "score_error")
 # by the name of the class, or of one that it derives from
 _DRAWINGS: dict[str, Drawing] = {
     "Covariance": _whole(draw_covariance),
     "Spectrum": _whole(draw_spectrum),
+    "ImageLaw": _whole(draw_ends),
     "PencilSpectrum": _whole(draw_pencil),
     "LearningCurves": Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
     "ManyCurves": Drawing(_draw_many, lambda many: many.curves, ("test",)),
+    "FiniteCurves": Drawing(_draw_finite, lambda finite: tuple(finite.mean), _LOSSES),
+    "FiniteSize": Drawing(_draw_finite_size, lambda _: tuple(_STYLES), _LOSSES),
     "Solution": Drawing(_draw_solution, lambda _: dmft_rf.LearningCurves.curves, _LOSSES),
     # the sentence of when to stop stands below
-    "Timescales": Drawing(_draw_times, legend="upper left"),
+    "Timescales": _alone(draw_timescales, legend="upper left"),
     "BulkSplit": Drawing(_draw_bulks, lambda _: ("removed", "test", "score_error")),
     "Generation": Drawing(_draw_over_tau, lambda _: DIVERGENCES, ("kl", "reverse_kl")),
     "PathBound": Drawing(_draw_over_tau, lambda _: ("kl_bound", "integral")),
-    "GenerationTimes": Drawing(_draw_generation_times),
-    "ErrorParts": Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
-    "Advice": Drawing(_draw_advice),
-    "ErrorTimes": Drawing(_draw_directions, lambda _: tuple(TIMES), ("learned", "best", "lost")),
+    "GenerationTimes": _alone(draw_generation_times),
+    "ErrorParts": Drawing(_draw_over_tau, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
+    "Advice": _alone(draw_advice),
+    "Log": _whole(draw_log),
+    "Dates": _whole(draw_dates),
+    "Prediction": _whole(draw_prediction),
+    "Neighbours": _whole(draw_neighbours),
+    "MemorizedFraction": _whole(draw_memorized),
+    "FrechetDistance": _whole(draw_frechet),
+    "PowerLaw": _whole(draw_power_law),
+    "Resolvent": _whole(draw_resolvent),
+    "ErrorTimes": Drawing(
+        _draw_directions, lambda _: tuple(ERROR_TIMES), ("learned", "best", "lost")
+    ),
     "Scaling": Drawing(_draw_scaling, lambda _: QUANTITIES, SCALED),
     "Sweep": Drawing(
         _draw_sweep, lambda sweep: [name for name in sweep.quantities if name != "edges"]

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 import dmft_rf
 from dmft_rf._convert import instance, string
+from dmft_rf._typing import Array
 from dmft_rf.plotting.style import (
     BLUE,
+    BULKS,
     VERMILION,
-    bulk_groups,
     drawings,
     figure_of,
     legend_above,
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dmft_rf.pencil.spectrum import PencilSpectrum
+    from dmft_rf.spectra.resolvent import Resolvent
     from dmft_rf.spectra.spectrum import Spectrum
+
+# so many bulks of one family are drawn one by one; more are one shape of so many steps
+_SEPARATE, _STEPS = 4, 16
 
 
 @styled
@@ -58,16 +63,17 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
     upper = ax.secondary_xaxis("top", functions=(relaxation, relaxation))
     unit = "1" if wide else r"\psi_p"
     text = rf"relaxation time ${unit}/(2\Delta_t\lambda)$ in units of $\tau$"
-    upper.set_xlabel(text, fontsize=9)
+    upper.set_xlabel(text)
+    ax.tick_params(top=False, which="both")
     ax.legend(loc="upper right")
-    titles(figure, "Spectrum of the feature matrix $U$", spectrum.model, pad=6.0)
+    titles(figure, "Spectrum of the feature matrix $U$", spectrum.model, pad=4.0)
     return figure
 
 
 def draw_spectrum(
     ax: Axes, spectrum: Spectrum, label: str | None = None, colour: str | None = None
 ) -> None:
-    """Draw lambda rho(lambda), the edges and the atom.
+    """Draw lambda rho(lambda), the edges and the atom; many bulks of one family as one shape.
 
     In one colour, and without the numbers at the edges, where there is a ``colour``.
     """
@@ -78,28 +84,35 @@ def draw_spectrum(
     bulks = height.reshape(len(masses), -1)
     bottom = 10.0 ** math.floor(math.log10(0.03 * bulks.max(axis=1).min()))
     peak = height.max()
-    groups = bulk_groups(spectrum.learning_bulks, masses)
-    if label is not None or colour is not None:
-        groups = [(None if k else label, colour or BLUE, "-") for k in range(len(masses))]
-    for k, (x, y) in enumerate(zip(lam.reshape(bulks.shape), bulks, strict=True)):
-        name, shade, line = groups[k]
-        # down to the axis at both edges, except where the density is infinite (hard edge)
-        hard = spectrum.density(edges[k, 0]) > 0.0
-        x = np.concatenate([x[:1] if hard else edges[k, :1], x, edges[k, 1:]])
-        y = np.concatenate([y[:1] if hard else [0.0], y, [0.0]])
-        ax.plot(x, y, color=shade, linestyle=line, label=name, linewidth=1.4)
-        ax.fill_between(x, bottom, y, color=shade, alpha=0.18, linewidth=0)
+    lams, names = lam.reshape(bulks.shape), np.array(spectrum.bulk_names)
+    ends: list[float] = []
+    for k, name in enumerate(dict.fromkeys(names.tolist())):
+        members = np.flatnonzero(names == name)
+        text, shade, line = BULKS[name]
+        text = f"{text}, mass {masses[members].sum():.4g}"
+        if members.size > _SEPARATE:
+            text += f" ({members.size} bulks)"
+            shapes = [_averaged(lams[members], bulks[members])]
+            ends += [edges[members[0], 0], edges[members[-1], 1]]
+        else:
+            shapes = [_outline(spectrum, int(i), lams[i], bulks[i]) for i in members]
+            ends += edges[members].ravel().tolist()
+        if label is not None or colour is not None:
+            text, shade, line = (label or "") if k == 0 else "", colour or BLUE, "-"
+        for j, (x, y) in enumerate(shapes):
+            shown = text if j == 0 and text else None
+            ax.plot(x, y, color=shade, linestyle=line, label=shown)
+            ax.fill_between(x, bottom, y, color=shade, alpha=0.18, linewidth=0)
     rug = ax.get_xaxis_transform()
-    shown = edges.ravel()
-    shown = shown[shown > 0.0]  # 0 has no place on a logarithmic axis
-    ax.vlines(shown, 0.0, 0.025, colors=colour or "black", linewidth=0.8, transform=rug)
+    places = [x for x in ends if x > 0.0]  # 0 has no place on a logarithmic axis
+    ax.vlines(places, 0.0, 0.025, colors=colour or "black", linewidth=0.8, transform=rug)
     if len(masses) <= 3 and colour is None:
         for low, high in edges:
             for x, side in ((low, "left"), (high, "right")):
                 if not x > 0.0:
                     continue
                 ax.annotate(
-                    f"{x:.3g}", (x, 0.03), xycoords=rug, fontsize=7.5, rotation=90,
+                    f"{x:.3g}", (x, 0.03), xycoords=rug, fontsize=7, rotation=90,
                     ha=side, va="bottom", xytext=(1.5 if side == "left" else -1.5, 0),
                     textcoords="offset points",
                 )  # fmt: skip
@@ -124,6 +137,27 @@ def draw_spectrum(
     ax.set_ylabel(r"$\lambda\,\rho(\lambda)$, density per unit of $\ln\lambda$")
 
 
+def _outline(spectrum: Spectrum, k: int, x: Array, y: Array) -> tuple[Array, Array]:
+    """A bulk, down to the axis at both edges but for one where the density is infinite."""
+    low, high = spectrum.edges[k]
+    hard = spectrum.density(low) > 0.0
+    x = np.concatenate([x[:1] if hard else [low], x, [high]])
+    return x, np.concatenate([y[:1] if hard else [0.0], y, [0.0]])
+
+
+def _averaged(x: Array, y: Array) -> tuple[Array, Array]:
+    """Many bulks, (bulks, points), as one shape: steps of the same width in ln(lambda)."""
+    log = np.log(x)
+    pieces = 0.5 * (y[:, 1:] + y[:, :-1]) * np.diff(log, axis=1)
+    mass = np.concatenate([np.zeros((len(x), 1)), pieces], axis=1).ravel().cumsum()
+    places = np.linspace(log[0, 0], log[-1, -1], min(len(x) // 2, _STEPS) + 1)
+    height = np.diff(np.interp(places, log.ravel(), mass)) / np.diff(places)
+    return (
+        np.exp(np.repeat(places, 2)),
+        np.concatenate([[0.0], np.repeat(height, 2), [0.0]]),
+    )
+
+
 @styled
 def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -> Figure:
     """Draw the spectral law of a pencil: density of every bulk, edges, atoms.
@@ -146,7 +180,7 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
     title = string(title, "title")
     figure, (ax,) = figure_of(1)
     draw_pencil(ax, spectrum)
-    ax.set_title(unformatted(title), loc="left", pad=24.0)
+    ax.set_title(unformatted(title), loc="left", pad=20.0)
     legend_above(ax)
     return figure
 
@@ -172,7 +206,7 @@ def draw_pencil(
         x = np.concatenate([[low], lam[here], [high]])
         y = np.concatenate([ends[:1], rho[here], ends[1:]])
         name = label or f"{'bulk' if len(masses) == 1 else 'bulks'}, mass {masses.sum():.4g}"
-        ax.plot(x, y, color=shade, label=None if k else name, linewidth=1.4)
+        ax.plot(x, y, color=shade, label=None if k else name)
         ax.fill_between(lam[here], bottom, rho[here], color=shade, alpha=0.18, linewidth=0)
     rug = ax.get_xaxis_transform()
     ax.vlines(edges.ravel(), 0.0, 0.025, colors=colour or "black", linewidth=0.8, transform=rug)
@@ -202,3 +236,30 @@ def _including(ax: Axes, low: float, high: float) -> tuple[float, float]:
     if low <= 0.0 and ax.get_yscale() == "log":
         low = first
     return min(low, first), max(high, last)
+
+
+def draw_ends(ax: Axes, law: Spectrum, label: str | None = None, colour: str | None = None) -> None:
+    """The ends of a law that has no density."""
+    low, high = law.ends
+    name = label or "all eigenvalues are within"
+    ax.axvspan(low, high, color=colour or BLUE, alpha=0.18, linewidth=0, label=name)
+    for x in (low, high):
+        ax.axvline(x, color=colour or BLUE)
+    ax.set_yticks([])
+    ax.set_xlabel(r"eigenvalue $\lambda$ of $U$")
+
+
+def draw_resolvent(
+    ax: Axes, found: Resolvent, label: str | None = None, colour: str | None = None
+) -> None:
+    """Real and imaginary part of the Stieltjes transform q against the real part of z."""
+    order = np.argsort(found.z.real, axis=None)
+    z, q = found.z.ravel()[order], found.q.ravel()[order]
+    for values, name, shade, line in (
+        (q.real, r"${\rm Re}\,q$", BLUE, "-"),
+        (q.imag, r"${\rm Im}\,q$", VERMILION, "--"),
+    ):
+        text = f"{label}, {name}" if label else name
+        ax.plot(z.real, values, color=colour or shade, linestyle=line, marker=".", label=text)
+    ax.set_xlabel(r"${\rm Re}\,z$")
+    ax.set_ylabel(r"transform $q(z)$")

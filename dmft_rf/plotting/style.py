@@ -1,7 +1,7 @@
 """What the pictures share: style, colours, panels, the line that says what was computed, the file.
 
 Colours are those of Okabe and Ito, which survive colour blindness; each also has its own line
-style, so that a grey print can be read.
+style, so that a grey print can be read. Text is 7 points or more at the size of a figure.
 """
 
 from __future__ import annotations
@@ -42,26 +42,57 @@ ENDINGS = (".png", ".pdf", ".svg")
 
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW = "#F0E442"
-GREY = "#595959"
 ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#595959"
 #: of what is drawn one after the other
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
-SETTINGS = {
-    "font.size": 9.5,
-    "axes.labelsize": 10,
-    "axes.titlesize": 10.5,
-    "axes.grid": True,
+#: how the time is marked at which the score is good: the same in every picture
+USABLE: dict[str, Any] = {"color": YELLOW, "alpha": 0.55, "linewidth": 0, "zorder": 0}
+#: colours of the regions of a phase diagram: the lines' on white, so that lines are seen on them
+REGIONS = {
+    "memorization": "#F2CFB3",
+    "dynamical regularization": "#FAECCC",
+    "architectural regularization": "#CCE9F8",
+    "generalization": "#FAECCC",
+    "learning": "#E1E1E1",
+}
+#: what each bulk is called (`Spectrum.bulk_names`), its colour and its line
+BULKS: dict[str, tuple[str, str, Any]] = {
+    "memorizes last": (r"$\rho_1$, memorizes last", VERMILION, "--"),
+    "nearly inert": (r"$\rho_1$, nearly inert", ORANGE, "-."),
+    "samples": (r"$\rho_1$, single samples", VERMILION, "--"),
+    "data": (r"$\rho_2$, data, learned first", BLUE, "-"),
+    "merged": ("bulks", BLUE, "-"),
+}
+
+#: inches of a figure that a column of a journal holds at three quarters of its size
+WIDTH = 4.6
+SETTINGS: dict[str, Any] = {
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.titlesize": 8.0,
+    "axes.linewidth": 0.7,
     "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "#E4E4E4",
-    "grid.linewidth": 0.6,
-    "legend.fontsize": 8.5,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "legend.fontsize": 7.0,
+    "legend.handlelength": 2.2,
+    "legend.borderaxespad": 0.4,
+    "legend.labelspacing": 0.35,
     "legend.frameon": False,
-    "lines.linewidth": 1.7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.8,
+    "errorbar.capsize": 0.0,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 200,
+    "savefig.dpi": 250,
     "pdf.fonttype": 42,  # text that can be searched and edited
     "svg.fonttype": "none",
     "svg.hashsalt": "dmft_rf",  # the same result gives the same file
@@ -132,7 +163,10 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
                 defaults = matplotlib.rcParamsDefault
                 settings = {name: defaults[name] for name in defaults if name not in _PYPLOTS}
                 matplotlib.rcParams.update(settings | SETTINGS)
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+            interactive = matplotlib.is_interactive()
+        matplotlib.interactive(interactive)  # as a notebook's backend, loaded meanwhile, has set it
+        return drawn
 
     return wrapper
 
@@ -150,7 +184,7 @@ def new_figure(width: float, height: float) -> Figure:
     class Picture(Figure):
         def _repr_png_(self) -> bytes:
             buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=100, backend="agg")
+            self.savefig(buffer, format="png", dpi=150, backend="agg")
             return buffer.getvalue()
 
     return Picture(figsize=(width, height))
@@ -159,10 +193,21 @@ def new_figure(width: float, height: float) -> Figure:
 def figure_of(
     panels: int, heights: Sequence[float] | None = None, *, shared: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of stacked panels that share their x axis, or do not."""
-    figure = new_figure(6.4, 3.1 + 1.75 * (panels - 1) + 0.9)
+    """Return a figure of stacked panels, lettered, that share their x axis, or do not."""
+    figure = new_figure(WIDTH, 2.9 + 1.3 * (panels - 1))
     axes = figure.subplots(panels, 1, sharex=shared, squeeze=False, height_ratios=heights)[:, 0]
+    if panels > 1:
+        letters(list(axes))
     return figure, list(axes)
+
+
+def letters(panels: Sequence[Axes], start: str = "a") -> None:
+    """Letter the panels, outside their upper left corner."""
+    for i, ax in enumerate(panels):
+        ax.annotate(
+            f"({chr(ord(start) + i)})", (0.0, 1.0), xycoords="axes fraction", xytext=(-2.0, 4.0),
+            textcoords="offset points", ha="right", va="bottom", fontsize=8.0, weight="bold",
+        )  # fmt: skip
 
 
 def titles(
@@ -171,7 +216,7 @@ def titles(
     model: FeatureModel,
     more: str = "",
     without: str | Sequence[str] = "",
-    pad: float = 21.0,
+    pad: float = 18.0,
 ) -> None:
     """Write a title and, small under it, the parameters and what is known of their error.
 
@@ -199,13 +244,13 @@ def titles(
         )
     axes = figure.axes[0]
     below = axes.set_title(
-        "\n".join(lines), fontsize=8, color=GREY, linespacing=1.35, loc="left",
+        "\n".join(lines), fontsize=7, color=GREY, linespacing=1.35, loc="left",
         pad=pad,
     )  # fmt: skip
     # hung on the title, whose place matplotlib finds only when it draws
     axes.annotate(
         title, (0.0, 1.0), xycoords=below, xytext=(0.0, 4.0), textcoords="offset points",
-        fontsize=11, va="bottom", annotation_clip=False,
+        fontsize=9, va="bottom", annotation_clip=False,
     )  # fmt: skip
 
 
@@ -235,33 +280,8 @@ def legend_above(axes: Axes, columns: int = 5) -> None:
     """Put the legend over the axes, where it hides nothing."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.2,
-        columnspacing=1.4, handlelength=2.4,
+        columnspacing=1.1, handlelength=2.0, handletextpad=0.5,
     )  # fmt: skip
-
-
-def bulk_groups(
-    learning: NDArray[np.bool_] | None, masses: NDArray[np.float64]
-) -> list[tuple[str | None, str, str]]:
-    """Return label (once per family), colour and line style of each bulk."""
-    if learning is None:
-        label = (
-            rf"bulks, mass {masses.sum():.4g}"
-            if len(masses) > 1
-            else rf"bulk, mass {masses[0]:.4g}"
-        )
-        return [(label if k == 0 else None, BLUE, "-") for k in range(len(masses))]
-    groups: list[tuple[str | None, str, str]] = []
-    for k, data in enumerate(learning):
-        first = k == 0 or not np.any(learning[:k] == data)
-        mass = masses[learning == data].sum()
-        text = (
-            rf"$\rho_2$: directions of the data, mass {mass:.4g}"
-            if data
-            else rf"$\rho_1$: single samples, mass {mass:.4g}"
-        )
-        colour, line = (BLUE, "-") if data else (VERMILION, "--")
-        groups.append((text if first else None, colour, line))
-    return groups
 
 
 def positive(values: ArrayLike) -> NDArray[np.float64]:

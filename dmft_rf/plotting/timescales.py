@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance
@@ -16,11 +16,12 @@ from dmft_rf.plotting.style import (
     GREEN,
     GREY,
     PURPLE,
+    USABLE,
     VERMILION,
-    YELLOW,
     figure_of,
     legend_above,
     log_if_wide,
+    positive,
     rule_text,
     styled,
     tex,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.solve import Solution
     from dmft_rf.curves.timescales import Timescales
+    from dmft_rf.model.feature_model import FeatureModel
 
 #: name of a time -> label, colour, line style, marker
 TIMES: dict[str, tuple[str, str, Any, str]] = {
@@ -52,6 +54,10 @@ LOSSES = (
     ("train", r"training $L_{\rm train}$", BLUE, "--"),
     ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
 )
+#: the axis of such losses
+ABOVE_FLOOR = r"loss $-$ loss of exact score"
+# of the untrained network's loss: less than this to learn is not seen beside it
+_HIDDEN = 0.02
 TAU = r"training time $\tau$ (gradient flow, $dA/d\tau = -d^2\,\nabla_{\!A} L_{\rm train}$)"
 
 
@@ -76,17 +82,18 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     figure, (score, losses) = figure_of(2, (1.2, 1.0))
     curves = draw_timescales(score, timescales)
     _draw_marks(losses, curves, timescales)
+    floor = floor_of(solution.model)
     for name, label, colour, line in LOSSES:
-        losses.plot(curves.tau, getattr(curves, name), label=label, color=colour, linestyle=line)
-    losses.axhline(solution.model.floor, color=GREY, linestyle=":", label="exact score")
-    losses.set_ylabel("loss per dimension")
+        values = above_floor(name, getattr(curves, name), floor)
+        losses.plot(curves.tau, values, label=label, color=colour, linestyle=line)
+    finish_losses(losses, curves, floor)
     losses.set_xlabel(_axis(timescales))
     score.set_xlabel("")
     losses.set_xscale("log")
-    log_if_wide(losses, np.concatenate([curves.test, curves.train]), floor=True)
     legend_above(score, columns=3)
     legend_above(losses)
-    titles(figure, "When to stop", solution.model, rule_text(timescales.rule), pad=40.0)
+    pad = 8.0 + 11.0 * math.ceil(len(score.get_legend_handles_labels()[0]) / 3)
+    titles(figure, "When to stop", solution.model, rule_text(timescales.rule), pad=pad)
     return figure
 
 
@@ -112,11 +119,11 @@ def _draw_marks(
     """The usable interval, shaded, and a line at each time."""
     start, end = (times.values[f"usable_{side}"] for side in ("start", "end"))
     if start < math.inf:
-        inside = max(start, curves.tau[0]), min(end, curves.tau[-1])
-        axes.axvspan(*inside, color=YELLOW, alpha=0.55, linewidth=0, zorder=0)
+        axes.axvspan(max(start, curves.tau[0]), min(end, curves.tau[-1]), **USABLE)
     for name, value in _marks(times).items():
         text, colour, style, _ = TIMES[name]
-        said = f"{text} at ${tex(value)}$" if name == "tau_ratio" else rf"{text} $= {tex(value)}$"
+        relation = r"\,{\rm at}\," if name == "tau_ratio" else "="
+        said = rf"{text} ${relation} {tex(value, 3)}$"
         label = said if labelled else None
         axes.axvline(value, color=colour, linewidth=1.1, linestyle=style, label=label)
 
@@ -147,6 +154,33 @@ def _times(solution: Solution, times: Timescales, marks: list[float]) -> NDArray
     return tau if step is None else np.unique(np.maximum(np.rint(tau / step), 1.0)) * step
 
 
+def floor_of(model: FeatureModel) -> float:
+    """What is taken off the losses that are drawn: the exact score's, where they hide the rest.
+
+    That is where all there is to learn is less than 2 % of the untrained network's loss, else 0.
+    """
+    return model.floor if 1.0 - model.floor < _HIDDEN else 0.0
+
+
+def above_floor(name: str, values: ArrayLike, floor: float) -> NDArray[np.float64]:
+    """A loss less ``floor``, nan where it is below; a difference of losses as it is."""
+    array = np.asarray(values, dtype=float)
+    return positive(array - floor) if floor and name in ("test", "train") else array
+
+
+def finish_losses(axes: Axes, curves: LearningCurves, floor: float) -> None:
+    """The scale of losses and its name; without a ``floor`` that of the exact score is a line."""
+    test, train = np.ravel(curves.test), np.ravel(curves.train)
+    if floor:
+        axes.set_ylabel(ABOVE_FLOOR)
+        values = np.concatenate([test - floor, (train - floor)[train - floor > 0.1 * (1 - floor)]])
+    else:
+        axes.set_ylabel("loss per dimension")
+        axes.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
+        values = np.concatenate([test, train])
+    log_if_wide(axes, values, floor=True)
+
+
 def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
     """The score error, with the interval to stop in named on it."""
     axes.plot(curves.tau, curves.score_error, color=GREEN)
@@ -158,30 +192,40 @@ def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
         xycoords=("axes fraction", "data"),
         xytext=(-3, 1),
         textcoords="offset points",
-        fontsize=8,
+        fontsize=7,
         color=GREY,
         ha="right",
         va="bottom",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
     )
     axes.set_ylabel(r"score error $E_{\rm score}$")
     log_if_wide(axes, curves.score_error)
     low, high = axes.get_ylim()
-    axes.set_ylim(low / 30.0 if axes.get_yscale() == "log" else low, high)
+    wide = axes.get_yscale() == "log"
+    # room for the two texts: above the line, and on a logarithmic axis below the curve
+    axes.set_ylim(*((low / 15.0, max(high, 4.0 * untrained)) if wide else (low, 1.12 * high)))
     start, end = (times.values[f"usable_{side}"] for side in ("start", "end"))
     if not start < math.inf:
         return
     text = f"stop here: score within {100 * (FACTOR - 1):.0f} %\nof its best, "
     text += rf"$\tau = {_short(start)}$ "
     text += rf"to ${_short(end)}$" if math.isfinite(end) else "and later"
+    first, last = math.log(curves.tau[0]), math.log(curves.tau[-1])
+    if not first <= math.log(max(times.tau_opt, 1e-300)) <= last - 0.1 * (last - first):
+        inside = np.clip(np.log(np.clip([start, end], 1e-300, 1e300)), first, last)
+        place = math.exp(inside.mean())
+    else:
+        place = times.tau_opt
+    share = (math.log(place) - first) / (last - first)
     axes.annotate(
         text,
-        (min(max(times.tau_opt, curves.tau[0]), curves.tau[-1]), times.score_error_min),
-        # a linear axis begins at 0, with no room below the curve
-        xytext=(24, -26) if axes.get_yscale() == "log" else (-30, 60),
-        textcoords="offset points",
-        ha="left" if axes.get_yscale() == "log" else "right",
-        va="center",
-        fontsize=9,
+        (place, float(np.interp(place, curves.tau, curves.score_error))),
+        xytext=(min(share + 0.06, 0.57), 0.05 if wide else 0.45),
+        textcoords="axes fraction",
+        va="bottom",
+        fontsize=7.5,
+        zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
         arrowprops={"arrowstyle": "-|>", "color": "black", "linewidth": 0.8},
     )
 

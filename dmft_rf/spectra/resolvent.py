@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import complexes, floats, instance
-from dmft_rf._frozen import Frozen
+from dmft_rf._show import Shown, Table
 from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels import closed_form, grouped
@@ -28,8 +29,8 @@ from dmft_rf.model.feature_model import FeatureModel
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
-class Resolvent(Frozen):
+@dataclass(frozen=True, eq=False, repr=False)
+class Resolvent(Shown):
     r"""The one-point object: the solution at an array of points, and the transforms made of it.
 
     Everything after it (two-point functions, losses, densities) reads this object alone, whichever
@@ -58,6 +59,17 @@ class Resolvent(Frozen):
     E: Complex
     residual: Array
     iterations: int
+
+    def _about(self) -> str:
+        return f"transforms of U at {self.z.size} points, {self.iterations} Newton steps"
+
+    def _table(self) -> Table:
+        rows = tuple(f"point_{k}" for k in range(self.z.ndim))
+        columns: dict[str, tuple[Any, ...]] = {
+            name: (rows, getattr(self, name))
+            for name in ("z", "q", "dq", "S_VV", "S_VW", "residual")
+        }
+        return Table(rows, {}, {**columns, "E": ((*rows, "group"), self.E)})
 
     @property
     @ieee

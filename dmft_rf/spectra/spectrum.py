@@ -305,7 +305,7 @@ class Spectrum(Shown):
 
 
 @ieee
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WideSpectrum(Spectrum):
     """Spectral law of U/psi_p for psi_p = inf, the law of the kernel K of the data.
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._convert import one_of, shown
-from dmft_rf._frozen import Frozen, FrozenDict
-from dmft_rf._show import Shown, Table
+from dmft_rf._frozen import FrozenDict
+from dmft_rf._show import OneRow, Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf.curves.definitions import NOTHING
 from dmft_rf.model.score_model import ScoreModel
@@ -162,7 +162,7 @@ class Sweep(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PowerLaw(Frozen):
+class PowerLaw(OneRow):
     """Q = prefactor * P^exponent on [low, high].
 
     Attributes
@@ -190,10 +190,10 @@ class PowerLaw(Frozen):
     points: int
     holds: str
 
-    def __repr__(self) -> str:
+    def _about(self) -> str:
         local = f"locally {self.exponent_low:.4f} to {self.exponent_high:.4f}"
         text = f"Q = {self.prefactor:.6g} P^{self.exponent:.4f} ({local})"
-        return f"<PowerLaw {text}, P from {self.low:.6g} to {self.high:.6g}>"
+        return f"{text}, P from {self.low:.6g} to {self.high:.6g}"
 
 
 class Fits(FrozenDict[str, PowerLaw]):

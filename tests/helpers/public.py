@@ -346,6 +346,7 @@ _DRAWN = (
     "Covariance", "Spectrum", "PencilSpectrum", "Timescales", "LearningCurves", "Solution", "Sweep",
     "BulkSplit", "Generation", "PathBound", "Scaling", "PhaseDiagram",
     "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice", "ManyCurves",
+    "FiniteSize", "FiniteCurves",
 )  # fmt: skip
 
 

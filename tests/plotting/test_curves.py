@@ -21,7 +21,7 @@ from dmft_rf.plotting import (
     plot_spectrum,
     save_figure,
 )
-from dmft_rf.plotting.style import bulk_groups, positive, tex, unformatted
+from dmft_rf.plotting.style import positive, tex, unformatted
 
 ISOTROPIC = ScoreModel(0.01, 16.0, 4.0)
 DATA = ScoreModel(0.05, 16.0, 4.0, "relu", Covariance.power_law(1.0, 12))
@@ -53,14 +53,18 @@ def test_curves_draw_the_arrays_they_are_given(solution):
     curves = solution.learning_curves(np.geomspace(0.1, 1e7, 50))
     figure = plot_curves(curves)
     ax, below = figure.axes
+    # of little to learn what is left of it is drawn
+    floor = solution.model.floor if solution.model.floor > 0.98 else 0.0
+    assert bool(floor) == (solution.model is ISOTROPIC)
+    assert ("loss of exact score" in ax.get_ylabel()) == bool(floor)
     for axes, label, values in (
-        (ax, "L_{\\rm test}$", curves.test),
-        (ax, "training", curves.train),
+        (ax, "L_{\\rm test}$", positive(curves.test - floor)),
+        (ax, "training", positive(curves.train - floor)),
         (ax, "gap", curves.generalization_gap),
     ):
         lines = [line for line in axes.lines if label in line.get_label()]
         assert np.array_equal(lines[0].get_xdata(), curves.tau)
-        assert np.array_equal(lines[0].get_ydata(), values)
+        assert np.array_equal(lines[0].get_ydata(), values, equal_nan=True)
     assert np.array_equal(below.lines[0].get_ydata(), curves.score_error)
     assert ax.get_xscale() == "log"
     assert below.get_yscale() == "log"
@@ -74,8 +78,9 @@ def test_limits_are_marks_beside_the_scale():
     solution = dmft_rf.solve(ISOTROPIC)
     curves = solution.learning_curves([np.inf, 10.0, 0.0, 1.0])
     ax, below = plot_curves(curves).axes
+    above = positive(curves.train - ISOTROPIC.floor)
     assert np.array_equal(_line(ax, "training").get_xdata(), [1.0, 10.0])
-    assert np.array_equal(_line(ax, "training").get_ydata(), curves.train[[3, 1]])
+    assert np.array_equal(_line(ax, "training").get_ydata(), above[[3, 1]], equal_nan=True)
     ends = [line for line in below.lines if line.get_marker() == "D" and len(line.get_xdata())]
     assert {line.get_ydata()[0] for line in ends} == set(curves.score_error[[0, 2]])
 
@@ -89,38 +94,6 @@ def test_one_time_and_the_limit_alone_are_drawn(tmp_path):
     rule = GradientDescent(0.5)
     figure = plot_curves(solution.learning_curves(rule.times([0, 1, 10, 100]), rule))
     assert "gradient descent (step 0.5)" in _texts(figure)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        ISOTROPIC,
-        DATA,
-        ScoreModel(0.1, 3.0, 2.0),  # hard edge
-        ScoreModel(0.5, 1.0, 1.0),  # merged bulks, no atom
-    ],
-)
-def test_the_spectrum_is_the_density_of_every_bulk(model):
-    law = dmft_rf.spectrum(model)
-    figure = plot_spectrum(law)
-    ax = figure.axes[0]
-    bulks = ax.lines[: len(law.bulk_masses)]
-    assert len(ax.lines) == len(law.bulk_masses) + len(law.atoms)
-    for line, (low, high) in zip(bulks, law.edges, strict=True):
-        x, y = line.get_data()
-        inner = (x > low) & (x < high)
-        assert inner.sum() > 50
-        assert low <= x.min() < x.max() == high
-        np.testing.assert_allclose(
-            y[inner], x[inner] * law.density(x[inner]), rtol=1e-9, atol=1e-12
-        )
-        assert y[-1] == 0.0
-    assert np.all(np.isfinite(np.concatenate([line.get_ydata() for line in bulks])))
-    text = _texts(figure)
-    assert ("atom" in text) == bool(len(law.atoms))
-    assert "relaxation time" in text
-    assert r"\lambda" in ax.get_xlabel()
-    assert ax.get_xscale() == ax.get_yscale() == "log"
 
 
 def test_the_scaling_shows_values_fits_and_exponents(sweep):
@@ -382,14 +355,3 @@ def test_values_without_a_place_on_a_logarithmic_axis_are_gaps():
     assert np.array_equal(
         positive([1.0, 0.0, -1.0, np.inf, np.nan]), [1.0] + 4 * [np.nan], equal_nan=True
     )
-
-
-def test_bulks_are_labelled_once_per_family():
-    masses = np.array([0.1, 0.2, 0.3])
-    labels = [label for label, _, _ in bulk_groups(np.array([False, True, True]), masses)]
-    assert "0.1" in labels[0]
-    assert "0.5" in labels[1]
-    assert labels[2] is None
-    (first, *rest) = bulk_groups(None, masses)
-    assert "0.6" in first[0]
-    assert all(label is None for label, _, _ in rest)

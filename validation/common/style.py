@@ -1,4 +1,4 @@
-"""One look for pictures at print size: the library's, with smaller text, full frames and no grid.
+"""Pictures at print size in the library's style: panels, markers, legends.
 
 Column width is 3.4 inches and page width 7.0; text is 7 points or more at that size. Colours are
 those of Okabe and Ito for a few curves and a section of viridis for ordered ones: both survive
@@ -22,9 +22,11 @@ from dmft_rf.plotting.style import (  # noqa: F401  (those that users of this mo
     GREY,
     ORANGE,
     PURPLE,
+    REGIONS,
     SETTINGS,
     SKY,
     VERMILION,
+    letters,
     load_matplotlib,
 )
 
@@ -44,40 +46,11 @@ PSI_N = r"samples per dimension $\psi_n = n/d$"
 PSI_P = r"features per dimension $\psi_p = p/d$"
 SCORE = r"score error $E_{\rm score}$"
 
-_SETTINGS: dict[str, Any] = {
-    **SETTINGS,
-    "font.size": 8.0,
-    "axes.labelsize": 8.0,
-    "axes.titlesize": 8.0,
-    "axes.linewidth": 0.7,
-    "axes.grid": False,
-    "axes.spines.top": True,
-    "axes.spines.right": True,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "legend.fontsize": 7.0,
-    "legend.handlelength": 2.2,
-    "legend.borderaxespad": 0.4,
-    "legend.labelspacing": 0.35,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 3.8,
-    "errorbar.capsize": 0.0,
-    "savefig.dpi": 180,
-}
-
 
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw with these settings and leave matplotlib's as they were."""
-    with load_matplotlib().rc_context(_SETTINGS):
+    with load_matplotlib().rc_context(SETTINGS):
         yield
 
 
@@ -98,15 +71,6 @@ def ordered(count: int) -> list[str]:
 
     map_ = matplotlib.colormaps["viridis"]
     return [to_hex(map_(x)) for x in np.linspace(0.0, 0.82, max(count, 2))][:count]
-
-
-def letters(panels: Sequence[Axes], start: str = "a") -> None:
-    """Letter the panels, outside their upper left corner."""
-    for i, ax in enumerate(panels):
-        ax.annotate(
-            f"({chr(ord(start) + i)})", (0.0, 1.0), xycoords="axes fraction", xytext=(-2.0, 4.0),
-            textcoords="offset points", ha="right", va="bottom", fontsize=8.0, weight="bold",
-        )  # fmt: skip
 
 
 def points(
