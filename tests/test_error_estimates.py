@@ -23,7 +23,8 @@ from dmft_rf import (
     spectrum,
 )
 from dmft_rf.curves.carrying import nodes_in
-from dmft_rf.curves.losses import curves_on, score_error_slope
+from dmft_rf.curves.events import score_error_slope
+from dmft_rf.curves.losses import curves_on
 from dmft_rf.curves.nodes import enclosed
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,3 +76,21 @@ def test_ten_questions_of_each_reader_lead_somewhere() -> None:
         questions = re.split(r"^\d+\. ", part, flags=re.M)[1:]
         assert len(questions) == 10
         assert all(q.startswith("*") and "?*" in q and ".md" in q for q in questions)
+
+
+def test_what_is_released_has_one_version_and_one_list_of_requirements() -> None:
+    root = DOCS.parent
+    version = dmft_rf.__version__
+    recipe = (root / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    assert f'{{% set version = "{version}" %}}' in recipe
+    assert f"\nversion: {version}\n" in (root / "CITATION.cff").read_text(encoding="utf-8")
+    for page in (root / "README.md", DOCS / "citing.md"):
+        cited = re.findall(r"version\s+= \{(.*?)\}", page.read_text(encoding="utf-8"))
+        assert cited == [version]
+    stated = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    expected = {"python >={{ python_min }}"} | {
+        requirement.replace("matplotlib>=", "matplotlib-base>=").replace(">=", " >=")
+        for requirement in stated["dependencies"]
+    }
+    listed = recipe.split("  run:\n")[1].split("\n\n")[0]
+    assert {line.removeprefix("    - ") for line in listed.splitlines()} == expected

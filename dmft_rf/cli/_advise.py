@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dmft_rf.monitor.samples import Samples
 
 Option = typer.Option
+_PLAIN = 128  # dimensions up to which kernels are not compiled
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,16 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
     sizes = options.sizes()
     if (options.resize or options.grey) and not os.path.isdir(options.data):
         raise ModelError("--resize and --grey are for folders of images, and --data is none")
+    images = options.images()
+    if images.dimension <= _PLAIN and "numba" not in sys.modules:
+        # compiling takes ten seconds, plain Python for so few dimensions one
+        os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
     from dmft_rf.cli._finish import show
     from dmft_rf.files.results import save
     from dmft_rf.plotting.advice import plot_advice
 
     found = dmft_rf.advise(
-        options.images(), options.parameters, t, options.run(), sizes, options.full_batch,
+        images, options.parameters, t, options.run(), sizes, options.full_batch,
         scale=options.scale,
     )  # fmt: skip
     if level is not None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +64,20 @@ def test_files_and_json_hold_what_python_gives(tmp_path: Path) -> None:
     assert found["pilot"] is None
     assert load_results(out)["advice"].verdict == expected.verdict
     assert plot.stat().st_size > 10_000
+
+
+def test_few_dimensions_wait_for_no_compiler(tmp_path: Path) -> None:
+    """A first answer after installing comes at once: nothing is compiled, so nothing is kept."""
+    cache = tmp_path / "cache"
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "DMFT_RF_CACHE": "1"}
+    env.pop("NUMBA_DISABLE_JIT", None)
+    answer = subprocess.run(
+        [sys.executable, "-m", "dmft_rf", "advise", *DIGITS, "--json"],
+        env=env, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert not list(cache.rglob("*.nbc"))
+    expected = advise("digits", 260_000)
+    assert json.loads(answer.stdout)["n_star"] == pytest.approx(expected.n_star, rel=1e-5)
 
 
 def test_a_folder_and_its_faults(faces: Path, tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from dmft_rf import ConvergenceError, Covariance, ModelError, ScoreModel, solve, timescales
 from dmft_rf.curves.definitions import DEFINITIONS
-from dmft_rf.curves.events import unit_gap
-from dmft_rf.curves.losses import score_error_slope
+from dmft_rf.curves.events import score_error_slope, unit_gap
 from dmft_rf.curves.timescales import Timescales
 from dmft_rf.rules.flow import GradientFlow
 

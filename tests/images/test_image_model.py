@@ -26,7 +26,8 @@ from dmft_rf import (
     timescales,
 )
 from dmft_rf.curves.carrying import nodes_in
-from dmft_rf.curves.losses import curves_on, score_error_slope
+from dmft_rf.curves.events import score_error_slope
+from dmft_rf.curves.losses import curves_on
 from dmft_rf.images.pairs import at_points
 from dmft_rf.images.pool import tail_index
 from dmft_rf.numerics.region import Region
