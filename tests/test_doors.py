@@ -52,7 +52,7 @@ ELSEWHERE = {
 MADE = {
     "BulkSplit", "ErrorParts", "ErrorTimes", "LearningCurves", "Solution", "Timescales",
     "Coefficients", "PencilNodes", "PencilNodes.integral", "PencilNodes.quadratic",
-    "Advice",
+    "Advice", "ManyCurves",
     "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
     "GenerationTimes", "PathBound", "linear_part",
 }  # fmt: skip

@@ -49,6 +49,7 @@ NAMES = (
     "ErrorParts",
     "ErrorTimes",
     "Advice",
+    "ManyCurves",
     "SGD",
     "plane of times",
     "list",

@@ -13,7 +13,7 @@ import dmft_rf
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions
 from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._parameters import NUMBER, numbers
+from dmft_rf.cli._parameters import COLUMNS, NUMBER, names_of, numbers
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ class AdviseOptions(NoiseLevelOptions):
             "rate and width. Its log, or the images that it had and its best step or log.",
         ),
     ] = None  # fmt: skip
+    columns: Annotated[
+        str | None, Option("--columns", metavar="KIND=NAME,...", help=f"Of --pilot. {COLUMNS}")
+    ] = None
     samples: Annotated[
         str | None,
         Option(
@@ -81,12 +84,23 @@ class AdviseOptions(NoiseLevelOptions):
             raise ModelError(f"--samples is {self.samples!r}; it must be whole numbers from 1 on")
         return [int(size) for size in found]
 
+    def run(self) -> Any:
+        """The pilot of --pilot."""
+        if self.columns is None:
+            return self.pilot
+        if self.pilot is None:
+            raise ModelError("--columns is for the log of --pilot, and there is none")
+        from dmft_rf.monitor.logs import read_log, sized
+
+        size, path = sized(self.pilot)
+        return size, read_log(path, columns=names_of(self.columns))
+
     def images(self) -> Samples:
         """The images of --data."""
         from dmft_rf.cli._progress import progress
         from dmft_rf.monitor.samples import Samples
 
-        size = DataOptions(resize=self.resize)._size()
+        size = DataOptions(resize=self.resize).image_size()
         with progress("images") as advance:
             return Samples.of(self.data, "--data", resize=size, grey=self.grey, progress=advance)
 
@@ -108,7 +122,7 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
     from dmft_rf.plotting.advice import plot_advice
 
     found = dmft_rf.advise(
-        options.images(), options.parameters, t, options.pilot, sizes, options.full_batch,
+        options.images(), options.parameters, t, options.run(), sizes, options.full_batch,
         scale=options.scale,
     )  # fmt: skip
     if level is not None:
@@ -133,6 +147,7 @@ def _report(advice: Advice) -> Report:
             "d": model.covariance.dimension,
             "d_eff": model.covariance.effective_dimension,
             "kurtosis": advice.kurtosis,
+            "classes": advice.classes,
             "divided_by": advice.divisor,
         },
         "t": model.t,

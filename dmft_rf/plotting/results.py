@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.error_parts import ErrorParts
     from dmft_rf.curves.error_times import ErrorTimes
     from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.many import ManyCurves
     from dmft_rf.curves.solve import Solution
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.generated.path_bound import PathBound
@@ -156,6 +157,24 @@ def _draw_curves(ax: Axes, curves: LearningCurves, request: Request) -> None:
         draw_curve(ax, curves.tau, getattr(curves, name), *request.style(k, *usual))
     if "test" in request.names and request.colour is None:
         ax.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
+    _finish(ax, request.names)
+
+
+def _draw_many(ax: Axes, many: ManyCurves, request: Request) -> None:
+    places = list(np.ndindex(many.shape))
+    if len(places) * len(request.names) > _MOST_LINES:
+        raise ModelError(
+            f"there are {len(places)} models; {_MOST_LINES} lines can be told apart: "
+            "many.to_xarray() gives a part of them"
+        )
+    for k, name in enumerate(request.names):
+        for j, place in enumerate(places):
+            text = f"model {', '.join(map(str, place))}"
+            parts = [request.label, name if len(request.names) > 1 else None, text]
+            label = ", ".join(part for part in parts if part)
+            line = _LINES[k % len(_LINES)]
+            colour = COLOURS[j % len(COLOURS)]
+            draw_curve(ax, many.tau, getattr(many, name)[place], label, colour, line)
     _finish(ax, request.names)
 
 
@@ -313,6 +332,7 @@ _DRAWINGS: dict[str, Drawing] = {
     "Spectrum": _whole(draw_spectrum),
     "PencilSpectrum": _whole(draw_pencil),
     "LearningCurves": Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
+    "ManyCurves": Drawing(_draw_many, lambda many: many.curves, ("test",)),
     "Solution": Drawing(_draw_solution, lambda _: dmft_rf.LearningCurves.curves, _LOSSES),
     # the sentence of when to stop stands below
     "Timescales": Drawing(_draw_times, legend="upper left"),

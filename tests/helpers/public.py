@@ -96,6 +96,9 @@ def results() -> dict[str, Any]:
             MODEL.replace(covariance=Covariance.power_law(1.0, 200)), 1e-4, compress=True
         ),
         "LearningCurves": curves, "relative error": one.learning_curves(1.0),
+        "ManyCurves": dmft_rf.learning_curves_many(
+            {"t": 0.1, "psi_p": 4.0, "psi_n": [2.0, -1.0]}, [1.0, 2.0], rtol=1e-4
+        ),
         "Spectrum": law, "grouped Spectrum": spectrum(GROUPED), "Timescales": timescales(one),
         "BulkSplit": bulk_split(one, [1.0, 2.0]),
         "ErrorParts": error_parts(grouped, [0.0, 1.0]), "ErrorTimes": error_times(grouped),
@@ -203,6 +206,9 @@ def calls() -> dict[str, Call]:
             add(f"{name}.counts", rule.counts, tau=np.array([1.0]))
     add("solve", solve, model=MODEL, rtol=1e-4, compress=False)
     add("Solution.learning_curves", one.learning_curves, tau=[1.0], rule=GradientFlow())
+    many = dmft_rf.learning_curves_many
+    add("learning_curves_many", many, models=[MODEL], tau=[1.0], rule=GradientFlow(), rtol=1e-4,
+        threads=2)  # fmt: skip
     add("LearningCurves.difference", curves.difference, other=curves)
     add("LearningCurves.require", curves.require, rtol=1e-3)
     add("Solution.scatter", r["drawn Solution"].scatter, tau=[1.0], rule=GradientFlow())
@@ -333,7 +339,7 @@ _MODULES = (
 _DRAWN = (
     "Covariance", "Spectrum", "PencilSpectrum", "Timescales", "LearningCurves", "Solution", "Sweep",
     "BulkSplit", "Generation", "PathBound", "Scaling", "PhaseDiagram",
-    "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice",
+    "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice", "ManyCurves",
 )  # fmt: skip
 
 
