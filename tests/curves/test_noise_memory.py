@@ -47,7 +47,8 @@ def test_the_average_of_the_note():
         (ScoreModel(0.1, 4, 2, activation="relu"), {"batch": 2}),
         (ScoreModel(0.1, 4, 2, activation="relu"), {"momentum": 0.6}),
         (ScoreModel(0.1, 4, 2, noise_draws=3), {}),
-        (ScoreModel(0.1, 4, 2, noise_draws=2), {}),  # p = n m: the spectrum touches 0
+        # p = n m: the spectrum touches 0
+        pytest.param(ScoreModel(0.1, 4, 2, noise_draws=2), {}, marks=pytest.mark.compiled),
     ],
 )
 def test_constant_noise_by_both_routes(model, options):
@@ -93,6 +94,7 @@ def test_against_the_trapezoidal_rule(omega):
     assert np.abs(best - better[1]).max() < 1e-6
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("known", "plain"),
     [
@@ -135,6 +137,7 @@ def test_an_average_over_a_short_time_changes_nothing():
     assert off[1] == pytest.approx(0.1 * off[0], rel=0.01)
 
 
+@pytest.mark.compiled
 def test_a_long_average_removes_the_noise():
     """At tau = inf only modes slower than the average keep theirs; late times come close."""
     solution = solve(A)
