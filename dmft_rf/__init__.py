@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit, bulk_split
     from dmft_rf.curves.error_parts import ErrorParts, error_parts
     from dmft_rf.curves.error_times import ErrorTimes, error_times
+    from dmft_rf.curves.finite_size import FiniteCurves, FiniteSize, finite_size
     from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.many import ManyCurves, learning_curves_many
     from dmft_rf.curves.solve import Solution, solve
     from dmft_rf.curves.timescales import Timescales, timescales
     from dmft_rf.curves.width import width_needed
@@ -51,11 +53,14 @@ _HOME = {
     "GenerationTimes": "generated.times",
     "ErrorParts": "curves.error_parts",
     "ErrorTimes": "curves.error_times",
+    "FiniteCurves": "curves.finite_size",
+    "FiniteSize": "curves.finite_size",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
     "ImageModel": "images.image_model",
     "LearningCurves": "curves.losses",
+    "ManyCurves": "curves.many",
     "Mixture": "model.mixture",
     "PathBound": "generated.path_bound",
     "PhaseDiagram": "sweeps.results",
@@ -73,8 +78,10 @@ _HOME = {
     "bulk_split": "curves.bulk_split",
     "error_parts": "curves.error_parts",
     "error_times": "curves.error_times",
+    "finite_size": "curves.finite_size",
     "generation": "generated.generation",
     "generation_times": "generated.times",
+    "learning_curves_many": "curves.many",
     "phase_diagram": "sweeps.phase_diagram",
     "read_covariance": "data.read",
     "resolvent": "spectra.resolvent",
@@ -122,6 +129,8 @@ __all__ = [
     "DataError",
     "ErrorParts",
     "ErrorTimes",
+    "FiniteCurves",
+    "FiniteSize",
     "Generation",
     "GenerationTimes",
     "GradientDescent",
@@ -129,6 +138,7 @@ __all__ = [
     "HeavyBall",
     "ImageModel",
     "LearningCurves",
+    "ManyCurves",
     "Mixture",
     "ModelError",
     "PathBound",
@@ -149,8 +159,10 @@ __all__ = [
     "bulk_split",
     "error_parts",
     "error_times",
+    "finite_size",
     "generation",
     "generation_times",
+    "learning_curves_many",
     "phase_diagram",
     "read_covariance",
     "resolvent",

@@ -29,6 +29,9 @@ MODULES: dict[str, str] = {
     "sgd-losses": "sgd_losses",
     "sgd-delay": "sgd_delay",
     "sgd-repair": "sgd_repair",
+    "generated-quality": "generated_quality",
+    "generated-stopping": "generated_stopping",
+    "generated-score": "generated_score",
 }
 
 #: figures of trained networks, drawn only from a store of them (`figures.networks`)

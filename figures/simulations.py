@@ -2,7 +2,8 @@
 
 A figure names the cases it wants; cells that an existing store of `validation` holds for the same
 case (``--store``) are taken from there, the rest is simulated and kept in ``simulations.h5``.
-Trainings that are no cells (Adam) are kept beside it, one file each.
+What is no cell (Adam, eigenvalues) is kept beside it, one file each. ``docs/data/figures`` holds
+both for networks whose simulation takes longer than the quick profile may.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from dmft_rf import Covariance, ScoreModel
 from dmft_rf._typing import Array
 from dmft_rf.errors import DataError
 from figures.numbers import Numbers
+from validation.compare.extrapolate import extrapolate
 from validation.finite.case import Case, Sizes
 from validation.finite.runner import run
 from validation.finite.simulate import Cell
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 
 FILE = "simulations.h5"
+SHIPPED = Path(__file__).parents[1] / "docs" / "data" / "figures"
 LOSSES = ("train", "test", "score_error")
 
 
@@ -74,7 +78,7 @@ class Simulations:
 
     def complete(self, cases: list[Case]) -> int:
         """Make all cells of ``cases`` available; returns how many were simulated."""
-        known = {} if self._other is None else self._other.cells
+        known = shipped() | ({} if self._other is None else self._other.cells)
         workers = self._workers if self._workers > 1 else None
         return run(self.store, cases, workers, self._quiet, known)
 
@@ -85,35 +89,68 @@ class Simulations:
     def kept(self, name: str, key: str, compute: Callable[[], Mapping[str, Array]]) -> Numbers:
         """What ``compute`` returns, computed once for each ``key`` and kept in a file."""
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        path = self.folder / f"simulations-{name}-{digest}.h5"
-        if path.exists():
-            return Numbers.load(path)
+        file = f"simulations-{name}-{digest}.h5"
+        for folder in (self.folder, SHIPPED):
+            if (folder / file).exists():
+                return Numbers.load(folder / file)
         numbers = Numbers(dict(compute()), {"key": key})
-        numbers.save(path)
+        numbers.save(self.folder / file)
         return numbers
 
 
+@cache
+def shipped() -> dict[str, Cell]:
+    """The cells in `SHIPPED`, by key."""
+    return Store(SHIPPED / FILE).cells
+
+
 def means(cells: list[Cell], tau: Array) -> dict[str, Array]:
-    """Mean and standard error over the seeds of the largest d that has two or more.
+    """Mean losses and their standard errors, of one size or extrapolated (`estimate`).
 
     Returns
     -------
     dict
         d, seeds, tau; train, test and score_error (n_tau,), each with ``_error``.
     """
-    by_size: dict[int, list[Cell]] = {}
-    for cell in cells:
-        by_size.setdefault(cell.d, []).append(cell)
-    sizes = [d for d, group in by_size.items() if len(group) > 1]
-    if not sizes:
-        raise DataError("a standard error needs two seeds of one size or more")
-    group = by_size[max(sizes)]
-    out: dict[str, Any] = {"d": max(sizes), "seeds": len(group), "tau": tau}
+    d = np.array([cell.d for cell in cells])
+    out: dict[str, Any] = {**described(d), "tau": tau}
     for name in LOSSES:
-        values = np.stack([cell.arrays[f"0/{name}"] for cell in group])
-        out[name] = values.mean(axis=0)
-        out[f"{name}_error"] = standard_error(values)
+        values = np.stack([cell.arrays[f"0/{name}"] for cell in cells])
+        out[name], out[f"{name}_error"] = estimate(d, values)
     return out
+
+
+def described(d: Array) -> dict[str, Any]:
+    """Which networks `estimate` speaks of: d and seeds; d = inf if it extrapolates."""
+    sizes, counts = np.unique(d, return_counts=True)
+    if sizes.size > 2:
+        return {"d": math.inf, "seeds": d.size}
+    several = counts > 1
+    if not several.any():
+        raise DataError("a standard error needs two seeds of one size or more")
+    return {"d": sizes[several][-1], "seeds": counts[several][-1]}
+
+
+def estimate(d: Array, values: Array) -> tuple[Array, Array]:
+    """Value and standard error from networks of one size, or at d = infinity from several.
+
+    Three sizes or more are extrapolated in 1/d, as `validation` does, but in the logarithm: losses
+    are positive, and at d = 12 some are half or twice their limit.
+
+    Parameters
+    ----------
+    d : (N,) array
+        Dimension of each network.
+    values : (N, ...) array
+        Positive. Of one or two sizes the largest d that has two seeds or more is taken.
+    """
+    one = described(d)["d"]
+    if math.isinf(one):
+        found = extrapolate(d.astype(float), np.log(values).reshape(d.size, -1))
+        value = np.exp(found.value).reshape(values.shape[1:])
+        return value, value * found.error.reshape(value.shape)
+    group = values[d == one]
+    return group.mean(axis=0), standard_error(group)
 
 
 def largest(cells: list[Cell], tau: Array) -> dict[str, Array]:

@@ -10,17 +10,16 @@ from dmft_rf import Covariance, ScoreModel
 from figures.figure import Figure
 from figures.numbers import Numbers
 from figures.shared import laws
-from figures.simulations import Simulations, case
+from figures.simulations import Simulations
 from validation.common import style
-from validation.finite.case import Case, Sizes
 
 T, PSI_P, PSI_N = 0.01, 64.0, 8.0
 ROWS = {
     "iso": (r"$\Sigma = I$", Covariance.isotropic()),
     "two": (r"$\Sigma$: 0.5 and 1.5", Covariance([0.5, 1.5], label="two eigenvalues")),
 }
-QUICK: Sizes = ((16, 6),)
-PAPER: Sizes = ((50, 8), (100, 1))
+# d and seeds of the networks, the paper's size
+NETWORKS = (100, 1)
 # d and draws of the Gaussian equivalent
 EQUIVALENT = {"quick": (60, 3), "paper": (100, 10)}
 
@@ -30,24 +29,13 @@ def models() -> dict[str, ScoreModel]:
     return {row: ScoreModel(T, PSI_P, PSI_N, covariance=law) for row, (_, law) in ROWS.items()}
 
 
-def cases(profile: str) -> list[Case]:
-    """Networks at the paper's parameters; the isotropic one is a case of `validation`."""
-    sizes = QUICK if profile == "quick" else PAPER
-    found = models()
-    about = "psi_p = 64, psi_n = 8, t = 0.01"
-    return [
-        Case("paper_t0.01_n8", about, found["iso"], sizes, (10.0, 100.0, 1e4, 1e5)),
-        case("two_t0.01_n8", about, found["two"], sizes, (10.0, 100.0, 1e4, 1e5)),
-    ]
-
-
 def compute(profile: str, simulations: Simulations) -> Numbers:
     """Exact and leading-order laws, and eigenvalues of networks."""
     numbers = Numbers(remarks={"t": T, "psi_p": PSI_P, "psi_n": PSI_N})
-    for (row, model), networks in zip(models().items(), cases(profile), strict=True):
+    for row, model in models().items():
         laws.put_law(numbers, row, model)
         laws.put_leading_order(numbers, f"{row}/leading", model)
-        laws.put_eigenvalues(numbers, row, simulations.cells(networks))
+        laws.put_eigenvalues(numbers, row, model, simulations, *NETWORKS)
         laws.put_equivalent(numbers, row, model, *EQUIVALENT[profile])
     return numbers
 
@@ -85,7 +73,8 @@ FIGURE = Figure(
     "leading-order laws (dashed) give the edges of the middle bulk within 5 %; the upper bulk is "
     "3.0 times as wide as the population law, because at psi_n = 8 the spectrum of the sample "
     "covariance is wide. Outlines: Gaussian-equivalent matrices, which follow the exact law; "
-    "filled: exact nonlinear networks, whose atom is smeared out at small d and reaches into the "
-    "thin bulk.",
-    compute, draw, cases,
+    "filled: one exact nonlinear network of the paper's size, d = 100 and p = 6400. For Sigma = I "
+    "its three bulks hold 100, 700 and 100 eigenvalues, as the law says, and their means lie "
+    "within 2.3 % of it; only its atom is still spread out, from 0.0007 to 0.0035.",
+    compute, draw,
 )  # fmt: skip

@@ -52,9 +52,10 @@ ELSEWHERE = {
 MADE = {
     "BulkSplit", "ErrorParts", "ErrorTimes", "LearningCurves", "Solution", "Timescales",
     "Coefficients", "PencilNodes", "PencilNodes.integral", "PencilNodes.quadratic",
-    "Advice",
+    "Advice", "FiniteCurves", "FiniteSize", "ManyCurves",
     "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
-    "GenerationTimes", "PathBound", "linear_part", "PowerLaw.plot",
+    "GenerationTimes", "PathBound", "linear_part", "PowerLaw.plot", "FiniteSize.plot",
+    "FiniteCurves.plot",
 }  # fmt: skip
 
 

@@ -23,7 +23,8 @@ from dmft_rf import (
     spectrum,
 )
 from dmft_rf.curves.carrying import nodes_in
-from dmft_rf.curves.losses import curves_on, score_error_slope
+from dmft_rf.curves.events import score_error_slope
+from dmft_rf.curves.losses import curves_on
 from dmft_rf.curves.nodes import enclosed
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
@@ -278,14 +279,15 @@ def drawn_refusal(index: int) -> bool:
 
 
 def test_ridge_has_nothing_that_turns() -> None:
-    from dmft_rf.curves.majorants import majorants
+    from dmft_rf.curves.majorants import Few, Majorants
 
     nodes = solve(ScoreModel(0.1, 8.0, 4.0)).nodes
     tau = np.array([0.0, 1.0, INF])
     for part in ("filter", "square", "memory", "residual"):
-        assert np.all(getattr(majorants(Ridge(0.1), nodes.contour, tau, 0.1), part) == 0.0)
+        none = Majorants(Ridge(0.1), nodes.contour, tau, 0.1, Few.all(3))
+        assert np.all(getattr(none, part).rows == 0.0)
     # bounds: |h| and |g| at the nodes themselves, for all rules at finite times
     for rule in (GradientFlow(), GradientFlow(0.1), WeightAverage(3.0)):
-        bound = majorants(rule, nodes.contour, tau, 0.1)
-        whole = np.abs(bound.whole[1]) + np.abs(bound.filter[1])
+        bound = Majorants(rule, nodes.contour, tau, 0.1, Few.all(3))
+        whole = np.abs(bound.whole.rows[1]) + np.abs(bound.filter.rows[1])
         assert np.all(np.abs(rule.filter(nodes.points, tau, 0.1)[1]) <= 2.0 * whole)

@@ -10,17 +10,16 @@ import h5py
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from typer.testing import CliRunner
 
 import dmft_rf
 from dmft_rf import Covariance, DataError, ModelError, ScoreModel, datasets, read_covariance, sweep
 from dmft_rf._paths import path_of, same_file
-from dmft_rf.cli import app
 from dmft_rf.errors import plain
 from dmft_rf.files.replace import check_output, replacing, replacing_hdf5
 from dmft_rf.files.results import Run, load, save
 from dmft_rf.pencil.files import read_pencil
 from dmft_rf.plotting import save_figure
+from tests.helpers.command import refused, run
 from tests.helpers.unprivileged import nobody_in
 
 MODEL = ScoreModel(0.1, 4.0, 2.0)
@@ -54,17 +53,6 @@ def told(call, *arguments, **options):
     assert len(message) <= 1000
     message.encode("utf-8")
     return message
-
-
-def command(*arguments):
-    """A command that is refused: exit code 2, one line on stderr, nothing on stdout."""
-    done = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert done.exit_code == 2, (arguments, done.output, done.exception)
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.rstrip("\n").isprintable()
-    assert done.stderr.startswith("error: ")
-    return done.stderr
 
 
 def no_work(monkeypatch):
@@ -158,12 +146,12 @@ def test_names_that_lead_nowhere(traps, law, monkeypatch, name):
     told(sweep, MODEL, {"psi_n": [1.0]}, "tau_mem", path=name)
     no_work(monkeypatch)
     if not name.endswith("/"):  # the command's own parser drops it
-        command("spectrum", *SMALL, "--out", name)
-        command("spectrum", *SMALL, "--out", name, "--overwrite")
-        command("spectrum", *SMALL, "--plot", name.replace(".h5", ".png") if "x" in name else name)
-        command("scaling", *SMALL, "--out", name)
-        command("spectrum", *SMALL, "--data", name)
-        command("pencil", name)
+        refused("spectrum", *SMALL, "--out", name)
+        refused("spectrum", *SMALL, "--out", name, "--overwrite")
+        refused("spectrum", *SMALL, "--plot", name.replace(".h5", ".png") if "x" in name else name)
+        refused("scaling", *SMALL, "--out", name)
+        refused("spectrum", *SMALL, "--data", name)
+        refused("pencil", name)
     assert sorted(traps.rglob("*")) == before
 
 
@@ -177,7 +165,7 @@ def test_a_link_to_a_file_is_as_good_as_the_file(here, law):
     assert not same_file(Path("a.h5"), Path("c.h5"))
     np.savez("x.npz", X)
     Path("link.h5").symlink_to("x.npz")
-    message = command("spectrum", *SMALL, "--data", "x.npz", "--out", "link.h5", "--overwrite")
+    message = refused("spectrum", *SMALL, "--data", "x.npz", "--out", "link.h5", "--overwrite")
     assert "is the file of --data" in message
 
 
@@ -207,7 +195,7 @@ def test_a_working_folder_that_was_removed(here, law, monkeypatch):
     assert read_covariance(here / "x.npy").dimension == 3
     no_work(monkeypatch)
     for arguments in (["spectrum", "--out", "a.h5"], ["spectrum"], ["pencil", "a.toml"]):
-        assert words in command(*arguments)
+        assert words in refused(*arguments)
 
 
 # What may not be read or written -----------------------------------------------------------------
@@ -238,10 +226,10 @@ def test_permissions_are_told_before_the_work(tmp_path, law, monkeypatch):
             save("shared/b.h5", law)
             save("shared/b.h5", law, overwrite=True)
             no_work(monkeypatch)
-            command("spectrum", *SMALL, "--out", "sealed/b.h5")
-            command("spectrum", *SMALL, "--plot", "sealed/b.png")
-            command("spectrum", *SMALL, "--data", "closed/b.npy")
-            command("pencil", "closed/b.toml")
+            refused("spectrum", *SMALL, "--out", "sealed/b.h5")
+            refused("spectrum", *SMALL, "--plot", "sealed/b.png")
+            refused("spectrum", *SMALL, "--data", "closed/b.npy")
+            refused("pencil", "closed/b.toml")
             assert sorted(os.listdir("shared")) == ["a.h5", "b.h5"]
             assert os.listdir("sealed") == []
     finally:
@@ -294,16 +282,16 @@ def test_strange_names_are_read_written_and_shown(here, stem, law):
     assert found.label == plain(data)
     model = MODEL.replace(covariance=found)
     save(results, dmft_rf.spectrum(model))
-    (run,) = load(results).values()
-    assert run.attributes["covariance_label"] == plain(data)
-    assert run.model() == model
+    (kept,) = load(results).values()
+    assert kept.attributes["covariance_label"] == plain(data)
+    assert kept.model() == model
     messages = [told(save, results, law), told(check_output, results)]
     messages += [told(reader, f"{stem}.none.csv") for reader in READERS.values()]
-    messages.append(command("spectrum", *SMALL, "--data", f"{stem}.none.csv"))
+    messages.append(refused("spectrum", *SMALL, "--data", f"{stem}.none.csv"))
     assert "\n" in stem or all(plain(stem) in message for message in messages)
     if stem in (ESCAPE, UNDECODABLE):
         options = ["--data", data, "--overwrite", "--out", results, "--plot", picture]
-        done = CliRunner().invoke(app, ["spectrum", *SMALL, *options])
+        done = run("spectrum", *SMALL, *options)
         assert done.exit_code == 0, done.output
         assert (done.stdout + done.stderr).replace("\n", "").isprintable()
 
@@ -312,7 +300,7 @@ def test_strange_names_are_read_written_and_shown(here, stem, law):
 def test_strange_names_of_pencils_and_sweeps(here, stem):
     Path(f"{stem}.toml").write_bytes(EXAMPLE.read_bytes())
     for options in (["--json"], ["--out", f"{stem}.h5", "--plot", f"{stem}.png"]):
-        done = CliRunner().invoke(app, ["pencil", f"{stem}.toml", *options])
+        done = run("pencil", f"{stem}.toml", *options)
         assert done.exit_code == 0, done.output
         assert (done.stdout + done.stderr).replace("\n", "").isprintable()
     for _ in range(2):

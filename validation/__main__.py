@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         nargs="*",
-        help="golden check | golden renew | networks | benchmark | attack (own --help)",
+        help="golden check | golden renew | networks | benchmark | attack | samples (own --help)",
     )
     parser.add_argument(
         "--profile", choices=("quick", "paper"), default="quick",
@@ -68,6 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
         from validation.attack.attack import main as attack
 
         return attack(given[1:])
+    if given[:1] == ["samples"]:
+        from validation.compare.samples import main as samples
+
+        return samples(given[1:])
     options = _parser().parse_args(given)
     command = partial(_golden, options.command) if options.command else partial(_validate, options)
     return ended(command, "the finished cells are kept, run again to go on")

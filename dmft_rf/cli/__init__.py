@@ -17,6 +17,7 @@ from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._explore import ExploreOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._help import BriefCommand, HelpAll
+from dmft_rf.cli._image_options import FiniteOptions, ImageOptions
 from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
@@ -113,13 +114,22 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
 )
 @grouped
 def curves(
-    model: ModelOptions, rule: CurveOptions, shown: PartsOptions, output: OutputOptions
+    model: ModelOptions,
+    rule: CurveOptions,
+    shown: PartsOptions,
+    kind: FiniteOptions,
+    output: OutputOptions,
 ) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _commands, _parts
+        from dmft_rf.cli import _commands, _images, _parts
 
-        show = _parts.error_parts if shown.parts else _commands.curves
-        show(model, rule, output)
+        kind.check(parts=shown.parts)
+        if kind.images:
+            _images.curves(model, rule, output)
+        elif shown.parts:
+            _parts.error_parts(model, rule, output)
+        else:
+            _commands.curves(model, rule, output, kind.finite_size)
 
 
 @app.command(
@@ -129,11 +139,17 @@ def curves(
     "--sgd-noise 5. " + _EPILOG,
 )
 @grouped
-def timescales(model: ModelOptions, rule: RuleOptions, output: OutputOptions) -> None:
+def timescales(
+    model: ModelOptions, rule: RuleOptions, kind: FiniteOptions, output: OutputOptions
+) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _timescales
+        from dmft_rf.cli import _images, _timescales
 
-        _timescales.timescales(model, rule, output)
+        kind.check()
+        if kind.images:
+            _images.timescales(model, rule, output)
+        else:
+            _timescales.timescales(model, rule, output, kind.finite_size)
 
 
 @app.command(
@@ -152,12 +168,16 @@ def scaling(
     sweep: SweepOptions,
     rule: RuleOptions,
     run: RunOptions,
+    kind: ImageOptions,
     output: OutputOptions,
 ) -> None:
     with reporting(model.data):
-        from dmft_rf.cli import _sweep
+        from dmft_rf.cli import _images, _sweep
 
-        _sweep.scaling(model, sweep, rule, run, output)
+        if kind.images:
+            _images.scaling(model, sweep, rule, output)
+        else:
+            _sweep.scaling(model, sweep, rule, run, output)
 
 
 @app.command(

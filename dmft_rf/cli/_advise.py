@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ import dmft_rf
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions
 from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._parameters import NUMBER, numbers
+from dmft_rf.cli._parameters import COLUMNS, NUMBER, names_of, numbers
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dmft_rf.monitor.samples import Samples
 
 Option = typer.Option
+_PLAIN = 128  # dimensions up to which kernels are not compiled
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class AdviseOptions(NoiseLevelOptions):
             "rate and width. Its log, or the images that it had and its best step or log.",
         ),
     ] = None  # fmt: skip
+    columns: Annotated[
+        str | None, Option("--columns", metavar="KIND=NAME,...", help=f"Of --pilot. {COLUMNS}")
+    ] = None
     samples: Annotated[
         str | None,
         Option(
@@ -81,12 +86,23 @@ class AdviseOptions(NoiseLevelOptions):
             raise ModelError(f"--samples is {self.samples!r}; it must be whole numbers from 1 on")
         return [int(size) for size in found]
 
+    def run(self) -> Any:
+        """The pilot of --pilot."""
+        if self.columns is None:
+            return self.pilot
+        if self.pilot is None:
+            raise ModelError("--columns is for the log of --pilot, and there is none")
+        from dmft_rf.monitor.logs import read_log, sized
+
+        size, path = sized(self.pilot)
+        return size, read_log(path, columns=names_of(self.columns))
+
     def images(self) -> Samples:
         """The images of --data."""
         from dmft_rf.cli._progress import progress
         from dmft_rf.monitor.samples import Samples
 
-        size = DataOptions(resize=self.resize)._size()
+        size = DataOptions(resize=self.resize).image_size()
         with progress("images") as advance:
             return Samples.of(self.data, "--data", resize=size, grey=self.grey, progress=advance)
 
@@ -103,12 +119,16 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
     sizes = options.sizes()
     if (options.resize or options.grey) and not os.path.isdir(options.data):
         raise ModelError("--resize and --grey are for folders of images, and --data is none")
+    images = options.images()
+    if images.dimension <= _PLAIN and "numba" not in sys.modules:
+        # compiling takes ten seconds, plain Python for so few dimensions one
+        os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
     from dmft_rf.cli._finish import show
     from dmft_rf.files.results import save
     from dmft_rf.plotting.advice import plot_advice
 
     found = dmft_rf.advise(
-        options.images(), options.parameters, t, options.pilot, sizes, options.full_batch,
+        images, options.parameters, t, options.run(), sizes, options.full_batch,
         scale=options.scale,
     )  # fmt: skip
     if level is not None:
@@ -133,6 +153,7 @@ def _report(advice: Advice) -> Report:
             "d": model.covariance.dimension,
             "d_eff": model.covariance.effective_dimension,
             "kurtosis": advice.kurtosis,
+            "classes": advice.classes,
             "divided_by": advice.divisor,
         },
         "t": model.t,

@@ -32,6 +32,7 @@ _WORDS = {
     "samples": "samples, rho_1",
     "merged": "merged",
 }
+_CURVES = ("tau", "train", "test", "generalization_gap", "score_error")
 # what curves of SGD have besides
 _OF_NOISE = ("train_noise", "test_noise", "load", "threshold")
 
@@ -102,7 +103,9 @@ def _relaxation(model: ScoreModel, low: float, high: float) -> tuple[str, str]:
     return number(slowest, 4), number(1.0 / (model.rate * high), 4)
 
 
-def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions) -> None:
+def curves(
+    options: ModelOptions, training: CurveOptions, output: OutputOptions, finite: bool = False
+) -> None:
     """Learning curves of a training rule."""
     output.check(options.data)
     start = time.perf_counter()
@@ -130,17 +133,15 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
         )
     report.document["rule"] = described
     accuracy(report, result.relative_error, options.rtol)
-    shown = round_times(tau) if automatic else np.arange(tau.size)
-    columns = ("tau", "train", "test", "generalization_gap", "score_error")
-    report.tables.append(
-        Table(
-            ["tau", "L_train", "L_test", "gap", "score error"],
-            [[_curve_number(result, name, i) for name in columns] for i in shown],
-        )
-    )
-    if shown.size < tau.size:
+    report.tables.append(curve_table(result, automatic))
+    if finite:
+        from dmft_rf.cli._finite import add_finite_curves
+
+        add_finite_curves(report, dmft_rf.finite_size(model), tau, rule, result)
+    shown = len(report.tables[0].rows)
+    if shown < tau.size:
         report.notes.append(
-            f"{shown.size} of {tau.size} times shown; --json and --out give all of them."
+            f"{shown} of {tau.size} times shown; --json and --out give all of them."
         )
     report.notes.append(
         "Losses per dimension; gap = L_test - L_train; score error = (1/d) E|s_A - s*|^2 against "
@@ -148,7 +149,7 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
     )
     report.notes += about_data(stated.data)
     report.document["results"] = {
-        **{name: getattr(result, name) for name in (*columns, "empirical_error", "weight_norm")},
+        **{name: getattr(result, name) for name in (*_CURVES, "empirical_error", "weight_norm")},
         "error": result.error,
         "floor": model.floor,
         **({name: getattr(result, name) for name in _OF_NOISE} if stochastic else {}),
@@ -156,6 +157,15 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
     from dmft_rf.plotting.curves import plot_curves
 
     finish(report, output, start, lambda: plot_curves(result), {"curves": result}, solution)
+
+
+def curve_table(result: LearningCurves, some: bool) -> Table:
+    """Losses at every time, or at ``some`` of those that were chosen."""
+    shown = round_times(result.tau) if some else np.arange(result.tau.size)
+    return Table(
+        ["tau", "L_train", "L_test", "gap", "score error"],
+        [[_curve_number(result, name, i) for name in _CURVES] for i in shown],
+    )
 
 
 def _curve_number(result: LearningCurves, name: str, i: int) -> str:

@@ -68,8 +68,8 @@ class DataOptions:
 
     def read(self, source: str) -> Covariance:
         """Return the covariance of a file or a folder."""
-        size = self._size()
-        leave_out = None if self.leave_out is None else _columns(self.leave_out)
+        size = self.image_size()
+        leave_out = None if self.leave_out is None else columns_of(self.leave_out)
         from dmft_rf.cli._progress import progress
         from dmft_rf.data.read import read_covariance
 
@@ -86,7 +86,8 @@ class DataOptions:
                 progress=advance,
             )
 
-    def _size(self) -> tuple[int, int] | None:
+    def image_size(self) -> tuple[int, int] | None:
+        """Of --resize."""
         if self.resize is None:
             return None
         found = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", self.resize, re.ASCII)
@@ -222,7 +223,7 @@ class NoiseLevelOptions:
         return found[1], int(found[2] or 1000)
 
 
-def _columns(text: str) -> list[int]:
+def columns_of(text: str) -> list[int]:
     """Return the column numbers of --leave-out."""
     try:
         return [] if text.strip() == "none" else [int(part) for part in text.split(",")]

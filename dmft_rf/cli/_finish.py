@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmft_rf._show import Shown
-from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._report import Report
 from dmft_rf.data import bundled as datasets
 from dmft_rf.errors import DataError
 from dmft_rf.files.replace import replacing
@@ -47,13 +45,18 @@ _ELSEWHERE = (
     "and for natural patches, 8 x 8 pixels of a photograph: their test loss is 24 to 28 % below "
     "the theory's near its minimum (t = 0.1, psi_p = 4, psi_n = 2)."
 )
+_INSTEAD = (
+    "curves, timescales and scaling solve networks on the data themselves with --images, and "
+    "measure what the dimension does with --finite-size."
+)
 
 
 def about_data(data: str | None) -> list[str]:
     """What is known of the theory's accuracy for the data of --data: a note, or none."""
     if data is None:
         return []
-    return [_REAL_DATA + (_DIGITS if data in datasets.names() else _ELSEWHERE)]
+    known = _DIGITS if data in datasets.names() else _ELSEWHERE
+    return [f"{_REAL_DATA}{known} {_INSTEAD}"]
 
 
 def finish(
@@ -63,16 +66,13 @@ def finish(
     draw: Callable[[], Figure],
     results: dict[str, Any],
     solution: Solution | None,
-    extra: dict[str, Any] | None = None,
 ) -> None:
     """Write the files, then print: a result on stdout means that its files are complete."""
     seconds = time.perf_counter() - start
     if output.out is not None:
-        more = dict(extra or {})
+        more = {"eigenvalues_divided_by": report.document["covariance"]["divided_by"]}
         if solution is None:
             more["wall_time_seconds"] = seconds
-        divisor = report.document["covariance"]["divided_by"]
-        more["eigenvalues_divided_by"] = divisor
         save(output.out, results, solution=solution, overwrite=output.overwrite, extra=more)
     show(report, output, start, draw, next(iter(results.values())))
 

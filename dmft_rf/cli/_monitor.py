@@ -13,7 +13,7 @@ import typer
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import DataOptions
 from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._parameters import INTEGER, NUMBER
+from dmft_rf.cli._parameters import COLUMNS, INTEGER, NUMBER, names_of
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -49,11 +49,8 @@ class MonitorOptions:
     ] = None  # fmt: skip
     columns: Annotated[
         str | None,
-        Option(
-            "--columns", metavar="KIND=NAME,...", help="Columns that are not recognised: "
-            "step=NAME, train=NAME, test=NAME, separated by commas.",
-        ),
-    ] = None  # fmt: skip
+        Option("--columns", metavar="KIND=NAME,...", help=COLUMNS),
+    ] = None
     samples: Annotated[
         str | None,
         Option("--samples", metavar="DIR", help="Generated images, a folder or a file of arrays."),
@@ -137,16 +134,7 @@ class MonitorOptions:
 
     def names(self) -> dict[str, str]:
         """The columns of --columns."""
-        if self.columns is None:
-            return {}
-        pairs = [part.partition("=") for part in self.columns.split(",")]
-        if not all(mark and name.strip() for _, mark, name in pairs):
-            from dmft_rf._convert import shown
-
-            raise ModelError(
-                f"--columns is {shown(self.columns)}; it must be as train=mse,test=mse_val"
-            )
-        return {kind.strip(): name.strip() for kind, _, name in pairs}
+        return {} if self.columns is None else names_of(self.columns)
 
 
 def monitor(options: MonitorOptions) -> None:
@@ -189,7 +177,7 @@ def _images(options: MonitorOptions, source: str | None) -> Samples | None:
     from dmft_rf.cli._progress import progress
     from dmft_rf.monitor.samples import Samples
 
-    size, grey = DataOptions(resize=options.resize)._size(), options.grey
+    size, grey = DataOptions(resize=options.resize).image_size(), options.grey
     if not os.path.isdir(source):
         size, grey = None, False  # of a file beside a folder, whose images become alike to it
     with progress("images") as advance:

@@ -244,8 +244,8 @@ class SweepOptions:
         Option(
             "--over",
             metavar="NAME",
-            help="psi_n, psi_p, t or power-law; noise or batch of SGD (batch at the learning rate "
-            "of --sgd-noise and --batch).",
+            help="psi_n, psi_p, t or power-law; noise or batch of SGD. The batch is swept at the "
+            "learning rate of --sgd-noise and --batch.",
         ),
     ] = "psi_n"
     start: Annotated[

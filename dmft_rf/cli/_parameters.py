@@ -13,6 +13,9 @@ from typer.models import OptionInfo
 from dmft_rf.cli._help import HelpAll
 from dmft_rf.errors import ModelError
 
+#: help of --columns
+COLUMNS = "Columns that are not recognised: step=NAME, train=NAME, test=NAME, separated by commas."
+
 
 def _number(text: str | float) -> float:
     """Parse a number; the message names what was given."""
@@ -103,3 +106,13 @@ def numbers(name: str, text: str) -> list[float]:
         raise ModelError(
             f"{name} is {shown(text)}; it must be numbers separated by commas"
         ) from None
+
+
+def names_of(columns: str) -> dict[str, str]:
+    """Return the columns of an option --columns, by what they hold."""
+    pairs = [part.partition("=") for part in columns.split(",")]
+    if not all(mark and name.strip() for _, mark, name in pairs):
+        from dmft_rf._convert import shown
+
+        raise ModelError(f"--columns is {shown(columns)}; it must be as train=mse,test=mse_val")
+    return {kind.strip(): name.strip() for kind, _, name in pairs}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartsOptions:
-    """Training: parts of the score error."""
+    """Results: parts of the score error."""
 
     parts: Annotated[
         bool,

@@ -238,7 +238,8 @@ def _summary(result: Scaling) -> str:
     for name in [*names, *(("tau_mem", "window") if np.all(result.memorizes) else ())]:
         a, b = result.quantities[name][[0, -1]]
         if math.isfinite(a) and math.isfinite(b):
-            parts.append(f"{name} goes from {a:.4g} to {b:.4g} (x {b / a:.3g})")
+            factor = f" (x {b / a:.3g})" if a > 0.0 else ""
+            parts.append(f"{name} goes from {a:.4g} to {b:.4g}{factor}")
     return f"{text}: {', '.join(parts)}." if parts else f"{text}: the times are not defined."
 
 

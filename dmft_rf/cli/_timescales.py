@@ -29,7 +29,9 @@ _OF_MEMORIZING = ("tau_mem", "window")
 _MOST_STEPS = 1e12
 
 
-def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
+def timescales(
+    options: ModelOptions, training: RuleOptions, output: OutputOptions, finite: bool = False
+) -> None:
     """When to stop: the usable interval, and the times of learning, overfitting and memorizing."""
     output.check(options.data)
     start = time.perf_counter()
@@ -57,7 +59,11 @@ def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptio
         report.notes.append(nothing)
         values |= dict.fromkeys(_OF_MEMORIZING, math.nan)
         reasons |= dict.fromkeys(_OF_MEMORIZING, nothing)
-    report.tables.append(_table(times, values, steps))
+    report.tables.append(times_table(times, values, steps))
+    if finite:
+        from dmft_rf.cli._finite import add_finite_times
+
+        add_finite_times(report, dmft_rf.finite_size(model), times)
     report.notes += [f"{name}: {reason}" for name, reason in times.reasons.items()]
     report.notes.append(f"{TAU} {OVERFITTING}")
     if steps is not None:
@@ -115,11 +121,12 @@ def nothing_to_memorize(times: Timescales) -> str:
     )
 
 
-def _table(
+def times_table(
     times: Timescales,
     values: dict[str, float],
     steps: Callable[[float], tuple[float, float]] | None,
 ) -> Table:
+    """Every time with its error and its definition."""
     columns, rows = ["", "value", "error", "what it is"], []
     if steps is not None:
         columns[3:3] = ["steps", "steps, no 1/sqrt(p)"]

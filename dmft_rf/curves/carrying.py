@@ -54,10 +54,19 @@ def nodes_needed(law: Spectrum, region: Region, rtol: float) -> float:
 
 
 def carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
-    """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones.
+    """Nodes of ``law``, or of one that is solved more accurately if ``rtol`` needs it.
 
     Returns what accurate_nodes does, the best found if none reaches ``rtol``.
     """
+    found = _carrying(law, rtol)
+    while not found[1] <= rtol and law.finer is not None:
+        law = law.finer
+        found = _carrying(law, rtol)
+    return found
+
+
+def _carrying(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
+    """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones."""
     m, M = law.ends
     if law.drawn:
         nodes = nodes_in(law, Region(), 0)
@@ -83,7 +92,7 @@ def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, f
     probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
         probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
-    first = int(nodes_needed(law, region, rtol))
+    first = int(nodes_needed(law, region, law.slack * rtol))
 
     def attempt(count: int) -> tuple[Nodes, float]:
         nodes = nodes_in(law, region, count)

@@ -36,6 +36,7 @@ from dmft_rf.curves.definitions import PARTS
 from dmft_rf.curves.exact import untouched
 from dmft_rf.curves.forms import Form
 from dmft_rf.curves.losses import LearningCurves, checked_times, remembered
+from dmft_rf.curves.majorants import Turning
 from dmft_rf.curves.measures import Values
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.solve import Solution, checked_rule, solved
@@ -272,7 +273,7 @@ class Direction:
         """Variance of the sample, of the features and of both, times Delta_t."""
         return self.nodes.directions.forms(self.q, self.atom)
 
-    def learned(self, f: Values, turning: Values) -> Estimate:
+    def learned(self, f: Values, turning: Turning) -> Estimate:
         """Slope of the mean network that the filter ``f`` makes, over that of the exact score."""
         gain = self.one.linear * self.sigma / math.sqrt(self.model.Delta_t)
         found = self.nodes.integral(f, self._signal, turning)

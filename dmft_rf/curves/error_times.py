@@ -26,6 +26,7 @@ from dmft_rf.curves.definitions import FACTOR, TIMES
 from dmft_rf.curves.error_parts import Direction, error_parts, nodes_of
 from dmft_rf.curves.events import Event, Events
 from dmft_rf.curves.forms import Form
+from dmft_rf.curves.majorants import Turning
 from dmft_rf.curves.measures import Values
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.solve import Solution, solved
@@ -179,7 +180,7 @@ class _Row:
         self.form = Form.combined((w, form) for w, one in self.members for form in one.forms)
         self.own = np.sum([w * one.own for w, one in self.members], axis=0)
 
-    def _bias(self, h: Values, turning: Values) -> Estimate:
+    def _bias(self, h: Values, turning: Turning) -> Estimate:
         terms = [(w, one.bias(one.learned(h, turning))) for w, one in self.members]
         zero = np.zeros(h.shape[0])
         return Estimate(zero, zero).plus(*terms)

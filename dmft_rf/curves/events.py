@@ -18,7 +18,8 @@ from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
-from dmft_rf.curves.losses import LearningCurves, score_error_slope
+from dmft_rf.curves.losses import LearningCurves
+from dmft_rf.curves.measures import ContourMeasures
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
@@ -291,3 +292,29 @@ def unit_gap(model: FeatureModel) -> float:
     """1 - L_floor = Delta_t Tr Sigma_t^{-1}/d, what the exact score gains on no network."""
     instance(model, FeatureModel, "model", "ScoreModel(0.01, 64, 8)")
     return model.Delta_t * model.initial_score_error
+
+
+def score_error_slope(nodes: ContourMeasures, tau: Array, rule: GradientFlow) -> Estimate:
+    """d E_score/d tau, which is d L_test/d tau over Delta_t, shape (n_tau,)."""
+    model = nodes.model
+    h = rule.filter(nodes.points, tau, model.rate)
+    v = rule.velocity(nodes.points, tau, model.rate)
+    turns = nodes.turning(rule, tau)
+    learned, gained = nodes.mean(h), nodes.mean(v)
+    # both are off by as much as their averages over Sigma
+    of_h = nodes.integral(h, nodes.S_VW, turns.filter)
+    of_v = nodes.integral(v, nodes.S_VW, turns.velocity)
+    share = of_h.error / np.where(of_h.value != 0.0, np.abs(of_h.value), 1.0)
+    bias = Estimate(np.zeros(tau.size), np.zeros(tau.size))
+    for one in model.classes:
+        factor = one.share * one.linear
+        missing = one.linear * learned * one.diffused - math.sqrt(model.Delta_t)
+        moved = np.abs(one.linear * learned * one.diffused * gained) @ model.weights
+        spread = np.abs(missing) @ model.weights * of_v.error
+        value = (missing * gained) @ model.weights
+        bias = bias.plus((factor, Estimate(value, moved * share + spread)))
+    slope = bias.plus(
+        (1.0, nodes.bilinear(h, v, turns.whole, turns.velocity)),
+        (model.learned_noise, nodes.integral(h * v, nodes.S_VV, turns.whole * turns.velocity)),
+    )
+    return Estimate(2.0 * slope.value, 2.0 * slope.error).over(model.Delta_t)

@@ -1,4 +1,4 @@
-"""Arrays at nodes: two-point functions as real matrix products, bounds of what nodes miss."""
+"""Arrays at nodes: two-point functions as real matrix products."""
 
 from __future__ import annotations
 
@@ -58,42 +58,9 @@ class Form(Frozen):
             real, size = real + factor * form.real, size + factor * form.size
         return cls(real, size)
 
-    def applied(self, u: Complex) -> Complex:
-        """The rows u P + conj(u) M^T, shape (n, N)."""
-        return (parts(u) @ self.real).view(np.complex128)
-
 
 def lost(x: Complex, y: Complex) -> Array:
     """(|x| + |y|)/|x - y| of all pairs, what a difference loses; 1 where they coincide."""
     gap = np.abs(np.subtract.outer(x, y))
     whole = np.add.outer(np.abs(x), np.abs(y))
     return whole / np.where(gap == 0.0, whole, gap)
-
-
-@dataclass(frozen=True, eq=False)
-class Majorants(Frozen):
-    """Functions at the nodes, (n_tau, N), that bound what oscillates too fast for them.
-
-    How they are made is said in dmft_rf.curves.majorants.
-
-    Attributes
-    ----------
-    filter, square
-        Of h and h^2.
-    memory, residual
-        Of g^2 and of (1 - x h)^2.
-    velocity
-        Of dh/dtau = alpha g, for gradient flow.
-    whole
-        Of h, with the part that does not turn.
-    held : (n_tau, 1) array
-        Bound of |1 - x h|.
-    """
-
-    filter: Complex
-    square: Complex
-    memory: Complex
-    residual: Complex
-    velocity: Complex
-    whole: Complex
-    held: Array

@@ -13,6 +13,7 @@ Drawn networks have them as sums over their eigenvalues.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,10 +22,11 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import Form, Majorants
-from dmft_rf.curves.nodes import Nodes
-from dmft_rf.images.medium import at_points
+from dmft_rf.curves.forms import Form
+from dmft_rf.curves.majorants import Majorants, NoMajorants, Turning
+from dmft_rf.curves.nodes import WHOLE, Nodes
 from dmft_rf.images.networks import DrawnNetworks
+from dmft_rf.images.pairs import at_points
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class ImageNodes(Nodes):
     def __init__(self, law: ImageLaw, contour: Contour):
         self.law = law
         self.contour = contour
-        self.found = at_points(law.model.medium, contour.z)
+        pace = 2j * math.pi * contour.weights
+        self.found = at_points(law.model.medium, contour.z, pace, law.tolerance)
         self.seal()
 
     @property
@@ -99,20 +102,18 @@ class ImageNodes(Nodes):
         x = 1.0 + self.points * q
         return q, x, np.abs(q), 1.0 + np.abs(self.points * q)
 
-    def mean(self, f: NDArray[Any]) -> Array:
+    def mean(self, f: NDArray[Any], atoms: slice = WHOLE) -> Array:
         """Nothing: no eigenvalue of a covariance is seen, shape (n_tau, 0)."""
         return np.empty((f.shape[0], 0))
 
-    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: Turning | None = None) -> Estimate:
         """All of Delta_t E_score for the filter f."""
         start = Estimate.exact(np.full(f.shape[0], 1.0 - self.model.floor))
         return start.plus(
             (-2.0, self.integral(f, self.S_VV, turning)), (1.0, super().quadratic(f, turning))
         )
 
-    def bilinear(
-        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
-    ) -> Estimate:
+    def bilinear(self, f: Complex, g: Complex, turning_f: Turning, turning_g: Turning) -> Estimate:
         """Half of the derivative of `quadratic` at f in the direction g."""
         both = super().bilinear(f, g, turning_f, turning_g)
         return both.plus((-1.0, self.integral(g, self.S_VV, turning_g)))
@@ -127,7 +128,7 @@ class ImageNodes(Nodes):
         """Rounding of the inverses, relative, and the last step of the equations, shape (N,)."""
         z, (low, high) = self.points, self.law.ends
         near = np.abs(z - np.clip(z.real, low, high))
-        noise: Array = 10.0 * EPS * high / near + self.found.residual
+        noise: Array = 10.0 * EPS * high / near + self.found.rounding + self.found.residual
         return noise
 
 
@@ -225,21 +226,20 @@ class DrawnNodes(ImageNodes):
 
     def turning(self, rule: Rule, tau: Array) -> Majorants:
         """Nothing is hidden from sums over eigenvalues."""
-        none = np.broadcast_to(0.0, (tau.size, self.points.size))
-        return Majorants(none, none, none, none, none, none, none[:, :1])
+        return NoMajorants(tau.size, self.points.size)
 
     def integral(
         self,
         f: NDArray[Any],
         transform: NDArray[Any],
-        turning: NDArray[Any] | None = None,
+        turning: Turning | None = None,
         size: Array | None = None,
     ) -> Estimate:
         """Sum of f over the measure with these weights."""
         value = f @ transform
         return Estimate(value, (ROUNDING + self.defect) * (np.abs(f) @ np.abs(transform)))
 
-    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: Turning | None = None) -> Estimate:
         """All of Delta_t E_score for the filter f."""
         start = Estimate.exact(np.full(f.shape[0], 1.0 - self.model.floor))
         known = self.integral(f, self._mean(self.networks.known))

@@ -31,8 +31,10 @@ from numpy.typing import NDArray
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import real_of_product
+from dmft_rf.curves.forms import parts, real_of_product
+from dmft_rf.curves.majorants import Turning, hidden
 from dmft_rf.curves.nodes import Nodes
+from dmft_rf.kernels import contour_sums
 from dmft_rf.kernels.infinite_width import covariances, modes, sample_parameters, seen_from
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, half_plane_contour
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
@@ -140,7 +142,8 @@ class WideNodes(Nodes):
     @lazy
     def _signal_parts(self) -> Array:
         seen = np.tile(self.seen, (1, self._modes)) * self._shares
-        return real_of_product(self._coefficients.b * seen.T)
+        weighted = 2.0 * self._coefficients.b * self.contour.weights[:, None]
+        return real_of_product(weighted * seen.T)
 
     @property
     def q_bulk(self) -> Complex:
@@ -190,17 +193,16 @@ class WideNodes(Nodes):
         relative = moved * (1.0 / np.abs(x) + 1.0 / np.abs(slope * kappa))
         return np.tile(EPS * places + relative, self._modes)
 
-    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: Turning | None = None) -> Estimate:
         """The variance [f, f]."""
-        bound = np.zeros_like(f) if turning is None else turning
-        return self.bilinear(f, f, bound, bound)
+        return self.bilinear(f, f, turning, turning)
 
     def bilinear(
         self,
         f: NDArray[Any],
         g: NDArray[Any],
-        turning_f: NDArray[Any],
-        turning_g: NDArray[Any],
+        turning_f: Turning | None,
+        turning_g: Turning | None,
     ) -> Estimate:
         """The variance [f, g], row by row, as in `Nodes.bilinear`."""
         b2 = self.law.constants[0]
@@ -209,12 +211,19 @@ class WideNodes(Nodes):
         of_one, of_two = (2.0 * ((M * weights) @ seen.T).real for M in (one, two))
         in_one, in_two = (self._mixed(np.abs(h), np.abs(self._shares)).real for h in (f, g))
         terms, size = covariances(one, two, of_one, of_two, in_one, in_two, seen, weight)
-        bounds = self._mixed(turning_f) * self._mixed(turning_g) * (weight @ seen)
-        value, truncation = self._sums(terms * weights, self._readings)
-        truncation = np.maximum(truncation, self._sums(bounds * weights, self._readings)[1])
+        value, error = self._sums(terms * weights)
+        (rows, few), (rows_too, _) = hidden(f, turning_f), hidden(g, turning_g)
+        if rows.shape[0]:
+            terms = self._mixed(rows) * self._mixed(rows_too) * ((weight @ seen) * weights)
+            error = contour_sums.larger(error, self._sums(terms)[1], few.low, few.high)
         lost = 2.0 * size * np.abs(weights) * self.noise[: weights.size]
         rounding = 3.0 * np.sqrt((lost * lost).sum(axis=1))
-        return Estimate(value, 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value))
+        return Estimate(value, 2.0 * error + rounding + 4.0 * self.defect * np.abs(value))
+
+    def _sums(self, terms: Complex) -> tuple[Array, Array]:
+        """2 Re of the sums of rows at the nodes x, and what the trapezoidal rule aliases there."""
+        sums = self._readings @ parts(terms).T
+        return 2.0 * sums[0], contour_sums.truncation(sums)
 
     def _mixed(self, f: NDArray[Any], shares: NDArray[Any] | None = None) -> Complex:
         """M at the nodes x, (n_tau, N)."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
-from dmft_rf.curves.forms import Majorants
+from dmft_rf.curves.majorants import Majorants, Turning
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.rules.flow import Rule
@@ -78,18 +78,22 @@ class Measures(Protocol):
     def turning(self, rule: Rule, tau: Array) -> Majorants | None:
         """Bounds of what the points cannot see of the rule's filter."""
 
-    def mean(self, f: Values) -> Array:
+    def mean(self, f: Values, atoms: slice = slice(None)) -> Array:
         """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
 
     def integral(
-        self, f: Values, transform: Values, turning: Values | None = None, size: Array | None = None
+        self,
+        f: Values,
+        transform: Values,
+        turning: Turning | None = None,
+        size: Array | None = None,
     ) -> Estimate:
         """Integral of f against one of the measures."""
 
-    def quadratic(self, f: Values, turning: Values | None = None) -> Estimate:
+    def quadratic(self, f: Values, turning: Turning | None = None) -> Estimate:
         """The variance [f, f]."""
 
-    def empirical(self, h: Values, turning: Values | None = None) -> Estimate | None:
+    def empirical(self, h: Values, turning: Turning | None = None) -> Estimate | None:
         """Loss of the filter h on the training samples under fresh noise; None: L_train itself."""
 
 
@@ -99,5 +103,5 @@ class ContourMeasures(Measures, Protocol):
     def turning(self, rule: Rule, tau: Array) -> Majorants:
         """Bounds of what the nodes cannot see of the rule's filter."""
 
-    def bilinear(self, f: Values, g: Values, turning_f: Values, turning_g: Values) -> Estimate:
+    def bilinear(self, f: Values, g: Values, turning_f: Turning, turning_g: Turning) -> Estimate:
         """The variance [f, g], row by row."""

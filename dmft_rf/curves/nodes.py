@@ -20,9 +20,10 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.direction_pairs import DirectionPairs
 from dmft_rf.curves.exact import Exact, exact_integrals, untouched
-from dmft_rf.curves.forms import Form, Majorants, parts, real_of_product
-from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.forms import Form, parts, real_of_product
+from dmft_rf.curves.majorants import Few, Majorants, Turning, hidden
 from dmft_rf.curves.two_point import GroupedPairs, OneGroupPairs
+from dmft_rf.kernels import contour_sums
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.contour import Contour, contour_in
 from dmft_rf.numerics.estimate import EPS, Estimate
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # beyond these a solution would not fit a laptop's memory
 MOST_NODES = 1500
+
+WHOLE = slice(None)
 
 
 class Nodes(Frozen):
@@ -190,21 +193,22 @@ class Nodes(Frozen):
 
     def turning(self, rule: Rule, tau: Array) -> Majorants:
         """Bounds of what the nodes cannot see of the rule's filter at the times ``tau``."""
-        return majorants(rule, self.contour, tau, self.model.rate)
+        return Majorants(rule, self.contour, tau, self.model.rate, Few.of(tau))
 
-    def mean(self, f: NDArray[Any]) -> Array:
+    def mean(self, f: NDArray[Any], atoms: slice = WHOLE) -> Array:
         """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
-        return 2.0 * (parts(f * self.contour.weights) @ self._signal_parts)
+        found: Array = parts(f) @ self._signal_parts[:, atoms]
+        return found
 
     @lazy
     def _signal_parts(self) -> Array:
-        return real_of_product(self.resolvent.signal)
+        return real_of_product(2.0 * self.contour.weights[:, None] * self.resolvent.signal)
 
     def integral(
         self,
         f: NDArray[Any],
         transform: NDArray[Any],
-        turning: NDArray[Any] | None = None,
+        turning: Turning | None = None,
         size: Array | None = None,
     ) -> Estimate:
         """Integral of f against the measure with this Stieltjes transform.
@@ -213,21 +217,22 @@ class Nodes(Frozen):
         ----------
         f : (n_tau, N) array
         transform : (N,) array
-        turning : (n_tau, N) array, optional
+        turning : Turning, optional
             Bounds of the part of f that turns more often than the nodes can see (`majorants`).
         size : (N,) array, optional
             Of what the transform is a sum of, where that is larger than the transform.
         """
-        weighted = self.contour.weights * transform
-        value, truncation = self._sums(f * weighted)
-        if turning is not None:
-            truncation = np.maximum(truncation, self._sums(turning * weighted)[1])
-        size = np.abs(transform) if size is None else size
-        sizes = np.abs(self.contour.weights) * size * self.cancelled
-        rounding = self._rounding(2.0 * np.abs(f) * sizes)
-        return Estimate(value, truncation + rounding + 2.0 * self.defect * np.abs(value))
+        w = self.contour.weights
+        sizes = np.abs(w) * (np.abs(transform) if size is None else size)
+        sizes *= self.cancelled * self.noise
+        f = np.ascontiguousarray(f, np.complex128)
+        rows, few = hidden(f, turning)
+        found = contour_sums.one_point(
+            f, rows, few.low, few.high, w * transform, sizes, self.contour.readings, self.defect
+        )
+        return Estimate(*found)
 
-    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: Turning | None = None) -> Estimate:
         """The variance [f, f]."""
         return self.form(f, self._variance_form, turning)
 
@@ -235,21 +240,11 @@ class Nodes(Frozen):
     def _variance_form(self) -> Form:
         return Form.of(*self.pairs.variance, self.pairs.size)
 
-    def form(self, f: NDArray[Any], form: Form, turning: NDArray[Any] | None = None) -> Estimate:
+    def form(self, f: NDArray[Any], form: Form, turning: Turning | None = None) -> Estimate:
         """Double integral of f(x) f(y) against a two-point function; ``turning`` as in integral."""
-        u = f * self.contour.weights
-        value, truncation = self._sums(form.applied(u) * u)
-        if turning is not None:
-            bound = turning * self.contour.weights
-            truncation = np.maximum(truncation, self._sums(form.applied(bound) * bound)[1])
-        size = np.abs(u)
-        rounding = self._rounding(4.0 * size * (size @ form.size))
-        error = 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value)
-        return Estimate(value, error)
+        return self.mixed(form, f, f, turning, turning)
 
-    def bilinear(
-        self, f: Complex, g: Complex, turning_f: NDArray[Any], turning_g: NDArray[Any]
-    ) -> Estimate:
+    def bilinear(self, f: Complex, g: Complex, turning_f: Turning, turning_g: Turning) -> Estimate:
         """The variance [f, g], row by row; what bounds f and g as in integral."""
         return self.mixed(self._variance_form, f, g, turning_f, turning_g)
 
@@ -258,20 +253,21 @@ class Nodes(Frozen):
         form: Form,
         f: Complex,
         g: Complex,
-        turning_f: NDArray[Any],
-        turning_g: NDArray[Any],
+        turning_f: Turning | None,
+        turning_g: Turning | None,
     ) -> Estimate:
         """Double integral of f(x) g(y) against a two-point function, row by row."""
-        w = self.contour.weights
-        u, v = f * w, g * w
-        value, truncation = self._sums(form.applied(u) * v)
-        bound = form.applied(turning_f * w) * (turning_g * w)
-        truncation = np.maximum(truncation, self._sums(bound)[1])
-        sizes = np.abs(v) * (np.abs(u) @ form.size), np.abs(u) * (np.abs(v) @ form.size)
-        rounding = self._rounding(2.0 * sizes[0]) + self._rounding(2.0 * sizes[1])
-        return Estimate(value, 2.0 * truncation + rounding + 4.0 * self.defect * np.abs(value))
+        same, c = f is g, self.contour
+        f = np.ascontiguousarray(f, np.complex128)
+        g = f if same else np.ascontiguousarray(g, np.complex128)
+        (rows, few), (rows_too, _) = hidden(f, turning_f), hidden(g, turning_g)
+        found = contour_sums.two_point(
+            f, g, same, rows, rows_too, few.low, few.high,
+            c.weights, form.real, form.size, self.noise, c.readings, self.defect,
+        )  # fmt: skip
+        return Estimate(*found)
 
-    def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate | None:
+    def empirical(self, h: NDArray[Any], turning: Turning | None = None) -> Estimate | None:
         """Loss of the filter h on the training samples under fresh noise.
 
         1 - 2 <b> S_VW[h] + (1/d) Tr V^T h(U) U' h(U) V. None where the noise is averaged exactly:
@@ -299,20 +295,6 @@ class Nodes(Frozen):
             return 0.0
         return untouched(groups, float(atoms[0, 1]), self.law.at_zero.e)
 
-    def _sums(self, terms: Complex, readings: Array | None = None) -> tuple[Array, Array]:
-        """2 Re of the sums of the rows, and the error of the trapezoidal rule in them.
-
-        The error is what the last Fourier coefficients of the integrand show, carried on to those
-        that the rule aliases. Beside a pole of third order on the border of the region (1/x^3 of
-        the late filters) they fall like l^2 R^{-l}, and are four times as large at 2 N as carried
-        on from N.
-        """
-        sums = (self.contour.readings if readings is None else readings) @ parts(terms).T
-        coefficients = np.abs(sums[1:])
-        half = coefficients.shape[0] // 2
-        last = coefficients[:half].max(axis=0) + coefficients[half:].max(axis=0)
-        return 2.0 * sums[0], 8.0 * last
-
     @property
     def train_limit(self) -> float:
         """Training loss of minimum-norm least squares, 1 - S_VV[1/x]."""
@@ -332,17 +314,11 @@ class Nodes(Frozen):
         error = np.abs(found / exact - 1.0)
         return float(error[0] if self.around_zero else np.max(error))
 
-    def _rounding(self, terms: Array) -> Array:
-        """Three standard deviations of sums of terms of these sizes, shape (n_tau, N).
-
-        What is wrong at one node is independent of what is wrong at another.
-        """
-        rounding: Array = 3.0 * np.sqrt((terms * terms) @ (self.noise * self.noise))
-        return rounding
-
     @lazy
     def noise(self) -> Array:
         """Rounding of the place of each node and of the unknowns there, relative, shape (N,).
+
+        What is wrong at one node is independent of what is wrong at another.
 
         Nodes and weights are exponentials of numbers up to ln(M/m)/2, which they lose digits to; at
         the right end of a region nodes lose them in their distance from it only. The unknowns have

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmft_rf._typing import Array, Complex
-from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.majorants import Few, Majorants
 from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
 from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.volterra import Memory, solve_volterra
@@ -61,7 +61,8 @@ def along(
     left, lost = _left(found, nodes, rule, clock)
     # the part of Y that turns is bounded as that of a constant drive
     strongest = float(np.abs(found.drive).sum(axis=1).max())
-    turning = majorants(GradientFlow(rule.weight_decay), own.contour, 2.0 * clock, model.rate)
+    mean = GradientFlow(rule.weight_decay)
+    turning = Majorants(mean, own.contour, 2.0 * clock, model.rate, Few.of(clock))
     bound = turning.filter * (strongest / (2.0 * model.rate))
 
     def spread(transform: Complex, size: Array) -> Estimate:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._typing import Array
-from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.majorants import Few, Majorants
 from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
 from dmft_rf.errors import ModelError
 from dmft_rf.kernels.step_memory import second_moments
@@ -93,8 +93,8 @@ def stepwise(
     strongest = float(np.max(noise, initial=0.0)) * float(np.max(whole, initial=0.0))
     # the part that turns: (1 - g^2k)/(1 - g^2), as large as h at twice the time over what follows
     room = np.abs(2.0 * (1.0 + m) - model.rate * step * decay) * (1.0 - m)
-    turning = majorants(rule.mean_rule, own.contour, 2.0 * tau, model.rate)
-    bound = turning.filter * (2.0 * (1.0 + m) * strongest / (model.rate * step)) / room
+    turning = Majorants(rule.mean_rule, own.contour, 2.0 * tau, model.rate, Few.all(tau.size))
+    bound = turning.filter * (2.0 * (1.0 + m) * strongest / (model.rate * step) / room)
 
     def spread(transform: NDArray[np.complex128], size: Array) -> Estimate:
         found = own.integral(left, scale * transform, bound, scale * size)

@@ -349,7 +349,7 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
         stated = instance(model, ScoreModel, "compress: model", "ScoreModel(0.01, 64, 8)")
         return compressed(stated, rtol, solve) or solve(stated, rtol)  # nothing to be gained
     start = time.perf_counter()
-    law = law_of(model)
+    law = law_of(model, rtol)
     m, M = law.ends
     if not m > 0.0 and model.closed_form:
         raise ConvergenceError(
@@ -369,7 +369,7 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
     }
     if isinstance(model, ImageModel):
         diagnostics["route"] = model.route
-    solution = Solution(model, rtol, law, nodes, error, diagnostics)
+    solution = Solution(model, rtol, nodes.law, nodes, error, diagnostics)
     if not error <= rtol:
         raise ConvergenceError(
             f"learning curves reached a relative error of {error:.1e} with {nodes.points.size} "

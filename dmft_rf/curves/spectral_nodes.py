@@ -29,8 +29,9 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.exact import Exact, exact_integrals
+from dmft_rf.curves.majorants import Turning
 from dmft_rf.curves.measures import Measures
-from dmft_rf.curves.nodes import with_first_moment
+from dmft_rf.curves.nodes import WHOLE, with_first_moment
 from dmft_rf.curves.two_point import loss_covariance
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels import closed_form_pairs
@@ -114,7 +115,7 @@ class SpectralNodes(Frozen):
         """Location, mass and their product of every atom."""
         return with_first_moment(self.law.atoms)
 
-    def empirical(self, h: NDArray[Any], turning: NDArray[Any] | None = None) -> None:
+    def empirical(self, h: NDArray[Any], turning: Turning | None = None) -> None:
         """The loss on the training samples under fresh noise is L_train itself."""
 
     @property
@@ -187,16 +188,16 @@ class SpectralNodes(Frozen):
     def turning(self, rule: Rule, tau: Array) -> None:
         """Nothing: the two rules of Gauss and Legendre see all of a filter."""
 
-    def mean(self, f: NDArray[Any]) -> Array:
+    def mean(self, f: NDArray[Any], atoms: slice = WHOLE) -> Array:
         """Equivalent of V^T f(U) M, at the eigenvalues of Sigma; shape (n_tau, n_atoms)."""
         n = self.size
-        return (f[:, :n] * self._weights[:n]) @ (self._one.signal[:n].imag / math.pi)
+        return (f[:, :n] * self._weights[:n]) @ (self._one.signal[:n, atoms].imag / math.pi)
 
     def integral(
         self,
         f: NDArray[Any],
         density: NDArray[Any],
-        turning: NDArray[Any] | None = None,
+        turning: Turning | None = None,
         size: Array | None = None,
     ) -> Estimate:
         """Integral of f against the measure with this density; f is (n_tau, n_points).
@@ -211,7 +212,7 @@ class SpectralNodes(Frozen):
         unresolved = np.hypot(*np.moveaxis(fine - coarse, 2, 0)).sum(axis=1)
         return Estimate(fine[:, :, 0].sum(axis=1), unresolved + rounding)
 
-    def quadratic(self, f: NDArray[Any], turning: NDArray[Any] | None = None) -> Estimate:
+    def quadratic(self, f: NDArray[Any], turning: Turning | None = None) -> Estimate:
         """The variance [f, f]."""
         K, D = self._variance
         fx, fy = f[:, : self.size], f[:, self.size :]

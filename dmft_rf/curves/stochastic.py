@@ -33,8 +33,8 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
-from dmft_rf.curves.losses import LearningCurves, checked_times
-from dmft_rf.curves.majorants import majorants
+from dmft_rf.curves.losses import LearningCurves, checked_times, values_and_errors
+from dmft_rf.curves.majorants import Few, Majorants
 from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.noise_memory import along
 from dmft_rf.curves.noise_steps import stepwise
@@ -297,7 +297,7 @@ def _constant(
     loses += (1.0 + y) * scale * nodes.train_size / np.abs(1.0 - back)
     clock = 2.0 * rule.pace * tau
     h, left = GradientFlow().filter_and_residual(z, clock, model.rate)
-    turning = majorants(GradientFlow(), own.contour, clock, model.rate).filter
+    turning = Majorants(GradientFlow(), own.contour, clock, model.rate, Few.of(clock)).filter
 
     def added(transform: NDArray[Any], size: Array) -> tuple[NDArray[Any], Array, Estimate]:
         product = R * scale * transform
@@ -350,19 +350,7 @@ def _sum(
         empirical = Estimate(np.full(tau.shape, math.nan), np.zeros(tau.shape))
     return StochasticCurves(
         tau=tau,
-        train=train.value,
-        test=test.value,
-        score_error=score.value,
-        empirical_error=empirical.value,
-        weight_norm=norm.value,
-        error={
-            "train": train.error,
-            "test": test.error,
-            "generalization_gap": train.error + test.error,
-            "score_error": score.error,
-            "empirical_error": empirical.error,
-            "weight_norm": norm.error,
-        },
+        **values_and_errors([train, score, test, empirical, norm]),
         rule=rule,
         model=model,
         gradient_flow=replace(flow, tau=tau),

@@ -12,7 +12,8 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.images.averages import noise_moments
-from dmft_rf.images.medium import Medium, row_leverages
+from dmft_rf.images.medium import Medium
+from dmft_rf.images.path import row_leverages
 
 if TYPE_CHECKING:
     from dmft_rf.model.activation import Activation

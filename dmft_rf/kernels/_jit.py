@@ -1,6 +1,7 @@
 """The one place where numba is configured.
 
 Kernels do IEEE arithmetic: a division by zero gives an infinity, and their callers test for it.
+They hold no lock of Python's, so that those of several threads run beside one another.
 
 Kernels are compiled by ``njit`` below and cached on disk, beside the package or in the
 user's cache folder, whichever numba can write to; where neither can be written (a read-only
@@ -35,7 +36,7 @@ from dmft_rf._interrupt import held_back
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
 _DIGEST = hashlib.sha256().digest_size
 
 

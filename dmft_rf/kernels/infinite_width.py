@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from dmft_rf.kernels._jit import njit
+from dmft_rf.kernels.sample_covariance import ridge
 
 _NEWTON_STEPS = 60
 _HALVINGS = 200
@@ -48,25 +49,13 @@ def modes(x, b2, vn, gamma2):
 
 
 @njit
-def _residual(kappa, psi_n, lam, w):
-    """zeta(kappa) and its derivative."""
-    ell = 0.0j
-    f = 0.0j
-    for a in range(lam.size):
-        ratio = lam[a] / (lam[a] + kappa)
-        ell += w[a] * ratio
-        f += w[a] * ratio * ratio
-    return kappa * (1.0 - ell / psi_n), 1.0 - f / psi_n
-
-
-@njit
 def _newton(zeta, kappa, psi_n, lam, w):
     """kappa(zeta) from a near start; NaN without convergence or off the branch Im kappa <= 0.
 
     A step of a size that rounding explains ends the search: the slope vanishes at the edges of C.
     """
     for _ in range(_NEWTON_STEPS):
-        value, slope = _residual(kappa, psi_n, lam, w)
+        value, slope = ridge(kappa, psi_n, lam, w)
         miss = value - zeta
         step = miss / slope
         kappa -= step

@@ -56,6 +56,9 @@ class Advice(Shown):
     kurtosis : float
         Excess kurtosis of the images in their principal directions, averaged with the variances
         as weights; 0 for Gaussian data.
+    classes : float
+        Class structure of the images, of `dmft_rf.monitor.classes.class_structure`: 0 for Gaussian
+        images, 1 where they are all alike within 25 classes; nan for fewer than 32 images.
     n_star : float
         Images from which on overfitting never costs a tenth of what there is to learn.
     table : dict of arrays, shape (k,)
@@ -79,6 +82,7 @@ class Advice(Shown):
     level: str
     divisor: float
     kurtosis: float
+    classes: float
     n_star: float
     table: FrozenDict[str, Array]
     pilot: str = ""
@@ -124,6 +128,7 @@ class Advice(Shown):
             "t": f"{model.t:.4g}" + (f", from {self.level}" if self.level else ""),
             "d_eff": f"{law.effective_dimension:.3g}",
             "excess kurtosis": f"{self.kurtosis:.2g} in the principal directions (Gaussian: 0)",
+            "class structure": f"{self.classes:.2g} (Gaussian: 0; alike within 25 classes: 1)",
         }
         return FrozenDict(found)
 
@@ -170,6 +175,7 @@ class Advice(Shown):
         assert law.effective_dimension is not None
         said = [
             sentences.closeness(self.kurtosis),
+            sentences.classes(self.classes, self.n),
             sentences.finite_size(law.effective_dimension),
             sentences.few_images(self.n, law.dimension),
         ]
@@ -221,7 +227,8 @@ class Advice(Shown):
 
 
 _KEPT = (
-    "name", "level", "divisor", "kurtosis", "n_star", "pilot", "pilot_n", "unit", "full_batch",
+    "name", "level", "divisor", "kurtosis", "classes", "n_star", "pilot", "pilot_n", "unit",
+    "full_batch",
 )  # fmt: skip
 
 
@@ -256,9 +263,9 @@ def advise(
         The noise level: the diffusion time t, or "sigma:0.3" (EDM), "alpha_bar:0.9", "log_snr:2",
         "ddpm:50" or "ddpm:50:cosine:4000" (step, from 0, of DDPM's schedule).
     pilot : optional
-        A run with the same optimiser, batch, rate and width: a CSV log (path), the step of its
-        least held-out loss, or (n, either) if it had another number of images than there are here,
-        also as text "n:either".
+        A run with the same optimiser, batch, rate and width: a CSV log (path), a log of
+        `dmft_rf.monitor.read_log`, the step of its least held-out loss, or (n, one of these) if it
+        had another number of images than there are here, also as text "n:path" or "n:step".
     samples : sequence of int, optional
         Numbers of images to answer for, besides n and 2 n; by default 4 n.
     full_batch : bool, default False
@@ -302,7 +309,7 @@ def advise(
         samples = [whole(size, "a number of samples") for size in samples]
     read = Samples.of(images, "images")
     run = None if pilot is None else pilot_of(pilot, read.count)
-    law, kurtosis = measure(read)
+    law, kurtosis, classes = measure(read)
     divisor = law.mean if factor is None else 1.0 / factor**2
     law = law.scaled(1.0 / divisor)
     d = read.dimension
@@ -315,7 +322,7 @@ def advise(
     told = np.array([steps_of(run, size, model, full_batch) for size in sizes])
     columns |= dict(zip(STEPS, told.T, strict=True))
     return Advice(
-        model, read.name, level, divisor, kurtosis, d * n_star(model, rtol=_RTOL),
+        model, read.name, level, divisor, kurtosis, classes, d * n_star(model, rtol=_RTOL),
         FrozenDict(columns), *(("", 0, "step") if run is None else (run.name, run.n, run.unit)),
         full_batch,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf.data.read import CHUNK_BYTES
 from dmft_rf.model.accumulator import CovarianceAccumulator
 from dmft_rf.model.covariance import Covariance, SampleSizeWarning
+from dmft_rf.monitor.classes import ROWS, class_structure
 from dmft_rf.monitor.samples import Samples
 
 __all__ = ["FEWEST", "measure"]
@@ -25,8 +26,8 @@ _NOTHING = 1e-9  # of the largest eigenvalue: a direction in which the images do
 
 
 @ieee
-def measure(images: Samples) -> tuple[Covariance, float]:
-    """Return the covariance of images, in their own units, and their excess kurtosis.
+def measure(images: Samples) -> tuple[Covariance, float, float]:
+    """Return the covariance of images, in their own units, and how far from Gaussian they are.
 
     Parameters
     ----------
@@ -39,6 +40,8 @@ def measure(images: Samples) -> tuple[Covariance, float]:
     kurtosis : float
         E[y^4]/E[y^2]^2 - 3 of the centred images in each principal direction, averaged with the
         variances as weights; 0 for Gaussian data.
+    classes : float
+        Of `class_structure`, from 2000 of the images at most.
 
     Raises
     ------
@@ -62,4 +65,7 @@ def measure(images: Samples) -> tuple[Covariance, float]:
         second += square.sum(axis=0)
         fourth += (square**2).sum(axis=0)
     excess = images.count * fourth / second**2 - 3.0
-    return law, float(np.average(excess, weights=variances[kept]))
+    variances = variances[kept]
+    some = np.random.default_rng(0).permutation(images.count)[:ROWS]
+    classes = class_structure((images.take(some) - mean) @ directions, variances)
+    return law, float(np.average(excess, weights=variances)), classes

@@ -313,3 +313,9 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num} cannot be read ({error})") from None
     return found
+
+
+def sized(text: str) -> tuple[int | None, str]:
+    """Return the parts of "N:LOG", images of a run and its log; None for the first without one."""
+    found = re.fullmatch(r"([0-9]{1,12}):(.+)", text, re.DOTALL)
+    return (int(found[1]), found[2]) if found else (None, text)

@@ -13,7 +13,7 @@ from dmft_rf.errors import ModelError
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.monitor import sentences
 from dmft_rf.monitor.dating import Dates, date
-from dmft_rf.monitor.logs import read_log
+from dmft_rf.monitor.logs import Log, read_log, sized
 from dmft_rf.monitor.transfer import extrapolate, predict, table
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: what a pilot tells for a number of images
 STEPS = ("best_step", "low", "high", "ratio_2", "ratio_2_low", "ratio_2_high")
+
+
+_NUMBER = r"[-+]?[0-9.]+(e[-+]?[0-9]+)?"
 
 
 @dataclass(frozen=True)
@@ -37,31 +40,36 @@ class Pilot:
 def pilot_of(pilot: Any, n: int) -> Pilot:
     """The pilot, checked against the number of images."""
     size: Any = n
-    if isinstance(pilot, str) and (found := re.fullmatch(r"([0-9]{1,12}):(.+)", pilot, re.DOTALL)):
-        size, pilot = int(found[1]), found[2]
+    if isinstance(pilot, str):
+        before, pilot = sized(pilot)
+        size = n if before is None else before
     elif isinstance(pilot, tuple):
         if len(pilot) != 2:
             raise ModelError(f"pilot is {shown(pilot)}; a pair must be (images, step or log)")
-        size, pilot = pilot
+        before, pilot = pilot
+        size = n if before is None else before
     size = whole(size, "the number of images of the pilot")
     if size > n:
         raise ModelError(
             f"the pilot has {size} images, more than the {n} of the data: steps for fewer images "
             "than in a pilot were not studied"
         )
-    if isinstance(pilot, str) and re.fullmatch(r"[0-9.]+(e[0-9]+)?", pilot, re.ASCII):
+    if isinstance(pilot, str) and re.fullmatch(_NUMBER, pilot, re.ASCII):
         try:
             pilot = float(pilot)
         except ValueError:
             raise ModelError(f"pilot is {shown(pilot)}; that is neither a step nor a log") from None
-    if not isinstance(pilot, str | bytes | os.PathLike):
+    if not isinstance(pilot, str | bytes | os.PathLike | Log):
         step = number(pilot, "the step of the pilot", above=0.0)
         return Pilot(size, f"best step {step:g} with {size} images", step=step)
-    log = read_log(pilot)  # type: ignore[arg-type]
+    log = pilot if isinstance(pilot, Log) else read_log(pilot)  # type: ignore[arg-type]
     dates = date(log)
     best = dates["best"]
     if not best.is_known:
-        raise ModelError(f"the pilot has no best {log.unit} yet: {best.why} up to {dates.last:g}")
+        raise ModelError(
+            f"{log.name}: the pilot has no best {log.unit} yet: {best.why} up to {dates.last:g}; "
+            "train it on until it has"
+        )
     return Pilot(size, f"{log.name} with {size} images", log.unit, best.step, dates)
 
 

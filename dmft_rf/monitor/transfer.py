@@ -103,7 +103,7 @@ def extrapolate(
     --------
     >>> found = extrapolate(64, 929, 128)
     >>> [round(x) for x in (found.low, found.best_step, found.high)]
-    [1360, 1858, 2894]
+    [1313, 1858, 3271]
     """
     n, n_new = whole(n, "n"), whole(n_new, "n_new")
     step = number(best_step, "best_step", above=0.0)

@@ -51,17 +51,17 @@ def resolved(
 class ByHalves:
     """For `resolved`: a panel is resolved when its two halves agree with it; they are kept.
 
-    Attributes
-    ----------
-    total : float
-        Integral over the panels that are kept.
-
     Parameters
     ----------
     integrals : callable
         Integrals over panels, from their left and right ends.
     tolerance : callable
         What may be missing of a panel, from the integral over all panels as far as it is known.
+
+    Attributes
+    ----------
+    total : float
+        Integral over the panels that are kept.
     """
 
     def __init__(

@@ -16,18 +16,11 @@ from dmft_rf.curves.definitions import PARTS
 from dmft_rf.curves.definitions import TIMES as ERROR_TIMES
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
+from dmft_rf.plotting import measured
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
 from dmft_rf.plotting.curves import SCALED, draw_curve, draw_power_law, draw_scaling
 from dmft_rf.plotting.generated import draw_generation_times
-from dmft_rf.plotting.measured import (
-    draw_dates,
-    draw_frechet,
-    draw_log,
-    draw_memorized,
-    draw_neighbours,
-    draw_prediction,
-)
 from dmft_rf.plotting.phases import LABELS, MAPS, draw_phases
 from dmft_rf.plotting.spectra import draw_ends, draw_pencil, draw_resolvent, draw_spectrum
 from dmft_rf.plotting.style import (
@@ -66,6 +59,7 @@ if TYPE_CHECKING:
     from dmft_rf.curves.error_parts import ErrorParts
     from dmft_rf.curves.error_times import ErrorTimes
     from dmft_rf.curves.losses import LearningCurves
+    from dmft_rf.curves.many import ManyCurves
     from dmft_rf.curves.solve import Solution
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.generated.path_bound import PathBound
@@ -186,6 +180,24 @@ def _draw_curves(ax: Axes, curves: LearningCurves, request: Request) -> None:
     _finish(ax, request.names)
     if floor:
         ax.set_ylabel(ABOVE_FLOOR)
+
+
+def _draw_many(ax: Axes, many: ManyCurves, request: Request) -> None:
+    places = list(np.ndindex(many.shape))
+    if len(places) * len(request.names) > _MOST_LINES:
+        raise ModelError(
+            f"there are {len(places)} models; {_MOST_LINES} lines can be told apart: "
+            "many.to_xarray() gives a part of them"
+        )
+    for k, name in enumerate(request.names):
+        for j, place in enumerate(places):
+            text = f"model {', '.join(map(str, place))}"
+            parts = [request.label, name if len(request.names) > 1 else None, text]
+            label = ", ".join(part for part in parts if part)
+            line = _LINES[k % len(_LINES)]
+            colour = COLOURS[j % len(COLOURS)]
+            draw_curve(ax, many.tau, getattr(many, name)[place], label, colour, line)
+    _finish(ax, request.names)
 
 
 def _draw_solution(ax: Axes, solution: Solution, request: Request) -> None:
@@ -352,6 +364,7 @@ _DRAWINGS: dict[str, Drawing] = {
     "ImageLaw": _whole(draw_ends),
     "PencilSpectrum": _whole(draw_pencil),
     "LearningCurves": Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
+    "ManyCurves": Drawing(_draw_many, lambda many: many.curves, ("test",)),
     "Solution": Drawing(_draw_solution, lambda _: dmft_rf.LearningCurves.curves, _LOSSES),
     # the sentence of when to stop stands below
     "Timescales": Drawing(_draw_times, legend="upper left"),
@@ -361,12 +374,14 @@ _DRAWINGS: dict[str, Drawing] = {
     "GenerationTimes": Drawing(_draw_generation_times),
     "ErrorParts": Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
     "Advice": Drawing(_draw_advice),
-    "Log": _whole(draw_log),
-    "Dates": _whole(draw_dates),
-    "Prediction": _whole(draw_prediction),
-    "Neighbours": _whole(draw_neighbours),
-    "MemorizedFraction": _whole(draw_memorized),
-    "FrechetDistance": _whole(draw_frechet),
+    "FiniteSize": _whole(measured.draw_finite_size),
+    "FiniteCurves": _whole(measured.draw_finite_curves),
+    "Log": _whole(measured.draw_log),
+    "Dates": _whole(measured.draw_dates),
+    "Prediction": _whole(measured.draw_prediction),
+    "Neighbours": _whole(measured.draw_neighbours),
+    "MemorizedFraction": _whole(measured.draw_memorized),
+    "FrechetDistance": _whole(measured.draw_frechet),
     "PowerLaw": _whole(draw_power_law),
     "Resolvent": _whole(draw_resolvent),
     "ErrorTimes": Drawing(

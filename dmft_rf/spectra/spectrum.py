@@ -60,6 +60,10 @@ class Spectrum(Shown):
 
     #: whether it is that of networks that were drawn, in place of an average over them
     drawn: ClassVar[bool] = False
+    #: how much larger the error of the first contour that is tried may be, than by the usual rule
+    slack: ClassVar[float] = 1.0
+    #: the same with equations that are solved more accurately, where that is possible
+    finer: ClassVar[Spectrum | None] = None
 
     model: FeatureModel
 

@@ -280,8 +280,8 @@ class Scaling(Shown):
     def _about(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
         rule = "" if self.rule == GradientFlow() else f" under {named(self.rule)}"
-        about = f"{self.values.size} values of {self.parameter}{failed}"
-        return f"{about} from {self.model.label}{rule}"
+        about = f"{self.values.size} values of {self.parameter}{failed}{rule}"
+        return f"{about} from {self.model.label}"
 
     def _table(self) -> Table:
         along = (self.parameter,)

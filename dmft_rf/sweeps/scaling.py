@@ -26,8 +26,8 @@ from dmft_rf.curves.noise_transforms import mean_eigenvalue
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.estimate import ROUNDING
-from dmft_rf.rules.flow import GradientFlow
-from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule
+from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule, step_of
 from dmft_rf.sweeps.axes import numbers
 from dmft_rf.sweeps.campaign import Progress, Where
 from dmft_rf.sweeps.plan import Plan
@@ -75,7 +75,7 @@ def scaling(
     values : array (n,)
         At least 3 different values > 0 (of alpha: >= 0; of batch: whole), in any order.
     rule : Rule or StochasticGradientDescent
-        As in ``timescales``; GradientFlow() by default.
+        As in ``timescales``, but one that has curves at every time; GradientFlow() by default.
     rtol, level
         As in ``solve`` and ``timescales``.
     tolerance : float
@@ -88,9 +88,9 @@ def scaling(
     Raises
     ------
     ModelError
-        If a parameter is outside its domain; for "noise" and "batch" if the rule is not SGD with a
-        constant noise > 0, for "batch" also if the activation has a mean, whose own noise depends
-        on the batch otherwise than through eps.
+        If a parameter is outside its domain or the rule takes whole steps; for "noise" and "batch"
+        if the rule is not SGD with a constant noise > 0, for "batch" also if the activation has a
+        mean, whose own noise depends on the batch otherwise than through eps.
     ConvergenceError
         If no point could be solved; single failures are recorded in ``failures``.
     DataError, WorkerError
@@ -108,8 +108,7 @@ def scaling(
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     one_of(parameter, (*PARAMETERS, *OF_NOISE), "parameter")
     rule = GradientFlow() if rule is None else rule
-    if parameter in OF_NOISE:
-        _check_noise(model, rule, parameter)
+    _check_rule(model, rule, parameter)
     tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
     lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
     points = numbers(values, parameter, least=lowest)
@@ -171,8 +170,15 @@ def _constants(model: ScoreModel, parameter: str) -> dict[str, Any]:
     return {"power_law.atoms": atoms, "power_law.mean": law.mean}
 
 
-def _check_noise(model: ScoreModel, rule: TrainingRule, parameter: str) -> None:
-    """Raise ModelError unless the rule is SGD whose noise, or batch, can be swept."""
+def _check_rule(model: ScoreModel, rule: TrainingRule, parameter: str) -> None:
+    """Raise ModelError unless exponents exist under the rule, and its noise can be swept."""
+    instance(rule, (Rule, StochasticGradientDescent), "rule", "GradientFlow()")
+    if step_of(rule) is not None:
+        raise ModelError(
+            f"the rule is {rule}; its times are whole steps, which have no local exponent"
+        )
+    if parameter not in OF_NOISE:
+        return
     if not isinstance(rule, StochasticGradientDescent):
         raise ModelError(
             f"{parameter} belongs to mini-batch SGD, and the rule is {rule}; give "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def put_curves(
         found = means(cells, flow)
         numbers.put(f"{path}/networks", found)
         most = largest(cells, flow)
-        if most["d"] > found["d"]:  # one seed, without an error
+        if most["d"] != found["d"]:  # without an error: one seed, or beside the extrapolation
             numbers.put(f"{path}/largest", most)
 
 
@@ -83,8 +84,15 @@ def limits(ax: Axes, numbers: Numbers, paths: Sequence[str], names: Sequence[str
 def size_handles(numbers: Numbers, path: str) -> list[Any]:
     """What the markers are, for a legend."""
     d, seeds = (numbers.number(f"{path}/networks/{name}") for name in ("d", "seeds"))
-    handles = [style.handle(f"networks, d = {d:g}, {seeds:g} seeds", style.GREY, "", "o")]
+    handles = [style.handle(networks_label(d, seeds), style.GREY, "", "o")]
     if f"{path}/largest/d" in numbers:
-        d, seeds = (numbers.number(f"{path}/largest/{name}") for name in ("d", "seeds"))
-        handles.append(style.handle(f"d = {d:g}, {seeds:g} seed", style.GREY, "", "+"))
+        d = numbers.number(f"{path}/largest/d")
+        handles.append(style.handle(f"networks, d = {d:g}", style.GREY, "", "+"))
     return handles
+
+
+def networks_label(d: float, seeds: float) -> str:
+    """What the markers of `figures.simulations.estimate` are, for a legend."""
+    if math.isinf(d):
+        return r"networks, extrapolated to $d = \infty$"
+    return f"networks, d = {d:g}, {seeds:g} seeds"

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from dmft_rf import ScoreModel, spectrum
 from dmft_rf._typing import Array
+from dmft_rf.model.activation import Activation
 from figures.numbers import Numbers
 from validation.common import style
 from validation.common.equivalent import draw_equivalent
-from validation.finite.simulate import Cell
+from validation.finite.network import conditional_average
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from figures.simulations import Simulations
 
 
 # samples per dimension that stand for infinitely many in the population law
@@ -68,13 +71,32 @@ def _put_bulks(
         numbers[f"{path}/{i}/rho"] = np.concatenate([[0.0], density(x), [0.0]])
 
 
-def put_eigenvalues(numbers: Numbers, path: str, cells: list[Cell]) -> None:
-    """Eigenvalues of the networks of the largest d, pooled over seeds."""
-    d = max(cell.d for cell in cells)
-    pooled = np.concatenate([cell.arrays["eigenvalues"] for cell in cells if cell.d == d])
-    numbers[f"{path}/eigenvalues"] = np.sort(pooled)
-    numbers[f"{path}/d"] = d
-    numbers[f"{path}/seeds"] = sum(cell.d == d for cell in cells)
+def put_eigenvalues(
+    numbers: Numbers, path: str, model: ScoreModel, simulations: Simulations, d: int, seeds: int
+) -> None:
+    """Eigenvalues of U of exact nonlinear networks, pooled over seeds."""
+    law, activation = model.covariance, model.activation
+    assert isinstance(activation, Activation)
+    key = (
+        f"eigenvalues 1, {d}, {seeds}, {model.t}, {model.psi_p}, {model.psi_n}, {activation.name}, "
+        f"{law.eigenvalues.tolist()}, {law.weights.tolist()}"
+    )
+
+    def pooled() -> dict[str, Array]:
+        sigma = np.repeat(law.eigenvalues, np.rint(law.weights * d).astype(int))
+        p, n = round(model.psi_p * d), round(model.psi_n * d)
+        found = []
+        for seed in range(seeds):
+            rng = np.random.default_rng([seed, d])
+            W = rng.standard_normal((p, d))
+            X = rng.standard_normal((n, d)) * np.sqrt(sigma)
+            found.append(
+                np.linalg.eigvalsh(conditional_average(W, X, model.t, activation, 1e-7)[0])
+            )
+        return {"eigenvalues": np.sort(np.concatenate(found))}
+
+    numbers.put(path, simulations.kept("eigenvalues", key, pooled).arrays)
+    numbers[f"{path}/d"], numbers[f"{path}/seeds"] = d, seeds
 
 
 def put_equivalent(numbers: Numbers, path: str, model: ScoreModel, d: int, seeds: int) -> None:

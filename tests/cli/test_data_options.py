@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,18 +11,10 @@ from PIL import Image
 
 from dmft_rf import Covariance, read_covariance, units
 from dmft_rf.store import load
-from tests.helpers.command import result, run
+from tests.helpers.command import refused, result, run
 
 QUICK = ("--psi-p", "8", "--rtol", "1e-4")
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3), dtype=np.uint8)
-
-
-def refused(*arguments: Any) -> str:
-    answer = run(*arguments)
-    assert answer.exit_code == 2
-    assert answer.stdout == ""
-    assert answer.stderr.count("\n") == 1
-    return str(answer.stderr)
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import dmft_rf
 from dmft_rf import (
@@ -21,9 +19,9 @@ from dmft_rf import (
     generation,
     generation_times,
 )
-from dmft_rf.cli import app
 from dmft_rf.plotting import plot_generation, plot_spectrum
 from dmft_rf.store import load, load_results, save
+from tests.helpers.command import refused, result, run
 
 RELU = ScoreModel(0.1, math.inf, 4.0, "relu")
 # tau = 20, converged by two other methods
@@ -34,25 +32,6 @@ R6 = {
 }  # fmt: skip
 
 
-def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
-
-
-def document(*arguments: Any) -> dict[str, Any]:
-    answer = run(*arguments, "--json")
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)
-    assert isinstance(found, dict)
-    return found
-
-
-def refused(*arguments: Any) -> str:
-    answer = run(*arguments)
-    assert answer.exit_code == 2
-    assert answer.stdout == ""
-    return str(answer.stderr)
-
-
 @pytest.fixture(scope="module")
 def times() -> GenerationTimes:
     return generation_times(generation(RELU, 1.0))
@@ -61,7 +40,7 @@ def times() -> GenerationTimes:
 def test_numbers_times_and_files(tmp_path: Path, times: GenerationTimes) -> None:
     out = tmp_path / "g.h5"
     options = ("--psi-n", 4, "--activation", "relu", "--tau", "20,100", "--out", out)
-    found = document("generate", *options)
+    found = result("generate", *options)
     results = found["results"]
     for name, value in R6.items():
         assert results[name][0] == pytest.approx(value, rel=1e-9)
@@ -89,7 +68,7 @@ def test_the_table_is_around_the_best_time(times: GenerationTimes) -> None:
 
 def test_the_bound_at_finite_width() -> None:
     options = ("--psi-n", 4, "--tau", 10, "--t-end", 1e-3, "--psi-p", 16, "--rtol", 1e-6)
-    found = document("generate", *options)["results"]
+    found = result("generate", *options)["results"]
     assert found["integral"][0] == pytest.approx(0.100698816242, rel=1e-6)
     assert found["start"] == 0.0
 
@@ -145,18 +124,18 @@ def test_picture_of_what_is_generated(times: GenerationTimes) -> None:
 def test_infinite_width_from_the_command(tmp_path: Path) -> None:
     options = ("--psi-p", "inf", "--psi-n", 4, "--t", 0.1)
     out = tmp_path / "c.h5"
-    found = document("curves", *options, "--tau", "1000,inf", "--out", out)["results"]
+    found = result("curves", *options, "--tau", "1000,inf", "--out", out)["results"]
     assert found["train"] == pytest.approx([0.4833254349507, 0.0], rel=1e-10)
     assert found["test"][0] == pytest.approx(1.143992894532, rel=1e-10)
     model = ScoreModel(0.1, math.inf, 4.0)
     assert load_results(out)["curves"].model == model
-    law = document("spectrum", *options, "--out", tmp_path / "s.h5")["results"]
+    law = result("spectrum", *options, "--out", tmp_path / "s.h5")["results"]
     assert law["mass"] == pytest.approx(5.0)
     assert load_results(tmp_path / "s.h5")["spectrum"] == dmft_rf.spectrum(model)
     axes = plot_spectrum(dmft_rf.spectrum(model)).axes[0]
     assert "psi_p" in axes.get_xlabel()
     assert "s_t^2" not in str([text.get_text() for text in axes.get_legend().get_texts()])
-    times = document("timescales", *options)["results"]
+    times = result("timescales", *options)["results"]
     assert times["tau_gen_spectrum"] == pytest.approx(
         1.0 / (model.rate * law["edges"][1][0]), rel=1e-12
     )
@@ -164,7 +143,7 @@ def test_infinite_width_from_the_command(tmp_path: Path) -> None:
     near, limit = swept.quantities["tau_mem"]
     assert near == pytest.approx(limit, rel=1e-2)
     plane = ("--n-points", 2, "--points", 2, "--plane", "n-tau", "--rtol", 1e-4)
-    found = document("phase-diagram", *options, *plane)["results"]["boundaries"]
+    found = result("phase-diagram", *options, *plane)["results"]["boundaries"]
     assert found["n_star"] == "inf"
     assert found["tau_gen"][0] < found["tau_gen"][1]
 

@@ -7,32 +7,21 @@ import io
 import json
 import re
 import shutil
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from dmft_rf.cli import app
 from dmft_rf.data import bundled
 from dmft_rf.monitor import date, memorized_fraction, read_log
+from tests.helpers import command
 
 RUN = Path(__file__).parents[2] / "docs" / "examples" / "run.csv"
-
-
-def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(app, ["monitor", *(str(a) for a in arguments)])
-
-
-def refused(*arguments: Any) -> str:
-    answer = run(*arguments)
-    assert answer.exit_code == 2, answer.output
-    assert answer.stdout == ""
-    assert answer.stderr.count("\n") == 1
-    return str(answer.stderr)
+run = partial(command.run, "monitor")
+refused = partial(command.refused, "monitor")
 
 
 @pytest.fixture

@@ -13,21 +13,17 @@ import dmft_rf
 from dmft_rf import ConvergenceError, ScoreModel
 from dmft_rf.files.results import load
 from tests.helpers.command import COMMANDS, SMALL, run
+from tests.helpers.command import refused as line_of
 
 # Wrong values -------------------------------------------------------------------------------
 
 
 def refused(folder: Path, *arguments: str, code: int = 2) -> str:
-    """Run, and check that there is one line on stderr, nothing on stdout, no file changed."""
+    """Run what is refused, and check that no file has changed."""
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    answer = run(*arguments)
-    assert answer.exit_code == code, answer.output
-    assert answer.stdout == ""
-    assert answer.stderr.startswith("error: ")
-    assert answer.stderr.count("\n") == 1
-    assert "Traceback" not in answer.stderr
+    line = line_of(*arguments, code=code)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
-    return answer.stderr
+    return line
 
 
 BAD_VALUES = [

@@ -5,15 +5,13 @@ The options are those that the command has, found out here, so that a new one is
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 from typing import Any
 
 import pytest
 import typer
 
 from dmft_rf.cli import app
+from tests.helpers.command import refused, result, run
 from tests.helpers.sampling import seventh
 
 COMMAND = typer.main.get_command(app)
@@ -51,19 +49,6 @@ ELSEWHERE = {
     "scaling": [("--over", name) for name in ("psi_p", "t", "power-law")],
     "phase-diagram": [("--plane", name) for name in ("n-t", "n-tau")],
 }
-
-
-def call(*arguments: str) -> tuple[int, str, str]:
-    """The command in this process: exit code, stdout, stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as end,
-    ):
-        COMMAND.main(list(arguments), prog_name="dmft-rf")
-    assert isinstance(end.value.code, int)
-    return end.value.code, out.getvalue(), err.getvalue()
 
 
 def options() -> list[Any]:
@@ -109,7 +94,8 @@ def test_odd_values(
     for value in values[number % every :: every]:
         if flag == "--workers" and value in ("1", "2.5"):
             continue
-        code, out, err = call(command, *base, f"{flag}={value}")
+        answer = run(command, *base, f"{flag}={value}")
+        code, out, err = answer.exit_code, answer.stdout, answer.stderr
         told = f"{flag}={value!r}: {code}, {err[:300]}"
         if code == 0:
             assert out, told
@@ -149,8 +135,7 @@ def test_odd_values(
 def test_values_that_are_no_use_are_named(
     arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    code, out, err = call(*arguments)
-    assert (code, out) == (2, "")
+    err = refused(*arguments)
     assert refusal(err), err
     assert all(word in err for word in words), err
 
@@ -160,19 +145,14 @@ def test_momentum_too_small_to_make_a_difference() -> None:
     found = []
     for rule in (("heavy-ball", "--momentum", "1e-320"), ("gradient-descent",)):
         arguments = ("--rule", *rule, "--step", "0.01", "--tau", "0,1,100")
-        code, out, err = call("curves", *SMALL, *arguments, "--json")
-        assert (code, err) == (0, "")
-        found.append(json.loads(out)["results"]["test"])
+        found.append(result("curves", *SMALL, *arguments)["results"]["test"])
     assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 
 def test_exponents_of_times_that_stay_the_same() -> None:
     """A hard edge at s^2: one of the times is the same along the sweep, its exponent exactly 0."""
-    code, out, err = call(
-        "scaling", "--t", "0.1", "--psi-p", "3", "--psi-n", "2", "--over", "power-law",
-        "--points", "3", "--json",
-    )  # fmt: skip
-    assert (code, err) == (0, "")
-    fit = json.loads(out)["results"]["global_fits"]["tau_mem_spectrum"]
+    model = ("--t", "0.1", "--psi-p", "3", "--psi-n", "2")
+    found = result("scaling", *model, "--over", "power-law", "--points", "3")
+    fit = found["results"]["global_fits"]["tau_mem_spectrum"]
     assert abs(fit["exponent"]) < 1e-9
     assert abs(fit["exponent_low"]) + abs(fit["exponent_high"]) < 1e-9

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dmft_rf import Covariance, DataError, ModelError, read_covariance
 from dmft_rf.model.covariance import SampleSizeWarning
+from tests.helpers.samples import refused
 from tests.helpers.unprivileged import nobody_in
 
 RNG = np.random.default_rng(0)
@@ -28,15 +29,6 @@ def fill(folder: Path, images: np.ndarray, ending: str = "png", **options: Any) 
 
 def law_of(rows: np.ndarray) -> np.ndarray:
     return np.linalg.eigvalsh(np.cov(rows.reshape(len(rows), -1).T.astype(float)))
-
-
-def refused(folder: Path, *parts: str, **options: Any) -> None:
-    with pytest.raises(DataError) as caught:
-        read_covariance(folder, **options)
-    message = str(caught.value)
-    assert message.isprintable()
-    for part in (str(folder), *parts):
-        assert part in message
 
 
 @pytest.mark.parametrize("ending", ["png", "PNG", "bmp", "tif"])

@@ -13,6 +13,7 @@ import pytest
 from dmft_rf.data.read import CovarianceAccumulator, iter_chunks, read_covariance
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.model.covariance import Covariance, SampleSizeWarning
+from tests.helpers.samples import refused
 
 TINY = 8 * 5 * 7  # bytes: seven rows of five columns
 X = np.random.default_rng(0).standard_normal((400, 5)) @ np.diag([1, 2, 3, 4, 5.0]) + 2.0
@@ -35,16 +36,6 @@ def write(path, x=X):
                 file["group/x"] = x
                 file["other"] = np.arange(3)
     return path
-
-
-def refused(path, *parts, **keywords):
-    """Check that a file is refused in one line that names it and says all the parts."""
-    with pytest.raises(DataError) as caught:
-        read_covariance(path, **keywords)
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in (str(path), *parts):
-        assert part in message
 
 
 # The accumulator -----------------------------------------------------------------------------

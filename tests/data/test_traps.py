@@ -5,17 +5,15 @@ And files that look like them, which are read as they always were.
 
 from __future__ import annotations
 
-import json
-
 import h5py
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from dmft_rf import DataError, ModelError
-from dmft_rf.cli import app
 from dmft_rf.data import bundled as datasets
 from dmft_rf.data.read import iter_chunks, read_covariance
+from tests.helpers import command
+from tests.helpers.command import SMALL
 from tests.helpers.samples import EXPECTED, RNG, X, refused, samples, shape
 
 
@@ -285,21 +283,11 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
 
 def test_the_command_has_the_options(tmp_path):
     path = csv(tmp_path / "x.csv", LABELLED[:, -4:], "2019,2020,2021,label", fmt="%.17g")
-    model = ["--t", "0.1", "--psi-p", "4", "--psi-n", "2"]
-
-    def run(*options):
-        return CliRunner().invoke(
-            app, ["spectrum", "--data", str(path), "--json", *model, *options]
-        )
-
+    arguments = ["spectrum", "--data", path, *SMALL]
     for options in ([], ["--header"], ["--leave-out", "-1"], ["--leave-out", "x"]):
-        done = run(*options)
-        assert done.exit_code == 2, options
-        assert done.stderr.count("\n") == 1
-    done = run("--header", "--leave-out", "4")
-    assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)["covariance"]
+        command.refused(*arguments, *options)
+    found = command.result(*arguments, "--header", "--leave-out", "4")["covariance"]
     expected = np.linalg.eigvalsh(np.cov(X[:, -3:].T))
     np.testing.assert_allclose(np.multiply(found["eigenvalues"], found["divided_by"]), expected)
     assert found["d"] == 3
-    assert run("--header", "--leave-out", "none").exit_code == 0
+    assert command.run(*arguments, "--header", "--leave-out", "none").exit_code == 0

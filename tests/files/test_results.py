@@ -23,7 +23,7 @@ from dmft_rf import (
     WeightAverage,
 )
 from dmft_rf.files import results as store_module
-from dmft_rf.files.results import SCHEMA, Run, load, save
+from dmft_rf.files.results import SCHEMA, load, save
 from dmft_rf.pencil import zoo
 from dmft_rf.store import load_results
 from tests.helpers.results import LAW, MODEL
@@ -307,7 +307,3 @@ def test_the_commit_is_read_without_writing_to_the_repository(tmp_path, monkeypa
     assert store_module.git_commit() == clean + "-dirty"
     assert index.read_bytes() == before
     store_module.git_commit.cache_clear()
-
-
-def test_a_run_knows_its_kind():
-    assert Run({"kind": "curves"}, {}).kind == "curves"

@@ -31,6 +31,17 @@ def result(*arguments: Any) -> dict[str, Any]:
     return document
 
 
+def refused(*arguments: Any, code: int = 2) -> str:
+    """Run what is refused: its one line on stderr, and nothing on stdout."""
+    answer = run(*arguments)
+    assert answer.exit_code == code, (arguments, answer.output, answer.exception)
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("error: ")
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.rstrip("\n").isprintable()
+    return str(answer.stderr)
+
+
 def help_of(command: str) -> str:
     """All of the help as one line, without the frames of its panels."""
     return " ".join(run(command, "--help-all").stdout.replace("│", " ").split())

@@ -68,6 +68,7 @@ def results() -> dict[str, Any]:
     one.learning_curves(heavy.times([1, 10]), heavy)  # on the spectrum, not on a contour
     grouped.learning_curves([1.0], GradientFlow(initial_std=1.0))
     images = ImageModel(ROWS, 0.1, 10, features=6)
+    finite = dmft_rf.finite_size(MODEL, d=16)
     law = spectrum(MODEL)
     law.moment(1)
     law.density(1.0)
@@ -88,6 +89,7 @@ def results() -> dict[str, Any]:
         "Covariance": COVARIANCE, "Mixture": MIXTURE, "ScoreModel": MODEL, "grouped model": GROUPED,
         "ImageModel": images, "drawn Solution": solve(images),
         "Solution of an ImageModel": solve(images.replace(route="equations")),
+        "FiniteSize": finite, "FiniteCurves": finite.learning_curves([1.0, 2.0]),
         "Activation": Activation.of("relu"), "coefficients": coefficients("relu", 0.1),
         "GradientFlow": GradientFlow(0.1, 1.0), "Ridge": Ridge(0.1),
         "WeightAverage": WeightAverage(2.0), "GradientDescent": GradientDescent(0.01),
@@ -96,6 +98,9 @@ def results() -> dict[str, Any]:
             MODEL.replace(covariance=Covariance.power_law(1.0, 200)), 1e-4, compress=True
         ),
         "LearningCurves": curves, "relative error": one.learning_curves(1.0),
+        "ManyCurves": dmft_rf.learning_curves_many(
+            {"t": 0.1, "psi_p": 4.0, "psi_n": [2.0, -1.0]}, [1.0, 2.0], rtol=1e-4
+        ),
         "Spectrum": law, "grouped Spectrum": spectrum(GROUPED), "Timescales": timescales(one),
         "BulkSplit": bulk_split(one, [1.0, 2.0]),
         "ErrorParts": error_parts(grouped, [0.0, 1.0]), "ErrorTimes": error_times(grouped),
@@ -203,9 +208,16 @@ def calls() -> dict[str, Call]:
             add(f"{name}.counts", rule.counts, tau=np.array([1.0]))
     add("solve", solve, model=MODEL, rtol=1e-4, compress=False)
     add("Solution.learning_curves", one.learning_curves, tau=[1.0], rule=GradientFlow())
+    many = dmft_rf.learning_curves_many
+    add("learning_curves_many", many, models=[MODEL], tau=[1.0], rule=GradientFlow(), rtol=1e-4,
+        threads=2)  # fmt: skip
     add("LearningCurves.difference", curves.difference, other=curves)
+    add("LearningCurves.interpolate", curves.interpolate, tau=[0.0, 1.0])
     add("LearningCurves.require", curves.require, rtol=1e-3)
     add("Solution.scatter", r["drawn Solution"].scatter, tau=[1.0], rule=GradientFlow())
+    add("finite_size", dmft_rf.finite_size, model=MODEL, d=16, seed=1)
+    add("FiniteSize.learning_curves", r["FiniteSize"].learning_curves, tau=[1.0],
+        rule=GradientFlow())  # fmt: skip
     add("ImageModel", ImageModel, rows=ROWS, t=0.1, n=10, features=6, weights=None, seed=1,
         activation="tanh", classes=2, route="equations")  # fmt: skip
     add("ImageModel.replace", r["ImageModel"].replace, t=0.2, n=20, features=5)
@@ -333,7 +345,7 @@ _MODULES = (
 _DRAWN = (
     "Covariance", "Spectrum", "PencilSpectrum", "Timescales", "LearningCurves", "Solution", "Sweep",
     "BulkSplit", "Generation", "PathBound", "Scaling", "PhaseDiagram",
-    "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice",
+    "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice", "ManyCurves",
 )  # fmt: skip
 
 

@@ -17,11 +17,12 @@ EXPECTED = np.linalg.eigvalsh(np.cov(X.T))
 
 
 def refused(path, *parts, **options):
+    """Check that data are refused in one line that names them and says all the parts."""
     with pytest.raises(DataError) as caught:
         read_covariance(path, **options)
     message = str(caught.value)
     assert message.isprintable()
-    for part in (path.name, *parts):
+    for part in (str(path), *parts):
         assert part in message
 
 

@@ -26,7 +26,9 @@ from dmft_rf import (
     timescales,
 )
 from dmft_rf.curves.carrying import nodes_in
-from dmft_rf.curves.losses import curves_on, score_error_slope
+from dmft_rf.curves.events import score_error_slope
+from dmft_rf.curves.losses import curves_on
+from dmft_rf.images.pairs import at_points
 from dmft_rf.images.pool import tail_index
 from dmft_rf.numerics.region import Region
 from dmft_rf.store import load, load_results, save
@@ -76,6 +78,17 @@ def test_known_numbers(n: int, train: float, test: float, tau_mem: float, tau_op
     assert times.tau_opt == pytest.approx(tau_opt, rel=5e-3)
     assert solution.error_estimate < 1e-4
     assert not times.reasons
+
+
+def test_known_numbers_at_the_end_of_training() -> None:
+    """From fixed points of h in the basis of the features, in double precision."""
+    W = np.random.default_rng([0, 77]).standard_normal((512, 64))
+    model = ImageModel(rows("digits"), T, 128, weights=W, route="equations")
+    end = at_points(model.medium, np.zeros(1))
+    np.testing.assert_allclose(end.h[0], [1.61257256, 2.30584808, 3.44410116], rtol=1e-8)
+    assert 1.0 - end.S_VV[0].real == pytest.approx(0.3074287385, abs=1e-9)
+    learned = end.plain[0, 0].real - 2.0 * end.S_VV[0].real
+    assert 1.0 + learned == pytest.approx(0.7722554061, abs=1e-9)
 
 
 def test_moments_of_the_digits() -> None:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from dmft_rf.images.law import upper_end
-from dmft_rf.images.medium import Medium, at_points, row_leverages, solved_on
+from dmft_rf.images.medium import Medium
+from dmft_rf.images.pairs import at_points
+from dmft_rf.images.path import row_leverages, solved_on
+from dmft_rf.numerics.contour import half_plane_contour
 
 S = np.diag([4.0, 2.0, 1.0, 0.5])
 NOISE = np.full(4, 0.3)
@@ -87,8 +90,8 @@ def test_matrices_in_blocks_and_in_a_file(monkeypatch: pytest.MonkeyPatch) -> No
     f, noise, V = pool(20, 40, 3)
     z = np.array([0.5 + 1.0j, 1.0 + 2.0j])
     whole = at_points(medium(f, noise, V, 16), z)
-    monkeypatch.setattr("dmft_rf.images.medium._BLOCK", 1)
-    monkeypatch.setattr("dmft_rf.images.medium._IN_MEMORY", 0)
+    monkeypatch.setattr("dmft_rf.images.pairs._BLOCK", 1)
+    monkeypatch.setattr("dmft_rf.images.path._IN_MEMORY", 0)
     parts = at_points(medium(f, noise, V, 16), z)
     np.testing.assert_allclose(parts.plain, whole.plain, rtol=1e-12)
     np.testing.assert_allclose(parts.mixed, whole.mixed, rtol=1e-12)
@@ -138,3 +141,20 @@ def test_leverages_by_their_definition() -> None:
     found = solved_on(one, np.zeros(1))
     h = row_leverages(one, f)
     assert np.mean(one.held(h)) == pytest.approx(float(one.held(found.h[0])[0]), rel=1e-10)
+
+
+@pytest.mark.parametrize("n", [36, 150])
+def test_single_precision_on_a_contour(n: int) -> None:
+    """Off by no more than what is allowed and what it says of its rounding."""
+    one = medium(*pool(60, 120, 5), n)
+    contour = half_plane_contour(0.15, 12.0, 16)
+    pace = 2j * np.pi * contour.weights
+    fine = at_points(one, contour.z, pace, 1e-11)
+    coarse = at_points(one, contour.z, pace, 2e-6)
+    alone = at_points(one, contour.z)
+    assert (coarse.rounding > 0.0) == (n <= 120)
+    for name in ("S_VV", "seen", "plain", "mixed"):
+        exact = getattr(fine, name)
+        np.testing.assert_allclose(getattr(alone, name), exact, rtol=1e-7)
+        allowed = 2e-6 + coarse.rounding
+        np.testing.assert_allclose(getattr(coarse, name), exact, rtol=allowed)

@@ -108,13 +108,6 @@ def test_a_cache_in_the_home_folder(installed: Path, tmp_path: Path) -> None:
     assert first["value"] == second["value"] == EXPECTED
 
 
-def test_a_cache_folder_that_cannot_be_written(installed: Path, wall: Path) -> None:
-    found = answer(start(KERNEL, environment(installed, NUMBA_CACHE_DIR=str(wall))))
-    assert found["compiled"]
-    assert found["value"] == EXPECTED
-    assert wall.read_text() == ""
-
-
 def test_two_processes_that_compile_into_one_cache(installed: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     env = environment(installed, NUMBA_CACHE_DIR=str(cache))
@@ -294,20 +287,6 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(
     assert hits(kernel) == 0
     assert capfd.readouterr() == ("", "")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-
-
-def test_the_command_with_a_damaged_cache(installed: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dmft_rf", "spectrum", "--activation", "linear", "--json"]
-    env = environment(installed, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
-    first = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert (first.returncode, first.stderr) == (0, "")
-    kinds = [DAMAGES[name] for name in ("empty", "garbage", "cut in the middle", "a folder")]
-    for damage, path in zip(kinds, cached(tmp_path), strict=False):
-        damage(path)
-    second = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert (second.returncode, second.stderr) == (0, "")
-    results = [json.loads(answer.stdout)["results"] for answer in (first, second)]
-    assert results[0] == results[1]
 
 
 SOLVE = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 
 import mpmath as mp
 import numpy as np
@@ -92,11 +91,6 @@ def test_equality_and_hash() -> None:
             return x
 
     assert isinstance(hash(Activation.of(Unhashable())), int)
-
-
-@pytest.mark.parametrize("name", MP_FUNCTIONS)
-def test_named_activations_can_be_sent_to_another_process(name: str) -> None:
-    assert pickle.loads(pickle.dumps(NAMED[name])) == NAMED[name]
 
 
 def test_the_argument_is_protected_and_the_result_is_a_copy() -> None:

@@ -118,8 +118,8 @@ def test_the_evidence_of_full_batches_is_that_of_the_store() -> None:
             step, train, test = (run[key][...].astype(float) for key in ("step", "train", "test"))
             best = date(Log(step, train[:, 0], test[:, 0], name=name))["best"].step
             if math.isfinite(best):
-                same = ("side", "width", "optimiser", "rate", "seed")
-                series = (*(a[key] for key in same), a.get("copies", 1))
+                same = ("data", "side", "width", "optimiser", "rate", "seed")
+                series = (*(a[key] for key in same), a.get("copies", 1), a.get("network", ""))
                 groups[series].append((int(a["n"]), best))
     shares = [
         one * (n2 / n1) ** sentences.FULL_BATCH_EXPONENT / two
@@ -137,7 +137,7 @@ def test_kurtosis_and_d_eff_of_the_sets_that_were_measured() -> None:
     for name, (effective, kurtosis) in (
         ("digits", sentences.DIGITS), ("patches", sentences.PATCHES),
     ):  # fmt: skip
-        law, found = measure(Samples.of(rows(name), name))
+        law, found, _ = measure(Samples.of(rows(name), name))
         assert law.effective_dimension == pytest.approx(effective, abs=0.05)
         assert found == pytest.approx(kurtosis, abs=0.05)
 
@@ -153,6 +153,35 @@ def test_kurtosis_of_known_laws() -> None:
     # a direction without variance counts for nothing
     flat = np.column_stack([uniform, np.ones(40_000)])
     assert measure(Samples.of(flat, "x"))[1] == pytest.approx(-1.2, abs=0.03)
+
+
+def test_class_structure_is_what_gaussian_images_do_not_have() -> None:
+    rng = np.random.default_rng(2)
+    within, turn = rng.normal(size=(1200, 12)), np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    centres = 6.0 * rng.normal(size=(8, 12))
+    classes = centres[rng.integers(8, size=1200)] + within
+    # centres are found exactly: what is left is the variance within, 12, of what Gaussian images
+    # leave, which is at most all of it
+    found = measure(Samples.of(classes @ turn, "x"))[2]
+    total = float(np.sum(classes.var(axis=0)))
+    assert 0.5 < found < 1.0 - 12.0 / total
+    law = np.cov(classes.T)
+    gauss = rng.multivariate_normal(np.zeros(12), law, size=1200)
+    assert measure(Samples.of(gauss, "x"))[2] == pytest.approx(0.0, abs=0.03)
+    # tails are no classes
+    tails = rng.standard_t(3.0, size=(1200, 12))
+    assert measure(Samples.of(tails, "x"))[2] == pytest.approx(0.0, abs=0.03)
+    assert math.isnan(measure(Samples.of(within[:31], "x"))[2])
+    assert math.isfinite(measure(Samples.of(within[:32], "x"))[2])
+
+
+def test_images_in_the_order_of_their_classes_are_drawn_from_all_of_them() -> None:
+    rng = np.random.default_rng(3)
+    ordered = 4.0 * rng.normal(size=(5, 6))[np.arange(5000) // 1000] + rng.normal(size=(5000, 6))
+    mixed = rng.permutation(ordered)
+    one, other = (measure(Samples.of(x, "x"))[2] for x in (ordered, mixed))
+    assert one == pytest.approx(other, abs=0.05)
+    assert one > 0.3
 
 
 @pytest.mark.parametrize(
@@ -221,24 +250,33 @@ def test_how_far_to_trust_it() -> None:
     assert "nearer to the patches" in sentences.closeness(9.0)
     assert "further from Gaussian than the patches" in sentences.closeness(20.0)
     assert "of order 5 %" in sentences.finite_size(20.0)
+    assert sentences.classes(0.05, 1000) == (
+        "Class structure 0.05: at up to 0.17 and t = 0.1 the test loss of finite networks was that "
+        "of Gaussian images with the same covariance within 1 %."
+    )
+    assert sentences.classes(0.34, 1000).startswith("Class structure 0.34: at 0.23 to 0.7 and t")
+    assert "1 to 5 % below" in sentences.classes(0.34, 1000)
+    assert sentences.classes(0.34, 399).endswith("images show less of it than there is.")
+    assert sentences.classes(math.nan, 20) == "Class structure: 20 images are too few to show any."
     assert sentences.few_images(640, 64) == ""
     assert "n/d is 3.1" in sentences.few_images(200, 64)
     row = next(row for row in table()["best_step"] if row["times"] == 4)
-    said = sentences.transfer(4.0, row["cost_mean_percent"], row["cost_95_percent"], (0.87, 0.95))
-    assert "4 times as many images cost 1.0 % of the held-out loss" in said
-    assert "87 to 95 %" in said
+    said = sentences.transfer(4.0, row["cost_mean_percent"], row["cost_95_percent"], (0.92, 0.98))
+    assert "4 times as many images cost 1.1 % of the held-out loss" in said
+    assert "92 to 98 %" in said
 
 
 def test_the_order_of_what_is_said(digits: Advice) -> None:
     text = digits.text
     parts = [
         "images: 1,797", "psi_n: 28.08", "psi_p: 63.48", "t: 0.01", "d_eff: 13.2",
-        "excess kurtosis", digits.verdict, "Usable: ", digits.steps[0], digits.more_data[0],
-        digits.trust[0], sentences.CLOSING,
+        "excess kurtosis", "class structure: 0.3", digits.verdict, "Usable: ", digits.steps[0],
+        digits.more_data[0], digits.trust[0], sentences.CLOSING,
     ]  # fmt: skip
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
-    assert digits.trust[2] == sentences.transfer(4.0, 1.01, 3.21, (0.87, 0.95))
+    assert digits.trust[1] == sentences.classes(digits.classes, 1797)
+    assert digits.trust[3] == sentences.transfer(4.0, 1.07, 3.33, (0.92, 1.0))
 
 
 def test_without_a_pilot_there_are_no_steps() -> None:
@@ -260,6 +298,10 @@ def test_it_shows_itself(digits: Advice) -> None:
 def test_a_file_gives_it_back(digits: Advice, tmp_path: Path) -> None:
     save(tmp_path / "a.h5", digits)
     assert load_results(tmp_path / "a.h5") == {"advice": digits}
+    few = advise(np.random.default_rng(0).normal(size=(20, 4)), 160, 0.1)
+    save(tmp_path / "few.h5", few)
+    (found,) = load_results(tmp_path / "few.h5").values()
+    assert found.text == few.text  # also where no class structure is seen
 
 
 def test_pictures(digits: Advice) -> None:

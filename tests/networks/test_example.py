@@ -15,7 +15,7 @@ pytestmark = pytest.mark.jax
 
 
 def test_a_pilot_gives_advice_that_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
-    found = example.main(few=24, many=48, width=48, most=5000)
+    found = example.main("residual", few=24, many=48, width=48, most=5000)
     said = capsys.readouterr().out
     assert said.count("Stop: the held-out loss was least at step") == 2
     assert f"48 images: best at step {found['predicted']:,.0f}" in said

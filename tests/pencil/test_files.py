@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import ast
-import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from typer.testing import CliRunner
 
 from dmft_rf import Covariance
-from dmft_rf.cli import app
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.files.results import load
 from dmft_rf.pencil import zoo
 from dmft_rf.pencil.files import MAX_BYTES, read_pencil
 from dmft_rf.pencil.scalars import Scalar
+from tests.helpers import command
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -60,16 +59,13 @@ a = { a = 1, u = [-1, "v", "O^T"], f = [-1.0, "gamma", "Z^T", "sqrt(Sigma)"] }
 f = { f = "one", u = [-1, "W^T"] }
 e = { e = 1, a = [-1, "sqrt(Sigma)", "Z"] }
 """
+run = partial(command.run, "pencil")
 
 
 def written(folder: Path, text: str | bytes) -> Path:
     path = folder / "pencil.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
-
-
-def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, ["pencil", *(str(a) for a in arguments)])
 
 
 # -- what a file states -------------------------------------------------------------------------
@@ -185,12 +181,7 @@ def test_hostile_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: st
     """One line on stderr that names the file, exit code 2, nothing executed."""
     monkeypatch.chdir(tmp_path)
     path = written(tmp_path, text)
-    done = run(path)
-    assert done.exit_code == 2, done.output
-    assert done.exception is None or isinstance(done.exception, SystemExit)
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: ")
+    command.refused("pencil", path)
     assert not (tmp_path / "PWNED").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["pencil.toml"]
 
@@ -316,9 +307,7 @@ def test_command_prints_and_writes(tmp_path: Path) -> None:
 
 
 def test_command_in_json(tmp_path: Path) -> None:
-    done = run(written(tmp_path, WISHART), "--json")
-    assert done.exit_code == 0, done.output
-    document = json.loads(done.stdout)
+    document = command.result("pencil", written(tmp_path, WISHART))
     assert_allclose(document["results"]["mean"], 1.0, rtol=1e-12)
     assert_allclose(document["results"]["second_moment"], 1.5, rtol=1e-12)
     assert document["blocks"] == {"u": "p", "x1": "n"}

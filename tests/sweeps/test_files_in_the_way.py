@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 
 import h5py
 import pytest
-from typer.testing import CliRunner
 
 from dmft_rf import DataError, sweep
-from dmft_rf.cli import app
 from dmft_rf.files.ledger import Ledger
 from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
+from tests.helpers.command import refused, result
 from tests.helpers.one_sweep import MODEL, killed_at_the_very_end
 
 # -- files in the way ---------------------------------------------------------------------------
@@ -95,31 +93,12 @@ def test_a_complete_file_on_a_file_system_that_is_read_only(tmp_path, monkeypatc
 @pytest.mark.parametrize("command", ["phase-diagram", "scaling"])
 def test_a_command_gives_a_complete_file_that_is_read_only(tmp_path, monkeypatch, command):
     path = tmp_path / "a.h5"
-    arguments = [command, "--psi-p", "8", "--points", "3", "--out", str(path), "--json"]
+    arguments = [command, "--psi-p", "8", "--points", "3", "--out", str(path)]
     arguments += ["--n-points", "2"] if command == "phase-diagram" else ["--psi-n", "4"]
-    first = CliRunner().invoke(app, arguments)
-    assert first.exit_code == 0, first.output
+    first = result(*arguments)
     read_only(monkeypatch)
-    again = CliRunner().invoke(app, arguments)
-    assert again.exit_code == 0, again.output
-    assert json.loads(again.stdout)["results"] == json.loads(first.stdout)["results"]
-    other = CliRunner().invoke(app, [*arguments, "--overwrite", "--t", "0.2"])
-    assert other.exit_code == 2
-    assert "may not be written" in other.stderr
-
-
-def test_two_runs_do_not_share_a_file(tmp_path):
-    over = {"psi_n": [1.0, 2.0]}
-    messages = []
-
-    def meanwhile(done, total):
-        if done == 1:
-            with pytest.raises(DataError, match="another process") as caught:
-                sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5")
-            messages.append(caught.value)
-
-    sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5", progress=meanwhile)
-    assert len(messages) == 1
+    assert result(*arguments)["results"] == first["results"]
+    assert "may not be written" in refused(*arguments, "--overwrite", "--t", "0.2")
 
 
 def test_overwriting_leaves_a_sweep_alone_that_is_under_way(tmp_path):

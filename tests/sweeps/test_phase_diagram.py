@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import pty
@@ -16,13 +15,12 @@ import time
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from dmft_rf import DataError, ModelError, ScoreModel, phase_diagram, solve, sweep, timescales
-from dmft_rf.cli import app
 from dmft_rf.files.results import load
 from dmft_rf.plotting.phases import plot_phase_diagram
 from dmft_rf.sweeps.results import REGIONS, TIME_REGIONS
+from tests.helpers.command import refused, result, run
 from tests.helpers.sweeping import contents, environment, limited
 
 MODEL = ScoreModel(0.05, 16.0, 4.0)
@@ -204,18 +202,9 @@ def test_a_corner_where_the_bulk_reaches_down_to_zero(axes):
 COMMAND = [sys.executable, "-W", "error", "-m", "dmft_rf", "phase-diagram", "--n-points", "4"]
 
 
-def run(*arguments):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], env=environment(), capture_output=True, text=True,
-        timeout=120,
-    )  # fmt: skip
-
-
 def test_command(tmp_path, warm_matplotlib):
-    done = run("--points", 3, "--out", tmp_path / "a.h5", "--plot", tmp_path / "a.png", "--json")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    found = json.loads(done.stdout)["results"]
+    few, out = ("phase-diagram", "--n-points", 4, "--points", 3), tmp_path / "a.h5"
+    found = result(*few, "--out", out, "--plot", tmp_path / "a.png")["results"]
     expected = phase_diagram(
         ScoreModel(0.01, 64, 8),
         {"psi_n": np.geomspace(1, 4096, 4), "psi_p": np.geomspace(1, 256, 3)},
@@ -223,16 +212,14 @@ def test_command(tmp_path, warm_matplotlib):
     assert found["regions"] == expected.regions.tolist()
     assert found["boundaries"]["n_star"] == expected.boundaries["n_star"].tolist()
     assert (tmp_path / "a.png").stat().st_size > 10_000
-    again = run("--points", 3, "--out", tmp_path / "a.h5")
-    assert again.returncode == 0
-    assert "architectural regularization" in again.stdout
+    assert "architectural regularization" in run(*few, "--out", out).stdout
 
 
 @pytest.mark.parametrize("plane", ["n-p", "n-t", "n-tau"])
 def test_footnotes_explain_what_is_in_the_tables(plane):
     """Each term of a table has a definition, and each definition a term of a table."""
     arguments = ["phase-diagram", "--plane", plane, "--n-points", "3", "--points", "3"]
-    answer = CliRunner().invoke(app, arguments)
+    answer = run(*arguments)
     assert (answer.exit_code, answer.stderr) == (0, "")
     tables, _, notes = answer.stdout.partition("\n\ng = ")
     regions, boundaries = tables.split("Boundaries")
@@ -247,7 +234,7 @@ def test_footnotes_explain_what_is_in_the_tables(plane):
     assert "tau_mem" not in answer.stdout
     for word in ("c tau_gen", "tau_overfit"):
         assert (word in answer.stdout) == ((plane == "n-tau") == (word == "tau_overfit"))
-    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    found = result(*arguments)
     results, definitions = found["results"], found["definitions"]
     assert terms == set(results["boundaries"])
     assert {*terms, *results["region_names"], *within} == definitions.keys() - {
@@ -274,11 +261,7 @@ def test_footnotes_explain_what_is_in_the_tables(plane):
     ],
 )
 def test_wrong_values_are_one_line_and_exit_2(arguments, message):
-    done = CliRunner().invoke(app, ["phase-diagram", *arguments])
-    assert done.exit_code == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
+    assert message in refused("phase-diagram", *arguments)
 
 
 def as_in_a_terminal():

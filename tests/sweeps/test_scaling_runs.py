@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from dmft_rf import Covariance, ModelError, ScoreModel, scaling, solve, timescales
-from dmft_rf.cli import app
+from dmft_rf import (
+    Covariance,
+    DataError,
+    GradientDescent,
+    ModelError,
+    ScoreModel,
+    StochasticGradientDescent,
+    scaling,
+    schedules,
+    solve,
+    timescales,
+)
 from dmft_rf.files.results import load
 from dmft_rf.plotting import plot_scaling
+from dmft_rf.store import load_results
+from dmft_rf.sweeps.results import QUANTITIES
+from dmft_rf.sweeps.stored import stored_scaling
+from tests.helpers.command import refused, result, run
 from tests.helpers.sweeping import contents
 
 WIDE = ScoreModel(0.01, 1e7, 8)
@@ -122,12 +134,105 @@ def test_xarray():
 def test_command_over_a_power_law(tmp_path):
     options = ["scaling", "--t", "0.1", "--psi-p", "8", "--psi-n", "2", "--atoms", "8"]
     options += ["--over", "power-law", "--points", "3", "--workers", "1"]
-    answer = CliRunner().invoke(app, [*options, "--power-law", "1", "--json"])
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)["results"]
+    found = result(*options, "--power-law", "1")["results"]
     assert found["values"] == [0.0, 1.0, 2.0]
     model = ScoreModel(0.1, 8, 2, covariance=Covariance.power_law(2.0, 8))
     assert found["quantities"]["tau_mem"][2] == timescales(solve(model)).tau_mem
-    without = CliRunner().invoke(app, ["scaling", "--atoms", "8"])
-    assert without.exit_code == 2
-    assert "--power-law is not given" in without.stderr
+    assert "--power-law is not given" in refused("scaling", "--atoms", "8")
+
+
+SMALL = ScoreModel(0.1, 8.0, 4.0)
+SGD = StochasticGradientDescent(1.0)
+
+
+def test_scaling_against_the_noise_of_sgd(tmp_path):
+    """Single solutions, differences over ten times the step, and the batch at a learning rate."""
+    path = tmp_path / "a.h5"
+    found = scaling(SMALL, "noise", [0.5, 1.0, 2.0], rule=SGD, path=path)
+    solution = solve(SMALL)
+
+    def times(noise):
+        return timescales(solution, rule=StochasticGradientDescent(noise))
+
+    for name in QUANTITIES:
+        assert found.quantities[name][1] == times(1.0).value(name)
+    for name in ("usable_start", "tau_ratio", "tau_mem", "score_error_min"):
+        low, high = (times(math.exp(s)).value(name) for s in (-0.01, 0.01))
+        slope = math.log(high / low) / 0.02
+        assert found.local_exponents[name][1] == pytest.approx(slope, rel=2e-3)
+    batches = scaling(SMALL, "batch", [1, 2, 4], rule=StochasticGradientDescent(2.0))
+    for name in QUANTITIES:
+        np.testing.assert_allclose(batches.quantities[name], found.quantities[name][::-1], 1e-12)
+        np.testing.assert_allclose(
+            batches.local_exponents[name], -found.local_exponents[name][::-1], atol=1e-9
+        )
+    again = load_results(path)["scaling"]
+    assert again == found
+    assert again.rule == SGD
+    assert "StochasticGradientDescent(noise=1.0)" in repr(again)
+    with pytest.raises(DataError, match="other"):
+        scaling(SMALL, "noise", [0.5, 1.0, 2.0], rule=SGD.__class__(1.0, momentum=0.5), path=path)
+
+
+def test_files_of_before_there_were_rules_are_read():
+    found = scaling(SMALL, "psi_n", [1.0, 2.0, 4.0])
+    attributes, arrays = found.stored()
+    old = {k: v for k, v in attributes.items() if "rule" not in k and "tau_ratio" not in k}
+    again = stored_scaling(old, {k: v for k, v in arrays.items() if "tau_ratio" not in k})
+    assert again.rule == found.rule
+    assert set(QUANTITIES) - set(again.quantities) == {"tau_ratio"}
+    assert np.array_equal(again.quantities["tau_mem"], found.quantities["tau_mem"])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "values", "rule", "message"),
+    [
+        ("noise", [1, 2, 3], None, "belongs to mini-batch SGD"),
+        ("noise", [1, 2, 3], StochasticGradientDescent(0.0), "constant one > 0"),
+        (
+            "batch",
+            [1, 2, 3],
+            StochasticGradientDescent(schedules.InverseTime(1.0, 2.0)),
+            "constant",
+        ),
+        ("batch", [1, 2.5, 3], SGD, "whole number"),
+        ("psi_n", [1, 2, 3], GradientDescent(0.1), "whole steps"),
+        ("psi_n", [1, 2, 3], "flow", "rule"),
+    ],
+)
+def test_rules_that_have_no_scaling_law(parameter, values, rule, message):
+    with pytest.raises(ModelError, match=message):
+        scaling(SMALL, parameter, values, rule=rule)
+
+
+def test_a_mean_has_a_noise_that_whole_batches_do_not_follow():
+    with pytest.raises(ModelError, match="relu, which has a mean"):
+        scaling(SMALL.replace(activation="relu"), "batch", [1, 2, 3], rule=SGD)
+
+
+def test_command_under_sgd(tmp_path):
+    few = ("scaling", "--t", "0.1", "--psi-p", "8", "--psi-n", "4", "--points", "3")
+
+    def results(*options):
+        return result(*few, *options)
+
+    found = results(
+        "--sgd-noise", "1", "--from", "2", "--to", "4", "--plot", str(tmp_path / "a.png")
+    )
+    direct = scaling(SMALL, "psi_n", found["results"]["values"], rule=SGD)
+    assert found["results"]["quantities"]["tau_opt"] == direct.quantities["tau_opt"].tolist()
+    assert found["rule"]["rule"] == "StochasticGradientDescent"
+    assert found["rule"]["rule_noise"] == 1.0
+    assert found["definitions"]["tau_opt"].startswith("under StochasticGradientDescent(noise=1.0)")
+    noise = results("--over", "noise", "--from", "0.5", "--to", "2")["results"]
+    assert noise["values"] == [0.5, 1.0, 2.0]
+    batch = results("--over", "batch", "--sgd-noise", "2", "--to", "4")["results"]
+    assert batch["values"] == [1.0, 2.0, 4.0]
+    assert batch["quantities"]["tau_mem"] == pytest.approx(noise["quantities"]["tau_mem"][::-1])
+    assert "--sgd-noise" in refused(*few, "--over", "batch")
+
+
+def test_noise_under_which_the_untrained_network_is_best():
+    """Times of 0 have no ratio; the sentence on them comes without it."""
+    loud = ("scaling", "--t", "0.01", "--psi-p", "64", "--sgd-noise", "5", "--points", "3")
+    assert "tau_opt goes from 0 to 0" in " ".join(run(*loud).stdout.split())

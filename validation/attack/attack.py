@@ -30,16 +30,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dmft_rf import (
     ConvergenceError,
     LearningCurves,
     Mixture,
     ModelError,
-    ScoreModel,
     Solution,
     bulk_split,
     solve,
@@ -90,11 +90,11 @@ class Outcome:
 
 
 def compared(
-    check: str, name: str, one: Rule, tau: Array, difference: Array, claimed: Array
+    check: str, name: str, one: Rule, tau: ArrayLike, difference: Any, claimed: Any
 ) -> Finding:
     """The largest ratio of |difference| to what is claimed of it."""
     difference = np.abs(np.asarray(difference, dtype=float)).ravel()
-    claimed = np.broadcast_to(claimed, difference.shape).ravel()
+    claimed = np.broadcast_to(np.asarray(claimed), difference.shape).ravel()
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(difference == 0.0, 0.0, difference / claimed)
     ratio = np.where(np.isnan(ratio), math.inf, ratio)
@@ -116,7 +116,7 @@ def between(check: str, one: LearningCurves, other: LearningCurves) -> Iterator[
                        one.error[name] + other.error[name])  # fmt: skip
 
 
-def mean_eigenvalue(model: ScoreModel) -> float:
+def mean_eigenvalue(model: Any) -> float:
     """E sigma^2 - mu_0^2 over the classes."""
     return sum(
         c.share * (c.coefficients.mu1**2 + c.coefficients.residual_variance) for c in model.classes
@@ -208,12 +208,12 @@ def attack(one: Case, rng: np.random.Generator) -> Outcome:
     if rough is None:
         return out
     fine = next((s for rtol in FINE if (s := tried(partial(solve, one.model, rtol)))), rough)
-    others = [(fine, "tolerance")] if fine is not rough else []
+    others: list[tuple[Solution | None, str]] = [(fine, "tolerance")] if fine is not rough else []
     if one.compress:
         others.append((tried(lambda: solve(one.model, 1e-8, compress=True)), "compress"))
     if one.kind == "closed form":
         law = one.model.covariance
-        twice = Mixture([0.5, 0.5], [law.eigenvalues, law.eigenvalues], law.weights)
+        twice = Mixture(np.full(2, 0.5), np.array([law.eigenvalues, law.eigenvalues]), law.weights)
         two = tried(lambda: solve(one.model.replace(covariance=twice), FINE[0]))
         others.append((two, "grouped"))
     low, top = rough.diagnostics["support"]
@@ -227,7 +227,9 @@ def attack(one: Case, rng: np.random.Generator) -> Outcome:
             continue
         sets = [(rough, here)]
         for solution, check in others:
-            there = solution and tried(partial(solution.learning_curves, tau, training))
+            if solution is None:
+                continue
+            there = tried(partial(solution.learning_curves, tau, training))
             if there is None:
                 continue
             out.findings += between(check, here, there)

@@ -63,8 +63,8 @@ def measure(only: list[str], quick: bool, out: Path | None) -> str:
     parts = [
         report.machine(),
         "Fastest of several calls after compilation, in turns with the other route where there is "
-        "one. `process` is process time (user and system), `wall` the clock; `ratio` is that of "
-        "process times; `apart` the largest relative difference of the two results.",
+        "one. `process` is process\ntime (user and system), `wall` the clock; `ratio` is that of "
+        "process times; `apart` the largest relative difference of\nthe two results.",
     ]
     rows, skipped = [], []
     for name in chosen:

@@ -48,7 +48,7 @@ def one_point(model: ScoreModel, points: Complex, fresh: set[int] | None = None)
     lam, w = cov.eigenvalues, cov.weights
     psi_p, psi_n = model.psi_p, model.psi_n
 
-    def sides(q: complex, E: complex, z: complex) -> tuple[complex, complex]:
+    def sides(q: complex, E: complex, z: complex) -> tuple[Any, Any]:
         beta = c.b**2 + c.gamma2 * lam / E
         bottom = w / (1.0 + psi_p * q * beta)
         inverse = c.s2 - z + c.v2 / E + bottom @ beta
@@ -96,7 +96,7 @@ def density(model: ScoreModel, x: Array, edges: Array) -> Array:
     """Im q/pi at the points x, ascending and inside the bulks ``edges`` (n_bulks, 2)."""
     bulk = np.searchsorted(edges[:, 0], x)
     first = {0, *(np.flatnonzero(np.diff(bulk)) + 1).tolist()}
-    return one_point(model, x + 0j, first)[0].imag / math.pi
+    return one_point(model, x.astype(complex), first)[0].imag / math.pi
 
 
 def contour(m: float, M: float, nodes: int) -> tuple[Complex, Complex]:

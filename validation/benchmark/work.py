@@ -88,7 +88,7 @@ def _solve(atoms: int, target: float, name: str) -> Callable[[Effort], list[Row]
         )  # fmt: skip
         slow = plain.learning_curves(model, TAU, m, M, nodes)
         apart = _apart(slow, solution.learning_curves(TAU))
-        work = f"solve + train, test, score error at {TAU.size} tau, rtol 1e-10, {name}"
+        work = f"solve + all losses at {TAU.size} tau, rtol 1e-10, {name}"
         return [Row(work, target, ours.cpu, ours.wall, "s", other, "plain", f"{apart:.0e}")]
 
     return measure
@@ -159,7 +159,7 @@ def _dense(effort: Effort) -> list[Row]:
             effort.repeats, effort.seconds,
         )  # fmt: skip
         apart = _apart(draw(), solve(model).learning_curves(TAU))
-        work = f"solve + curves at {TAU.size} tau at psi_p = 8, psi_n = 4, two atoms"
+        work = "solve + curves, psi_p = 8, psi_n = 4"
         name = f"one draw, d = {d}, p = {8 * d}, n = {4 * d}"
         rows.append(Row(work, float("nan"), ours.cpu, ours.wall, "s", other, name, f"{apart:.1%}"))
     return rows

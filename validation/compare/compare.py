@@ -198,18 +198,21 @@ def compare(
         chosen = case.is_judged(rule, tau)
         for name in case.quantities:
             values = quantities(case, label, cells, name)
-            judged = chosen & (name != "score_error")
+            judged = chosen & (name not in case.listed)
             add(label, name, tau, prediction.values(label, name), values, judged)
     points = case.resolvent_points
     everywhere = np.ones(points.size, dtype=bool)
-    add("spectrum", "resolvent", points, prediction.resolvent, resolvents(case, cells), everywhere)
+    if points.size:
+        found = resolvents(case, cells)
+        add("spectrum", "resolvent", points, prediction.resolvent, found, everywhere)
 
     theory = np.concatenate(judged_theory)
     joint = extrapolate(d, _judged_values(case, prediction, cells))
     chi2, dof, probability = hotelling(joint.value - theory, joint.covariance, joint.dof)
-    found = compare_spectra(prediction, cells) if shape else None
+    known = shape and prediction.spectrum is not None
+    spectra = compare_spectra(prediction, cells) if known else None
     pooled = np.concatenate([c.arrays["eigenvalues"] for c in cells if c.d == d.max()])
-    return Comparison(case, prediction, chi2, dof, probability, rows, found, fits, pooled)
+    return Comparison(case, prediction, chi2, dof, probability, rows, spectra, fits, pooled)
 
 
 def _judged_values(case: Case, prediction: Prediction, cells: list[Cell]) -> Array:
@@ -221,7 +224,7 @@ def _judged_values(case: Case, prediction: Prediction, cells: list[Cell]) -> Arr
         columns += [
             quantities(case, label, cells, name)[:, chosen]
             for name in case.quantities
-            if name != "score_error"
+            if name not in case.listed
         ]
     return np.concatenate([*columns, resolvents(case, cells)], axis=1)
 

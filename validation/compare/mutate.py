@@ -29,6 +29,17 @@ and for cases with SGD (docs/theory.md, section on mini-batches), four times as 
     sgd_momentum         the clock tau/(1 - m)
     sgd_outlier          y, the noise of the activation's mean
 
+and for cases of what is generated (docs/theory.md, section on what is generated), four times as
+large, the last three twelve times; the gain is left out whole
+
+    gen_drift, gen_fresh the factors c and f of the reverse process
+    gen_gain             the gain, whose departure from 1 is left out
+    gen_noise            b_t^2 in the modes of the kernel of the samples
+    gen_signal           gamma^2 there (v_n shows only late, where such sizes tell nothing)
+    gen_linear           a_t^2 in the learned score
+    gen_clock            2 Delta_t tau
+    gen_sample           psi_n in the law of the sample covariance
+
 A mutation is judged by the cases in which the formula occurs. Coefficients are replaced in the
 model or in its groups; the two-point function by a kernel that stands in for
 `dmft_rf.kernels.closed_form_pairs.assemble` (or `grouped_pairs.assemble`) while the prediction is
@@ -58,6 +69,7 @@ from dmft_rf.model.coefficients import Coefficients
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.rules.stochastic import TrainingRule
+from validation.compare import mutate_generation as gen
 from validation.compare.mutate_sgd import (
     clock,
     features,
@@ -92,7 +104,7 @@ class _Mistimed(ScoreModel):
 
 def _closed(case: Case) -> bool:
     # single runs of SGD are too loud for 3 % in these
-    return case.model.groups.closed_form and not case.stochastic
+    return not case.generated and case.model.groups.closed_form and not case.stochastic
 
 
 def _drawn(case: Case) -> bool:
@@ -214,7 +226,7 @@ def _in_groups(**changes: Callable[[SampleGroups, ScoreModel, float], Array]) ->
 
     def change(model: ScoreModel, factor: float) -> ScoreModel:
         mutant, groups = model.replace(), model.groups
-        wrong = {name: made(groups, model, factor) for name, made in changes.items()}
+        wrong: Any = {name: made(groups, model, factor) for name, made in changes.items()}
         mutant.__dict__["groups"] = dataclasses.replace(groups, **wrong)
         return mutant
 
@@ -265,7 +277,8 @@ def _exact(mass: float, train_limit: float) -> Exact:
 @contextmanager
 def _label_term(factor: float) -> Iterator[None]:
     """c tau (1 - 1/E) off by the factor at the nodes, and in the exact values they are held to."""
-    right_S, right_exact = Nodes.S_VV, Nodes.exact
+    right_S: Any = Nodes.S_VV
+    right_exact: Any = Nodes.exact
 
     def S_VV(nodes: Nodes) -> Any:
         g, s = nodes.model.groups, nodes.resolvent
@@ -304,7 +317,7 @@ def _label_sizes(_: float) -> Iterator[None]:
 @contextmanager
 def _cross_term(factor: float) -> Iterator[None]:
     """eta enters grouped_pairs.assemble in this term alone; it is its last but two argument."""
-    right = grouped_pairs.assemble
+    right: Any = grouped_pairs.assemble
 
     def kernel(*arguments: Any) -> Any:
         *first, eta, tau, Q = arguments
@@ -363,5 +376,19 @@ MUTATIONS = (
              concerns=of_momentum, scale=4.0),
     Mutation("sgd_outlier", "y of SGD with an activation that has a mean", patch=outlier,
              concerns=of_mean, scale=10.0),
+    Mutation("gen_drift", "the factor 2 of the learned score", patch=gen.drift,
+             concerns=gen.of_generation, scale=4.0),
+    Mutation("gen_fresh", "the noise of the stochastic sampler", patch=gen.fresh_noise,
+             concerns=gen.of_generation, scale=4.0),
+    Mutation("gen_gain", "the gain", patch=gen.gain, concerns=gen.of_gain, scale=33.0),
+    Mutation("gen_linear", "a_t^2 in the learned score", patch=gen.linear_part,
+             concerns=gen.of_generation, scale=12.0),
+    Mutation("gen_noise", "b_t^2 in the modes", patch=gen.noise_of_diffusion,
+             concerns=gen.of_generation, scale=4.0),
+    Mutation("gen_signal", "gamma^2 in the modes", patch=gen.signal,
+             concerns=gen.of_generation, scale=4.0),
+    Mutation("gen_clock", "2 Delta_t tau", patch=gen.clock, concerns=gen.of_generation, scale=12.0),
+    Mutation("gen_sample", "psi_n in the law of the sample covariance", patch=gen.sample,
+             concerns=gen.of_generation, scale=12.0),
 )  # fmt: skip
 """Every mutation, by what it changes."""

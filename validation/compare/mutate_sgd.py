@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from dmft_rf import StochasticGradientDescent, schedules
-from dmft_rf._typing import Array
+from dmft_rf._typing import Array, Complex
 from dmft_rf.curves import noise_sustained, noise_transforms, stochastic
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.curves.noise_transforms import NoiseTransforms
@@ -46,7 +46,7 @@ def transforms(
     return patch
 
 
-def signal_of(found: NoiseTransforms) -> Array:
+def signal_of(found: NoiseTransforms) -> Complex:
     """The part of the transform of fresh samples that is linear in the data."""
     return found.test - found.nodes.model.residual_variance * found.weight
 
@@ -70,10 +70,10 @@ def signal(found: NoiseTransforms, factor: float) -> NoiseTransforms:
 @contextmanager
 def clock(factor: float) -> Iterator[None]:
     """The clock of momentum, multiplied."""
-    right = StochasticGradientDescent.pace
+    right: Any = StochasticGradientDescent.pace
 
     def pace(rule: StochasticGradientDescent) -> float:
-        return right.fget(rule) * (factor if rule.momentum > 0.0 else 1.0)
+        return float(right.fget(rule)) * (factor if rule.momentum > 0.0 else 1.0)
 
     with mock.patch.object(StochasticGradientDescent, "pace", property(pace)):
         yield

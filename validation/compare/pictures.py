@@ -12,6 +12,7 @@ from dmft_rf.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMI
 from validation.compare.compare import Comparison, Verdict
 from validation.compare.universality import DataRun
 from validation.finite.case import FLOW
+from validation.finite.reverse import QUANTITIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,10 +38,33 @@ def _figure(columns: int, height: float = 3.4) -> tuple[Figure, list[Axes]]:
 @styled
 def case_figure(c: Comparison) -> Figure:
     """Learning curves, approach to the limit, and spectrum of one case."""
+    if c.case.generated:
+        return _generated_figure(c)
     figure, (curves, limit, spectrum) = _figure(3, 3.9)
     _learning_curves(curves, c)
     _approach(limit, c)
     _spectrum(spectrum, c)
+    figure.suptitle(f"{c.case.name}: {c.case.about}", fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def _generated_figure(c: Comparison) -> Figure:
+    """Every quantity of what is generated, over the theory, against 1/d; one panel for a rule."""
+    figure, panels = _figure(len(c.case.rules), 3.9)
+    colours = (BLUE, ORANGE, GREEN, VERMILION, PURPLE)
+    for ax, label in zip(panels, c.case.rules, strict=True):
+        for name, colour, marker in zip(QUANTITIES, colours, "os^Dv", strict=True):
+            fit, theory = c.fits[label, name], c.prediction.values(label, name)[0]
+            x = np.concatenate([[0.0], 1.0 / fit.sizes[::-1]])
+            value = np.concatenate([fit.value[:1], fit.means[::-1, 0]]) / theory
+            error = np.concatenate([fit.error[:1], fit.errors[::-1, 0]]) / theory
+            ax.errorbar(x, value, yerr=error, fmt=marker + ":", color=colour, markersize=4,
+                        capsize=2, linewidth=1, label=name.replace("_", " "))  # fmt: skip
+        ax.axhline(1.0, color=GREY, linewidth=1.2)
+        ax.set_xlabel(r"$1/d$, with $p = d^2$  (0: extrapolated)")
+        ax.set_ylabel("over theory")
+        ax.set_title(label, fontsize=9)
+    panels[0].legend(fontsize=7.5)
     figure.suptitle(f"{c.case.name}: {c.case.about}", fontsize=11, x=0.01, ha="left")
     return figure
 
@@ -139,7 +163,7 @@ def z_figure(verdict: Verdict) -> Figure:
     for i, c in enumerate(verdict.judged):
         for kind, colour, marker in (
             ("train", BLUE, "o"), ("test", VERMILION, "s"), ("resolvent", GREEN, "^"),
-            ("fresh", PURPLE, "D"),
+            ("fresh", PURPLE, "D"), *((name, ORANGE, "v") for name in QUANTITIES),
         ):  # fmt: skip
             z = np.array([r.z for r in c.rows if r.judged and r.quantity == kind])
             if not z.size:

@@ -147,7 +147,7 @@ def _cases_table(comparisons: list[Comparison]) -> Table:
         )  # fmt: skip
     head = [
         "case", "t, psi_p, psi_n, activation", "d x seeds", "chi-square/dof", "probability",
-        "worst z", "largest difference", "median difference",
+        "worst z", "difference: largest", "median",
     ]  # fmt: skip
     return Table(head, rows, 2)
 

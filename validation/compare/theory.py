@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dmft_rf import (
     GradientFlow,
-    LearningCurves,
     ScoreModel,
-    Spectrum,
     StochasticGradientDescent,
     WeightAverage,
+    generation,
     resolvent,
     solve,
 )
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
 from validation.finite.case import Case
+from validation.finite.reverse import ReverseProcess
+
+# of what is generated, far below what simulations can see
+_RTOL = 1e-7
 
 
 @dataclass(frozen=True)
@@ -28,19 +33,21 @@ class Prediction:
     Attributes
     ----------
     curves : dict
-        LearningCurves by the label of the rule, at `Case.tau` of it.
+        LearningCurves by the label of the rule, at `Case.tau` of it; or Generation.
     resolvent : (n_points,) array
         (1/p) Tr z/(U + z) = z q(-z) at `Case.resolvent_points`.
-    spectrum : Spectrum
+    spectrum : Spectrum, or None where psi_p is infinite
     """
 
-    curves: dict[str, LearningCurves]
+    curves: Mapping[str, Any]
     resolvent: Array
-    spectrum: Spectrum
+    spectrum: Any
 
     def values(self, label: str, name: str) -> Array:
         """What the theory says of one of `Case.quantities` under one rule, shape (n_tau,)."""
         curves = self.curves[label]
+        if name in ("copies", "nearest"):
+            return np.full(curves.tau.shape, 0.0 if name == "copies" else 1.0)
         if name == "fresh":
             return curves.empirical_error * curves.model.Delta_t
         return np.asarray(getattr(curves, name))
@@ -84,6 +91,15 @@ def predict(
         Leave out the discrete rules, which are integrated along another path.
     """
     model = case.model if model is None else model
+    if case.generated:
+        laws = {
+            label: generation(
+                model, case.tau(rule), rule.schedule, rule.sampler, rule.t_start, rule.t_end, _RTOL
+            )
+            for label, rule in case.rules.items()
+            if isinstance(rule, ReverseProcess)
+        }
+        return Prediction(laws, np.empty(0), None)
     solution = solve(model)
     curves = {
         label: solution.learning_curves(case.tau(rule), rule)

@@ -24,6 +24,7 @@ from dmft_rf import (
 )
 from dmft_rf._typing import Array
 from dmft_rf.rules.stochastic import TrainingRule
+from validation.finite.reverse import LISTED, QUANTITIES, ReverseProcess
 
 Sizes = tuple[tuple[int, int], ...]
 
@@ -47,13 +48,17 @@ class Case:
     sizes : tuple of (d, seeds)
     judged : tuple of float
         Times whose losses enter the verdict.
-    rules : mapping of str to Rule
-        Training rules by label; the first is gradient flow.
+    rules : mapping of str to Rule or ReverseProcess
+        Training rules by label, of which the first is gradient flow; or how samples are generated
+        by networks that gradient flow has trained.
     data : str
         Name of a real data set whose rows are the samples; empty for Gaussian data.
     verdict : bool
         Whether the case decides about PASS or FAIL. Real data do not: the theory does not claim
         to describe them exactly, and the report says by how much it misses them.
+    width : float
+        Where the model's psi_p is infinite, the networks have p = width d^2: both 1/d and
+        1/psi_p = 1/(width d) vanish, and an expansion in both is one in 1/d.
     """
 
     name: str
@@ -61,12 +66,15 @@ class Case:
     model: ScoreModel
     sizes: Sizes
     judged: tuple[float, ...]
-    rules: Mapping[str, TrainingRule] = field(default_factory=lambda: {FLOW: GradientFlow()})
+    rules: Mapping[str, Any] = field(default_factory=lambda: {FLOW: GradientFlow()})
     data: str = ""
     verdict: bool = True
+    width: float = 1.0
 
-    def tau(self, rule: TrainingRule) -> Array:
+    def tau(self, rule: TrainingRule | ReverseProcess) -> Array:
         """Times at which ``rule`` is evaluated: the judged ones, a grid for pictures, 0 and inf."""
+        if isinstance(rule, ReverseProcess):
+            return np.array(self.judged)
         if isinstance(rule, StochasticGradientDescent):  # followed step by step
             return np.array(self._finite) / rule.pace
         if isinstance(rule, GradientDescent | HeavyBall):
@@ -75,9 +83,9 @@ class Case:
         grid = np.geomspace(0.1, 30.0 * max(self._finite), 17 if rule == GradientFlow() else 6)
         return np.unique(np.concatenate([[0.0], grid, self.judged, [math.inf]]))
 
-    def is_judged(self, rule: TrainingRule, tau: Array) -> NDArray[np.bool_]:
+    def is_judged(self, rule: TrainingRule | ReverseProcess, tau: Array) -> NDArray[np.bool_]:
         """Which of ``tau`` enter the verdict; for discrete rules an early and a late time."""
-        if isinstance(rule, StochasticGradientDescent):
+        if isinstance(rule, StochasticGradientDescent | ReverseProcess):
             return np.ones(tau.size, dtype=bool)
         if isinstance(rule, GradientDescent | HeavyBall):
             chosen = np.zeros(tau.size, dtype=bool)
@@ -92,12 +100,22 @@ class Case:
         return any(isinstance(rule, StochasticGradientDescent) for rule in self.rules.values())
 
     @property
+    def generated(self) -> bool:
+        """Whether the case is about what is generated."""
+        return any(isinstance(rule, ReverseProcess) for rule in self.rules.values())
+
+    @property
     def _finite(self) -> list[float]:
         return [tau for tau in self.judged if math.isfinite(tau)]
 
     @property
     def resolvent_points(self) -> Array:
-        """z > 0 at which (1/p) Tr z/(U + z) is compared: they scan the spectrum; shape (5,)."""
+        """z > 0 at which (1/p) Tr z/(U + z) is compared: they scan the spectrum; shape (5,).
+
+        None of them where psi_p is infinite.
+        """
+        if math.isinf(self.model.psi_p):
+            return np.empty(0)
         classes = self.model.classes
         low = sum(one.share * one.coefficients.s2 for one in classes)
         top = sum(one.share * one.coefficients.mu1**2 for one in classes)
@@ -106,8 +124,15 @@ class Case:
     @property
     def quantities(self) -> tuple[str, ...]:
         """What is compared of every rule; the loss under fresh noise where the noise is drawn."""
+        if self.generated:
+            return (*QUANTITIES, *LISTED)
         drawn = () if math.isinf(self.model.noise_draws) else ("fresh",)
         return ("train", "test", *drawn, "score_error")
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Which of these are not judged."""
+        return LISTED if self.generated else ("score_error",)
 
     def eigenvalues(self, d: int) -> Array:
         """Eigenvalues of Sigma with their multiplicity at dimension ``d``, shape (d,).
@@ -141,7 +166,8 @@ class Case:
 
     def shape(self, d: int) -> tuple[int, int]:
         """p and n at dimension ``d``."""
-        sizes = (self.model.psi_p * d, self.model.psi_n * d)
+        psi_p = self.width * d if math.isinf(self.model.psi_p) else self.model.psi_p
+        sizes = (psi_p * d, self.model.psi_n * d)
         p, n = (round(size) for size in sizes)
         if abs(p - sizes[0]) > 1e-6 or abs(n - sizes[1]) > 1e-6:
             raise ModelError(f"case {self.name}: p = {sizes[0]}, n = {sizes[1]} at d = {d}")
@@ -164,6 +190,8 @@ class Case:
         # named only where there are any, so that older cells keep their digest
         if math.isfinite(m.noise_draws):
             content["noise_draws"] = m.noise_draws
+        if math.isinf(m.psi_p):
+            content["width"] = self.width
         if isinstance(m.covariance, Mixture):
             content["shares"] = m.covariance.shares.tolist()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -29,6 +29,7 @@ from dmft_rf.rules.flow import Rule
 from dmft_rf.rules.stochastic import TrainingRule
 from validation.finite import imagery
 from validation.finite.case import FLOW, PROFILES, Case, Sizes
+from validation.finite.reverse import ReverseProcess
 
 
 def _rules(model: ScoreModel) -> dict[str, Rule]:
@@ -200,6 +201,20 @@ def _paper() -> list[Case]:
     ]  # fmt: skip
 
 
+def _generated() -> list[Case]:
+    """What is generated at infinite width: both samplers, with and without a gain."""
+    relu = ScoreModel(0.1, math.inf, 4.0, "relu")
+    two = Covariance([0.5, 1.5], label="two eigenvalues")
+    tanh = ScoreModel(0.1, math.inf, 4.0, "tanh", two)
+    return [
+        Case("ZA_generated_relu", "what is generated, ReLU: both samplers", relu,
+             ((12, 128), (16, 96), (24, 40)), (20.0,),
+             {"SDE": ReverseProcess(), "ODE": ReverseProcess("ode")}),
+        Case("ZB_generated_tanh", "what is generated, tanh: the gain", tanh,
+             ((12, 128), (16, 96), (24, 32)), (5.0,), {"SDE": ReverseProcess()}),
+    ]  # fmt: skip
+
+
 def _real(quick: bool) -> list[Case]:
     """Real rows, each beside Gaussian data of the same covariance, used 1, 2, 4, 8 times over."""
     cases = []
@@ -250,7 +265,7 @@ def grid(profile: str) -> list[Case]:
         raise ModelError(f"profile is {profile!r}; it must be one of {', '.join(PROFILES)}")
     quick = profile == "quick"
     own = _synthetic(quick) + _grouped(quick) + _stochastic(quick)
-    return own + ([] if quick else _paper()) + _real(quick)
+    return own + ([] if quick else _paper() + _generated()) + _real(quick)
 
 
 def choose(cases: list[Case], names: list[str]) -> list[Case]:

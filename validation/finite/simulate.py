@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import zlib
 from dataclasses import dataclass, replace
@@ -15,6 +16,17 @@ from validation.finite import imagery
 from validation.finite.case import SIMULATION, Case
 from validation.finite.losses import Losses, Trained
 from validation.finite.network import FiniteNetwork, draw_network, network_on_rows
+from validation.finite.reverse import (
+    QUANTITIES,
+    ReverseProcess,
+    copies,
+    generated,
+    measured,
+    network_score,
+    step_free,
+    trained,
+)
+from validation.finite.reverse_control import LinearProcess
 from validation.finite.stochastic import sgd_losses
 
 HELD_OUT = 1024
@@ -34,7 +46,8 @@ class Cell:
     arrays : dict
         ``eigenvalues`` (p,) of U; ``<i>/train``, ``<i>/test``, ``<i>/score_error`` (n_tau,) of the
         i-th rule, and ``<i>/fresh`` where the noise is drawn; ``truncation`` and ``orders`` of the
-        Hermite expansions.
+        Hermite expansions. Of what is generated: `Case.quantities`, and the eigenvalues of its
+        covariance.
     seconds : float
         Wall time; not part of the content.
     package_version, git_commit : str
@@ -79,10 +92,13 @@ def network_of(case: Case, d: int, seed: int) -> FiniteNetwork:
 def simulate(case: Case, d: int, seed: int) -> Cell:
     """Draw, diagonalise, and evaluate every rule of the case at all of its times."""
     start = time.perf_counter()
+    if case.generated:
+        arrays = _generated(case, d, seed)
+        return Cell(case.name, d, seed, case.fingerprint, arrays, time.perf_counter() - start)
     network = network_of(case, d, seed)
     averages = replace(network, U=network.U.copy()) if case.stochastic else network
     trained = Trained(network)
-    arrays: dict[str, Array] = {
+    arrays = {
         "eigenvalues": trained.eigenvalues,
         "truncation": np.array(network.truncation),
         "orders": np.array(network.orders),
@@ -109,3 +125,35 @@ def _stochastic(
     activation = case.model.activation
     assert isinstance(activation, Activation)
     return sgd_losses(network, W, X, activation, rule, case.tau(rule), steps)
+
+
+def _generated(case: Case, d: int, seed: int) -> dict[str, Array]:
+    """What one network generates after every time of the case, by each of its rules."""
+    rng, (p, n) = generator(case, d, seed), case.shape(d)
+    eigenvalues = case.eigenvalues(d)
+    W = rng.standard_normal((p, d))
+    X = rng.standard_normal((n, d)) * np.sqrt(eigenvalues)
+    activation = case.model.activation
+    assert isinstance(activation, Activation)
+    sigma_x2 = float(eigenvalues.mean())
+    arrays: dict[str, list[float]] = {}
+    known: dict[ReverseProcess, list[Array]] = {}  # rules of both samplers share their networks
+    for i, rule in enumerate(case.rules.values()):
+        assert isinstance(rule, ReverseProcess)
+        like = dataclasses.replace(rule, sampler="")
+        if like not in known:
+            known[like] = [trained(W, X, float(tau), rule, activation) for tau in case.tau(rule)]
+        for tau, B in zip(case.tau(rule), known[like], strict=True):
+            linear = LinearProcess(rule, float(tau), case.model.psi_n, activation, sigma_x2)
+            scores = network_score(B, W, rule, activation), linear.score(X)
+            fine, coarse = generated(scores, rule, d, rng)
+            network, beside = (
+                step_free(*(measured(x, X, eigenvalues, rule.t_end) for x in both))
+                for both in zip(fine, coarse, strict=True)
+            )
+            mean = linear.mean(eigenvalues, rng)
+            found = {q: network[q] - beside[q] + mean[q] for q in QUANTITIES}
+            for name, value in {**found, **copies(fine[0], X)}.items():
+                arrays.setdefault(f"{i}/{name}", []).append(value)
+    spread = np.linalg.eigvalsh(np.cov(fine[0].T))
+    return {"eigenvalues": spread, **{name: np.array(one) for name, one in arrays.items()}}

@@ -1,15 +1,19 @@
 """A whole run with the monitor: a pilot on few digits, advice for more of them, what came of it.
 
-    python -m validation.networks.example
+    python -m validation.networks.example              the small U-Net of the networks page
+    python -m validation.networks.example residual     a residual network, half a minute
 
-A residual network learns to find the noise in the bundled digits, first on 64 of them. Its log and
-its images give the advice for 256; then it is trained on those, and both are printed. It takes half
-a minute of one core and needs JAX and optax (the extra ``experiments``).
+A network learns to find the noise in the bundled digits, first on 64 of them. Its log and its
+images give the advice for 256; then it is trained on those, and both are printed. It needs JAX and
+optax (the extra ``experiments``), and one core.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,35 +31,41 @@ from validation.networks.run.schedule import NOISE, SIGNAL, TIMES, sampling_time
 INDEX = 50  # the step of DDPM's schedule at which losses are measured
 _BATCH, _ROWS = 64, 2048
 _RULE = optax.adam(1e-3)
+#: parameters of a width, and the network
+NETWORKS = {"unet": (nets.unet_init, nets.unet), "residual": (nets.rows_init, nets.rows)}
+WIDTHS = {"unet": 16, "residual": 128}
+Apply = Callable[[Any, Any, Any], Any]
 _SIGNAL, _NOISE = jnp.asarray(SIGNAL, jnp.float32), jnp.asarray(NOISE, jnp.float32)
 
 
-def _loss(params: Any, x: Any, k: Any, xi: Any) -> Any:
-    """Of the prediction of a xi - s x from a x + s xi."""
-    a, s = _SIGNAL[k][:, None], _NOISE[k][:, None]
-    return jnp.mean((nets.residual(params, a * x + s * xi, k) - (a * xi - s * x)) ** 2)
+def _loss(params: Any, apply: Apply, x: Any, k: Any, xi: Any) -> Any:
+    """Of the prediction of a xi - s x from a x + s xi, for images x (n, side, side)."""
+    a, s = _SIGNAL[k][:, None, None], _NOISE[k][:, None, None]
+    return jnp.mean((apply(params, a * x + s * xi, k) - (a * xi - s * x)) ** 2)
 
 
-@jax.jit
-def _step(key: Any, x: Any, share: Any, params: Any, memory: Any, average: Any) -> Any:
+@partial(jax.jit, static_argnums=0)
+def _step(
+    apply: Apply, key: Any, x: Any, share: Any, params: Any, memory: Any, average: Any
+) -> Any:
     """One step on images x; the averaged weights move towards the new ones by ``share``."""
     times, drawn = jax.random.split(key)
     k = jax.random.randint(times, (len(x),), 0, TIMES)
-    gradient = jax.grad(_loss)(params, x, k, jax.random.normal(drawn, x.shape))
+    gradient = jax.grad(_loss)(params, apply, x, k, jax.random.normal(drawn, x.shape))
     update, memory = _RULE.update(gradient, memory, params)
     params = optax.apply_updates(params, update)
     return params, memory, jax.tree_util.tree_map(lambda m, p: m + share * (p - m), average, params)
 
 
-@jax.jit
-def _loss_on(params: Any, x: Any) -> Any:
+@partial(jax.jit, static_argnums=0)
+def _loss_on(apply: Apply, params: Any, x: Any) -> Any:
     """The loss of the noise at the time ``INDEX``, with the same noises at every call."""
     xi = jax.random.normal(jax.random.key(1), x.shape)
-    return _SIGNAL[INDEX] ** 2 * _loss(params, x, jnp.full(len(x), INDEX), xi)
+    return _SIGNAL[INDEX] ** 2 * _loss(params, apply, x, jnp.full(len(x), INDEX), xi)
 
 
-@jax.jit
-def _sample(params: Any) -> Any:
+@partial(jax.jit, static_argnums=(0, 2))
+def _sample(apply: Apply, params: Any, side: int) -> Any:
     """64 images by the deterministic sampler (arXiv:2010.02502), from the same noises."""
     times = sampling_times(50)
     then = np.append(SIGNAL[times[1:]], 1.0), np.append(NOISE[times[1:]], 0.0)
@@ -63,42 +73,44 @@ def _sample(params: Any) -> Any:
 
     def one(x: Any, row: Any) -> Any:
         k, a, s, a_next, s_next = row
-        v = nets.residual(params, x, jnp.full(len(x), k))
+        v = apply(params, x, jnp.full(len(x), k))
         return a_next * (a * x - s * v) + s_next * (s * x + a * v), None
 
-    start = jax.random.normal(jax.random.key(2), (64, params["leave"]["bias"].size))
+    start = jax.random.normal(jax.random.key(2), (64, side, side))
     return jax.lax.scan(one, start, (jnp.asarray(times), *rows))[0]
 
 
 def train(
-    training: np.ndarray, held_out: np.ndarray, path: Path, width: int, most: int
+    training: np.ndarray, held_out: np.ndarray, path: Path, network: str, width: int, most: int
 ) -> tuple[Monitor, int]:
     """Train until the monitor says stop; returns it and how many parameters there were.
 
     Parameters
     ----------
-    training, held_out : arrays (n, d)
+    training, held_out : arrays (n, side, side)
     path : path
         Log of the run.
+    network : {"unet", "residual"}
     width : int
-        Units of the network.
+        Channels of the U-Net, or units.
     most : int
         Steps at most.
     """
     rng, key = np.random.default_rng(0), jax.random.key(0)
-    params = average = nets.residual_init(key, training.shape[1], width)
+    (make, apply), side = NETWORKS[network], training.shape[1]
+    params = average = make(key, side, width)
     memory = _RULE.init(params)
     # every image with as many noises as there is room for
-    measured = [np.resize(x, (_ROWS, x.shape[1])) for x in (training, held_out)]
+    measured = [np.resize(x, (_ROWS, side, side)) for x in (training, held_out)]
     monitor = Monitor(training, held_out, path=path)
     for number in range(1, most + 1):
         x = training[rng.integers(len(training), size=_BATCH)]
         share = min(1.0, 17.0 / number)  # averaged over the last few per cent of the run
-        state = _step(jax.random.fold_in(key, number), x, share, params, memory, average)
+        state = _step(apply, jax.random.fold_in(key, number), x, share, params, memory, average)
         params, memory, average = state
         if monitor.due(number):
-            losses = (float(_loss_on(average, x)) for x in measured)
-            monitor.add(number, *losses, np.asarray(_sample(average)))
+            train, test = (float(_loss_on(apply, average, x)) for x in measured)
+            monitor.add(number, train, test, np.asarray(_sample(apply, average, side)))
             if monitor.stop:
                 break
     return monitor, nets.count(params)
@@ -129,18 +141,24 @@ def compared(advice: Advice, monitor: Monitor) -> dict[str, float]:
     }
 
 
-def main(few: int = 64, many: int = 256, width: int = 128, most: int = 40_000) -> dict[str, float]:
-    """Train on few digits, ask for advice, train on many, and say how good it was."""
+def main(
+    network: str = "unet", few: int = 64, many: int = 256, width: int = 0, most: int = 40_000
+) -> dict[str, float]:
+    """Train on few digits, ask for advice, train on many, and say how good it was.
+
+    A width of 0 is that of `WIDTHS`.
+    """
+    width = width or WIDTHS[network]
     with np.load(bundled.path("digits")) as file:
-        digits = np.random.default_rng(0).permutation(file["images"].reshape(-1, 64) / 8.0 - 1.0)
+        digits = np.random.default_rng(0).permutation(file["images"].reshape(-1, 8, 8) / 8.0 - 1.0)
     held_out = digits[1000:]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "pilot.csv"
-        pilot, parameters = train(digits[:few], held_out, log, width, most)
+        pilot, parameters = train(digits[:few], held_out, log, network, width, most)
         print(f"Pilot, {few} digits, {parameters:,} parameters.\n{pilot.verdict}\n")
         advice = advise(digits[:few], parameters, f"ddpm:{INDEX}", log, samples=[many], scale=1.0)
         print(f"{advice.text}\n")
-        run, _ = train(digits[:many], held_out, Path(folder) / "run.csv", width, most)
+        run, _ = train(digits[:many], held_out, Path(folder) / "run.csv", network, width, most)
     print(f"What happened with {many} digits.\n{run.verdict}")
     found = compared(advice, run)
     where = "within" if found["low"] <= found["true"] <= found["high"] else "outside"
@@ -155,4 +173,4 @@ def main(few: int = 64, many: int = 256, width: int = 128, most: int = 40_000) -
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1] if len(sys.argv) > 1 else "unet")

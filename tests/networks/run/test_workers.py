@@ -28,7 +28,6 @@ from tests.helpers.fake_training import (
 )
 from validation.__main__ import main as validation_main
 from validation.networks.command import FILE
-from validation.networks.pictures import report
 from validation.networks.run.engine import run
 from validation.networks.run.merge import merge
 from validation.networks.run.plan import Setting
@@ -251,6 +250,7 @@ def test_what_is_said_of_runs_that_diverged(
     arguments = ["networks", "--report", "--out", str(tmp_path)]
     assert validation_main(arguments) == 0  # even where there is nothing else
     assert "0 runs" in capsys.readouterr().out
+    assert (tmp_path / "networks.html").is_file()
     run(Store(tmp_path / FILE), TWO, Fake, quiet=True)
     assert validation_main(arguments) == 0
     assert ", 1 diverged, " in capsys.readouterr().out
@@ -342,10 +342,3 @@ def test_a_merged_run_needs_no_checkpoint(tmp_path: Path) -> None:
     assert merge(target, [file.path]) == (1, 0)
     assert target.checkpoint(TWO[0]) is None
     assert contents(target)
-
-
-def test_the_report_of_diverged_runs_only_is_written(tmp_path: Path) -> None:
-    store = Store(tmp_path / FILE)
-    run(store, [TWO[1]], Diverging, quiet=True)
-    report.write(tmp_path, store, "quick", 0)
-    assert (tmp_path / "networks.html").is_file()

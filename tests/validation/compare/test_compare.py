@@ -29,6 +29,7 @@ from validation.compare.universality import data_run
 from validation.finite import imagery
 from validation.finite.case import Case
 from validation.finite.cases import choose, grid
+from validation.finite.reverse import ReverseProcess
 from validation.finite.simulate import simulate
 
 SMALL = Case(
@@ -146,13 +147,14 @@ def test_every_case_can_be_drawn(profile):
             assert case.eigenvalues(d).shape[-1] == d
             assert sum(case.class_sizes(d)) == round(case.model.psi_n * d)
             p, n = case.shape(d)
-            assert p / d == pytest.approx(case.model.psi_p)
+            psi_p = case.model.psi_p
+            assert p / d == pytest.approx(case.width * d if math.isinf(psi_p) else psi_p)
             assert n / d == pytest.approx(case.model.psi_n)
         for rule in case.rules.values():
             tau = case.tau(rule)
-            if not isinstance(rule, StochasticGradientDescent):
+            if not isinstance(rule, StochasticGradientDescent | ReverseProcess):
                 rule.check_times(tau)
-            assert case.is_judged(rule, tau).sum() >= 2
+            assert case.is_judged(rule, tau).sum() >= (1 if case.generated else 2)
     if profile == "paper":
         assert max(case.shape(d)[0] for case in cases for d, _ in case.sizes) >= 6400
 

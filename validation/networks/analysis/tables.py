@@ -21,7 +21,7 @@ _NOT = "-"
 
 def times(runs: Sequence[Run]) -> list[Section]:
     """Training times, a section for every data set and protocol."""
-    sections = []
+    sections: list[Section] = []
     for group in grouped(summary.dates(runs), lambda s: (s.case, s.data, s.side, s.protocol)):
         protocol = group.label[-1]
         dates = _present(group.members)

@@ -9,7 +9,7 @@ from dmft_rf.files.replace import replacing
 from validation.common import page
 from validation.common.page import Block, Heading, Image, Table
 from validation.common.style import styled
-from validation.networks.analysis import tables
+from validation.networks.analysis import noise, tables
 from validation.networks.pictures.pictures import PICTURES, Picture
 from validation.networks.run.store import Store
 
@@ -83,5 +83,6 @@ def _sections(store: Store) -> list[tuple[str, str, Table]]:
         *tables.exponents(runs),
         *tables.local_exponents(runs),
         *tables.by_index(runs),
+        *noise.sections(runs),
         ("Provenance", "Data, device, versions.", Table(["of"], [[text] for text in where])),
     ]  # fmt: skip

@@ -231,7 +231,7 @@ def _arrays(setting: Setting) -> _Data:
     return _Data(parts, "drawn", "drawn")
 
 
-def _column(values: Array, like: Any) -> Any:
+def _column(values: Any, like: Any) -> Any:
     """Values (m,) shaped to multiply samples (m, ...)."""
     return jnp.reshape(values, (-1,) + (1,) * (like.ndim - 1))
 

@@ -95,12 +95,17 @@ class _Crew:
         for pipe in list(self._processes):
             self._send(pipe, queue.pop())
         while self._at and not stop():
-            for pipe in wait(list(self._at), _LOOK):
+            for pipe in self._ready():
                 if self._hear(pipe):
                     left -= 1
                     if queue:
                         self._send(pipe, queue.pop())
         return left - self._stop()
+
+    def _ready(self) -> list[Connection]:
+        """Those who have something to say."""
+        ready: list[Any] = wait(list(self._at), _LOOK)
+        return ready
 
     def abandon(self) -> None:
         """End everybody at once; what is lost is what came after the last checkpoints."""
@@ -179,7 +184,7 @@ class _Crew:
         ended, first = 0, None
         until = time.monotonic() + _PATIENCE
         while self._at and time.monotonic() < until:
-            for pipe in wait(list(self._at), _LOOK):
+            for pipe in self._ready():
                 try:
                     ended += self._hear(pipe)
                 except (DataError, WorkerError) as error:

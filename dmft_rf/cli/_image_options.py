@@ -1,0 +1,45 @@
+"""Options that say what data are to the model: a covariance, their own samples, a dimension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
+
+from dmft_rf.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Model: what the data are to it."""
+
+    images: Annotated[
+        bool,
+        Option(
+            "--images",
+            help="Networks on the samples of --data themselves, not on their covariance "
+            "(docs/images.md); by default psi_p = 8 and all samples.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class FiniteOptions(ImageOptions):
+    """Model: what the data and their dimension are to it."""
+
+    finite_size: Annotated[
+        bool,
+        Option(
+            "--finite-size",
+            help="Draw 30 networks of the dimension of the data, on Gaussian data of their "
+            "covariance, beside the limit: what a finite dimension does.",
+        ),
+    ] = False
+
+    def check(self, *, parts: bool = False) -> None:
+        """Refuse two at once."""
+        given = [("--images", self.images), ("--finite-size", self.finite_size), ("--parts", parts)]
+        flags = [flag for flag, is_given in given if is_given]
+        if len(flags) > 1:
+            raise ModelError(f"{flags[0]} and {flags[1]} exclude one another")

@@ -1,0 +1,245 @@
+"""Commands on a model of the samples themselves (--images)."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import dmft_rf
+from dmft_rf._version import __version__
+from dmft_rf.cli._commands import curve_table
+from dmft_rf.cli._data_options import columns_of
+from dmft_rf.cli._finish import OVERFITTING, TAU, finish, show
+from dmft_rf.cli._parameters import numbers
+from dmft_rf.cli._report import Report, Table, accuracy, number
+from dmft_rf.cli._timescales import times_table, when_to_stop
+from dmft_rf.curves.definitions import definitions
+from dmft_rf.errors import DataError, ModelError
+from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.rules.stored import named
+
+if TYPE_CHECKING:
+    from dmft_rf.cli._model import ModelOptions
+    from dmft_rf.cli._options import OutputOptions, SweepOptions
+    from dmft_rf.cli._rules import CurveOptions, RuleOptions
+    from dmft_rf.curves.timescales import Timescales
+    from dmft_rf.images.image_model import ImageModel
+
+# features per dimension unless told otherwise, and features at most
+_PSI_P, _MOST_FEATURES = 8.0, 4000
+_NAMES = ("train", "test", "generalization_gap", "score_error")
+# what a sweep over samples shows
+_SWEPT = ("usable_end", "tau_gen", "tau_opt", "tau_mem", "test_min", "final_gap")
+
+
+def build(options: ModelOptions) -> tuple[ImageModel, float]:
+    """The model of the samples of --data, and by what their variances were divided."""
+    if options.data is None:
+        raise ModelError("--images needs the samples themselves: --data")
+    stated = options.check()
+    if not (math.isfinite(stated.psi_p) and math.isinf(stated.noise_draws)):
+        raise ModelError(
+            f"--psi-p is {stated.psi_p:g} and --noise-draws {stated.noise_draws:g}; --images has "
+            "networks of finite width whose noise is averaged exactly"
+        )
+    rows = _rows(options)
+    if options.center is not False:
+        rows = rows - rows.mean(axis=0)
+    divisor = 1.0
+    if options.scale is not None:
+        divisor = options.scale**-2.0
+    elif options.normalize is not False:
+        divisor = float(np.mean(rows * rows))
+    if not divisor > 0.0:
+        raise DataError(f"{options.data}: all samples are the same")
+    N, d = rows.shape
+    sizes = options.sizes(d)[0]
+    psi_p = sizes.get("psi_p", _PSI_P if options.psi_p is None else options.psi_p)
+    p = max(1, round(psi_p * d))
+    if p > _MOST_FEATURES:
+        raise ModelError(
+            f"psi_p = {psi_p:g} with d = {d} are {p} features; --images takes {_MOST_FEATURES} at "
+            "most: a smaller --psi-p, or --resize"
+        )
+    n = options.samples or (N if options.psi_n is None else max(1, round(options.psi_n * d)))
+    model = dmft_rf.ImageModel(
+        rows / math.sqrt(divisor), stated.t, n, features=p, activation=stated.activation
+    )
+    if model.route == "equations":
+        from dmft_rf.cli._progress import progress
+
+        with progress("samples") as advance:
+            model.prepare(advance)
+    return model, divisor
+
+
+def _rows(options: ModelOptions) -> Any:
+    """The samples of --data, all of them in memory."""
+    from dmft_rf.data.image_folder import ImageFolder
+    from dmft_rf.data.read import CHUNK_BYTES, iter_chunks
+
+    source = options.data
+    assert source is not None
+    if os.path.isdir(source):
+        from pathlib import Path
+
+        folder = ImageFolder.of(Path(source), options.image_size(), bool(options.grey))
+        return np.concatenate(list(folder.blocks(CHUNK_BYTES, None)))
+    leave_out = None if options.leave_out is None else columns_of(options.leave_out)
+    blocks = iter_chunks(
+        source, dataset=options.dataset, header=options.header, leave_out=leave_out
+    )
+    return np.concatenate(list(blocks))
+
+
+def _begin(command: str, model: ImageModel, divisor: float, data: str | None) -> Report:
+    N, d = model.pool.rows.shape
+    way = (
+        "ten exact networks on drawn samples"
+        if model.route == "networks"
+        else f"equations, {model.leverage_classes} classes of leverage"
+    )
+    by = "as in the file" if divisor == 1.0 else f"variances divided by {divisor:.6g}"
+    attributes, _ = model.stored()
+    return Report(
+        {
+            "command": command,
+            "package_version": __version__,
+            "model": attributes,
+            "covariance": {"divided_by": divisor},
+        },
+        [
+            (
+                "model",
+                f"t = {model.t:.6g}, {model.features} features (psi_p = {model.psi_p:.6g}), "
+                f"n = {model.n} (psi_n = {model.psi_n:.6g}), {model.activation.name}",
+            ),
+            ("samples", f"{data}: {N} of dimension {d}, {by}"),
+            ("solved by", way),
+            (
+                "model error",
+                "none but scatter: the mean of ten networks"
+                if model.route == "networks"
+                else f"{100 * model.model_error:.3g} % of gap, test loss and times, the largest "
+                "that was measured on data of this kind (docs/images.md)",
+            ),
+        ],
+    )
+
+
+def _solve(model: ImageModel, options: ModelOptions) -> Any:
+    # 1e-10 is the default of the theory of the covariance
+    return dmft_rf.solve(model, None if options.rtol == 1e-10 else options.rtol)
+
+
+def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions) -> None:
+    """Learning curves of a training rule on the samples themselves."""
+    from dmft_rf.curves.automatic_times import automatic_times
+
+    output.check(options.data)
+    start = time.perf_counter()
+    rule = training.build()
+    tau = None if training.tau is None else np.array(numbers("--tau", training.tau))
+    model, divisor = build(options)
+    solution = _solve(model, options)
+    found = automatic_times(solution, rule) if tau is None else tau
+    result = solution.learning_curves(found, rule)
+    report = _begin("curves", model, divisor, options.data)
+    accuracy(report, result.relative_error, solution.rtol)
+    report.tables.append(curve_table(result, tau is None))
+    report.notes.append(
+        "Losses per dimension, on samples that are not trained on; score error: of the best "
+        f"network on these features, whose test loss is {model.floor:.6g}. {TAU}"
+    )
+    report.document["results"] = {
+        name: getattr(result, name) for name in ("tau", *_NAMES, "empirical_error", "weight_norm")
+    } | {"floor": model.floor, "error": result.error}
+    from dmft_rf.plotting.curves import plot_curves
+
+    finish(report, output, start, lambda: plot_curves(result), {"curves": result}, solution)
+
+
+def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
+    """When to stop on the samples themselves."""
+
+    output.check(options.data)
+    start = time.perf_counter()
+    rule = training.build()
+    model, divisor = build(options)
+    solution = _solve(model, options)
+    times = dmft_rf.timescales(solution, rule=rule)
+    report = _begin("timescales", model, divisor, options.data)
+    report.header.append(("rule", named(rule)))
+    accuracy(report, solution.error_estimate, solution.rtol)
+    report.header.append(("when to stop", when_to_stop(times)))
+    report.tables.append(times_table(times, dict(times.values), None))
+    report.notes += [f"{name}: {reason}" for name, reason in times.reasons.items()]
+    report.notes.append(f"{TAU} {OVERFITTING}")
+    report.document |= {
+        "results": dict(times.values),
+        "errors": dict(times.error),
+        "reasons": dict(times.reasons),
+        "memorizes": times.memorizes,
+        "definitions": times.definitions,
+    }
+    from dmft_rf.plotting.timescales import plot_timescales
+
+    drawn = {"timescales": times}
+    finish(report, output, start, lambda: plot_timescales(solution, times), drawn, solution)
+
+
+def scaling(
+    options: ModelOptions, sweep: SweepOptions, training: RuleOptions, output: OutputOptions
+) -> None:
+    """The times along numbers of samples, on features that are computed once."""
+    if sweep.over != "psi_n":
+        raise ModelError(f"--over is {sweep.over}; with --images it can be psi_n only")
+    for name, value in (("--out", output.out), ("--plot", output.plot)):
+        if value is not None:
+            raise ModelError(f"{name} is not there for scaling --images; --csv and --json are")
+    output.check(options.data)
+    start = time.perf_counter()
+    rule = training.build()
+    model, divisor = build(options)
+    N, d = model.pool.rows.shape
+    low = max(1.0, N / 64.0) if sweep.start is None else sweep.start * d
+    high = 0.9 * N if sweep.stop is None else sweep.stop * d
+    if not 1.0 <= low < high:
+        raise ModelError(f"--from {low / d:g} to --to {high / d:g}: n must rise from 1 on")
+    sizes = np.unique(np.rint(np.geomspace(low, high, sweep.points)).astype(int))
+    found: list[Timescales] = []
+    for n in sizes:
+        solution = _solve(model.replace(n=int(n)), options)
+        found.append(dmft_rf.timescales(solution, rule=rule))
+    values = {name: np.array([one.value(name) for one in found]) for name in _SWEPT}
+    slopes = {name: _slopes(sizes, value) for name, value in values.items()}
+    report = _begin("scaling", model, divisor, options.data)
+    report.header[0] = ("model", f"{report.header[0][1].split(', n =')[0]}; n is swept")
+    report.header.append(("rule", named(rule)))
+    texts = definitions(0.1, rule=None if rule == GradientFlow() else named(rule))
+    rows = [
+        [str(n), *(f"{number(values[k][i], 4)} ({slopes[k][i]:+.2f})" for k in _SWEPT)]
+        for i, n in enumerate(sizes)
+    ]
+    report.tables.append(Table(["n", *_SWEPT], rows, "At each n, with local exponents"))
+    report.notes.append(
+        "In brackets: exponents d ln Q/d ln n between neighbouring points. "
+        + "; ".join(f"{name}: {texts[name]}" for name in _SWEPT)
+        + f". {TAU}"
+    )
+    report.document["results"] = {"n": sizes, "quantities": values, "local_exponents": slopes}
+    show(report, output, start, _no_picture, {"n": sizes, **values})
+
+
+def _no_picture() -> Any:
+    raise AssertionError("refused above")
+
+
+def _slopes(sizes: Any, values: Any) -> Any:
+    """Slopes in the logarithm; nan where a value is not finite."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.gradient(np.log(values), np.log(sizes))

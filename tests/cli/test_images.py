@@ -1,0 +1,63 @@
+"""Commands on the samples themselves and on their dimension."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dmft_rf import ImageModel, ScoreModel, finite_size, read_covariance, solve, timescales
+from tests.helpers.command import result, run
+
+SIZES = ("--t", "0.1", "--psi-p", "8", "--psi-n", "4", "--images")
+
+
+def test_curves_and_times_are_those_of_the_model(samples):
+    rows = np.load(samples)
+    rows = rows - rows.mean(axis=0)
+    model = ImageModel(rows / np.sqrt(np.mean(rows**2)), 0.1, 20, features=40)
+    solution = solve(model)
+    found = result("curves", *SIZES, "--data", samples, "--tau", "1,10,inf")
+    exact = solution.learning_curves([1.0, 10.0, np.inf])
+    np.testing.assert_allclose(found["results"]["test"], exact.test, rtol=1e-9)
+    assert found["model"]["route"] == "networks"
+    times = result("timescales", *SIZES, "--data", samples)
+    assert times["results"]["tau_opt"] == pytest.approx(timescales(solution).tau_opt, rel=1e-6)
+    raw = result("curves", *SIZES, "--data", samples, "--no-normalize", "--tau", "inf")
+    assert raw["covariance"]["divided_by"] == 1.0
+
+
+def test_scaling_goes_beyond_what_networks_reach(samples):
+    found = result("scaling", *SIZES, "--data", samples, "--points", "3", "--to", "40")
+    assert found["results"]["n"][-1] == 200
+    gaps = found["results"]["quantities"]["final_gap"]
+    assert sorted(gaps, reverse=True) == gaps
+    assert "equations" in run("curves", *SIZES, "--data", samples, "--psi-n", "40").stdout
+
+
+def test_finite_size_stands_beside_the_limit(samples):
+    sizes = ("--t", "0.1", "--psi-p", "8", "--psi-n", "4", "--rtol", "1e-6")
+    model = ScoreModel(0.1, 8, 4, covariance=read_covariance(samples).normalized())
+    gap, _ = finite_size(model).times["final_gap"]
+    found = result("timescales", *sizes, "--data", samples, "--finite-size")
+    assert found["finite_size"]["final_gap"]["mean"] == pytest.approx(gap)
+    text = run("curves", *sizes, "--data", samples, "--finite-size", "--tau", "1,inf").stdout
+    assert "networks of d = 5 differ from the limit" in " ".join(text.split())
+    assert "expect errors of order" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("curves", "--images"), "--images needs the samples themselves"),
+        (("curves", "--images", "--finite-size"), "exclude one another"),
+        (("timescales", "--finite-size"), "no dimension"),
+        (("scaling", "--data", "digits", "--images", "--over", "t"), "--over is t"),
+        (("curves", "--data", "digits", "--images", "--psi-p", "inf"), "finite width"),
+        (("curves", "--data", "digits", "--images", "--psi-p", "64"), "4096 features"),
+        (("scaling", "--data", "digits", "--images", "--plot", "x.png"), "--plot is not there"),
+    ],
+)
+def test_refusals(arguments, message):
+    answer = run(*arguments)
+    assert answer.exit_code == 2
+    assert message in " ".join(answer.stderr.split())

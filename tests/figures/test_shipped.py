@@ -1,0 +1,121 @@
+"""Networks that come with the project: they are what the figures ask for, and meet the theory."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dmft_rf import ScoreModel, solve, spectrum
+from figures import bulk_learning, diffusion_times, minimal_error
+from figures.catalogue import MODULES, figure
+from figures.numbers import Numbers
+from figures.shared import laws
+from figures.simulations import FILE, SHIPPED, Simulations, described, estimate, means
+from figures.spectrum import NETWORKS, models
+from validation.finite.case import FLOW, Case
+from validation.finite.runner import pending
+from validation.finite.store import Store
+
+LARGE = 3000  # features whose eigenvectors take longer than a quick figure may
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Store:
+    return Store(SHIPPED / FILE)
+
+
+def never(*_: Any, **__: Any) -> Any:
+    raise AssertionError("simulated again")
+
+
+def test_the_quick_profile_simulates_no_large_network(
+    shipped: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in MODULES:
+        cases = figure(name).cases("quick")
+        missing = [one.shape(d)[0] for one, d, _ in pending(shipped, cases)]
+        assert not missing or max(missing) < LARGE, name
+    monkeypatch.setattr(laws, "conditional_average", never)
+    monkeypatch.setattr(bulk_learning, "networks", never)
+    monkeypatch.setattr(bulk_learning, "WIDTHS", {"quick": 2})
+    simulations = Simulations(tmp_path)
+    figure("bulk-learning").compute("quick", simulations)
+    samples = importlib.import_module("figures.spectrum_samples").PSI_N
+    for model in [*models().values(), *(ScoreModel(0.01, 64.0, float(n)) for n in samples)]:
+        laws.put_eigenvalues(Numbers(), "x", model, simulations, *NETWORKS)
+
+
+def test_bulks_of_a_network_of_the_papers_size(tmp_path: Path) -> None:
+    """Exact separation, and the means that the caption names."""
+    numbers = Numbers()
+    for row, model in models().items():
+        laws.put_eigenvalues(numbers, row, model, Simulations(tmp_path), *NETWORKS)
+        law, found = spectrum(model), numbers[f"{row}/eigenvalues"]
+        counts = np.rint(law.bulk_masses * found.size).astype(int)
+        atom, *bulks = np.split(found, np.cumsum([found.size - counts.sum(), *counts[:-1]]))
+        cuts = np.sqrt(law.edges[:-1, 1] * law.edges[1:, 0])
+        assert all(
+            low[-1] < cut < high[0]
+            for low, cut, high in zip(bulks[:-1], cuts, bulks[1:], strict=True)
+        )
+        worst = 0.0
+        for (low, high), group in zip(law.edges, bulks, strict=True):
+            x = np.linspace(low, high, 4001)
+            rho = law.density(x)
+            mean = np.trapezoid(x * rho, x) / np.trapezoid(rho, x)
+            worst = max(worst, abs(group.mean() / mean - 1.0))
+        assert worst < 0.07
+        if row == "iso":
+            caption = figure("spectrum").caption
+            assert atom[-1] < law.edges[0, 0]
+            assert [group.size for group in bulks] == [100, 700, 100]
+            assert f"within {100 * worst:.1f} % of it" in caption
+            assert f"from {atom[0]:.4f} to {atom[-1]:.4f}" in caption
+
+
+def cases() -> list[Case]:
+    modules = (diffusion_times, minimal_error)
+    return [one for module in modules for one in module.cases("quick")]
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_extrapolated_networks_lie_on_the_curves(shipped: Store, case: Case) -> None:
+    """Within 5 % and three standard errors, at every time that is drawn."""
+    tau = case.tau(case.rules[FLOW])
+    shown = (tau > 0.0) & (tau <= 1e7)
+    if case.name.startswith("figure_minimal"):
+        shown = tau == case.judged[0]
+    found = means(shipped.of(case), tau)
+    assert math.isinf(found["d"])
+    theory = solve(case.model).learning_curves(tau[shown])
+    for name in ("train", "test", "score_error"):
+        line = getattr(theory, name)
+        miss = np.abs(found[name][shown] / line - 1.0)
+        assert np.all(miss < 0.05 + 3.0 * found[f"{name}_error"][shown] / line), (name, miss)
+
+
+def test_extrapolated_parts_lie_on_the_curves() -> None:
+    kept = [Numbers.load(path) for path in SHIPPED.glob("simulations-bulks-*.h5")]
+    (networks,) = kept
+    assert math.isinf(described(networks["d"])["d"])
+    model = ScoreModel(bulk_learning.T, bulk_learning.PSI_P, bulk_learning.PSI_N)
+    split = bulk_learning.bulk_split(solve(model), bulk_learning.AT)
+    for name in ("removed", "test"):
+        value, error = estimate(networks["d"], networks[name])
+        line = getattr(split, name)
+        assert np.all(np.abs(value / line - 1.0) < 0.05 + 3.0 * error / line), name
+
+
+def test_three_sizes_are_extrapolated_in_the_logarithm() -> None:
+    """Networks whose value is 2 e^(3/d), without scatter: 2 at infinity, and a small error."""
+    d = np.repeat([10, 20, 40], 2)
+    value, error = estimate(d, 2.0 * np.exp(3.0 / d)[:, None])
+    assert value == pytest.approx(2.0, rel=1e-12)
+    assert np.all(error < 1e-12)
+    value, error = estimate(d[:4], np.arange(1.0, 5.0))  # two sizes: the mean of the larger
+    assert (value, error) == (3.5, 0.5)
