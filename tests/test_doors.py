@@ -54,8 +54,7 @@ MADE = {
     "Coefficients", "PencilNodes", "PencilNodes.integral", "PencilNodes.quadratic",
     "Advice", "FiniteCurves", "FiniteSize", "ManyCurves",
     "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
-    "GenerationTimes", "PathBound", "linear_part", "PowerLaw.plot", "FiniteSize.plot",
-    "FiniteCurves.plot",
+    "GenerationTimes", "PathBound", "linear_part", "PowerLaw.plot",
 }  # fmt: skip
 
 

@@ -59,11 +59,13 @@ def scaling(
     _check(options, sweep)
     if sweep.over == "power-law" and options.power_law is None:
         options = replace(options, power_law=1.0)  # its exponent is swept; --atoms counts
-    if sweep.over == "psi_n" and (options.psi_p, options.parameters, options.data) == (None,) * 3:
-        options = replace(options, psi_p=math.inf)  # where the law tau_mem ~ n has room
     if sweep.over == "noise" and training.sgd_noise is None and training.learning_rate is None:
         training = replace(training, sgd_noise=1.0)  # it is swept
     rule = training.build()
+    width = (options.psi_p, options.parameters, options.data)
+    noisy = isinstance(rule, StochasticGradientDescent) or math.isfinite(options.noise_draws)
+    if sweep.over == "psi_n" and width == (None,) * 3 and not noisy:
+        options = replace(options, psi_p=math.inf)  # where the law tau_mem ~ n has room
     stated = options.build()
     model = stated.model
     values = _sweep_values(model, rule, sweep)

@@ -134,14 +134,13 @@ class FiniteCurves(Shown):
     error: FrozenDict[str, Array]
 
     def _about(self) -> str:
-        return f"networks of finite size at {self.tau.size} times"
+        return "mean, spread and standard error of networks of a finite size"
 
     def _table(self) -> Table:
-        held: dict[str, Array] = {}
-        for name, mean in self.mean.items():
-            held |= {name: mean, f"{name}_spread": self.spread[name]}
-            held |= {f"{name}_error": self.error[name]}
-        return table_over_times(self.tau, held)
+        parts = {"": self.mean, "_spread": self.spread, "_error": self.error}
+        return table_over_times(
+            self.tau, {name + part: held[name] for name in _NAMES for part, held in parts.items()}
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,10 +167,14 @@ class FiniteSize(Shown):
         return f"{self.model.label}; {count} networks of d = {self.dimension}"
 
     def _table(self) -> Table:
-        rows, names = ("name",), list(self.times)
-        value, error = np.array([self.times[name] for name in names]).T
-        columns = {"value": (rows, value), "error": (rows, error)}
-        return Table(rows, {"name": (rows, np.array(names))}, columns)
+        rows = ("quantity",)
+        columns = {"mean": [v[0] for v in self.times.values()]}
+        columns["error"] = [v[1] for v in self.times.values()]
+        return Table(
+            rows,
+            {"quantity": (rows, list(self.times))},
+            {k: (rows, np.array(v)) for k, v in columns.items()},
+        )
 
     def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> FiniteCurves:
         """Mean and spread of the losses at ``tau`` under a deterministic ``rule``.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
-from dmft_rf._convert import floats, instance, one_of, shown, whole
+from dmft_rf._convert import flag, floats, instance, one_of, shown, whole
 from dmft_rf._show import Shown, Table
 from dmft_rf._typing import Array, Mask
 from dmft_rf.curves.losses import LOSSES, LearningCurves, checked_times
@@ -116,6 +116,7 @@ def learning_curves_many(
     rule: Rule | None = None,
     *,
     rtol: float | None = None,
+    compress: bool = False,
     threads: int | None = None,
 ) -> ManyCurves:
     """Learning curves of many models at the same times under one training rule.
@@ -135,6 +136,8 @@ def learning_curves_many(
         As in ``Solution.learning_curves``, mini-batch SGD excepted; GradientFlow() by default.
     rtol : float, optional
         As in ``solve``.
+    compress : bool
+        As in ``solve``: for thousands of eigenvalues.
     threads : int, optional
         How many models are computed at the same time; by default 1, at most as many as there are
         processors. Values do not depend on it.
@@ -142,8 +145,8 @@ def learning_curves_many(
     Returns
     -------
     ManyCurves
-        The same numbers, to the last bit, as ``solve(model, rtol).learning_curves(tau, rule)`` of
-        each model.
+        The same numbers, to the last bit, as ``solve(model, rtol).learning_curves(tau, rule)``
+        of each model.
 
     Raises
     ------
@@ -164,6 +167,7 @@ def learning_curves_many(
     """
     times, rule = checked_times(tau), checked_rule(rule)
     rtol = None if rtol is None else checked_rtol(rtol)
+    flag(compress, "compress")
     threads = 1 if threads is None else whole(threads, "threads", most=_MOST_THREADS)
     shape, made = _from_parameters(models) if isinstance(models, Mapping) else _from_list(models)
     count = math.prod(shape)
@@ -174,7 +178,7 @@ def learning_curves_many(
 
     def compute(i: int) -> None:
         try:
-            curves = solve(made(i), rtol).learning_curves(times, rule)
+            curves = solve(made(i), rtol, compress=compress).learning_curves(times, rule)
         except (ModelError, ConvergenceError) as error:
             failures[i] = reason_of(error)
             return

@@ -81,14 +81,14 @@ class ImageLaw(Spectrum):
         """Unknown."""
         return None
 
-    def _table(self) -> Table:
-        return table_of_law(self.edges, np.ones(1), self.atoms, ["all, within these ends"])
-
     @property
     def finer(self) -> ImageLaw | None:  # type: ignore[override]
         """The same with leverages a hundred times as accurate, unless that is out of reach."""
         better = 0.01 * self.tolerance
         return ImageLaw(self.model, better) if better >= FINEST else None
+
+    def _table(self) -> Table:
+        return table_of_law(self.edges, np.ones(1), self.atoms, ["all, within these ends"])
 
     @lazy
     def zero(self) -> AtPoints:

@@ -1,4 +1,4 @@
-"""Drawings of what is measured: on a training run, or on networks of finite size."""
+"""Drawings of what is measured on a training run: losses, dates, copies, distances."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmft_rf.curves.automatic_times import automatic_times
 from dmft_rf.plotting.style import BLUE, GREEN, GREY, VERMILION, log_if_wide, positive
-from dmft_rf.plotting.timescales import LOSSES, TAU, TIMES
-from dmft_rf.rules.flow import GradientFlow
+from dmft_rf.plotting.timescales import TIMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dmft_rf._typing import Array
-    from dmft_rf.curves.finite_size import FiniteCurves, FiniteSize
     from dmft_rf.monitor.dating import Dates
     from dmft_rf.monitor.frechet import FrechetDistance
     from dmft_rf.monitor.logs import Log
@@ -112,32 +109,6 @@ def draw_frechet(
     ax.set_xlim(-0.5, 1.5)
     ax.set_xlabel(f"{found.features} features")
     ax.set_ylabel("Frechet distance")
-
-
-def draw_finite_curves(
-    ax: Axes, curves: FiniteCurves, label: str | None = None, colour: str | None = None
-) -> None:
-    """Mean of test and train loss of networks of finite size, and the spread of one network."""
-    tau = positive(np.ravel(curves.tau))
-    order = np.argsort(tau)
-    for name, text, shade, line in LOSSES[:2]:
-        mean, spread = np.ravel(curves.mean[name])[order], np.ravel(curves.spread[name])[order]
-        shown, text = colour or shade, f"{label}, {text}" if label else text
-        ax.plot(tau[order], mean, color=shown, linestyle=line, label=text)
-        ax.fill_between(
-            tau[order], mean - spread, mean + spread, color=shown, alpha=0.18, linewidth=0
-        )
-    ax.set_xscale("log")
-    ax.set_xlabel(TAU)
-    ax.set_ylabel("loss per dimension")
-
-
-def draw_finite_size(
-    ax: Axes, found: FiniteSize, label: str | None = None, colour: str | None = None
-) -> None:
-    """The losses of these networks along training."""
-    tau = automatic_times(found.solutions[0], GradientFlow())
-    draw_finite_curves(ax, found.learning_curves(tau), label, colour)
 
 
 def _with_range(

@@ -170,8 +170,9 @@ def write_page(
         parts += [
             "<h2>Generated images and their nearest training images</h2>",
             f"<p>{100 * found.fraction:.3g} % of {found.generated} generated images are copies "
-            f"(95 %: {100 * low:.3g} to {100 * high:.3g} %). Those likest to copies, each beside "
-            "its nearest and its second nearest training image; copies have a frame:</p>",
+            f"(95 %: {100 * low:.3g} to {100 * high:.3g} %). Those most like copies, each beside "
+            "its nearest and its second nearest training image, with the ratio of its distances to "
+            "these; copies have a frame:</p>",
         ]
         if generated is not None and training is not None:
             parts.append(_gallery(found, generated, training))

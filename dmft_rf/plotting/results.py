@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance, one_of, shown, string
@@ -16,11 +15,18 @@ from dmft_rf.curves.definitions import PARTS
 from dmft_rf.curves.definitions import TIMES as ERROR_TIMES
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
-from dmft_rf.plotting import measured
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
 from dmft_rf.plotting.curves import SCALED, draw_curve, draw_power_law, draw_scaling
 from dmft_rf.plotting.generated import draw_generation_times
+from dmft_rf.plotting.measured import (
+    draw_dates,
+    draw_frechet,
+    draw_log,
+    draw_memorized,
+    draw_neighbours,
+    draw_prediction,
+)
 from dmft_rf.plotting.phases import LABELS, MAPS, draw_phases
 from dmft_rf.plotting.spectra import draw_ends, draw_pencil, draw_resolvent, draw_spectrum
 from dmft_rf.plotting.style import (
@@ -58,17 +64,13 @@ if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit
     from dmft_rf.curves.error_parts import ErrorParts
     from dmft_rf.curves.error_times import ErrorTimes
+    from dmft_rf.curves.finite_size import FiniteCurves, FiniteSize
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.many import ManyCurves
     from dmft_rf.curves.solve import Solution
-    from dmft_rf.curves.timescales import Timescales
     from dmft_rf.generated.path_bound import PathBound
     from dmft_rf.generated.result import Generation
-    from dmft_rf.generated.times import GenerationTimes
-    from dmft_rf.monitor.advice import Advice
     from dmft_rf.sweeps.results import PhaseDiagram, Scaling, Sweep
-
-Array = NDArray[Any]
 
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 _MOST_LINES = 30
@@ -201,8 +203,22 @@ def _draw_many(ax: Axes, many: ManyCurves, request: Request) -> None:
 
 
 def _draw_solution(ax: Axes, solution: Solution, request: Request) -> None:
-    times = automatic_times(solution, GradientFlow())
-    _draw_curves(ax, solution.learning_curves(times), request)
+    _draw_curves(ax, solution.learning_curves(automatic_times(solution, GradientFlow())), request)
+
+
+def _draw_finite(ax: Axes, finite: FiniteCurves, request: Request) -> None:
+    """The mean, in a band of one standard deviation of a network."""
+    for k, name in enumerate(request.names):
+        label, colour, line = request.style(k, *_STYLES[name])
+        tau, mean, spread = map(np.ravel, (finite.tau, finite.mean[name], finite.spread[name]))
+        draw_curve(ax, tau, mean, label, colour, line)
+        ax.fill_between(tau, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0.0)
+    _finish(ax, request.names)
+
+
+def _draw_finite_size(ax: Axes, finite: FiniteSize, request: Request) -> None:
+    times = automatic_times(finite.solutions[0], GradientFlow())[1:-1]
+    _draw_finite(ax, finite.learning_curves(times), request)
 
 
 def _draw_bulks(ax: Axes, split: BulkSplit, request: Request) -> None:
@@ -215,10 +231,12 @@ def _draw_bulks(ax: Axes, split: BulkSplit, request: Request) -> None:
     _finish(ax, request.names)
 
 
-def _draw_over_tau(ax: Axes, result: Generation | PathBound, request: Request) -> None:
+def _draw_over_tau(ax: Axes, result: Generation | PathBound | ErrorParts, request: Request) -> None:
+    total = getattr(result, "total", None)
     for k, name in enumerate(request.names):
         usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
-        draw_curve(ax, result.tau, getattr(result, name), *request.style(k, *usual))
+        values = getattr(result, name) if total is None else total[name]
+        draw_curve(ax, result.tau, values, *request.style(k, *usual))
     _finish(ax, request.names)
 
 
@@ -306,21 +324,6 @@ def _draw_phases(ax: Axes, diagram: PhaseDiagram, request: Request) -> None:
     draw_phases(ax, diagram, request.names[0])
 
 
-def _draw_times(ax: Axes, times: Timescales, request: Request) -> None:
-    draw_timescales(ax, times)
-
-
-def _draw_generation_times(ax: Axes, times: GenerationTimes, request: Request) -> None:
-    draw_generation_times(ax, times)
-
-
-def _draw_parts(ax: Axes, parts: ErrorParts, request: Request) -> None:
-    for k, name in enumerate(request.names):
-        usual = name.replace("_", " "), COLOURS[k % len(COLOURS)], _LINES[k % len(_LINES)]
-        draw_curve(ax, parts.tau, parts.total[name], *request.style(k, *usual))
-    _finish(ax, request.names)
-
-
 def _draw_directions(ax: Axes, times: ErrorTimes, request: Request) -> None:
     x = times.model.classes[0].eigenvalues
     for k, name in enumerate(request.names):
@@ -333,10 +336,6 @@ def _draw_directions(ax: Axes, times: ErrorTimes, request: Request) -> None:
         ax.set_xscale("log")
     ax.set_xlabel("eigenvalue of the direction")
     ax.set_ylabel(r"training time $\tau$")
-
-
-def _draw_advice(ax: Axes, advice: Advice, request: Request) -> None:
-    draw_advice(ax, advice)
 
 
 class Drawing(NamedTuple):
@@ -355,6 +354,10 @@ def _whole(draw: Callable[..., None]) -> Drawing:
     return Drawing(lambda ax, result, request: draw(ax, result, request.label, request.colour))
 
 
+def _alone(draw: Callable[[Axes, Any], Any], **legend: Any) -> Drawing:
+    return Drawing(lambda ax, result, _: draw(ax, result), **legend)
+
+
 _LOSSES = ("test", "train")
 _OF_ERROR = ("bias", "variance", "noise", "score_error")
 # by the name of the class, or of one that it derives from
@@ -365,23 +368,23 @@ _DRAWINGS: dict[str, Drawing] = {
     "PencilSpectrum": _whole(draw_pencil),
     "LearningCurves": Drawing(_draw_curves, lambda curves: curves.curves, _LOSSES),
     "ManyCurves": Drawing(_draw_many, lambda many: many.curves, ("test",)),
+    "FiniteCurves": Drawing(_draw_finite, lambda finite: tuple(finite.mean), _LOSSES),
+    "FiniteSize": Drawing(_draw_finite_size, lambda _: tuple(_STYLES), _LOSSES),
     "Solution": Drawing(_draw_solution, lambda _: dmft_rf.LearningCurves.curves, _LOSSES),
     # the sentence of when to stop stands below
-    "Timescales": Drawing(_draw_times, legend="upper left"),
+    "Timescales": _alone(draw_timescales, legend="upper left"),
     "BulkSplit": Drawing(_draw_bulks, lambda _: ("removed", "test", "score_error")),
     "Generation": Drawing(_draw_over_tau, lambda _: DIVERGENCES, ("kl", "reverse_kl")),
     "PathBound": Drawing(_draw_over_tau, lambda _: ("kl_bound", "integral")),
-    "GenerationTimes": Drawing(_draw_generation_times),
-    "ErrorParts": Drawing(_draw_parts, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
-    "Advice": Drawing(_draw_advice),
-    "FiniteSize": _whole(measured.draw_finite_size),
-    "FiniteCurves": _whole(measured.draw_finite_curves),
-    "Log": _whole(measured.draw_log),
-    "Dates": _whole(measured.draw_dates),
-    "Prediction": _whole(measured.draw_prediction),
-    "Neighbours": _whole(measured.draw_neighbours),
-    "MemorizedFraction": _whole(measured.draw_memorized),
-    "FrechetDistance": _whole(measured.draw_frechet),
+    "GenerationTimes": _alone(draw_generation_times),
+    "ErrorParts": Drawing(_draw_over_tau, lambda _: (*PARTS, "variance", "score_error"), _OF_ERROR),
+    "Advice": _alone(draw_advice),
+    "Log": _whole(draw_log),
+    "Dates": _whole(draw_dates),
+    "Prediction": _whole(draw_prediction),
+    "Neighbours": _whole(draw_neighbours),
+    "MemorizedFraction": _whole(draw_memorized),
+    "FrechetDistance": _whole(draw_frechet),
     "PowerLaw": _whole(draw_power_law),
     "Resolvent": _whole(draw_resolvent),
     "ErrorTimes": Drawing(

@@ -75,7 +75,7 @@ def test_few_dimensions_wait_for_no_compiler(tmp_path: Path) -> None:
         [sys.executable, "-m", "dmft_rf", "advise", *DIGITS, "--json"],
         env=env, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert not list(cache.rglob("*.nbi"))
+    assert not list(cache.rglob("*.nbc"))
     expected = advise("digits", 260_000)
     assert json.loads(answer.stdout)["n_star"] == pytest.approx(expected.n_star, rel=1e-5)
 

@@ -58,6 +58,17 @@ def test_parameters_broadcast() -> None:
     assert alone.test.shape == ()
 
 
+def test_thousands_of_eigenvalues_are_compressed_if_asked_for() -> None:
+    data = Covariance(np.geomspace(0.1, 3.0, 600))
+    parameters = {"t": 0.1, "psi_p": 8.0, "psi_n": [2.0, 4.0], "covariance": data}
+    many = learning_curves_many(parameters, [1.0, 1e3], rtol=1e-6, compress=True)
+    one = solve(ScoreModel(0.1, 8.0, 4.0, covariance=data), 1e-6, compress=True)
+    assert one.compression is not None
+    np.testing.assert_array_equal(many.test[1], one.learning_curves([1.0, 1e3]).test)
+    plain = learning_curves_many(parameters, [1.0, 1e3], rtol=1e-6)
+    assert np.all(np.abs(many.test - plain.test) <= many.error["test"] + plain.error["test"])
+
+
 def test_a_failure_costs_its_own_curves_only() -> None:
     # a step that one of the spectra is too wide for; a model that cannot be stated
     parameters = {"t": 0.1, "psi_p": [50.0, 2.0, -1.0], "psi_n": 3.0}
@@ -101,7 +112,7 @@ def test_what_belongs_to_all_is_refused(models: Any, said: str) -> None:
 def test_an_interruption_ends_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
-    def interrupted(model: Any, rtol: Any) -> Any:
+    def interrupted(model: Any, rtol: Any, *, compress: bool) -> Any:
         begun.append(model)
         raise KeyboardInterrupt
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dmft_rf import ScoreModel, solve, spectrum
-from figures import bulk_learning, diffusion_times, minimal_error
+from figures import adam, bulk_learning, diffusion_times, minimal_error
 from figures.catalogue import MODULES, figure
 from figures.numbers import Numbers
 from figures.shared import laws
@@ -109,6 +109,26 @@ def test_extrapolated_parts_lie_on_the_curves() -> None:
         value, error = estimate(networks["d"], networks[name])
         line = getattr(split, name)
         assert np.all(np.abs(value / line - 1.0) < 0.05 + 3.0 * error / line), name
+
+
+def test_adam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its caption says of the trainings that are shown."""
+    monkeypatch.setattr(adam, "train", never)
+    data = figure("adam").compute("quick", Simulations(tmp_path))
+    above, least, steps = [], [], []
+    for psi_n in adam.PSI_N:
+        train, test, score, at = (
+            data[f"psi_n={psi_n}/{key}"] for key in ("train", "test", "score_error", "steps")
+        )
+        above.append(score.min() / data.number(f"psi_n={psi_n}/flow"))
+        least.append(at[np.argmin(score)])
+        steps += at[test - train > 0.01][:1].tolist()
+    caption = figure("adam").caption
+    assert f"{min(above):.2f} to {max(above):.2f} times above" in caption
+    assert least == sorted(least, reverse=True)
+    a, b, c = steps  # the gap of the fourth is not as wide in the end
+    assert f"by step {a:,.0f}, {b:,.0f} and {c:,.0f} for psi_n = 4, 8 and 16" in caption
+    assert f"by {a / 4:.0f}, {b / 8:.0f} and {c / 16:.0f} psi_n" in caption
 
 
 def test_three_sizes_are_extrapolated_in_the_logarithm() -> None:

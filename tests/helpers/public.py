@@ -210,7 +210,7 @@ def calls() -> dict[str, Call]:
     add("Solution.learning_curves", one.learning_curves, tau=[1.0], rule=GradientFlow())
     many = dmft_rf.learning_curves_many
     add("learning_curves_many", many, models=[MODEL], tau=[1.0], rule=GradientFlow(), rtol=1e-4,
-        threads=2)  # fmt: skip
+        compress=False, threads=2)  # fmt: skip
     add("LearningCurves.difference", curves.difference, other=curves)
     add("LearningCurves.interpolate", curves.interpolate, tau=[0.0, 1.0])
     add("LearningCurves.require", curves.require, rtol=1e-3)
@@ -346,6 +346,7 @@ _DRAWN = (
     "Covariance", "Spectrum", "PencilSpectrum", "Timescales", "LearningCurves", "Solution", "Sweep",
     "BulkSplit", "Generation", "PathBound", "Scaling", "PhaseDiagram",
     "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice", "ManyCurves",
+    "FiniteSize", "FiniteCurves",
 )  # fmt: skip
 
 

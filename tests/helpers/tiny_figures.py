@@ -16,7 +16,7 @@ TINY: dict[str, dict[str, Any]] = {
     "diffusion-times": {"SIZES": ((6, 2),)},
     "data-scale": {"QUICK": ((7, 2),), "PSI_N": (8,)},
     "minimal-error": {"POINTS": {"quick": 2}, "PSI_P": (32.0,), "SIZES": ((4, 2),)},
-    "adam": {"PLAN": {"quick": (4, 2, 300, 1e-2)}, "RECORDS": 6, "PSI_N": (4, 16)},
+    "adam": {"PLAN": (4, 2, 300, 1e-2), "RECORDS": 6, "PSI_N": (4, 16)},
     "timescales": {
         "POINTS": {"quick": 3},
         "covariances": lambda: {"isotropic": Covariance.isotropic(), "b": Covariance([0.5, 1.5])},

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dmft_rf import Covariance, ScoreModel, solve, spectrum
+from dmft_rf import Covariance, ScoreModel, learning_curves_many, solve, spectrum
 from validation.benchmark import dense, fresh, plain
 from validation.benchmark.timing import Timing, side_by_side
 
@@ -120,6 +121,44 @@ def _compressed(effort: Effort) -> list[Row]:
     return [Row(work, 15e-3, ours.cpu, ours.wall, difference=f"{apart:.0e} from all atoms")]
 
 
+def _many(effort: Effort) -> list[Row]:
+    """Per model, beside the loop that it stands for."""
+    count = 4 if effort.quick else 64
+    psi_n = np.geomspace(2.0, 20.0, count)
+    parameters = {"t": 0.01, "psi_p": 64.0, "psi_n": psi_n, "covariance": TWO_ATOMS}
+    models = [model_with(2).replace(psi_n=float(n)) for n in psi_n]
+    ours, other = side_by_side(
+        [
+            lambda: learning_curves_many(parameters, TAU),
+            lambda: [solve(model).learning_curves(TAU) for model in models],
+        ],
+        effort.repeats, effort.seconds,
+    )  # fmt: skip
+    loop = Timing(other.cpu / count, other.wall / count, other.calls)
+    found = learning_curves_many(parameters, TAU)
+    alone = [solve(model).learning_curves(TAU) for model in models]
+    apart = max(float(np.max(np.abs(found.test[i] - one.test))) for i, one in enumerate(alone))
+    work = f"learning_curves_many, {count} models of two atoms at {TAU.size} tau, per model"
+    cpu, wall = ours.cpu / count, ours.wall / count
+    return [Row(work, 0.35e-3, cpu, wall, "s", loop, "one by one", f"{apart:.0e}")]
+
+
+def _interpolation(effort: Effort) -> list[Row]:
+    solution = solve(model_with(2))
+    tau = np.geomspace(1.0, 1e7, 1000 if effort.quick else 100_000)
+    ours, other = side_by_side(
+        [
+            lambda: solution.learning_curves(TAU).interpolate(tau),
+            lambda: solution.learning_curves(tau),
+        ],
+        effort.repeats, effort.seconds,
+    )  # fmt: skip
+    exact, found = solution.learning_curves(tau), solution.learning_curves(TAU).interpolate(tau)
+    apart = f"{found.difference(exact):.0e}"
+    work = f"curves at {tau.size:,} tau, interpolated between {TAU.size}, two atoms"
+    return [Row(work, math.nan, ours.cpu, ours.wall, "s", other, "each exactly", apart)]
+
+
 def _draws(effort: Effort) -> list[Row]:
     model = model_with(2).replace(noise_draws=4)
     (ours,) = side_by_side(
@@ -218,6 +257,8 @@ MEASURES: dict[str, Callable[[Effort], list[Row]]] = {
     "atoms-64": _solve(64, 5e-3, "64 atoms"),
     "atoms-4096": _solve(4096, 60e-3, "4,096 atoms"),
     "compressed": _compressed,
+    "many": _many,
+    "interpolation": _interpolation,
     "draws": _draws,
     "coefficients": _coefficients,
     "dense": _dense,

@@ -30,7 +30,7 @@ and for cases with SGD (docs/theory.md, section on mini-batches), four times as 
     sgd_outlier          y, the noise of the activation's mean
 
 and for cases of what is generated (docs/theory.md, section on what is generated), four times as
-large, the last three twelve times; the gain is left out whole
+large, the last twelve times; the gain is left out whole
 
     gen_drift, gen_fresh the factors c and f of the reverse process
     gen_gain             the gain, whose departure from 1 is left out
@@ -382,12 +382,12 @@ MUTATIONS = (
              concerns=gen.of_generation, scale=4.0),
     Mutation("gen_gain", "the gain", patch=gen.gain, concerns=gen.of_gain, scale=33.0),
     Mutation("gen_linear", "a_t^2 in the learned score", patch=gen.linear_part,
-             concerns=gen.of_generation, scale=12.0),
+             concerns=gen.of_generation, scale=4.0),
     Mutation("gen_noise", "b_t^2 in the modes", patch=gen.noise_of_diffusion,
              concerns=gen.of_generation, scale=4.0),
     Mutation("gen_signal", "gamma^2 in the modes", patch=gen.signal,
              concerns=gen.of_generation, scale=4.0),
-    Mutation("gen_clock", "2 Delta_t tau", patch=gen.clock, concerns=gen.of_generation, scale=12.0),
+    Mutation("gen_clock", "2 Delta_t tau", patch=gen.clock, concerns=gen.of_generation, scale=4.0),
     Mutation("gen_sample", "psi_n in the law of the sample covariance", patch=gen.sample,
              concerns=gen.of_generation, scale=12.0),
 )  # fmt: skip
