@@ -94,24 +94,35 @@ def test_against_the_trapezoidal_rule(omega):
     assert np.abs(best - better[1]).max() < 1e-6
 
 
-@pytest.mark.compiled
+SLOW = pytest.mark.compiled
+
+
 @pytest.mark.parametrize(
     ("known", "plain"),
     [
-        (
+        pytest.param(
             schedules.Piecewise([5.0, 40.0], [6.0, 3.0, 0.5]),
             lambda tau: np.where(tau < 5.0, 6.0, np.where(tau < 40.0, 3.0, 0.5)),
+            marks=SLOW,
         ),
-        (schedules.WarmUp(3.0, 4.0), lambda tau: 4.0 * np.minimum(tau / 3.0, 1.0)),
-        (schedules.Table([2.0, 9.0], [1.0, 5.0]), lambda tau: np.interp(tau, [2, 9], [1, 5])),
-        (
+        pytest.param(
+            schedules.WarmUp(3.0, 4.0), lambda tau: 4.0 * np.minimum(tau / 3.0, 1.0), marks=SLOW
+        ),
+        pytest.param(
+            schedules.Table([2.0, 9.0], [1.0, 5.0]),
+            lambda tau: np.interp(tau, [2, 9], [1, 5]),
+            marks=SLOW,
+        ),
+        pytest.param(
             schedules.Cosine(6.0, 80.0, 1.0),
             lambda tau: 1.0 + 2.5 * (1.0 + np.cos(np.pi * np.minimum(tau / 80.0, 1.0))),
+            marks=SLOW,
         ),
         (schedules.Exponential(6.0, 30.0, 1.0), lambda tau: 1.0 + 5.0 * np.exp(-tau / 30.0)),
-        (
+        pytest.param(
             schedules.WarmUp(2.0, schedules.InverseTime(6.0, 10.0)),
             lambda tau: np.where(tau < 2, tau / 2, 1) * 6 / (1 + np.maximum(tau - 2, 0) / 10),
+            marks=SLOW,
         ),
     ],
 )
