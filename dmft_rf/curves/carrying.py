@@ -10,6 +10,7 @@ import numpy as np
 
 from dmft_rf.curves.image_nodes import DrawnNodes, ImageNodes
 from dmft_rf.curves.infinite_width import WideNodes, wide_room
+from dmft_rf.curves.kernel_nodes import KernelNodes
 from dmft_rf.curves.losses import HARD_EDGE, curves_on, probe_times
 from dmft_rf.curves.nodes import MOST_NODES, Nodes, enclosed, nodes_on_contour
 from dmft_rf.images.image_model import ImageModel
@@ -33,7 +34,10 @@ _NEGLIGIBLE = 0.1
 
 
 def nodes_in(law: Spectrum, region: Region, size: int, low: float | None = None) -> Nodes:
-    """The nodes of a law on a contour in ``region``; all of its networks if they are drawn."""
+    """The nodes of a law on a contour in ``region``; all of its networks if they are drawn.
+
+    ``low`` is a place below the spectrum that the contour leads around as well.
+    """
     if law.drawn:
         drawn = cast("DrawnLaw", law)
         return DrawnNodes(drawn, drawn.networks)
@@ -42,7 +46,10 @@ def nodes_in(law: Spectrum, region: Region, size: int, low: float | None = None)
         contour = contour_in(region, m if low is None else low, M, size)
         return ImageNodes(cast("ImageLaw", law), contour)
     if math.isinf(law.model.psi_p):
-        return WideNodes(cast("WideSpectrum", law), region, size)
+        wide = cast("WideSpectrum", law)
+        if low is None:
+            return WideNodes(wide, region, size)
+        return KernelNodes(wide, contour_in(region, low, wide.ends[1], size))
     return nodes_on_contour(law, region, size, low)
 
 

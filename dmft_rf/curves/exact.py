@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmft_rf._typing import Array
 from dmft_rf.model.columns import SampleGroups
 from dmft_rf.numerics.estimate import ROUNDING
+
+if TYPE_CHECKING:
+    from dmft_rf.spectra.spectrum import WideSpectrum
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,19 @@ def exact_integrals(groups: SampleGroups, k: float, E: Array) -> Exact:
     excess = (g.covariances @ (g.weights * r) - g.noise / k) / g.par[1]
     inverse = float(g.count @ (g.sizes * excess / E)) + b**2 * S
     return Exact(g.label_mass, inverse, limit, error)
+
+
+def interpolating(law: WideSpectrum) -> Exact:
+    """At infinite width: mass b^2, and [1/k], which misses 1 if there is no noise of the features.
+
+    By <lambda/(lambda + kappa(b^2/gamma^2))> then; else they interpolate.
+    """
+    b2, vn, gamma2 = law.constants
+    limit = 0.0
+    if vn == 0.0:
+        sample = law.sample
+        limit = float(sample.w @ (sample.lam / (sample.lam + sample.ridge(b2 / gamma2))))
+    return Exact(b2, 1.0 - limit, limit, ROUNDING * limit)
 
 
 def untouched(groups: SampleGroups, atom: float, e: Array) -> float:

@@ -30,14 +30,14 @@ from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._typing import Array, Complex
-from dmft_rf.curves.exact import Exact
+from dmft_rf.curves.exact import Exact, interpolating
 from dmft_rf.curves.forms import parts, real_of_product
 from dmft_rf.curves.majorants import Turning, hidden
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.kernels import contour_sums
 from dmft_rf.kernels.infinite_width import covariances, modes, sample_parameters, seen_from
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, half_plane_contour
-from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
+from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.region import Region
 
 if TYPE_CHECKING:
@@ -162,16 +162,8 @@ class WideNodes(Nodes):
 
     @lazy
     def exact(self) -> Exact:
-        """Mass b^2; and [1/k], which misses 1 by <lambda/(lambda + kappa(b^2/gamma^2))> if v = 0.
-
-        Without noise of the features there is nothing to interpolate with.
-        """
-        b2, vn, gamma2 = self.law.constants
-        limit = 0.0
-        if vn == 0.0:
-            law = self.law.sample
-            limit = float(law.w @ (law.lam / (law.lam + law.ridge(b2 / gamma2))))
-        return Exact(b2, 1.0 - limit, limit, ROUNDING * limit)
+        """Mass b^2, and [1/k]."""
+        return interpolating(self.law)
 
     @property
     def cancelled(self) -> Array:

@@ -87,7 +87,7 @@ class LearningCurves(Shown):
         Delta_t ||A||^2/(p d), the size of the trained weights; with weight decay omega the
         objective of training is train + omega weight_norm (``penalty``). At infinite width psi_p
         times that, omega being in units of psi_p; NaN there with random initial weights, whose
-        size it is not finite in.
+        size it is not finite in, and under SGD.
     rule, model
         What was trained, on what.
     """

@@ -21,7 +21,8 @@ def load(solution: Any, rule: StochasticGradientDescent, tau: ArrayLike = math.i
 
     (1 + y) eps Delta_t m_1/(1 - momentum), with the mean eigenvalue m_1 = E sigma^2 - mu_0^2 (with
     weight decay omega, the mean of x^2/(x + omega)); 1 is the limit of stability. Steps of finite
-    size add to it.
+    size add to it. At infinite width it is the limit of that of finite widths, of which modes that
+    relax at tau of the order of psi_p have the part s^2/m_1 (none with weight decay).
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ import numpy as np
 
 from dmft_rf._typing import Array, Complex
 from dmft_rf.curves.majorants import Few, Majorants
-from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
+from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, idle, outlier
 from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.volterra import Memory, solve_volterra
 from dmft_rf.rules.flow import GradientFlow
@@ -57,7 +57,7 @@ def along(
         kept = still if rule.average is not None else settled
         return Added(kept, kept, still)
     found = solved(nodes, rule, end, rtol)
-    scale = 4.0 * model.Delta_t**2 / model.psi_p
+    scale = 4.0 * model.Delta_t**2 / model.unit
     left, lost = _left(found, nodes, rule, clock)
     # the part of Y that turns is bounded as that of a constant drive
     strongest = float(np.abs(found.drive).sum(axis=1).max())
@@ -110,7 +110,7 @@ def solved(
     w = 2.0 * own.contour.weights
     decay = z + omega
     mu = 2.0 * model.rate * decay
-    c = 4.0 * model.Delta_t**2 / model.psi_p * w * z * nodes.weight
+    c = 4.0 * model.Delta_t**2 / model.unit * w * z * nodes.weight
     signal = w * own.S_VV
     d = signal * z / decay**2 + rule.initial_std**2 * model.Delta_t * w * nodes.weight
     F_0 = 1.0 - float((signal / z).real.sum()) if own.around_zero else own.train_limit
@@ -119,6 +119,13 @@ def solved(
         mu = np.concatenate([mu, 0.5 * mu])
         c = np.concatenate([c, np.zeros(c.size)])
         d = np.concatenate([d, 2.0 * omega * signal / decay**2])
+    # random initial weights of features that do not move
+    kept = rule.initial_std**2 * model.Delta_t * idle(model)
+    if omega == 0.0:
+        F_0 += kept
+    elif kept > 0.0:
+        mu = np.append(mu, 2.0 * model.rate * omega)
+        c, d = np.append(c, 0.0), np.append(d, kept)
 
     def noise(times: Array) -> Array:
         return pace * rule.noise_at(times / pace)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dmft_rf._typing import Array
 from dmft_rf.curves.majorants import Few, Majorants
-from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
+from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, idle, outlier
 from dmft_rf.errors import ModelError
 from dmft_rf.kernels.step_memory import second_moments
 from dmft_rf.numerics.estimate import EPS, Estimate
@@ -67,26 +67,28 @@ def stepwise(
             f"noise is a function of tau and finite_steps is {step!r}: for an activation with a "
             "mean, steps of one length need one learning rate"
         )
-    scale = 4.0 * model.Delta_t**2 / model.psi_p * step
+    scale = 4.0 * model.Delta_t**2 / model.unit * step
     w, decay = 2.0 * own.contour.weights, z + omega
     signal = w * own.S_VV / z
     F_0 = 1.0 - float(signal.real.sum()) if own.around_zero else own.train_limit
+    initial = rule.initial_std**2 * model.Delta_t
+    # random initial weights of features that do not move are one mode more, of x = 0
     A, free, bulk, whole = second_moments(
-        model.rate * step * decay,
+        np.append(model.rate * step * decay, model.rate * step * omega),
         m,
-        omega / decay,
-        z / decay,
-        scale * w * z * nodes.weight,
-        signal,
-        rule.initial_std**2 * model.Delta_t * w * nodes.weight,
+        np.append(omega / decay, 0.0),
+        np.append(z / decay, 0.0),
+        np.append(scale * w * z * nodes.weight, 0.0),
+        np.append(signal, 0.0),
+        np.append(initial * w * nodes.weight, initial * idle(model)),
         F_0,
         noise,
         X,
         X * X / rule.batch,
         wanted,
     )
-    left = np.empty_like(A)
-    left[order] = A
+    left = np.empty((tau.size, z.size), dtype=np.complex128)
+    left[order] = A[:, :-1]
     count = steps.astype(np.int64)
     worst = np.maximum.accumulate(whole)[count]
     least = np.minimum.accumulate(free)[count]

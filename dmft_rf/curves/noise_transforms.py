@@ -8,7 +8,8 @@ A unit of noise eps L dtau leaves in the losses, after a time s of gradient flow
 
 where rho_t is the law of the feature covariance of fresh samples along the modes of U,
 integral d rho_t/(x - z) = N q(z) + S_test(z)/psi_p. All three are integrals of e^{-2 alpha x s}
-against measures whose Stieltjes transforms are here, without the factor.
+against measures whose Stieltjes transforms are here, without the factor. At infinite width psi_p
+is 1 in it and in alpha, and rho is the law of the kernel per dimension (curves.kernel_nodes).
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class NoiseTransforms(Frozen):
     def of(cls, nodes: Nodes) -> NoiseTransforms:
         """From the transforms of the bulks and the atoms."""
         model, z = nodes.model, nodes.points
+        if math.isinf(model.psi_p):
+            X, size, held = nodes.x_bulk, nodes.bulk_sizes[1], tested(model)
+            signal = z * nodes.S_test
+            return cls(nodes, X, size, held + signal, held + np.abs(signal))
         X, size = nodes.x_bulk.copy(), nodes.bulk_sizes[1].copy()
         for place, mass in nodes.law.atoms:
             if place > 0.0:  # one at 0 is never driven
@@ -64,7 +69,8 @@ class NoiseTransforms(Frozen):
     @property
     def train(self) -> Complex:
         """Integral of x^2/(x - z) against rho."""
-        return mean_eigenvalue(self.nodes.model) + self.nodes.points * self.weight
+        mean = mean_eigenvalue(self.nodes.model) - idle(self.nodes.model)
+        return mean + self.nodes.points * self.weight
 
     @property
     def train_size(self) -> Array:
@@ -82,6 +88,14 @@ def tested(model: FeatureModel) -> float:
 def mean_eigenvalue(model: FeatureModel) -> float:
     """m_1 = E sigma^2 - mu_0^2, the mean of rho and of rho_t's x."""
     return model.residual_variance + tested(model)
+
+
+def idle(model: FeatureModel) -> float:
+    """s^2 at infinite width, the part of the mean eigenvalue whose modes never move; else 0.
+
+    Those of the floor relax on times that grow with psi_p.
+    """
+    return model.classes[0].coefficients.s2 if math.isinf(model.psi_p) else 0.0
 
 
 def outlier(

@@ -151,11 +151,6 @@ class Solution(Shown):
                 "this solution is compressed; the error that this makes is known for deterministic "
                 "rules only: solve(model) without compress"
             )
-        if math.isinf(self.model.psi_p):
-            raise ModelError(
-                "psi_p is inf under mini-batch SGD; its noise is solved for finite width only, and "
-                "approaches its limit like 1/psi_p: extrapolate from psi_p = 1e4 and 1e5"
-            )
         _ = self.model.groups  # a model whose columns are not Gaussian says so
         law = self.nodes.law
 

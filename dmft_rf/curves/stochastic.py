@@ -39,7 +39,7 @@ from dmft_rf.curves.nodes import MOST_NODES, Nodes
 from dmft_rf.curves.noise_memory import along
 from dmft_rf.curves.noise_steps import stepwise
 from dmft_rf.curves.noise_sustained import driven, largest_noise, loads, lowest, sustained
-from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, outlier
+from dmft_rf.curves.noise_transforms import Added, NoiseTransforms, idle, outlier
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
@@ -91,6 +91,8 @@ class Access:
 class StochasticCurves(LearningCurves):
     """Learning curves of SGD, with the two parts that they are the sums of.
 
+    At infinite width ``weight_norm`` is NaN: features that never move keep all noise that they get.
+
     At tau = 0 an outlying mode (activations with a mean) has already settled: its few steps take no
     time in the limit.
 
@@ -102,7 +104,8 @@ class StochasticCurves(LearningCurves):
         What the noise adds to the training and the test loss.
     load : array shaped like tau
         The share of the training loss that the noise of the steps would sustain in the long run at
-        the present eps; the stationary loss is that of gradient flow over 1 - load.
+        the present eps; the stationary loss is that of gradient flow over 1 - load. At infinite
+        width the limit of the load of finite widths.
     threshold : float
         The constant eps at which the load would be 1.
     """
@@ -289,8 +292,10 @@ def _constant(
     noise = np.array(rule.noise)
     y = float(outlier(model, rule, noise)[1])
     scale = float(noise) * rule.pace * model.Delta_t
-    start = 1.0 - own.S_VV - kappa2 * z * nodes.weight
-    start_size = 1.0 + np.abs(own.S_VV) + kappa2 * np.abs(z) * nodes.weight_size
+    start = 1.0 + kappa2 * idle(model) - own.S_VV - kappa2 * z * nodes.weight
+    start_size = (
+        1.0 + kappa2 * idle(model) + np.abs(own.S_VV) + kappa2 * np.abs(z) * nodes.weight_size
+    )
     back = (1.0 + y) * scale * nodes.train
     R = (1.0 + y) * start / (1.0 - back)
     loses = start_size / np.abs(start)
@@ -310,7 +315,8 @@ def _constant(
         held = (1.0 + y) * scale * float(sustained(own.law, rule)[0])
         end = np.full(tau.size, (1.0 + y) * held / (1.0 - held))
         missing = own.integral(left, product / z, turning * z, whole / np.abs(z))
-        limit = Estimate(own.train_limit * end, own.exact.limit_error * end)
+        at_last = own.train_limit + kappa2 * idle(model)
+        limit = Estimate(at_last * end, own.exact.limit_error * end)
         late = limit.plus((-1.0, missing))
         closer = late.error < train.error
         train = Estimate(
@@ -345,6 +351,8 @@ def _sum(
     test = total("test", 1.0, added.test)
     score = total("score_error", 1.0 / model.Delta_t, added.test)
     norm = total("weight_norm", 1.0, added.norm)
+    if math.isinf(model.psi_p):  # the features that never move keep all that noise adds to them
+        norm = Estimate(np.full(tau.shape, math.nan), np.zeros(tau.shape))
     empirical = train.over(model.Delta_t)
     if math.isfinite(model.noise_draws):  # the noise's share under fresh noise is not derived
         empirical = Estimate(np.full(tau.shape, math.nan), np.zeros(tau.shape))

@@ -43,8 +43,9 @@ class StochasticGradientDescent:
     Parameters
     ----------
     noise : float or function of tau
-        eps = eta/(d batch) >= 0; a Schedule (dmft_rf.schedules) or any function of an array of
-        times, which must have a value at tau = inf if curves are asked for there.
+        eps = eta/(d batch) >= 0, at infinite width as well; a Schedule (dmft_rf.schedules) or any
+        function of an array of times, which must have a value at tau = inf if curves are asked for
+        there.
     batch : int
         Samples in a step. Beside eps it matters only for activations with a mean (relu), whose
         outlying mode sees eta/d = eps batch, and for nothing else.

@@ -17,7 +17,6 @@ from dmft_rf import (
     ModelError,
     Ridge,
     ScoreModel,
-    StochasticGradientDescent,
     WeightAverage,
     bulk_split,
     resolvent,
@@ -235,9 +234,6 @@ def test_what_infinite_width_is_not_solved_for() -> None:
     solution = solve(model)
     with pytest.raises(ModelError, match=r"psi_p is inf; what bulks learn"):
         bulk_split(solution, [1.0])
-    noise = StochasticGradientDescent(0.1)
-    with pytest.raises(ModelError, match="psi_p is inf under mini-batch SGD"):
-        solution.learning_curves([1.0], noise)
     with pytest.raises(ConvergenceError, match="a momentum this close to 1"):
         solution.learning_curves([10.0], HeavyBall(0.01, momentum=0.9999))
 

@@ -20,6 +20,7 @@ from tests.curves.test_stochastic import check
 
 SGD = StochasticGradientDescent
 A = ScoreModel(0.1, 4, 2)
+WIDE = ScoreModel(0.1, math.inf, 2)
 INF = math.inf
 TIMES = np.array([0.0, 0.01, 1.0, 30.0, 1e3, 1e5])
 
@@ -49,6 +50,8 @@ def test_the_average_of_the_note():
         (ScoreModel(0.1, 4, 2, noise_draws=3), {}),
         # p = n m: the spectrum touches 0
         pytest.param(ScoreModel(0.1, 4, 2, noise_draws=2), {}, marks=pytest.mark.compiled),
+        (WIDE, {}),
+        (WIDE, {"initial_std": 0.5}),
     ],
 )
 def test_constant_noise_by_both_routes(model, options):
@@ -58,14 +61,17 @@ def test_constant_noise_by_both_routes(model, options):
     stepped = solution.learning_curves(TIMES, SGD(lambda tau: 1.5 + 0.0 * tau, **options))
     for name in ("train", "test", "score_error", "weight_norm"):
         one, two = getattr(closed, name), getattr(stepped, name)
+        if name == "weight_norm" and model is WIDE:  # not known
+            assert np.isnan([one, two]).all()
+            continue
         assert np.all(np.abs(one - two) <= closed.error[name] + stepped.error[name]), name
 
 
-@pytest.mark.parametrize("omega", [0.0, 0.02])
-def test_against_the_trapezoidal_rule(omega):
+@pytest.mark.parametrize(("model", "omega"), [(A, 0.0), (A, 0.02), (WIDE, 0.02)])
+def test_against_the_trapezoidal_rule(model, omega):
     """The equation with K from integrals over the spectrum, on equal steps, extrapolated."""
-    law, end = spectrum(A), 6.0
-    solution, rate = solve(A), A.rate
+    law, end = spectrum(model), 6.0
+    solution, rate = solve(model), model.rate
 
     def noise(tau):
         return 8.0 / (1.0 + tau)
@@ -74,7 +80,7 @@ def test_against_the_trapezoidal_rule(omega):
         tau = np.linspace(0.0, end, steps + 1)
         h = tau[1]
         F = solution.learning_curves(tau, GradientFlow(omega)).train
-        scale = 4.0 * A.Delta_t**2 / A.psi_p
+        scale = 4.0 * model.Delta_t**2 / model.unit
         K = [
             scale * law.integrate(lambda x, s=s: x * x * np.exp(-2 * rate * (x + omega) * s))
             for s in tau

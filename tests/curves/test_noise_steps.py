@@ -45,6 +45,8 @@ def test_the_values_of_the_note(rule, steps, row):
         (ScoreModel(0.1, 4, 2, noise_draws=3), {"weight_decay": 0.05}),
         # p = n m: the spectrum touches 0
         pytest.param(ScoreModel(0.1, 4, 2, noise_draws=2), {}, marks=pytest.mark.compiled),
+        (ScoreModel(0.1, math.inf, 2), {"momentum": 0.5}),
+        (ScoreModel(0.1, math.inf, 0.5), {"weight_decay": 0.05, "initial_std": 0.3}),
     ],
 )
 def test_the_first_steps_from_the_spectrum(model, options):
@@ -65,7 +67,7 @@ def test_the_first_steps_from_the_spectrum(model, options):
             y = model.rate * step * (x + rule.weight_decay)
             return x * x * np.array([moved(one, k) for one in y]) ** 2
 
-        return 4.0 * model.Delta_t**2 / model.psi_p * step * law.integrate(f)
+        return 4.0 * model.Delta_t**2 / model.unit * step * law.integrate(f)
 
     X = 2.0 * eps * rule.batch * model.Delta_t * model.coefficients.mu0**2
     K = [kernel(k) for k in range(count)]
