@@ -109,18 +109,21 @@ def _traces(X: NDArray[Any], R: NDArray[Any], noise: Array) -> tuple[NDArray[Any
     part = X.real.dtype
     size = max(1, _BLOCK // (count * (J + 1) * p))
     total: NDArray[Any] = np.zeros((2, count * J, 2, count * (J + 1)))
+    put_away(R)
     for start in range(0, p, size):
         rows = slice(start, min(start + size, p))
         width = rows.stop - start
         left = np.empty((2, count, J, width, p), dtype=part)
         right = np.empty((2, count, J + 1, width, p), dtype=part)
-        for k, name in enumerate(("real", "imag")):
-            left[k] = getattr(X, name)[:, :, rows, :]
-            right[k, :, :J] = getattr(X, name)[:, :, :, rows].swapaxes(2, 3)
-            right[k, :, J] = getattr(R, name)[:, rows, :] * noise  # R is symmetric
+        for i in range(count):
+            for k, name in enumerate(("real", "imag")):
+                x, r = getattr(X[i], name), getattr(R[i], name)
+                left[k, i] = x[:, rows, :]
+                right[k, i, :J] = x[:, :, rows].swapaxes(1, 2)
+                right[k, i, J] = r[rows, :] * noise  # R is symmetric
+            put_away(X, R)
         stacked = left.reshape(2 * count * J, -1), right.reshape(2 * count * (J + 1), -1)
         total += (stacked[0] @ stacked[1].T).reshape(total.shape)
-        put_away(X, R)
     rr, ri, ir, ii = total[0, :, 0], total[0, :, 1], total[1, :, 0], total[1, :, 1]
     both = (rr - ii + 1j * (ri + ir), rr + ii + 1j * (ir - ri))
     shaped = [one.reshape(count, J, count, J + 1).transpose(0, 2, 1, 3) for one in both]
