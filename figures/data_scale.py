@@ -87,7 +87,8 @@ FIGURE = Figure(
     "The same picture for data of another variance. For wider data (sigma_x = 2) the same noise "
     "is relatively small: the score is learned 2.4 to 2.6 times sooner (tau_gen), the sample is "
     "fitted 2.3 to 3.8 times sooner (tau_mem), and overfitting damages the score more: its error "
-    "ends 18 to 31 times higher. Lines: theory; markers: finite networks. The paper shows "
-    "simulations here.",
+    "ends 18 to 31 times higher. Lines: theory; markers: finite networks of d = 12, whose "
+    "distance from the lines is finite size, up to about a factor of 2 at late times (open: train "
+    "loss). The untrained network's error is 2.6 and 0.29. The paper shows simulations here.",
     compute, draw, cases,
 )  # fmt: skip

@@ -121,8 +121,8 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Early stopping against ridge (t = 0.1, psi_p = 64)",
     "(a) The score error along gradient flow and along ridge regression with the weight omega = "
-    "1/(alpha tau), at psi_n = 8. (b) Their minima, found by minimisation, against the number "
-    "of samples, and the loss of training forever. (c) The ratio of the minima: above 1 "
-    "stopping is better than the best ridge.",
+    "1/(alpha tau), alpha = 2 Delta_t/psi_p, at psi_n = 8. (b) Their minima, found by "
+    "minimisation, against the number of samples, and the score error of training forever "
+    "(neither). (c) The ratio of the minima: above 1 stopping is better than the best ridge.",
     compute, draw,
 )  # fmt: skip

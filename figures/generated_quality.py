@@ -116,11 +116,11 @@ FIGURE = Figure(
     "Networks that gradient flow has trained for the time tau, and the reverse SDE. (a, b) "
     "KL(data || generated) and the squared Frechet distance fall at the same time whatever the "
     "number of samples: at tau = 4 KL is 0.196 for all. (c, d) They rise later for more samples: "
-    "at tau = 1000 psi_n the distance is 0.40 for psi_n = 32 and 128 alike. (e) The times at which "
-    "KL is down to 0.1 (dotted), least, and back at 0.1: tau_gen lies between 5.00 and 5.05, "
-    "tau_mem grows from 151 to 18886. (f) Their exponents between neighbouring psi_n: 0 for "
-    "tau_gen, from 2.22 to 1.04 for tau_mem, and from 0.43 to 0.82 for tau_opt, which follows "
-    "neither law. The least KL, 0.0288 at psi_n = 4 and 0.0018 at 128, is 0.29 and 0.92 of that of "
-    "N(0, C) with the covariance C of the sample.",
+    "at tau = 1000 psi_n the distance is 0.40 for psi_n = 32 and 128 alike. (e, f: theory, "
+    "markers tell lines apart.) The times at which KL is down to 0.1 (dotted), least, and back at "
+    "0.1: tau_gen lies between 5.00 and 5.05, tau_mem grows from 151 to 18886. (f) Their "
+    "exponents between neighbouring psi_n: 0 for tau_gen, from 2.22 to 1.04 for tau_mem, and from "
+    "0.43 to 0.82 for tau_opt, which follows neither law. The least KL, 0.0288 at psi_n = 4 and "
+    "0.0018 at 128, is 0.29 and 0.92 of that of N(0, C) with the covariance C of the sample.",
     compute, draw,
 )  # fmt: skip

@@ -128,12 +128,12 @@ FIGURE = Figure(
     "Stopping for the loss and stopping for what is generated (infinite width, tanh)",
     "(a) The training time at which the test loss is least depends on the diffusion time: 1.09/t "
     "for psi_n = 4 and 2.08/t for 64 at small t. Horizontal lines: the one time for all t at "
-    "which KL(data || generated) is least, 13, 26 and 68. (b) KL under other ways of stopping, "
-    "over that least value. Stopping every t at its own least test loss, where each score is most "
-    "accurate, gains next to nothing: it gives 1.19 times as much at psi_n = 4, 1.00 at 32 and "
-    "0.99 at 64. (Beyond t = 1, where the minimum is flat, it is stopped as at t = 1.) Noise "
-    "prediction at its own best time costs 1.61 to 1.07 times. The best time for the loss at t = "
-    "0.1 happens to be right at psi_n = 4 and costs 1.44 times at 64; that of t = 0.01 costs 2.96 "
-    "times at 4.",
+    "which KL(data || generated) is least, 13, 26 and 68. (b) KL (theory, markers tell lines "
+    "apart) under other ways of stopping, over that least value. Stopping every t at its own "
+    "least test loss, where each score is most accurate, gains next to nothing: it gives 1.19 "
+    "times as much at psi_n = 4, 1.00 at 32 and 0.99 at 64. (Beyond t = 1, where the minimum is "
+    "flat, it is stopped as at t = 1.) Noise prediction, tau(t) proportional to 1/Delta_t, at its "
+    "own best time costs 1.61 to 1.07 times. The best time for the loss at t = 0.1 happens to be "
+    "right at psi_n = 4 and costs 1.44 times at 64; that of t = 0.01 costs 2.96 times at 4.",
     compute, draw,
 )  # fmt: skip

@@ -80,13 +80,14 @@ def draw(numbers: Numbers) -> Any:
 
 FIGURE = Figure(
     "Learning curves at t = 0.1, psi_p = 64 for psi_n = 4, 8, 16, 32",
-    "The score error falls to a minimum at about the same time for every sample size (tau = 14 "
-    "to 22) and rises again when the sample is fitted, later for more samples (a, b). The unit "
-    "tau_mem = psi_p/(Delta_t lambda_min), with the exact lowest edge lambda_min of U, brings "
-    "the curves closer together (c, d), though not onto one another: the times at which the gap "
-    "is half of its final value differ by a factor of 1.4 instead of 2.7, and those at which the "
-    "score error is by 1.5 instead of 3.1. Lines: theory at d = infinity; markers: finite "
-    "nonlinear networks with the exact noise average; their distance from the lines at late "
-    "times is finite size and falls like 1/d.",
+    "The score error falls to a minimum at about the same time for every sample size (tau = 14 to "
+    "22) and rises again when the sample is fitted, later for more samples (a, b). The paper's "
+    "unit tau_mem = psi_p/(Delta_t lambda_min), with the exact lowest edge lambda_min of U, "
+    "brings the curves closer together (c, d), though not onto one another: the times at which "
+    "the gap is half of its final value differ by a factor of 1.4 instead of 2.7, and those at "
+    "which the score error is by 1.5 instead of 3.1. Lines: theory at d = infinity; markers: "
+    "finite nonlinear networks with the exact noise average; their distance from the lines at "
+    "late times is finite size and falls like 1/d. (That those for psi_n = 4 end near the line "
+    "for 8 is chance.) Open markers: train loss.",
     compute, draw, cases,
 )  # fmt: skip

@@ -110,14 +110,14 @@ def draw(numbers: Numbers) -> Any:
 
 FIGURE = Figure(
     "Smallest score error over training time (t = 0.01)",
-    "The best score error that early stopping can reach, against the number of samples. The "
-    "paper fits an exponent 0.59 to simulations at psi_p = 32 (dashed), and a least-squares fit "
-    "to the exact values at psi_n = 2, 4, 8, 16, 32, 64 gives 0.591. Still the exact curve "
-    "(black) is no power law: its local slope (b) rises from 0.21 at psi_n = 1 to 0.71 near 50 "
-    "and falls again where the finite width, not the sample, limits the score; the wider the "
-    "network, the later, and the closer the slope comes to 1. Discs: exact nonlinear networks of "
-    "d = 12, 25 and 50 at the time where the theory has its minimum, extrapolated to d = infinity "
-    "(the logarithm, by a polynomial in 1/d), with one standard error; crosses: those of d = 50, "
-    "which lie above by finite size.",
+    "The best score error that early stopping can reach, against the number of samples. The paper "
+    "fits an exponent 0.59 to simulations at psi_p = 32 (dashed), and a least-squares fit to the "
+    "exact values at psi_n = 2, 4, 8, 16, 32, 64 gives 0.591. Still the exact curve (black) is no "
+    "power law: its local slope (b) rises from 0.21 at psi_n = 1 to 0.71 near 50 and falls again "
+    "where the finite width, not the sample, limits the score; the wider the network, the later, "
+    "and the closer the slope comes to 1. Discs: exact nonlinear networks of d = 12, 25 and 50 at "
+    "the time where the theory has its minimum, extrapolated to d = infinity (the logarithm, by a "
+    "polynomial in 1/d), with one standard error, smaller than the discs; crosses: those of d = "
+    "50, which lie above by finite size.",
     compute, draw, cases,
 )  # fmt: skip

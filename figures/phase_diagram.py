@@ -22,6 +22,7 @@ POINTS = {"quick": 19, "paper": 41}
 # where the borders at a given time are looked for
 _FIRST, _LAST = 0.01, 3e4
 _RTOL = 1e-6
+_LEARNED = (0, (6, 1.2, 1, 1.2, 1, 1.2))  # apart from the grey line without colour, too
 
 
 def border(psi_p: float, tau: float) -> float:
@@ -94,7 +95,7 @@ def draw(numbers: Numbers) -> Any:
         style.handle(r"$n^*$: $g(\infty) = 0.1$", style.BLACK, "-"),
         style.handle(r"$g(3\,\tau_{\rm gen}) = 0.1$", style.BLACK, dashes),
         style.handle(r"$g(10^3) = 0.1$", style.GREY, "-"),
-        style.handle(r"score learned to 10 %", style.PURPLE, "-"),
+        style.handle(r"score learned to 10 %", style.PURPLE, _LEARNED),
         style.handle(r"$p = n$", style.GREY, (0, (1, 1.5))),
         style.handle(r"$\tau_{\rm gen}$", style.BLUE, (0, (1, 1))),
         style.handle(r"$\tau_{\rm opt}$", style.GREEN, (0, (3, 1.2, 1, 1.2))),
@@ -120,7 +121,7 @@ def _draw_plane(ax: Any, numbers: Numbers) -> None:
     ax.plot([LOW, HIGH], [LOW, HIGH], color=style.GREY, linewidth=0.8, linestyle=(0, (1, 1.5)))
     width = numbers["smallest_width"]
     shown = np.isfinite(width)
-    ax.plot(psi[shown], width[shown], color=style.PURPLE)
+    ax.plot(psi[shown], width[shown], color=style.PURPLE, linestyle=_LEARNED)
     for place, text in (
         ((0.36, 17.0), "memorization"), ((16.0, 190.0), "dynamical\nregularization"),
         ((32.0, 0.7), "architectural\nregularization"),
@@ -163,13 +164,13 @@ def _draw_window(ax: Any, numbers: Numbers) -> None:
 FIGURE = Figure(
     "Phase diagram of training at t = 0.1, Sigma = I",
     "Overfitting is measured by g(tau) = (L_test - L_train)/(1 - L_floor), the gap in units of "
-    "what there is to learn; every line is a root of exact curves. (a) Memorization (red): g "
-    "has passed 0.1 by the time 3 tau_gen at which the score is learned. Dynamical "
-    "regularization (yellow): the score is good if training stops in time; grey line: how far "
-    "one gets by stopping at tau = 10^3. Architectural regularization (blue), n > n*: g stays "
-    "below 0.1 for ever. Below the purple line no stopping time brings the score error under a "
-    "tenth of the untrained network's. (b) The window in training time at psi_p = 64: learning "
-    "(grey), generalization (yellow), memorization (red). The paper's Fig. 1 sketches both; the "
-    "levels are ours.",
+    "what there is to learn; every line is a root of exact curves. (a) Memorization (red): g has "
+    "passed 0.1 by the time 3 tau_gen at which the score is learned. Dynamical regularization "
+    "(yellow): the score is good if training stops in time; grey line: how far one gets by "
+    "stopping at tau = 10^3. Architectural regularization (blue), n > n*: g stays below 0.1 for "
+    "ever. Below the purple line (dash and dots) no stopping time brings the score error under a "
+    "tenth of the untrained network's; left of its end not even psi_p = 300 is enough. (b) The "
+    "window in training time at psi_p = 64: learning (grey), generalization (yellow), "
+    "memorization (red). The paper's Fig. 1 sketches both; the levels are ours.",
     compute, draw,
 )  # fmt: skip

@@ -87,11 +87,11 @@ FIGURE = Figure(
     "How the noise of SGD delays memorization (t = 0.01, psi_p = 64)",
     "(a) The time at which the test loss is twice the train loss, against the number of samples, "
     "under gradient flow and SGD of a given load (the share of the train loss that noise "
-    "sustains). (b) What the noise delays it by: 1.5 to 1.6 times at a load of 0.5 and 5.4 to 9.0 "
-    "times at 0.95 for psi_n = 2 to 16. It is never reached where the ratio of gradient flow ends "
-    "below (2 - load)/(1 - load). (c) Its local exponent in n rises towards there, at psi_n = 16 "
-    "from 1.33 under gradient flow to 3.28 at a load of 0.95. Far more features (dashed) leave the "
-    "exponent near 1 whatever the load is (1.02 to 1.04 at psi_n = 128), and the delay a constant, "
-    "4.2 times at 0.95.",
+    "sustains). All is theory; markers only tell lines apart. (b) What the noise delays it by: "
+    "1.5 to 1.6 times at a load of 0.5 and 5.4 to 9.0 times at 0.95 for psi_n = 2 to 16. It is "
+    "never reached where the ratio of gradient flow ends below (2 - load)/(1 - load). (c) Its "
+    "local exponent in n rises towards there, at psi_n = 16 from 1.33 under gradient flow to 3.28 "
+    "at a load of 0.95. Far more features (dashed) leave the exponent near 1 whatever the load is "
+    "(1.02 to 1.04 at psi_n = 128), and the delay a constant, 4.2 times at 0.95.",
     compute, draw,
 )  # fmt: skip

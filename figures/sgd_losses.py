@@ -91,12 +91,13 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Losses under mini-batch SGD beside networks trained step by step (t = 0.1, psi_p = 4, "
     "psi_n = 2)",
-    "Batches of one sample at the noise eps = eta/(d batch) of its steps; the load is the share of "
-    "the train loss that noise sustains, 1 where SGD stops being stable. (a) The train loss ends "
-    "at 0.71, 0.95 and 2.15, that of gradient flow, 0.61, over 1 - load. (b) The test loss gains "
-    "as much, so that the gap ends at 0.84 under every noise and is half of it at about the same "
-    "time (tau = 249 under gradient flow, 250, 254 and 273); at a load of 0.71 neither loss ever "
-    "falls below that of the untrained network. Lines: theory at d = infinity; markers: finite "
-    "nonlinear networks that take every step, their errors smaller than the markers.",
+    "Batches of one sample at the noise eps = eta/(d batch) of its steps; the load is the share "
+    "of the train loss that noise sustains, 1 where SGD stops being stable. (a) The train loss "
+    "ends, later than is drawn, at 0.71, 0.95 and 2.15, that of gradient flow, 0.61, over 1 - "
+    "load. (b) The test loss gains as much, so that the gap ends at 0.84 under every noise and is "
+    "half of it at about the same time (tau = 249 under gradient flow, 250, 254 and 273); at a "
+    "load of 0.71 neither loss ever falls below that of the untrained network. Lines: theory at d "
+    "= infinity; markers: finite nonlinear networks that take every step, their errors smaller "
+    "than the markers.",
     compute, draw, cases,
 )  # fmt: skip

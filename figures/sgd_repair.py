@@ -90,11 +90,11 @@ FIGURE = Figure(
     "psi_p = 64, psi_n = 32)",
     "(a) Noise that sustains 0.01 of the train loss raises the least score error from 0.022 to "
     "0.48. Averaging the weights over tau = 100 brings it to 0.21, a rate that falls like 1/(1 + "
-    "tau/10) to 0.044; under it the late score is that of gradient flow again, but tau = 200 takes "
-    "11 times as many steps as at the first rate. The average itself lags behind. (b) The least "
-    "score error against the load at the first step. At 0.1 SGD at a constant rate never does "
-    "better than the untrained network, and neither does its average by much (0.97); the falling "
-    "rate comes to 0.071. Below 10^-4 noise does little harm, and averaging more (0.027 instead of "
-    "0.026 there).",
+    "tau/10) to 0.044; under it the late score is that of gradient flow again, but tau = 200 "
+    "takes 11 times as many steps as at the first rate. The average itself lags behind. (b) The "
+    "least score error against the load at the first step; vertical: the load of (a). At 0.1 SGD "
+    "at a constant rate never does better than the untrained network, and neither does its "
+    "average by much (0.97); the falling rate comes to 0.071. Below 10^-4 noise does little harm, "
+    "and averaging more (0.027 instead of 0.026 there).",
     compute, draw,
 )  # fmt: skip

@@ -53,6 +53,6 @@ FIGURE = Figure(
     "width there is no room for the law tau_mem ~ n (see timescales). The upper bulk narrows "
     "towards the population law. Lines: exact law; dashed: leading order; outlines: Gaussian "
     "equivalent; filled: one exact nonlinear network of the paper's size for each psi_n, d = 100 "
-    "and p = 6400.",
+    "and p = 6400. Its atom is spread out by finite size, and in (b) covers the thin bulk.",
     compute, draw,
 )  # fmt: skip

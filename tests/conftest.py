@@ -26,6 +26,14 @@ def warm_matplotlib(matplotlib_folder, monkeypatch):
     monkeypatch.setenv("MPLCONFIGDIR", str(matplotlib_folder))
 
 
+@pytest.fixture(autouse=True)
+def figures_closed():
+    """Figures of pyplot stay open until they are closed; many of them are a warning."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 def pytest_ignore_collect(collection_path, config):
     """JAX starts threads, beside which other tests must not fork: see `pytest -m jax`."""
     if collection_path.suffix != ".py" or config.option.markexpr == "jax":

@@ -51,6 +51,8 @@ MAPS = {
 }
 # what is far below the level is all the same
 _SMALLEST = 1e-4
+# how much more room a word needs to its sides than above and below
+_WORD = 3.0
 
 
 @styled
@@ -114,6 +116,7 @@ def draw_phases(
 
 def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
     from matplotlib.colors import ListedColormap
+    from scipy.ndimage import distance_transform_edt
 
     colours = [REGIONS[name] for name in diagram.region_names]
     x, y, values = _drawable(diagram, np.where(diagram.regions < 0, np.nan, diagram.regions))
@@ -121,14 +124,22 @@ def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
         x, y, values.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
         rasterized=True, shading="nearest", linewidth=0,
     )  # fmt: skip
-    log_x, log_y = np.log(x), np.log(y)
+    free = np.ones(values.shape, dtype=bool)  # of lines across a region
+    for line in diagram.boundaries.values() if diagram.y == "tau" else ():
+        if line.ndim == 0:
+            free[np.argmin(np.abs(x - line))] = False
+        else:
+            drawn = np.flatnonzero(np.isfinite(line))
+            free[drawn, np.argmin(np.abs(y - line[drawn, None]), axis=1)] = False
     for k, name in enumerate(diagram.region_names):
-        i, j = np.nonzero(values == k)
-        if i.size:  # named inside, which a grey print keeps
-            place = math.exp(log_x[i].mean()), math.exp(log_y[j].mean())
+        inside = values == k
+        if inside.any():  # named where there is most room for a word, which a grey print keeps
+            cell = 1.0 / (_WORD * x.size), 1.0 / y.size
+            room = distance_transform_edt(np.pad(inside & free, 1), sampling=cell)[1:-1, 1:-1]
+            i, j = np.unravel_index(np.argmax(np.where(inside, room, -1.0)), room.shape)
             ax.text(
-                *place, name.replace(" ", "\n"), fontsize=7, ha="center", va="center", zorder=3,
-                bbox={"facecolor": colours[k], "edgecolor": "none", "pad": 0.5},
+                x[i], y[j], name.replace(" ", "\n"), fontsize=6, ha="center", va="center",
+                zorder=1.9,
             )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_what_is_known_of_the_accuracy_is_said_of_the_data_it_is_known_for(sampl
         assert "What that does here has not been measured" in text
         assert "d_eff = (Tr Sigma)^2/Tr Sigma^2 = " in text
         assert "of order 1/d_eff" in text
-        assert "24 to 28 % below" in text
+        assert "26 to 28 % below" in text
         assert not any(number in text.replace("28 %", "") for number in digits), command
         for law in ((), ("--power-law", "1", "--atoms", "16")):
             text = run(*options, *law).stdout

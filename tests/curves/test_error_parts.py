@@ -200,6 +200,7 @@ def test_against_finite_networks(model: ScoreModel, tau: float) -> None:
         assert np.all(np.abs(found - parts.detail[name]) <= 4.0 * error), name
 
 
+@pytest.mark.compiled
 def test_hard_edge() -> None:
     """p = n m: parts at every finite time, and at the end where weight decay gives it a limit."""
     solution = solve(ScoreModel(0.1, 8.0, 4.0, covariance=TWO, noise_draws=2))

@@ -27,9 +27,10 @@ MODELS = {
     "classes": ScoreModel(0.1, 8.0, 4.0, covariance=CLASSES),
     "hard edge": ScoreModel(0.1, 8.0, 4.0, covariance=Covariance([0.5, 1.5]), noise_draws=2),
 }
+HARD_EDGE = pytest.param("hard edge", marks=pytest.mark.compiled)
 
 
-@pytest.mark.parametrize("model", ["one", "two", "draws", "hard edge"])
+@pytest.mark.parametrize("model", ["one", "two", "draws", HARD_EDGE])
 def test_one_class_has_the_times_of_the_whole(model: str) -> None:
     solution = solve(MODELS[model])
     times, whole = error_times(solution), timescales(solution)
@@ -45,7 +46,7 @@ def test_one_class_has_the_times_of_the_whole(model: str) -> None:
         assert times.by_direction == times.by_class
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["one", "two", "draws", "classes", HARD_EDGE])
 def test_each_time_is_what_it_says(model: str) -> None:
     """At each time the parts, computed from another set of arrays, are at the level that it has."""
     solution = solve(MODELS[model])

@@ -48,7 +48,8 @@ def test_the_average_of_the_note():
         (ScoreModel(0.1, 4, 2, activation="relu"), {"batch": 2}),
         (ScoreModel(0.1, 4, 2, activation="relu"), {"momentum": 0.6}),
         (ScoreModel(0.1, 4, 2, noise_draws=3), {}),
-        (ScoreModel(0.1, 4, 2, noise_draws=2), {}),  # p = n m: the spectrum touches 0
+        # p = n m: the spectrum touches 0
+        pytest.param(ScoreModel(0.1, 4, 2, noise_draws=2), {}, marks=pytest.mark.compiled),
         (WIDE, {}),
         (WIDE, {"initial_std": 0.5}),
     ],
@@ -99,23 +100,35 @@ def test_against_the_trapezoidal_rule(model, omega):
     assert np.abs(best - better[1]).max() < 1e-6
 
 
+SLOW = pytest.mark.compiled
+
+
 @pytest.mark.parametrize(
     ("known", "plain"),
     [
-        (
+        pytest.param(
             schedules.Piecewise([5.0, 40.0], [6.0, 3.0, 0.5]),
             lambda tau: np.where(tau < 5.0, 6.0, np.where(tau < 40.0, 3.0, 0.5)),
+            marks=SLOW,
         ),
-        (schedules.WarmUp(3.0, 4.0), lambda tau: 4.0 * np.minimum(tau / 3.0, 1.0)),
-        (schedules.Table([2.0, 9.0], [1.0, 5.0]), lambda tau: np.interp(tau, [2, 9], [1, 5])),
-        (
+        pytest.param(
+            schedules.WarmUp(3.0, 4.0), lambda tau: 4.0 * np.minimum(tau / 3.0, 1.0), marks=SLOW
+        ),
+        pytest.param(
+            schedules.Table([2.0, 9.0], [1.0, 5.0]),
+            lambda tau: np.interp(tau, [2, 9], [1, 5]),
+            marks=SLOW,
+        ),
+        pytest.param(
             schedules.Cosine(6.0, 80.0, 1.0),
             lambda tau: 1.0 + 2.5 * (1.0 + np.cos(np.pi * np.minimum(tau / 80.0, 1.0))),
+            marks=SLOW,
         ),
         (schedules.Exponential(6.0, 30.0, 1.0), lambda tau: 1.0 + 5.0 * np.exp(-tau / 30.0)),
-        (
+        pytest.param(
             schedules.WarmUp(2.0, schedules.InverseTime(6.0, 10.0)),
             lambda tau: np.where(tau < 2, tau / 2, 1) * 6 / (1 + np.maximum(tau - 2, 0) / 10),
+            marks=SLOW,
         ),
     ],
 )
@@ -141,6 +154,7 @@ def test_an_average_over_a_short_time_changes_nothing():
     assert off[1] == pytest.approx(0.1 * off[0], rel=0.01)
 
 
+@pytest.mark.compiled
 def test_a_long_average_removes_the_noise():
     """At tau = inf only modes slower than the average keep theirs; late times come close."""
     solution = solve(A)

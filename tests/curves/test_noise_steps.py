@@ -43,7 +43,8 @@ def test_the_values_of_the_note(rule, steps, row):
         (A, {"momentum": 0.5, "weight_decay": 0.05, "initial_std": 0.3}),
         (RELU, {"batch": 3, "momentum": 0.3}),
         (ScoreModel(0.1, 4, 2, noise_draws=3), {"weight_decay": 0.05}),
-        (ScoreModel(0.1, 4, 2, noise_draws=2), {}),  # p = n m: the spectrum touches 0
+        # p = n m: the spectrum touches 0
+        pytest.param(ScoreModel(0.1, 4, 2, noise_draws=2), {}, marks=pytest.mark.compiled),
         (ScoreModel(0.1, math.inf, 2), {"momentum": 0.5}),
         (ScoreModel(0.1, math.inf, 0.5), {"weight_decay": 0.05, "initial_std": 0.3}),
     ],

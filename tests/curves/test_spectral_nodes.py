@@ -33,6 +33,7 @@ def solution(request: pytest.FixtureRequest) -> Solution:
     return solve(request.param)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "rule",
     [

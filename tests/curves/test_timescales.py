@@ -199,7 +199,7 @@ class TestUsableInterval:
         [
             ScoreModel(0.01, 64, 8),
             ScoreModel(0.1, 8, 4, "erf", Covariance([0.2, 1.8])),
-            ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+            pytest.param(ScoreModel(0.1, 8.0, 4.0, noise_draws=2), marks=pytest.mark.compiled),
             ScoreModel(0.3, 64.0, 0.1),
         ],
     )

@@ -28,6 +28,7 @@ from dmft_rf.numerics.minimum import least
 from dmft_rf.store import load_results, save
 
 MODEL = ScoreModel(0.1, 4.0, 2.0)
+pytestmark = pytest.mark.compiled
 DATED = ("usable_start", "usable_end", "tau_gen", "tau_opt", "tau_overfit", "tau_ratio", "tau_mem")
 
 
@@ -211,7 +212,6 @@ class TestLeast:
             least(lambda x: Estimate(np.log(x), 0.0 * x), 1.0, 2.0, "it")
 
 
-@pytest.mark.compiled
 def test_the_table_of_the_page_on_times() -> None:
     """docs/times.md: what the noise moves, recomputed."""
     page = (Path(__file__).parents[2] / "docs" / "times.md").read_text(encoding="utf-8")

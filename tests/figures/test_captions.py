@@ -136,6 +136,8 @@ def test_data_scale() -> None:
         ratios.append((a.tau_gen / b.tau_gen, a.tau_mem / b.tau_mem, ends[1] / ends[0]))
     low, high = np.min(ratios, axis=0), np.max(ratios, axis=0)
     assert said("data-scale", f"learned {low[0]:.1f} to {high[0]:.1f} times sooner")
+    first, second = (s.model.initial_score_error for s in (narrow, wide))
+    assert said("data-scale", f"error is {first:.1f} and {second:.2f}")
     assert said("data-scale", f"fitted {low[1]:.1f} to {high[1]:.1f} times sooner")
     assert said("data-scale", f"ends {low[2]:.0f} to {high[2]:.0f} times higher")
 
@@ -190,6 +192,8 @@ def test_eigenmodes() -> None:
     def share(solution: Solution, k: int, time: float) -> float:
         return float(eigenmodes.learned(solution, np.array([time]))[0, k])
 
+    effective = eigenmodes.model_of(8.0).covariance.effective_dimension
+    assert said("eigenmodes", f"d_eff = {effective:.1f}")
     for psi_n in eigenmodes.PSI_N:
         solution = solve(eigenmodes.model_of(psi_n))
         population = eigenmodes.population_times(solution.model)

@@ -23,6 +23,7 @@ def bound(model: ScoreModel, tau: Any, **options: Any) -> PathBound:
     return found
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("model", "tau", "expected"),
     [
@@ -39,6 +40,7 @@ def test_reference_values(model: ScoreModel, tau: float, expected: float) -> Non
     assert found.start == 0.0  # N(0, I) is where data of variance 1 end
 
 
+@pytest.mark.compiled
 def test_the_divergence_is_below_its_bound() -> None:
     data = Covariance([0.5, 1.5])
     tau = np.array([1.0, 8.0, 60.0, 500.0])
@@ -69,6 +71,7 @@ def test_a_mixture_and_finite_draws_have_a_bound(
     assert (found.start > 0.0) == (draws == math.inf)
 
 
+@pytest.mark.compiled
 def test_down_to_zero() -> None:
     """What the last decades add is <1/lambda> times their length."""
     model = ScoreModel(0.1, 16.0, 4.0)

@@ -24,6 +24,7 @@ def tanh(psi_n: float) -> GenerationTimes:
     return generation_times(of("tanh", psi_n, 1.0))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("psi_n", "gen", "opt", "least", "mem"),
     [(4.0, "5.050", "13.2", "0.02884", "151"), (64.0, "4.999", "68.3", "0.00348", "9189")],

@@ -153,6 +153,8 @@ def test_the_page_has_the_numbers_of_the_stored_runs() -> None:
         "{:.4f}, {:.3f}, {:.3f} | {:.4f}, {:.3f}, {:.3f} |".format(*few.paces, *many.paces) in text
     )
     assert f"{100.0 * few.relaxed:.0f} % of the logarithm" in text
+    gone = math.log(few.averaged / few.calm[1]) / math.log(delay)
+    assert f"({100.0 * gone:.0f} % of that of the averaged ones)" in text
     ratios = [(one.paces[1] / one.paces[0], 100.0 * one.paces[1] / one.paces[2])
               for one in (few, many)]  # fmt: skip
     (x, share_x), (y, share_y) = ratios

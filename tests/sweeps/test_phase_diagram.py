@@ -178,10 +178,18 @@ def test_files_are_completed_and_equal(tmp_path):
 def test_picture(diagram):
     figure = plot_phase_diagram(diagram)
     figure.canvas.draw()
-    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
-    assert len(lines) >= len(diagram.boundaries)
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert set(diagram.region_names) <= set(labels)
+    ax = figure.axes[0]
+    assert len({line.get_label() for line in ax.get_lines()}) >= len(diagram.boundaries)
+    places = {text.get_text().replace("\n", " "): text.get_position() for text in ax.texts}
+    finite = np.isfinite(diagram.axes[diagram.y])
+    present = {diagram.region_names[k] for k in np.unique(diagram.regions[:, finite]) if k >= 0}
+    assert set(diagram.region_names) & set(places) == present
+    for name in present:  # each region is named inside
+        i, j = (
+            int(np.argmin(np.abs(axis - place)))
+            for axis, place in zip(diagram.axes.values(), places[name], strict=True)
+        )
+        assert diagram.region_names[diagram.regions[i, j]] == name
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from validation.networks.run.plan import CALMER, MOMENTUM, Setting
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 from validation.networks.run.noise import Noise  # noqa: E402
-from validation.networks.run.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.jax
 CALM = (0.5, 1.5)
@@ -73,18 +71,3 @@ def test_calm_copies_go_on_for_the_stretches() -> None:
     assert np.isnan(between["load"]).all()
     assert len(calls) == 2
     assert {name: x.shape for name, x in row.items()} == {n: x.shape for n, x in between.items()}
-
-
-@pytest.mark.slow
-def test_probes_leave_training_alone() -> None:
-    probed = Trainer(SETTING)
-    plain = Trainer(dataclasses.replace(SETTING, calm=()))
-    for step in SETTING.grid[:3]:
-        for one in (probed, plain):
-            one.advance(int(step))
-        row = probed.measure()
-        plain.measure()
-    for mine, other in zip(probed.state(), plain.state(), strict=True):
-        np.testing.assert_array_equal(mine, other)
-    assert 0.0 < row["load"][0] < 1.0
-    assert np.isfinite(row["calm_train"]).all()

@@ -62,7 +62,8 @@ def theory(store: Store) -> Numbers:
 def local_exponents(store: Store) -> Numbers:
     """Exponents of tau_mem (loss ratio 2) against n between successive sizes.
 
-    For each data set at the width of its main line and each protocol with three sizes or more:
+    For each data set with generated samples, at the width of its main line, and each protocol with
+    three sizes or more:
     ``<data set>/network/<protocol>/x`` (n/d at the middle of a step on a logarithmic axis),
     ``value`` and ``error``; for pictures also ``same`` and ``unlimited``, ``x`` and ``value`` of
     the solvable model with as many parameters, and with unlimited ones up to n = 16 d.
@@ -70,6 +71,8 @@ def local_exponents(store: Store) -> Numbers:
     out: Numbers = {}
     for line in summary.lines(store.runs.values()):
         first = line[0].setting
+        if not first.generated:  # trained for the steps from a pilot, with few sizes
+            continue
         path = summary.data_set(first)
         d = first.side**2 if first.case == "images" else first.side
         for protocol, members in summary.protocols(store.runs.values(), line):
