@@ -293,9 +293,7 @@ def _constant(
     y = float(outlier(model, rule, noise)[1])
     scale = float(noise) * rule.pace * model.Delta_t
     start = 1.0 + kappa2 * idle(model) - own.S_VV - kappa2 * z * nodes.weight
-    start_size = (
-        1.0 + kappa2 * idle(model) + np.abs(own.S_VV) + kappa2 * np.abs(z) * nodes.weight_size
-    )
+    start_size = 1.0 + np.abs(own.S_VV) + kappa2 * (idle(model) + np.abs(z) * nodes.weight_size)
     back = (1.0 + y) * scale * nodes.train
     R = (1.0 + y) * start / (1.0 - back)
     loses = start_size / np.abs(start)

@@ -56,19 +56,12 @@ def test_finite_widths_approach_it(model, options):
     ]
     for name in ("train", "test", "score_error"):
         limit = getattr(wide, name)
-        scaled = np.array(
-            [
-                width * (getattr(one, name) - limit)
-                for width, one in zip(WIDTHS, curves, strict=True)
-            ]
-        )
-        # what the stated errors leave of the difference
-        error = np.array(
-            [
-                width * (one.error[name] + wide.error[name] + 1e-14 * np.abs(limit))
-                for width, one in zip(WIDTHS, curves, strict=True)
-            ]
-        )
+        scaled, error = [], []
+        for width, one in zip(WIDTHS, curves, strict=True):
+            scaled.append(width * (getattr(one, name) - limit))
+            # what the stated errors leave of it
+            stated = one.error[name] + wide.error[name] + 1e-14 * np.abs(limit)
+            error.append(width * stated)
         room = 0.2 * np.abs(scaled[1]) + 1e-6
         assert np.all(np.abs(scaled[2] - scaled[1]) <= room + error[2]), name
         assert np.all(np.abs(scaled[3] - scaled[2]) <= 0.2 * room + error[3]), name
