@@ -157,7 +157,7 @@ def timescales(
     help="How the times of training grow: exponents and power laws. With samples, features, "
     "diffusion time, the power law of the covariance, or the noise of SGD."
     f"\n\n{_MODEL} With samples, and without --data, psi_p is infinite: there the memorization "
-    f"time is proportional to them; under SGD and with --noise-draws it is 64. {_RESUMED}",
+    f"time is proportional to them; with --noise-draws it is 64. {_RESUMED}",
     epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
     "--from 0.001 --to 0.3. dmft-rf scaling --t 0.1 --sgd-noise 0.2. dmft-rf scaling --over noise. "
     + _EPILOG,

@@ -63,8 +63,7 @@ def scaling(
         training = replace(training, sgd_noise=1.0)  # it is swept
     rule = training.build()
     width = (options.psi_p, options.parameters, options.data)
-    noisy = isinstance(rule, StochasticGradientDescent) or math.isfinite(options.noise_draws)
-    if sweep.over == "psi_n" and width == (None,) * 3 and not noisy:
+    if sweep.over == "psi_n" and width == (None,) * 3 and math.isinf(options.noise_draws):
         options = replace(options, psi_p=math.inf)  # where the law tau_mem ~ n has room
     stated = options.build()
     model = stated.model
