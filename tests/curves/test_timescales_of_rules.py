@@ -28,8 +28,12 @@ from dmft_rf.numerics.minimum import least
 from dmft_rf.store import load_results, save
 
 MODEL = ScoreModel(0.1, 4.0, 2.0)
-pytestmark = pytest.mark.compiled
 DATED = ("usable_start", "usable_end", "tau_gen", "tau_opt", "tau_overfit", "tau_ratio", "tau_mem")
+
+
+def slow(rule):
+    """A rule whose times take a minute without the compiler."""
+    return pytest.param(rule, marks=pytest.mark.compiled)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,7 @@ def solution():
     [
         GradientFlow(weight_decay=1e-90),
         StochasticGradientDescent(0.0),
-        StochasticGradientDescent(schedules.Piecewise((10.0,), (0.0, 0.0))),
+        slow(StochasticGradientDescent(schedules.Piecewise((10.0,), (0.0, 0.0)))),
     ],
 )
 def test_a_rule_that_is_gradient_flow_has_its_times(solution, rule) -> None:
@@ -61,8 +65,8 @@ def test_a_rule_that_is_gradient_flow_has_its_times(solution, rule) -> None:
         GradientFlow(initial_std=0.5),
         WeightAverage(50.0),
         StochasticGradientDescent(0.2),
-        StochasticGradientDescent(5.0, average=20.0),
-        StochasticGradientDescent(schedules.Piecewise((5.0, 9.0), (1.0, 0.1, 0.5))),
+        slow(StochasticGradientDescent(5.0, average=20.0)),
+        slow(StochasticGradientDescent(schedules.Piecewise((5.0, 9.0), (1.0, 0.1, 0.5)))),
     ],
 )
 def test_every_time_is_what_its_sentence_says(solution, rule) -> None:
@@ -149,7 +153,7 @@ def test_rules_without_times(solution, rule, words) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [StochasticGradientDescent(0.2, average=3.0), HeavyBall(0.02, momentum=0.9)]
+    "rule", [slow(StochasticGradientDescent(0.2, average=3.0)), HeavyBall(0.02, momentum=0.9)]
 )
 def test_a_file_holds_the_rule(solution, rule, tmp_path) -> None:
     times = timescales(solution, rule=rule)
@@ -212,6 +216,7 @@ class TestLeast:
             least(lambda x: Estimate(np.log(x), 0.0 * x), 1.0, 2.0, "it")
 
 
+@pytest.mark.compiled
 def test_the_table_of_the_page_on_times() -> None:
     """docs/times.md: what the noise moves, recomputed."""
     page = (Path(__file__).parents[2] / "docs" / "times.md").read_text(encoding="utf-8")
