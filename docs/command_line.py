@@ -14,8 +14,10 @@ def reference() -> str:
 
     group = typer.main.get_command(app)
     parts = ["# Command line", _prose(group.help), _prose(group.epilog)]
+    codes = "Exit codes:" + (group.epilog or "").partition("Exit codes:")[2]  # said once
     for name, command in group.commands.items():
-        parts += [f"## dmft-rf {name}", _prose(command.help), _prose(command.epilog)]
+        example = (command.epilog or "").replace(codes, "")
+        parts += [f"## dmft-rf {name}", _prose(command.help), _prose(example)]
         panels: dict[str, list[Any]] = {}
         for parameter in command.params:
             if not getattr(parameter, "hidden", False):
@@ -38,7 +40,8 @@ def _row(parameter: Any) -> str:
 
 
 def _prose(text: str | None) -> str:
-    """One paragraph, with what Markdown and tables would read as signs of theirs made plain."""
+    """One paragraph: signs of Markdown and tables made plain, options as code (kept on a line)."""
     plain = " ".join((text or "").replace("\b", "").split())
     plain = re.sub(r"\[/?[a-z]+\]", "", plain)
-    return re.sub(r"([\\`*_|<>{}$\[\]#])", r"\\\1", plain)
+    plain = re.sub(r"([\\`*_|<>{}$\[\]#])", r"\\\1", plain)
+    return re.sub(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)", r"`\1`", plain)

@@ -316,7 +316,7 @@ class Solution(Shown):
 
 @ieee
 def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = False) -> Solution:
-    """Solve ``model`` once, for all training rules and times.
+    """Solve ``model`` once, for all training rules and times; what comes back is a ``Solution``.
 
     Parameters
     ----------
