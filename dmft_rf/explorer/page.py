@@ -204,7 +204,11 @@ class Slider:
         self.values = sorted({*values, value})
         self._names = [f"{x:.6g}" for x in self.values]
         self.view = CategoricalSlider(
-            title=title, categories=self._names, value=self._named(value), width=310
+            title=title,
+            categories=self._names,
+            value=self._named(value),
+            width=300,
+            margin=(5, 5, 5, 15),  # the handle at the left end is whole
         )
 
     @property

@@ -44,7 +44,7 @@ class CurvePictures:
             "tau", "train", source=self._curves, color=BLUE, line_width=2, line_dash="dashed",
             legend_label="training",
         )  # fmt: skip
-        losses.legend.location = "bottom_left"
+        losses.legend.location = "center_left"
         law = _axes("lambda rho(lambda)", "eigenvalue lambda of the feature matrix")
         law.line("x", "y", source=self._law, color=BLUE, line_width=2)
         self._band = [_band(score), _band(losses)]
