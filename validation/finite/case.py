@@ -175,14 +175,17 @@ class Case:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of everything that decides what a cell of this case holds, but d and seed."""
+        """Digest of everything that decides what a cell of this case holds, but d and seed.
+
+        Computed numbers enter with twelve digits: the last ones differ between processors.
+        """
         m = self.model
         content: dict[str, Any] = {
             "simulation": SIMULATION,
             "model": [m.t, m.psi_p, m.psi_n, m.activation.name],  # type: ignore[union-attr]
-            "covariance": [m.covariance.eigenvalues.tolist(), m.covariance.weights.tolist()],
+            "covariance": [_digits(m.covariance.eigenvalues), _digits(m.covariance.weights)],
             "rules": {
-                label: [type(rule).__name__, dataclasses.asdict(rule), self.tau(rule).tolist()]
+                label: [type(rule).__name__, dataclasses.asdict(rule), _digits(self.tau(rule))]
                 for label, rule in self.rules.items()
             },
             "data": self.data,
@@ -193,5 +196,10 @@ class Case:
         if math.isinf(m.psi_p):
             content["width"] = self.width
         if isinstance(m.covariance, Mixture):
-            content["shares"] = m.covariance.shares.tolist()
+            content["shares"] = _digits(m.covariance.shares)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digits(values: Array) -> Any:
+    """Nested lists of the numbers, each with twelve digits."""
+    return np.vectorize(lambda x: float(f"{x:.12g}"), otypes=[float])(values).tolist()
