@@ -103,6 +103,7 @@ def test_a_run_that_cannot_be_trained(
 
 def test_threads_of_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "n.h5")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)  # what a worker sets by itself
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=nowhere")
     run_at_once(store, [TWO[0]], Surrounded, jobs=2, quiet=True)
