@@ -7,7 +7,8 @@ so that help is quick.
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -67,6 +68,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _command(help: str, examples: str) -> Callable[..., Any]:
+    """Register a command whose parameters are groups of options."""
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        epilog = f"{examples} {_EPILOG}"
+        return app.command(cls=BriefCommand, help=help, epilog=epilog)(grouped(command))
+
+    return register
+
+
 @app.callback()
 def _root(
     version: Annotated[
@@ -77,14 +88,12 @@ def _root(
     pass
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="Eigenvalues of the covariance of samples or images. With --out a small file of them that "
     "every other command reads with --data.",
-    epilog="Example: dmft-rf covariance digits --out digits.h5, then dmft-rf timescales --data "
-    "digits.h5. " + _EPILOG,
+    examples="Example: dmft-rf covariance digits --out digits.h5, then dmft-rf timescales --data "
+    "digits.h5.",
 )
-@grouped
 def covariance(source: SourceOptions, output: OutputOptions) -> None:
     with reporting(source.source):
         from dmft_rf.cli import _covariance
@@ -92,12 +101,10 @@ def covariance(source: SourceOptions, output: OutputOptions) -> None:
         _covariance.covariance(source, output)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="Spectrum of the feature matrix: bulks, edges, masses, atom.\n\n" + _MODEL,
-    epilog="Example: dmft-rf spectrum --psi-p 16 --eigenvalues 0.5,1.5 --plot s.pdf. " + _EPILOG,
+    examples="Example: dmft-rf spectrum --psi-p 16 --eigenvalues 0.5,1.5 --plot s.pdf.",
 )
-@grouped
 def spectrum(model: ModelOptions, output: OutputOptions) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _commands
@@ -105,14 +112,12 @@ def spectrum(model: ModelOptions, output: OutputOptions) -> None:
         _commands.spectrum(model, output)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="Train loss, test loss and score error along training. For any training rule.\n\n"
     + _MODEL,
-    epilog="Examples: dmft-rf curves --tau 0,1,100,inf. dmft-rf curves --rule heavy-ball "
-    "--step 0.5 --momentum 0.9. dmft-rf curves --parts --plot parts.png. " + _EPILOG,
+    examples="Examples: dmft-rf curves --tau 0,1,100,inf. dmft-rf curves --rule heavy-ball "
+    "--step 0.5 --momentum 0.9. dmft-rf curves --parts --plot parts.png.",
 )
-@grouped
 def curves(
     model: ModelOptions,
     rule: CurveOptions,
@@ -132,13 +137,11 @@ def curves(
             _commands.curves(model, rule, output, kind.finite_size)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="When to stop, and every other time of training.\n\n" + _MODEL,
-    epilog="Examples: dmft-rf timescales --data digits --learning-rate 0.1. dmft-rf timescales "
-    "--sgd-noise 5. " + _EPILOG,
+    examples="Examples: dmft-rf timescales --data digits --learning-rate 0.1. dmft-rf timescales "
+    "--sgd-noise 5.",
 )
-@grouped
 def timescales(
     model: ModelOptions, rule: RuleOptions, kind: FiniteOptions, output: OutputOptions
 ) -> None:
@@ -152,17 +155,14 @@ def timescales(
             _timescales.timescales(model, rule, output, kind.finite_size)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="How the times of training grow: exponents and power laws. With samples, features, "
     "diffusion time, the power law of the covariance, or the noise of SGD."
     f"\n\n{_MODEL} With samples, and without --data, psi_p is infinite: there the memorization "
     f"time is proportional to them; with --noise-draws it is 64. {_RESUMED}",
-    epilog="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
-    "--from 0.001 --to 0.3. dmft-rf scaling --t 0.1 --sgd-noise 0.2. dmft-rf scaling --over noise. "
-    + _EPILOG,
+    examples="Examples: dmft-rf scaling --data digits --plot digits.png. dmft-rf scaling --over t "
+    "--from 0.001 --to 0.3. dmft-rf scaling --t 0.1 --sgd-noise 0.2. dmft-rf scaling --over noise.",
 )
-@grouped
 def scaling(
     model: ModelOptions,
     sweep: SweepOptions,
@@ -180,14 +180,11 @@ def scaling(
             _sweep.scaling(model, sweep, rule, run, output)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help=f"Any quantities on a grid of any parameters.\n\n{_MODEL} {_RESUMED}",
-    epilog="Examples: dmft-rf sweep --over psi_n=1:9:5:log --quantity usable tau_mem. dmft-rf "
-    "sweep --over psi_n=1:100:20:log --over t=.01,.1 --quantity usable tau_mem --csv times.csv. "
-    + _EPILOG,
+    examples="Examples: dmft-rf sweep --over psi_n=1:9:5:log --quantity usable tau_mem. dmft-rf "
+    "sweep --over psi_n=1:100:20:log --over t=.01,.1 --quantity usable tau_mem --csv times.csv.",
 )
-@grouped
 def sweep(model: ModelOptions, grid: GridOptions, run: RunOptions, output: OutputOptions) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _grid
@@ -195,15 +192,12 @@ def sweep(model: ModelOptions, grid: GridOptions, run: RunOptions, output: Outpu
         _grid.sweep(model, grid, run, output)
 
 
-@app.command(
-    cls=BriefCommand,
-    name="phase-diagram",
+@_command(
     help="Where a model memorizes, and what keeps it from doing so. Regions and their boundaries "
     f"over (n, p), (n, t) or (n, tau).\n\n{_MODEL} {_RESUMED}",
-    epilog="Examples: dmft-rf phase-diagram --workers 2 --out p.h5 --plot p.png. dmft-rf "
-    "phase-diagram --plane n-tau --plot tau.png. " + _EPILOG,
+    examples="Examples: dmft-rf phase-diagram --workers 2 --out p.h5 --plot p.png. dmft-rf "
+    "phase-diagram --plane n-tau --plot tau.png.",
 )
-@grouped
 def phase_diagram(
     model: MapModelOptions, plane: PlaneOptions, run: RunOptions, output: OutputOptions
 ) -> None:
@@ -213,15 +207,13 @@ def phase_diagram(
         _phases.phase_diagram(model, plane, run, output)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="What a trained network generates, and when it is at its best. At infinite width how far "
     "it is from the data. At a finite --psi-p a bound on KL(data || generated). By default "
     "psi_n = 8, tanh, covariance = identity.",
-    epilog="Examples: dmft-rf generate --psi-n 16 --plot g.png. dmft-rf generate --activation relu "
-    "--tau 10,100,1000. " + _EPILOG,
+    examples="Examples: dmft-rf generate --psi-n 16 --plot g.png. dmft-rf generate --activation "
+    "relu --tau 10,100,1000.",
 )
-@grouped
 def generate(model: WideModelOptions, process: ProcessOptions, output: OutputOptions) -> None:
     with reporting(model.data):
         from dmft_rf.cli import _generate
@@ -229,13 +221,11 @@ def generate(model: WideModelOptions, process: ProcessOptions, output: OutputOpt
         _generate.generate(model, process, output)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="Dyson equation, edges and density of a linear pencil. Of a rational expression in "
     "Gaussian matrices and functions of Sigma, stated in a TOML file (docs/pencils.md).",
-    epilog="Example: dmft-rf pencil docs/examples/score.toml --plot density.png. " + _EPILOG,
+    examples="Example: dmft-rf pencil docs/examples/score.toml --plot density.png.",
 )
-@grouped
 def pencil(source: PencilOptions, output: OutputOptions) -> None:
     with reporting(None):
         from dmft_rf.cli import _pencil
@@ -243,15 +233,13 @@ def pencil(source: PencilOptions, output: OutputOptions) -> None:
         _pencil.pencil(source, output)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="Dates of a training run, from its log; copies of images. When it was at its best, when "
     "it memorizes, whether to stop, what more images would need; with --samples and --data which "
     "images are copies.",
-    epilog="Examples: dmft-rf monitor log.csv. dmft-rf monitor log.csv --samples out --data faces "
-    "--page run.html. " + _EPILOG,
+    examples="Examples: dmft-rf monitor log.csv. dmft-rf monitor log.csv --samples out --data "
+    "faces --page run.html.",
 )
-@grouped
 def monitor(options: MonitorOptions) -> None:
     with reporting(options.data):
         from dmft_rf.cli import _monitor
@@ -259,15 +247,13 @@ def monitor(options: MonitorOptions) -> None:
         _monitor.monitor(options)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="When to stop training on your own images; what more would buy. Whether "
     "stopping matters at all, the usable interval, with a pilot run the steps, and how far to "
     "trust it.",
-    epilog="Examples: dmft-rf advise --data digits --parameters 260000. dmft-rf advise --data "
-    "faces --parameters 1e6 --sigma 0.3 --pilot log.csv. " + _EPILOG,
+    examples="Examples: dmft-rf advise --data digits --parameters 260000. dmft-rf advise --data "
+    "faces --parameters 1e6 --sigma 0.3 --pilot log.csv.",
 )
-@grouped
 def advise(options: AdviseOptions, output: OutputOptions) -> None:
     with reporting(options.data):
         from dmft_rf.cli import _advise
@@ -275,13 +261,11 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         _advise.advise(options, output)
 
 
-@app.command(
-    cls=BriefCommand,
+@_command(
     help="A page of sliders whose curves follow. For the model and the training rule, served to "
     "this machine; with the times, a map and what is generated (extra explore).",
-    epilog="Example: dmft-rf explore --port 0. " + _EPILOG,
+    examples="Example: dmft-rf explore --port 0.",
 )
-@grouped
 def explore(options: ExploreOptions) -> None:
     with reporting(None):
         from dmft_rf.cli import _explore

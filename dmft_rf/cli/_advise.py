@@ -6,15 +6,13 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 import dmft_rf
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions
 from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._parameters import COLUMNS, NUMBER, names_of, numbers
+from dmft_rf.cli._parameters import COLUMNS, names_of, numbers, option
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from dmft_rf.monitor.advice import Advice
     from dmft_rf.monitor.samples import Samples
 
-Option = typer.Option
 _PLAIN = 128  # dimensions up to which kernels are not compiled
 
 
@@ -30,52 +27,30 @@ _PLAIN = 128  # dimensions up to which kernels are not compiled
 class AdviseOptions(NoiseLevelOptions):
     """Case: images, a network, and a run that is known."""
 
-    data: Annotated[
-        str | None,
-        Option(
-            "--data", metavar="DIR|FILE", help="The training images: a folder, a file of arrays, "
-            "or the bundled data set 'digits'.",
-        ),
-    ] = None  # fmt: skip
-    parameters: Annotated[
-        float | None,
-        Option("--parameters", help="Numbers P that the network trains.", **NUMBER),
-    ] = None
-    t: Annotated[
-        float | None, Option("--t", help="Diffusion time, > 0; by default 0.01.", **NUMBER)
-    ] = None
-    scale: Annotated[
-        float | None,
-        Option(
-            "--scale", help="Multiply the images by this number, as the network does. 0.00784 "
-            "turns 0 to 255 into -1 to 1; by default their mean variance is made 1.", **NUMBER,
-        ),
-    ] = None  # fmt: skip
-    pilot: Annotated[
-        str | None,
-        Option(
-            "--pilot", metavar="LOG|N:STEP|N:LOG", help="A run with the same optimiser, batch, "
-            "rate and width. Its log, or the images that it had and its best step or log.",
-        ),
-    ] = None  # fmt: skip
-    columns: Annotated[
-        str | None, Option("--columns", metavar="KIND=NAME,...", help=f"Of --pilot. {COLUMNS}")
-    ] = None
-    samples: Annotated[
-        str | None,
-        Option(
-            "--samples", metavar="N,...", help="Numbers of images to answer for. Besides those of "
-            "--data and twice as many; by default four times.",
-        ),
-    ] = None  # fmt: skip
-    full_batch: Annotated[
-        bool, Option("--full-batch", help="Every step of the pilot sees all images.")
-    ] = False
-    resize: Annotated[
-        str | None,
-        Option("--resize", metavar="H[xW]", help="Bring the images of a folder to this size."),
-    ] = None
-    grey: Annotated[bool, Option("--grey", help="Make the images of a folder grey.")] = False
+    data: str | None = option(
+        "The training images: a folder, a file of arrays, or the bundled data set 'digits'.",
+        metavar="DIR|FILE",
+    )
+    parameters: float | None = option("Numbers P that the network trains.")
+    t: float | None = option("Diffusion time, > 0; by default 0.01.")
+    scale: float | None = option(
+        "Multiply the images by this number, as the network does. 0.00784 turns 0 to 255 into -1 "
+        "to 1; by default their mean variance is made 1."
+    )
+    pilot: str | None = option(
+        "A run with the same optimiser, batch, rate and width. Its log, or the images that it had "
+        "and its best step or log.",
+        metavar="LOG|N:STEP|N:LOG",
+    )
+    columns: str | None = option(f"Of --pilot. {COLUMNS}", metavar="KIND=NAME,...")
+    samples: str | None = option(
+        "Numbers of images to answer for. Besides those of --data and twice as many; by default "
+        "four times.",
+        metavar="N,...",
+    )
+    full_batch: bool = option("Every step of the pilot sees all images.", default=False)
+    resize: str | None = option("Bring the images of a folder to this size.", metavar="H[xW]")
+    grey: bool = option("Make the images of a folder grey.", default=False)
 
     def sizes(self) -> list[int] | None:
         """The numbers of --samples."""

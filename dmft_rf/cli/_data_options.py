@@ -6,17 +6,14 @@ import os
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from dmft_rf.cli._parameters import INTEGER, NUMBER
+from dmft_rf.cli._parameters import argument, option
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
     from dmft_rf.model.covariance import Covariance
 
-Option = typer.Option
 
 # diffusion time where none is stated
 _T = 0.01
@@ -26,45 +23,28 @@ _T = 0.01
 class DataOptions:
     """Files: how they become samples."""
 
-    dataset: Annotated[
-        str | None,
-        Option("--dataset", metavar="NAME", help="Which array of an .npz or .h5 file."),
-    ] = None
-    header: Annotated[
-        bool | None,
-        Option(
-            "--header/--no-header",
-            help="Whether the first line of a .csv or .txt file is a header; found out by default.",
-            show_default=False,
-        ),
-    ] = None
-    leave_out: Annotated[
-        str | None,
-        Option(
-            "--leave-out",
-            metavar="COLUMNS",
-            help="Columns of --data that are no features, such as labels, counted from 1, or from "
-            "the end, as 1,-1; none if all are. By default what looks like one is refused.",
-        ),
-    ] = None
-    resize: Annotated[
-        str | None,
-        Option(
-            "--resize",
-            metavar="H[xW]",
-            help="Bring the images of a folder to this size, in pixels. By the means of what a new "
-            "pixel covers.",
-        ),
-    ] = None
-    grey: Annotated[bool | None, Option("--grey", help="Make the images of a folder grey.")] = None
-    center: Annotated[
-        bool | None,
-        Option(
-            "--center/--no-center",
-            help="Take the mean of the samples out of --data; done by default.",
-            show_default=False,
-        ),
-    ] = None
+    dataset: str | None = option("Which array of an .npz or .h5 file.", metavar="NAME")
+    header: bool | None = option(
+        "Whether the first line of a .csv or .txt file is a header; found out by default.",
+        flag="--header/--no-header",
+        show_default=False,
+    )
+    leave_out: str | None = option(
+        "Columns of --data that are no features, such as labels, counted from 1, or from the end, "
+        "as 1,-1; none if all are. By default what looks like one is refused.",
+        metavar="COLUMNS",
+    )
+    resize: str | None = option(
+        "Bring the images of a folder to this size, in pixels. By the means of what a new pixel "
+        "covers.",
+        metavar="H[xW]",
+    )
+    grey: bool | None = option("Make the images of a folder grey.")
+    center: bool | None = option(
+        "Take the mean of the samples out of --data; done by default.",
+        flag="--center/--no-center",
+        show_default=False,
+    )
 
     def read(self, source: str) -> Covariance:
         """Return the covariance of a file or a folder."""
@@ -100,13 +80,10 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class _Source:
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help="File of samples, folder of images, or the bundled data set 'digits'.",
-        ),
-    ]
+    source: str = argument(
+        "File of samples, folder of images, or the bundled data set 'digits'.",
+        metavar="DATA",
+    )
 
 
 @dataclass(frozen=True)
@@ -118,18 +95,10 @@ class SourceOptions(DataOptions, _Source):
 class SizeOptions:
     """Model: samples and trained parameters, instead of psi_n and psi_p."""
 
-    samples: Annotated[
-        int | None,
-        Option("--samples", help="Samples n, instead of --psi-n.", **INTEGER),
-    ] = None
-    parameters: Annotated[
-        float | None,
-        Option(
-            "--parameters",
-            help="Parameters P of the trained layer, d x p, instead of --psi-p: psi_p = P/d^2.",
-            **NUMBER,
-        ),
-    ] = None
+    samples: int | None = option("Samples n, instead of --psi-n.")
+    parameters: float | None = option(
+        "Parameters P of the trained layer, d x p, instead of --psi-p: psi_p = P/d^2."
+    )
 
     def check_sizes(self, psi_p: float | None, psi_n: float | None) -> None:
         """Refuse what needs no data to be found wrong."""
@@ -163,30 +132,13 @@ class SizeOptions:
 class NoiseLevelOptions:
     """Noise level: the diffusion time, as the schedules of real networks state it."""
 
-    sigma: Annotated[
-        float | None,
-        Option("--sigma", help="Noise level of EDM (x_0 + sigma z) instead of --t.", **NUMBER),
-    ] = None
-    alpha_bar: Annotated[
-        float | None,
-        Option("--alpha-bar", help="Share of signal, alphas_cumprod, instead of --t.", **NUMBER),
-    ] = None
-    log_snr: Annotated[
-        float | None,
-        Option("--log-snr", help="log(alpha_bar/(1 - alpha_bar)) instead of --t.", **NUMBER),
-    ] = None
-    ddpm_step: Annotated[
-        float | None,
-        Option("--ddpm-step", help="Step of DDPM's schedule, from 0, instead of --t.", **NUMBER),
-    ] = None
-    ddpm_schedule: Annotated[
-        str | None,
-        Option(
-            "--ddpm-schedule",
-            metavar="NAME[:STEPS]",
-            help="linear (1e-4 to 0.02) or cosine, of 1000 steps by default.",
-        ),
-    ] = None
+    sigma: float | None = option("Noise level of EDM (x_0 + sigma z) instead of --t.")
+    alpha_bar: float | None = option("Share of signal, alphas_cumprod, instead of --t.")
+    log_snr: float | None = option("log(alpha_bar/(1 - alpha_bar)) instead of --t.")
+    ddpm_step: float | None = option("Step of DDPM's schedule, from 0, instead of --t.")
+    ddpm_schedule: str | None = option(
+        "linear (1e-4 to 0.02) or cosine, of 1000 steps by default.", metavar="NAME[:STEPS]"
+    )
 
     def time(self, t: float | None) -> tuple[float, str | None]:
         """The diffusion time, and what it was taken from if not from --t."""

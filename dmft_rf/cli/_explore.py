@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Annotated
-
-import typer
 
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._parameters import INTEGER
+from dmft_rf.cli._parameters import option
 from dmft_rf.errors import ModelError
 
 
@@ -17,19 +14,14 @@ from dmft_rf.errors import ModelError
 class ExploreOptions:
     """Page: where it is served."""
 
-    port: Annotated[
-        int, typer.Option("--port", help="Port of the page; 0 takes a free one.", **INTEGER)
-    ] = 5006
-    address: Annotated[
-        str,
-        typer.Option(
-            "--address",
-            help="Network address; any other than this machine's own shows the page to others.",
-        ),
-    ] = "127.0.0.1"
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
-    ] = True
+    port: int = option("Port of the page; 0 takes a free one.", default=5006)
+    address: str = option(
+        "Network address; any other than this machine's own shows the page to others.",
+        default="127.0.0.1",
+    )
+    browser: bool = option(
+        "Open the page in a browser.", default=True, flag="--browser/--no-browser"
+    )
 
 
 def explore(options: ExploreOptions) -> None:

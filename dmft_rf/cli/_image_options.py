@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from typer import Option
-
+from dmft_rf.cli._parameters import option
 from dmft_rf.errors import ModelError
 
 
@@ -14,28 +12,22 @@ from dmft_rf.errors import ModelError
 class ImageOptions:
     """Model: what the data are to it."""
 
-    images: Annotated[
-        bool,
-        Option(
-            "--images",
-            help="Networks on the samples of --data themselves, not on their covariance "
-            "(docs/images.md); by default psi_p = 8 and all samples.",
-        ),
-    ] = False
+    images: bool = option(
+        "Networks on the samples of --data themselves, not on their covariance (docs/images.md); "
+        "by default psi_p = 8 and all samples.",
+        default=False,
+    )
 
 
 @dataclass(frozen=True)
 class FiniteOptions(ImageOptions):
     """Model: what the data and their dimension are to it."""
 
-    finite_size: Annotated[
-        bool,
-        Option(
-            "--finite-size",
-            help="Draw 30 networks of the dimension of the data, on Gaussian data of their "
-            "covariance, beside the limit: what a finite dimension does.",
-        ),
-    ] = False
+    finite_size: bool = option(
+        "Draw 30 networks of the dimension of the data, on Gaussian data of their covariance, "
+        "beside the limit: what a finite dimension does.",
+        default=False,
+    )
 
     def check(self, *, parts: bool = False) -> None:
         """Refuse two at once."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar
-
-from typer import Option
+from typing import TYPE_CHECKING, ClassVar
 
 from dmft_rf.cli._data_options import DataOptions, NoiseLevelOptions, SizeOptions, scale_advice
 from dmft_rf.cli._frame import say
-from dmft_rf.cli._parameters import INTEGER, NUMBER, numbers
+from dmft_rf.cli._parameters import numbers, option
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -59,105 +57,49 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
 
     _WIDTH: ClassVar[float] = _PSI_P
 
-    t: Annotated[
-        float | None,
-        Option("--t", help="Diffusion time, > 0; by default 0.01.", **NUMBER),
-    ] = None
-    psi_p: Annotated[
-        float | None,
-        Option(
-            "--psi-p",
-            help=f"Features per dimension p/d; by default {_PSI_P:g}. > 0, or inf for the limit of "
-            "wide networks.",
-            **NUMBER,
-        ),
-    ] = None
-    psi_n: Annotated[
-        float | None,
-        Option(
-            "--psi-n",
-            help=f"Samples per dimension n/d; by default {_PSI_N:g}, or of --data. > 0.",
-            **NUMBER,
-        ),
-    ] = None
-    activation: Annotated[
-        str,
-        Option(
-            "--activation",
-            metavar="NAME",
-            help="tanh, relu, erf, sigmoid, softplus, gelu or linear.",
-        ),
-    ] = "tanh"
-    eigenvalues: Annotated[
-        str | None,
-        Option(
-            "--eigenvalues",
-            metavar="NUMBERS|FILE",
-            help="Eigenvalues of the covariance, as 0.5,1.5. Or a file of them (.txt, .csv, .npy, "
-            ".h5), with weights in a second column; the identity by default.",
-        ),
-    ] = None
-    weights: Annotated[
-        str | None,
-        Option(
-            "--weights",
-            metavar="NUMBERS",
-            help="Their fractions, summing to 1; equal by default.",
-        ),
-    ] = None
-    power_law: Annotated[
-        float | None,
-        Option(
-            "--power-law",
-            help="Eigenvalues proportional to k^-NUMBER instead, with mean 1.",
-            **NUMBER,
-        ),
-    ] = None
-    atoms: Annotated[
-        int | None,
-        Option("--atoms", help="How many of them, k = 1 to d; by default 256.", **INTEGER),
-    ] = None
-    data: Annotated[
-        str | None,
-        Option(
-            "--data",
-            metavar="FILE",
-            help="Samples, a folder of images, or the bundled 'digits'. In place of eigenvalues; "
-            "one sample per row of an .npy, .npz, .csv, .txt, .h5 or .hdf5 file; or what 'dmft-rf "
-            "covariance' wrote.",
-        ),
-    ] = None
-    scale: Annotated[
-        float | None,
-        Option(
-            "--scale",
-            help="Multiply the samples of --data by this number, > 0, instead of dividing their "
-            "eigenvalues by the mean: 0.00784 where a network sees pixels 0 to 255 as -1 to 1.",
-            **NUMBER,
-        ),
-    ] = None
-    normalize: Annotated[
-        bool | None,
-        Option(
-            "--normalize/--no-normalize",
-            help="Divide the eigenvalues of --data by their mean, so that pixels have variance 1 "
-            "on average; done by default.",
-            show_default=False,
-        ),
-    ] = None
-    noise_draws: Annotated[
-        float,
-        Option(
-            "--noise-draws",
-            help="Noise draws per sample in the training loss, drawn once: an integer >= 1, or inf "
-            "for the exact average.",
-            **NUMBER,
-        ),
-    ] = math.inf
-    rtol: Annotated[
-        float,
-        Option("--rtol", help="Relative accuracy of the losses, 1e-13 to 0.01.", **NUMBER),
-    ] = 1e-10
+    t: float | None = option("Diffusion time, > 0; by default 0.01.")
+    psi_p: float | None = option(
+        f"Features per dimension p/d; by default {_PSI_P:g}. > 0, or inf for the limit of "
+        "wide networks."
+    )
+    psi_n: float | None = option(
+        f"Samples per dimension n/d; by default {_PSI_N:g}, or of --data. > 0."
+    )
+    activation: str = option(
+        "tanh, relu, erf, sigmoid, softplus, gelu or linear.", default="tanh", metavar="NAME"
+    )
+    eigenvalues: str | None = option(
+        "Eigenvalues of the covariance, as 0.5,1.5. Or a file of them (.txt, .csv, .npy, .h5), "
+        "with weights in a second column; the identity by default.",
+        metavar="NUMBERS|FILE",
+    )
+    weights: str | None = option(
+        "Their fractions, summing to 1; equal by default.", metavar="NUMBERS"
+    )
+    power_law: float | None = option("Eigenvalues proportional to k^-NUMBER instead, with mean 1.")
+    atoms: int | None = option("How many of them, k = 1 to d; by default 256.")
+    data: str | None = option(
+        "Samples, a folder of images, or the bundled 'digits'. In place of eigenvalues; one "
+        "sample per row of an .npy, .npz, .csv, .txt, .h5 or .hdf5 file; or what 'dmft-rf "
+        "covariance' wrote.",
+        metavar="FILE",
+    )
+    scale: float | None = option(
+        "Multiply the samples of --data by this number, > 0, instead of dividing their "
+        "eigenvalues by the mean: 0.00784 where a network sees pixels 0 to 255 as -1 to 1."
+    )
+    normalize: bool | None = option(
+        "Divide the eigenvalues of --data by their mean, so that pixels have variance 1 on "
+        "average; done by default.",
+        flag="--normalize/--no-normalize",
+        show_default=False,
+    )
+    noise_draws: float = option(
+        "Noise draws per sample in the training loss, drawn once: an integer >= 1, or inf for the "
+        "exact average.",
+        default=math.inf,
+    )
+    rtol: float = option("Relative accuracy of the losses, 1e-13 to 0.01.", default=1e-10)
 
     def check(self) -> ScoreModel:
         """Return the model without its covariance: what is wrong here needs no data to be read."""
@@ -249,10 +191,7 @@ class ModelOptions(DataOptions, SizeOptions, NoiseLevelOptions):
 class MapModelOptions(ModelOptions):
     """Model: accuracy, of which maps need less than a curve."""
 
-    rtol: Annotated[
-        float,
-        Option("--rtol", help="Relative accuracy of the losses, 1e-13 to 0.01.", **NUMBER),
-    ] = 1e-6
+    rtol: float = option("Relative accuracy of the losses, 1e-13 to 0.01.", default=1e-06)
 
 
 @dataclass(frozen=True)
@@ -261,18 +200,8 @@ class WideModelOptions(ModelOptions):
 
     _WIDTH: ClassVar[float] = math.inf
 
-    psi_p: Annotated[
-        float | None,
-        Option(
-            "--psi-p",
-            help="Features per dimension p/d; by default inf. > 0.",
-            **NUMBER,
-        ),
-    ] = None
-    rtol: Annotated[
-        float,
-        Option("--rtol", help="Relative accuracy of the numbers, 1e-12 to 0.01.", **NUMBER),
-    ] = 1e-9
+    psi_p: float | None = option("Features per dimension p/d; by default inf. > 0.")
+    rtol: float = option("Relative accuracy of the numbers, 1e-12 to 0.01.", default=1e-09)
 
     def time(self, t: float | None) -> tuple[float, str | None]:
         """Any diffusion time: it plays no part, and none can be given."""

@@ -6,14 +6,12 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import DataOptions
 from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._parameters import COLUMNS, INTEGER, NUMBER, names_of
+from dmft_rf.cli._parameters import COLUMNS, argument, names_of, option
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -25,74 +23,37 @@ if TYPE_CHECKING:
     from dmft_rf.monitor.samples import Samples
     from dmft_rf.monitor.transfer import Prediction
 
-Option = typer.Option
-
 
 @dataclass(frozen=True)
 class MonitorOptions:
     """Run: a log, samples, and where the answer goes."""
 
-    log: Annotated[
-        str,
-        typer.Argument(
-            metavar="LOG",
-            help="CSV of a run: columns of steps, train loss and held-out loss, as PyTorch "
-            "Lightning, Keras, Hugging Face, accelerate or dmft_rf.monitor name them.",
-        ),
-    ]
-    test: Annotated[
-        str | None,
-        Option(
-            "--test", metavar="FILE", help="The held-out loss, where it has a file of its own "
-            "(TensorBoard's export).",
-        ),
-    ] = None  # fmt: skip
-    columns: Annotated[
-        str | None,
-        Option("--columns", metavar="KIND=NAME,...", help=COLUMNS),
-    ] = None
-    samples: Annotated[
-        str | None,
-        Option("--samples", metavar="DIR", help="Generated images, a folder or a file of arrays."),
-    ] = None
-    data: Annotated[
-        str | None,
-        Option("--data", metavar="DIR", help="The training images, a folder or a file of arrays."),
-    ] = None
-    resize: Annotated[
-        str | None,
-        Option("--resize", metavar="H[xW]", help="Bring the images of folders to this size."),
-    ] = None
-    grey: Annotated[bool, Option("--grey", help="Make the images of folders grey.")] = False
-    n: Annotated[
-        int | None,
-        Option("--n", help="Number of training images; by default those of --data.", **INTEGER),
-    ] = None
-    t: Annotated[
-        float | None,
-        Option(
-            "--t", help="Diffusion time of the losses; with --data it gives the step of ratio 2 "
-            "for more images.", **NUMBER,
-        ),
-    ] = None  # fmt: skip
-    page: Annotated[
-        Path | None,
-        Option(
-            "--page", metavar="FILE", help="Web page to write (.html), with pictures in it. One "
-            "that is there is made anew.",
-        ),
-    ] = None  # fmt: skip
-    plot: Annotated[
-        Path | None,
-        Option(
-            "--plot", metavar="FILE", help="Picture to write, .png, .pdf or .svg. One that is "
-            "there is made anew.",
-        ),
-    ] = None  # fmt: skip
-    json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False
-    overwrite: Annotated[
-        bool, Option("--overwrite", help="Replace a file behind a link of --plot or --page.")
-    ] = False
+    log: str = argument(
+        "CSV of a run: columns of steps, train loss and held-out loss, as PyTorch Lightning, "
+        "Keras, Hugging Face, accelerate or dmft_rf.monitor name them.",
+        metavar="LOG",
+    )
+    test: str | None = option(
+        "The held-out loss, where it has a file of its own (TensorBoard's export).", metavar="FILE"
+    )
+    columns: str | None = option(COLUMNS, metavar="KIND=NAME,...")
+    samples: str | None = option("Generated images, a folder or a file of arrays.", metavar="DIR")
+    data: str | None = option("The training images, a folder or a file of arrays.", metavar="DIR")
+    resize: str | None = option("Bring the images of folders to this size.", metavar="H[xW]")
+    grey: bool = option("Make the images of folders grey.", default=False)
+    n: int | None = option("Number of training images; by default those of --data.")
+    t: float | None = option(
+        "Diffusion time of the losses; with --data it gives the step of ratio 2 for more images."
+    )
+    page: Path | None = option(
+        "Web page to write (.html), with pictures in it. One that is there is made anew.",
+        metavar="FILE",
+    )
+    plot: Path | None = option(
+        "Picture to write, .png, .pdf or .svg. One that is there is made anew.", metavar="FILE"
+    )
+    json: bool = option("Print JSON instead of a table.", default=False)
+    overwrite: bool = option("Replace a file behind a link of --plot or --page.", default=False)
 
     @property
     def output(self) -> OutputOptions:

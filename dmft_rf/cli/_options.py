@@ -4,44 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
-from typer import Option
-
-from dmft_rf.cli._parameters import INTEGER, NUMBER
+from dmft_rf.cli._parameters import argument, option
 from dmft_rf.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class OutputOptions:
     """Results: where they go."""
 
-    out: Annotated[
-        Path | None, Option("--out", metavar="FILE", help="HDF5 file (.h5) to write.")
-    ] = None
-    plot: Annotated[
-        Path | None,
-        Option(
-            "--plot",
-            metavar="FILE",
-            help="Picture to write, .png, .pdf or .svg. One that is there is made anew.",
-        ),
-    ] = None
-    csv: Annotated[
-        Path | None,
-        Option("--csv", metavar="FILE", help="The main table with all digits, as .csv."),
-    ] = None
-    json: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False
-    overwrite: Annotated[
-        bool,
-        Option("--overwrite", help="Replace a file of --out or --csv, or behind a link of --plot."),
-    ] = False
+    out: Path | None = option("HDF5 file (.h5) to write.", metavar="FILE")
+    plot: Path | None = option(
+        "Picture to write, .png, .pdf or .svg. One that is there is made anew.", metavar="FILE"
+    )
+    csv: Path | None = option("The main table with all digits, as .csv.", metavar="FILE")
+    json: bool = option("Print JSON instead of a table.", default=False)
+    overwrite: bool = option(
+        "Replace a file of --out or --csv, or behind a link of --plot.", default=False
+    )
 
     def check(self, data: str | None, *, resumed: bool = False) -> None:
         """Raise DataError for what could not be written; called before the work.
@@ -93,185 +75,104 @@ def _sweep_in(path: Path) -> str | None:
 class PencilOptions:
     """Pencil: what is stated."""
 
-    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="What states the pencil.")]
-    latex: Annotated[
-        bool, Option("--latex", help="Show the equations in LaTeX instead of plain text.")
-    ] = False
+    file: Path = argument("What states the pencil.", metavar="FILE.toml")
+    latex: bool = option("Show the equations in LaTeX instead of plain text.", default=False)
 
 
 @dataclass(frozen=True)
 class ProcessOptions:
     """Process: the reverse one, and how long its network has been trained."""
 
-    tau: Annotated[
-        str | None,
-        Option(
-            "--tau",
-            metavar="NUMBERS",
-            help="Training times, as 1,10,100. By default around the best one.",
-        ),
-    ] = None
-    schedule: Annotated[
-        str,
-        Option(
-            "--schedule",
-            metavar="NAME",
-            help="score: tau for every t. noise: tau/Delta_t, noise prediction.",
-        ),
-    ] = "score"
-    sampler: Annotated[
-        str,
-        Option("--sampler", metavar="NAME", help="sde, or ode: the process without noise."),
-    ] = "sde"
-    t_start: Annotated[
-        float, Option("--t-start", help="Diffusion time where the process begins.", **NUMBER)
-    ] = 8.0
-    t_end: Annotated[
-        float,
-        Option("--t-end", help="Where it ends, >= 0; > 0 for zero eigenvalues.", **NUMBER),
-    ] = 0.0
-    level: Annotated[
-        float,
-        Option(
-            "--level",
-            help="KL(data || generated) per dimension up to which what is generated is good.",
-            **NUMBER,
-        ),
-    ] = 0.1
+    tau: str | None = option(
+        "Training times, as 1,10,100. By default around the best one.", metavar="NUMBERS"
+    )
+    schedule: str = option(
+        "score: tau for every t. noise: tau/Delta_t, noise prediction.",
+        default="score",
+        metavar="NAME",
+    )
+    sampler: str = option("sde, or ode: the process without noise.", default="sde", metavar="NAME")
+    t_start: float = option("Diffusion time where the process begins.", default=8.0)
+    t_end: float = option("Where it ends, >= 0; > 0 for zero eigenvalues.", default=0.0)
+    level: float = option(
+        "KL(data || generated) per dimension up to which what is generated is good.", default=0.1
+    )
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Workers: where points are computed."""
 
-    workers: Annotated[
-        int | None,
-        Option("--workers", help="Worker processes; by default this process alone.", **INTEGER),
-    ] = None
-    dask: Annotated[
-        str | None,
-        Option(
-            "--dask",
-            metavar="ADDRESS",
-            help="Scheduler of a Dask cluster, as tcp://host:8786 (extra 'dask').",
-        ),
-    ] = None
+    workers: int | None = option("Worker processes; by default this process alone.")
+    dask: str | None = option(
+        "Scheduler of a Dask cluster, as tcp://host:8786 (extra 'dask').", metavar="ADDRESS"
+    )
 
 
 @dataclass(frozen=True)
 class PlaneOptions:
     """Plane: of the diagram."""
 
-    plane: Annotated[str, Option("--plane", metavar="NAME", help="n-p, n-t or n-tau.")] = "n-p"
-    n_start: Annotated[
-        float, Option("--n-from", help="First psi_n, samples per dimension.", **NUMBER)
-    ] = 1.0
-    n_stop: Annotated[float, Option("--n-to", help="Last psi_n.", **NUMBER)] = 4096.0
-    n_points: Annotated[
-        int, Option("--n-points", help="Values of psi_n, 1 to 4096.", **INTEGER)
-    ] = 64
-    start: Annotated[
-        float | None,
-        Option(
-            "--from",
-            help="First value of the other axis; by default psi_p: 1, t: 0.003, tau: 1.",
-            **NUMBER,
-        ),
-    ] = None
-    stop: Annotated[
-        float | None,
-        Option("--to", help="Last value; by default psi_p: 256, t: 1, tau: 1e7.", **NUMBER),
-    ] = None
-    points: Annotated[
-        int | None,
-        Option(
-            "--points", help="Values; by default 64, tau: 200. Even in the logarithm.", **INTEGER
-        ),
-    ] = None
-    level: Annotated[
-        float,
-        Option(
-            "--level",
-            help="Generalization gap, in units of what there is to learn, from which on a network "
-            "counts as overfitting.",
-            **NUMBER,
-        ),
-    ] = 0.1
-    multiple: Annotated[
-        float,
-        Option("--multiple", help="c: overfitting at c tau_gen is called memorization.", **NUMBER),
-    ] = 3.0
+    plane: str = option("n-p, n-t or n-tau.", default="n-p", metavar="NAME")
+    n_start: float = option("First psi_n, samples per dimension.", default=1.0, flag="--n-from")
+    n_stop: float = option("Last psi_n.", default=4096.0, flag="--n-to")
+    n_points: int = option("Values of psi_n, 1 to 4096.", default=64)
+    start: float | None = option(
+        "First value of the other axis; by default psi_p: 1, t: 0.003, tau: 1.", flag="--from"
+    )
+    stop: float | None = option("Last value; by default psi_p: 256, t: 1, tau: 1e7.", flag="--to")
+    points: int | None = option("Values; by default 64, tau: 200. Even in the logarithm.")
+    level: float = option(
+        "Generalization gap, in units of what there is to learn, from which on a network counts "
+        "as overfitting.",
+        default=0.1,
+    )
+    multiple: float = option("c: overfitting at c tau_gen is called memorization.", default=3.0)
 
 
 @dataclass(frozen=True)
 class GridOptions:
     """Grid: what is computed where."""
 
-    over: Annotated[
-        list[str],
-        Option(
-            "--over",
-            metavar="NAME=VALUES",
-            help="A parameter and its values, as psi_n=1:9:5:log or t=.01,.1. First, last, how "
-            "many, evenly in the logarithm; t=0:1:11 evenly. Once for each of t, psi_p, psi_n, "
-            "noise_draws, activation, power_law.exponent, isotropic.scale.",
-        ),
-    ]
-    quantity: Annotated[
-        list[str],
-        Option(
-            "--quantity",
-            metavar="NAME",
-            help="What to compute, as usable (both ends) or tau_mem. Also tau_gen, "
-            "tau_opt, tau_ratio, score_error_min, train, test, score_error, edges, n_star, ...",
-        ),
-    ]
-    more: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Further quantities.")
-    ] = None
-    tau: Annotated[
-        str | None,
-        Option("--tau", metavar="NUMBERS", help="Times of train, test and score_error."),
-    ] = None
+    over: list[str] = option(
+        "A parameter and its values, as psi_n=1:9:5:log or t=.01,.1. First, last, how many, "
+        "evenly in the logarithm; t=0:1:11 evenly. Once for each of t, psi_p, psi_n, noise_draws, "
+        "activation, power_law.exponent, isotropic.scale.",
+        default=MISSING,
+        metavar="NAME=VALUES",
+    )
+    quantity: list[str] = option(
+        "What to compute, as usable (both ends) or tau_mem. Also tau_gen, tau_opt, tau_ratio, "
+        "score_error_min, train, test, score_error, edges, n_star, ...",
+        default=MISSING,
+        metavar="NAME",
+    )
+    more: list[str] | None = argument("Further quantities.", default=None, metavar="NAME")
+    tau: str | None = option("Times of train, test and score_error.", metavar="NUMBERS")
 
 
 @dataclass(frozen=True)
 class SweepOptions:
     """Sweep: along what."""
 
-    over: Annotated[
-        str,
-        Option(
-            "--over",
-            metavar="NAME",
-            help="psi_n, psi_p, t or power-law; noise or batch of SGD. The batch is swept at the "
-            "learning rate of --sgd-noise and --batch.",
-        ),
-    ] = "psi_n"
-    start: Annotated[
-        float | None,
-        Option(
-            "--from",
-            help="First value. By default psi_n: psi_p/64 or 1, psi_p: 2 psi_n, t: 0.001, "
-            "power-law: 0, noise: a hundredth of the last one, batch: --batch.",
-            **NUMBER,
-        ),
-    ] = None
-    stop: Annotated[
-        float | None,
-        Option(
-            "--to",
-            help="Last value. By default psi_n: psi_p/2 or 1024, psi_p: 64 psi_n, t: 0.3, "
-            "power-law: 2, noise: 0.9 of where SGD is stable, batch: 64 times --batch.",
-            **NUMBER,
-        ),
-    ] = None
-    points: Annotated[
-        int,
-        Option(
-            "--points",
-            help="Values, evenly spaced in the logarithm (power-law: evenly; batch: the nearest "
-            "whole numbers), 3 to 1000.",
-            **INTEGER,
-        ),
-    ] = 11
+    over: str = option(
+        "psi_n, psi_p, t or power-law; noise or batch of SGD. The batch is swept at the learning "
+        "rate of --sgd-noise and --batch.",
+        default="psi_n",
+        metavar="NAME",
+    )
+    start: float | None = option(
+        "First value. By default psi_n: psi_p/64 or 1, psi_p: 2 psi_n, t: 0.001, power-law: 0, "
+        "noise: a hundredth of the last one, batch: --batch.",
+        flag="--from",
+    )
+    stop: float | None = option(
+        "Last value. By default psi_n: psi_p/2 or 1024, psi_p: 64 psi_n, t: 0.3, power-law: 2, "
+        "noise: 0.9 of where SGD is stable, batch: 64 times --batch.",
+        flag="--to",
+    )
+    points: int = option(
+        "Values, evenly spaced in the logarithm (power-law: evenly; batch: the nearest whole "
+        "numbers), 3 to 1000.",
+        default=11,
+    )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_type_hints
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
-from typer.models import OptionInfo
 
 from dmft_rf.cli._help import HelpAll
 from dmft_rf.errors import ModelError
@@ -42,8 +41,34 @@ def _parsed(kind: Callable[[Any], Any], text: Any, what: str) -> Any:
 
 
 # what reads a number, and its name in the help
-NUMBER: dict[str, Any] = {"parser": _number, "metavar": "NUMBER"}
-INTEGER: dict[str, Any] = {"parser": _integer, "metavar": "INTEGER"}
+_NUMBERS: dict[Any, dict[str, Any]] = {
+    float: {"parser": _number, "metavar": "NUMBER"},
+    int: {"parser": _integer, "metavar": "INTEGER"},
+}
+
+
+def option(text: str, *, default: Any = None, flag: str | None = None, **more: Any) -> Any:
+    """A field of a group of options: ``psi_p: float | None`` is --psi-p, which takes a number.
+
+    ``text`` is the help, ``flag`` a name other than the field's; ``more`` goes to `typer.Option`.
+    """
+    return field(default=default, metadata={"flag": flag, "help": text, **more})
+
+
+def argument(text: str, *, default: Any = MISSING, **more: Any) -> Any:
+    """A field of a group of options that is an argument of the command."""
+    return field(default=default, metadata={"help": text, **more})
+
+
+def _stated(f: Field[Any], hint: Any, panel: str) -> Any:
+    """What typer makes of a field: its type with an option or an argument."""
+    more = dict(f.metadata)
+    if "flag" not in more:
+        return Annotated[hint, typer.Argument(**more)]
+    flag = more.pop("flag") or f"--{f.name.replace('_', '-')}"
+    kind, *_ = get_args(hint) or (hint,)
+    read = _NUMBERS.get(kind, {})
+    return Annotated[hint, typer.Option(flag, rich_help_panel=panel, **read, **more)]
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -54,28 +79,21 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         if isinstance(hint, type) and is_dataclass(hint)
     }
     parameters: list[inspect.Parameter] = []
+
+    def add(name: str, default: Any, annotation: Any) -> None:
+        default = inspect.Parameter.empty if default is MISSING else default
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+
     for group in groups.values():
-        hints = get_type_hints(group, include_extras=True)
+        hints = get_type_hints(group)
         homes = group.__mro__
         # those that the group adds itself stand first in the help
         for f in sorted(fields(group), key=lambda f: homes.index(_home(homes, f.name))):
-            stated = hints[f.name].__metadata__[0]
-            if isinstance(stated, OptionInfo):
-                about = inspect.getdoc(_home(homes, f.name)) or ""
-                stated.rich_help_panel = about.splitlines()[0].rstrip(".")
-            default = inspect.Parameter.empty if f.default is MISSING else f.default
-            parameters.append(
-                inspect.Parameter(
-                    f.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default,
-                    annotation=hints[f.name],
-                )
-            )
-    everything = inspect.Parameter(
-        "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=HelpAll
-    )
-    parameters.append(everything)
+            about = inspect.getdoc(_home(homes, f.name)) or ""
+            panel = about.partition("\n")[0].rstrip(".")
+            add(f.name, f.default, _stated(f, hints[f.name], panel))
+    add("help_all", False, HelpAll)
 
     def flat(**values: Any) -> None:
         command(

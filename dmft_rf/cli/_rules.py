@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from typer import Option
-
-from dmft_rf.cli._parameters import NUMBER
+from dmft_rf.cli._parameters import option
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -19,101 +17,49 @@ if TYPE_CHECKING:
 class PartsOptions:
     """Results: parts of the score error."""
 
-    parts: Annotated[
-        bool,
-        Option(
-            "--parts",
-            help="The parts of the score error (bias, variance, noise) in place of the losses, and "
-            "when each direction of the data is learned and lost.",
-        ),
-    ] = False
+    parts: bool = option(
+        "The parts of the score error (bias, variance, noise) in place of the losses, and when "
+        "each direction of the data is learned and lost.",
+        default=False,
+    )
 
 
 @dataclass(frozen=True)
 class RuleOptions:
     """Training: its rule."""
 
-    rule: Annotated[
-        str,
-        Option(
-            "--rule",
-            metavar="NAME",
-            help="gradient-flow, or ridge, heavy-ball, weight-average, .... Or gradient-descent.",
-        ),
-    ] = "gradient-flow"
-    weight_decay: Annotated[
-        float | None,
-        Option(
-            "--weight-decay", help="All but ridge: omega >= 0, in units of U; default 0.", **NUMBER
-        ),
-    ] = None
-    ridge: Annotated[
-        float | None,
-        Option("--ridge", help="ridge: omega >= 0, in units of U; default 0.", **NUMBER),
-    ] = None
-    step: Annotated[
-        float | None,
-        Option(
-            "--step",
-            help="gradient-descent, heavy-ball, SGD: tau per step, eta/d^2 for a learning rate "
-            "eta; SGD without it is the limit of small steps.",
-            **NUMBER,
-        ),
-    ] = None
-    momentum: Annotated[
-        float | None,
-        Option(
-            "--momentum",
-            help="heavy-ball, SGD: in [0, 1); default 0.9 for heavy-ball, 0 for SGD.",
-            **NUMBER,
-        ),
-    ] = None
-    decay_time: Annotated[
-        float | None,
-        Option(
-            "--decay-time",
-            help="weight-average, SGD: time of the exponential average, in tau.",
-            **NUMBER,
-        ),
-    ] = None
-    initial_std: Annotated[
-        float | None,
-        Option(
-            "--initial-std",
-            help="All but ridge: standard deviation of the initial weights A; default 0.",
-            **NUMBER,
-        ),
-    ] = None
+    rule: str = option(
+        "gradient-flow, or ridge, heavy-ball, weight-average, .... Or gradient-descent.",
+        default="gradient-flow",
+        metavar="NAME",
+    )
+    weight_decay: float | None = option("All but ridge: omega >= 0, in units of U; default 0.")
+    ridge: float | None = option("ridge: omega >= 0, in units of U; default 0.")
+    step: float | None = option(
+        "gradient-descent, heavy-ball, SGD: tau per step, eta/d^2 for a learning rate eta; SGD "
+        "without it is the limit of small steps."
+    )
+    momentum: float | None = option(
+        "heavy-ball, SGD: in [0, 1); default 0.9 for heavy-ball, 0 for SGD."
+    )
+    decay_time: float | None = option(
+        "weight-average, SGD: time of the exponential average, in tau."
+    )
+    initial_std: float | None = option(
+        "All but ridge: standard deviation of the initial weights A; default 0."
+    )
 
-    sgd_noise: Annotated[
-        float | None,
-        Option(
-            "--sgd-noise",
-            help="Mini-batch SGD with the noise eta/(d batch) of its steps, >= 0, in place of "
-            "gradient flow.",
-            **NUMBER,
-        ),
-    ] = None
-    learning_rate: Annotated[
-        float | None,
-        Option(
-            "--learning-rate",
-            help="eta, for times in steps; SGD with --batch. Needs --dimension or "
-            "--data; the steps are those of timescales, of gradient flow without --batch.",
-            **NUMBER,
-        ),
-    ] = None
-    batch: Annotated[
-        int | None, Option("--batch", help="SGD: samples in a step; default 1.", metavar="INTEGER")
-    ] = None
-    dimension: Annotated[
-        float | None,
-        Option(
-            "--dimension",
-            help="The d of the data, with --learning-rate; timescales takes that of --data.",
-            **NUMBER,
-        ),
-    ] = None
+    sgd_noise: float | None = option(
+        "Mini-batch SGD with the noise eta/(d batch) of its steps, >= 0, in place of gradient flow."
+    )
+    learning_rate: float | None = option(
+        "eta, for times in steps; SGD with --batch. Needs --dimension or --data; the steps are "
+        "those of timescales, of gradient flow without --batch."
+    )
+    batch: int | None = option("SGD: samples in a step; default 1.")
+    dimension: float | None = option(
+        "The d of the data, with --learning-rate; timescales takes that of --data."
+    )
 
     def _stochastic(self) -> StochasticGradientDescent | None:
         """SGD, if an option of it is given."""
@@ -199,12 +145,8 @@ class RuleOptions:
 class CurveOptions(RuleOptions):
     """Training: times of the curves."""
 
-    tau: Annotated[
-        str | None,
-        Option(
-            "--tau",
-            metavar="NUMBERS",
-            help="Training times, as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times "
-            "the shortest to 30 times the longest relaxation time of the spectrum, and inf.",
-        ),
-    ] = None
+    tau: str | None = option(
+        "Training times, as 0,1,10,inf. By default 0, 24 times per decade from 0.03 times the "
+        "shortest to 30 times the longest relaxation time of the spectrum, and inf.",
+        metavar="NUMBERS",
+    )
