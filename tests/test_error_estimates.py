@@ -8,20 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    LearningCurves,
-    Mixture,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    WeightAverage,
-    solve,
-    spectrum,
-)
+import dmft_rf as rf
 from dmft_rf.curves.carrying import nodes_in
 from dmft_rf.curves.events import score_error_slope
 from dmft_rf.curves.losses import curves_on
@@ -34,9 +21,11 @@ from validation.attack.attack import ALLOWED, Tally, drawn
 from validation.attack.models import case
 
 INF = math.inf
+TWO = rf.Mixture([0.5, 0.5], [[1.0, 0.1], [2.0, 3.0]])
+THREE = rf.Mixture([0.2, 0.3, 0.5], [[1.0], [2.0], [0.5]])
 
 
-def ratios(one: LearningCurves, other: LearningCurves) -> dict[str, float]:
+def ratios(one: rf.LearningCurves, other: rf.LearningCurves) -> dict[str, float]:
     """Largest |difference|/(sum of claimed errors) of every curve."""
     found = {}
     for name in one.error:
@@ -48,11 +37,11 @@ def ratios(one: LearningCurves, other: LearningCurves) -> dict[str, float]:
 
 
 MODELS = {
-    "narrow": ScoreModel(
-        0.14, 0.0064, 3100.0, "sigmoid", Covariance.power_law(2.5, 18), noise_draws=7
+    "narrow": rf.ScoreModel(
+        0.14, 0.0064, 3100.0, "sigmoid", rf.Covariance.power_law(2.5, 18), noise_draws=7
     ),
-    "wide": ScoreModel(0.01, 64.0, 8.0),
-    "three bulks": ScoreModel(0.1, 8.0, 4.0, covariance=Covariance([0.3, 1.7])),
+    "wide": rf.ScoreModel(0.01, 64.0, 8.0),
+    "three bulks": rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance([0.3, 1.7])),
 }
 
 
@@ -63,20 +52,19 @@ class TestLateFilters:
     @pytest.mark.parametrize("name", MODELS)
     def test_few_nodes_know_what_they_do_not_see(self, name: str, count: int) -> None:
         model = MODELS[name]
-        law = spectrum(model)
+        law = rf.spectrum(model)
         top = law.ends[1]
         unit = 1.0 / (model.rate * top)
         tau = unit * np.geomspace(0.1, 1e7, 40)
-        rules: list[Rule] = [
-            GradientFlow(0.0, 20.0), GradientFlow(0.1 * top, 20.0), WeightAverage(50.0 * unit),
-        ]  # fmt: skip
+        rules: list[Rule] = [rf.GradientFlow(decay * top, 20.0) for decay in (0.0, 0.1)]
+        rules.append(rf.WeightAverage(50.0 * unit))
         for fraction in (0.3, 1.45, 1.95):
             rules += [
-                GradientDescent(fraction * unit, 0.0, 20.0),
-                HeavyBall(fraction * unit, 0.0, 20.0, momentum=0.4),
+                rf.GradientDescent(fraction * unit, 0.0, 20.0),
+                rf.HeavyBall(fraction * unit, 0.0, 20.0, momentum=0.4),
             ]
         for rule in rules:
-            steps = isinstance(rule, GradientDescent | HeavyBall)
+            steps = isinstance(rule, rf.GradientDescent | rf.HeavyBall)
             times = rule.times(np.unique(np.rint(tau / rule.step))) if steps else tau
             region = rule.region(model.rate)
             few = curves_on(nodes_in(law, region, count), times, rule)
@@ -87,12 +75,12 @@ class TestLateFilters:
     def test_the_slope_of_the_score_error_is_known_or_lost(self) -> None:
         """Far from its minimum its sign is that of differences of the curve."""
         for model in MODELS.values():
-            solution = solve(model, 1e-6)
+            solution = rf.solve(model, 1e-6)
             low, top = solution.diagnostics["support"]
             tau = np.geomspace(0.1 / (model.rate * top), 60.0 / (model.rate * low), 60)
             law = solution.nodes.law
-            exact = score_error_slope(nodes_in(law, Region(), 250), tau, GradientFlow())
-            rough = score_error_slope(solution.nodes, tau, GradientFlow())
+            exact = score_error_slope(nodes_in(law, Region(), 250), tau, rf.GradientFlow())
+            rough = score_error_slope(solution.nodes, tau, rf.GradientFlow())
             assert np.all(np.abs(rough.value - exact.value) <= rough.error + exact.error)
 
 
@@ -100,7 +88,7 @@ class TestRounding:
     @pytest.mark.parametrize("beta", [0.3, 0.69, 0.9, 0.95, 0.999])
     def test_momentum_keeps_its_digits(self, beta: float) -> None:
         """From the first steps to many, at slow modes and where two roots (nearly) meet."""
-        rule, rate = HeavyBall(1.0, momentum=beta), 0.1
+        rule, rate = rf.HeavyBall(1.0, momentum=beta), 0.1
         meet = 10.0 * (1.0 - math.sqrt(beta)) ** 2  # in x
         far = 5.0 * (1.0 + beta)
         x = np.array(
@@ -126,20 +114,20 @@ class TestRounding:
     @pytest.mark.parametrize(
         "model",
         [
-            ScoreModel(8e-4, 2.2, 0.025, "tanh", Covariance.power_law(1.9, 177)),
-            ScoreModel(3e-3, 4e5, 2e4, "gelu", Covariance.power_law(1.0, 150)),
+            rf.ScoreModel(8e-4, 2.2, 0.025, "tanh", rf.Covariance.power_law(1.9, 177)),
+            rf.ScoreModel(3e-3, 4e5, 2e4, "gelu", rf.Covariance.power_law(1.0, 150)),
         ],
     )
-    def test_many_atoms_keep_their_digits(self, model: ScoreModel) -> None:
+    def test_many_atoms_keep_their_digits(self, model: rf.ScoreModel) -> None:
         """Pairs by partial fractions, where neighbouring nodes have nearly the same kappa."""
-        solution = solve(model)
+        solution = rf.solve(model)
         low, top = solution.diagnostics["support"]
         tau = np.append(np.geomspace(0.1 / (model.rate * top), 10.0 / (model.rate * low), 9), INF)
         one = solution.learning_curves(tau)
         assert one.relative_error <= 1e-10
         count = solution.nodes.points.size
         other = curves_on(
-            nodes_in(solution.nodes.law, Region(), int(1.4 * count)), tau, GradientFlow()
+            nodes_in(solution.nodes.law, Region(), int(1.4 * count)), tau, rf.GradientFlow()
         )
         assert max(ratios(one, other).values()) <= 1.0
         scale = np.maximum(one.score_error, 1e-3 * model.initial_score_error)
@@ -148,21 +136,19 @@ class TestRounding:
     @pytest.mark.parametrize(
         "model",
         [
-            ScoreModel(1.3e-5, 16e3, 1.1e-3, "erf", Mixture([0.2, 0.3, 0.5], [[1.0], [2.0], [0.5]]),
-                       12),
-            ScoreModel(1e-4, 0.2, 0.08, "softplus", Mixture([0.5, 0.5], [[1.0, 0.1], [2.0, 3.0]]),
-                       15),
-            ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+            rf.ScoreModel(1.3e-5, 16e3, 1.1e-3, "erf", THREE, 12),
+            rf.ScoreModel(1e-4, 0.2, 0.08, "softplus", TWO, 15),
+            rf.ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
         ],
-    )  # fmt: skip
-    def test_many_groups_keep_their_digits(self, model: ScoreModel) -> None:
+    )
+    def test_many_groups_keep_their_digits(self, model: rf.ScoreModel) -> None:
         """Very few samples, and p = n m: solved to 1e-10, and that is so."""
-        solution = solve(model)
+        solution = rf.solve(model)
         top = solution.diagnostics["support"][1]
         region = Region(start=solution.nodes.contour.start)
         last = min(solution.horizon, 1e8 / (model.rate * top))
         tau = np.geomspace(0.1 / (model.rate * top), last, 9)
-        rule = GradientFlow(initial_std=3.0)
+        rule = rf.GradientFlow(initial_std=3.0)
         one = solution.learning_curves(tau, rule)
         assert one.relative_error <= 1e-10
         more = nodes_in(solution.nodes.law, region, int(1.4 * solution.nodes.points.size))
@@ -170,10 +156,10 @@ class TestRounding:
 
     def test_little_that_can_be_learned(self) -> None:
         """1 - L_train(inf) as small as 1e-8 is known with its digits."""
-        model = ScoreModel(9.0, 0.01, 50.0, "relu", Covariance([0.5, 1.5]), 3)
-        exact = solve(model).nodes.exact
+        model = rf.ScoreModel(9.0, 0.01, 50.0, "relu", rf.Covariance([0.5, 1.5]), 3)
+        exact = rf.solve(model).nodes.exact
         assert 1.0 - exact.train_limit < 1e-1
-        nodes = nodes_in(spectrum(model), Region(), 60)
+        nodes = nodes_in(rf.spectrum(model), Region(), 60)
         found = nodes.integral(1.0 / nodes.points[None, :], nodes.S_VV)
         assert abs(found.value[0] - exact.inverse) <= 1e-13 * exact.inverse
 
@@ -203,7 +189,7 @@ class TestContours:
 
     def test_an_atom_at_zero_is_inside_or_outside(self) -> None:
         """A contour in a region that holds it leads around it, with room to spare."""
-        law = spectrum(ScoreModel(0.1, 12.0, 4.0, noise_draws=2))
+        law = rf.spectrum(rf.ScoreModel(0.1, 12.0, 4.0, noise_draws=2))
         assert law.atoms[0, 0] == 0.0
         for start in (-1e-9, -1e-3, -1.0):
             nodes = nodes_in(law, Region(start=start), 60)
@@ -238,8 +224,8 @@ class TestAttack:
 
     def test_panels_that_miss_the_same_with_opposite_signs(self) -> None:
         """Both rules of Gauss and Legendre agree by accident after some numbers of steps."""
-        solution = solve(case(1, 1094).model, 1e-6)
-        rule = HeavyBall(0.0036592633677481736, momentum=0.9840956674221026)
+        solution = rf.solve(case(1, 1094).model, 1e-6)
+        rule = rf.HeavyBall(0.0036592633677481736, momentum=0.9840956674221026)
         tau = rule.times(np.arange(600, 1200, 3))
         few, many = (curves_on(solution._spectral_nodes(i), tau, rule) for i in (0, 2))
         assert many.relative_error < 1e-3 * few.relative_error
@@ -273,7 +259,7 @@ class TestAttack:
 def drawn_refusal(index: int) -> bool:
     try:
         case(5, index)
-    except (ModelError, RuntimeError):
+    except (rf.ModelError, RuntimeError):
         return True
     return False
 
@@ -281,13 +267,13 @@ def drawn_refusal(index: int) -> bool:
 def test_ridge_has_nothing_that_turns() -> None:
     from dmft_rf.curves.majorants import Few, Majorants
 
-    nodes = solve(ScoreModel(0.1, 8.0, 4.0)).nodes
+    nodes = rf.solve(rf.ScoreModel(0.1, 8.0, 4.0)).nodes
     tau = np.array([0.0, 1.0, INF])
     for part in ("filter", "square", "memory", "residual"):
-        none = Majorants(Ridge(0.1), nodes.contour, tau, 0.1, Few.all(3))
+        none = Majorants(rf.Ridge(0.1), nodes.contour, tau, 0.1, Few.all(3))
         assert np.all(getattr(none, part).rows == 0.0)
     # bounds: |h| and |g| at the nodes themselves, for all rules at finite times
-    for rule in (GradientFlow(), GradientFlow(0.1), WeightAverage(3.0)):
+    for rule in (rf.GradientFlow(), rf.GradientFlow(0.1), rf.WeightAverage(3.0)):
         bound = Majorants(rule, nodes.contour, tau, 0.1, Few.all(3))
         whole = np.abs(bound.whole.rows[1]) + np.abs(bound.filter.rows[1])
         assert np.all(np.abs(rule.filter(nodes.points, tau, 0.1)[1]) <= 2.0 * whole)

@@ -14,17 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    ConvergenceError,
-    GradientFlow,
-    Mixture,
-    ModelError,
-    bulk_split,
-    resolvent,
-    solve,
-    spectrum,
-    timescales,
-)
+import dmft_rf as rf
 from dmft_rf._frozen import Frozen, FrozenDict, same
 from tests.helpers.public import COVARIANCE, GROUPED, MODEL, results
 
@@ -61,7 +51,7 @@ def inside(
         for name in sorted(names):
             try:
                 parts.append((f".{name}", getattr(value, name)))
-            except ModelError:  # a mixture has no coefficients of its own
+            except rf.ModelError:  # a mixture has no coefficients of its own
                 continue
     for name, part in parts:
         yield from inside(part, path + name, seen, computed)
@@ -152,29 +142,29 @@ def test_dictionaries_refuse_every_change() -> None:
 
 
 def test_the_same_question_has_an_equal_answer() -> None:
-    one, two = solve(MODEL, 1e-6), solve(MODEL, 1e-6)
+    one, two = rf.solve(MODEL, 1e-6), rf.solve(MODEL, 1e-6)
     assert one == two
     assert hash(one) == hash(two)
     assert one.learning_curves([1.0, math.inf]) == two.learning_curves([1.0, math.inf])
-    assert timescales(one) == timescales(two)
-    assert bulk_split(one, 1.0) == bulk_split(two, 1.0)
-    assert spectrum(MODEL) == one.spectrum
-    assert resolvent(MODEL, 1j) == resolvent(MODEL, 1j)
+    assert rf.timescales(one) == rf.timescales(two)
+    assert rf.bulk_split(one, 1.0) == rf.bulk_split(two, 1.0)
+    assert rf.spectrum(MODEL) == one.spectrum
+    assert rf.resolvent(MODEL, 1j) == rf.resolvent(MODEL, 1j)
     assert results()["System"].solve(1j) == results()["System"].solve(1j)
 
 
 def test_another_question_has_another_answer() -> None:
     one, curves = results()["Solution"], results()["LearningCurves"]
-    assert one != solve(MODEL, 1e-7)
-    assert one != solve(MODEL.replace(t=0.2), 1e-6)
+    assert one != rf.solve(MODEL, 1e-7)
+    assert one != rf.solve(MODEL.replace(t=0.2), 1e-6)
     assert curves != one.learning_curves([0.0, 1.0])
-    assert curves != one.learning_curves([0.0, 1.0, math.inf], GradientFlow(0.1))
+    assert curves != one.learning_curves([0.0, 1.0, math.inf], rf.GradientFlow(0.1))
     assert curves != 3
     assert curves != replace(curves, train=curves.train + 1e-12)
-    assert resolvent(MODEL, 1j) != resolvent(MODEL, 2j)
+    assert rf.resolvent(MODEL, 1j) != rf.resolvent(MODEL, 2j)
     assert results()["System"] != results()["Regression"].system
-    assert spectrum(MODEL) != spectrum(GROUPED)
-    assert Mixture([0.5, 0.5], [[1.0], [2.0]]) != Mixture([0.5, 0.5], [[1.0], [3.0]])
+    assert rf.spectrum(MODEL) != rf.spectrum(GROUPED)
+    assert rf.Mixture([0.5, 0.5], [[1.0], [2.0]]) != rf.Mixture([0.5, 0.5], [[1.0], [3.0]])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +194,7 @@ def test_equal_values(a: Any, b: Any, equal: bool) -> None:
 
 
 def test_an_error_keeps_what_was_reached() -> None:
-    error = ConvergenceError("not reached", partial=results()["LearningCurves"], residual=1e-3)
+    error = rf.ConvergenceError("not reached", partial=results()["LearningCurves"], residual=1e-3)
     for again in COPIES.values():
         twin = again(error)
         assert (str(twin), twin.residual) == (str(error), error.residual)
@@ -221,7 +211,7 @@ def test_copies_give_the_same_results(how: str) -> None:
     assert again(r["grouped Solution"]).learning_curves(tau) == r[
         "grouped Solution"
     ].learning_curves(tau)
-    assert timescales(again(r["Solution"])) == r["Timescales"]
+    assert rf.timescales(again(r["Solution"])) == r["Timescales"]
     for name in ("Spectrum", "PencilSpectrum"):
         law, twin = r[name], again(r[name])
         assert twin.moment(2) == law.moment(2)

@@ -6,20 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    ConvergenceError,
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    Solution,
-    WeightAverage,
-    bulk_split,
-    solve,
-)
+import dmft_rf as rf
 from dmft_rf.curves.bulk_split import OneBulk, nodes_on_bulk
 from dmft_rf.curves.spectral_nodes import SpectralNodes
 from dmft_rf.model.activation import Activation
@@ -30,26 +17,31 @@ from validation.finite.network import draw_network
 
 TAU = np.array([0.0, 1.0, 300.0, 1e5, math.inf])
 MODELS = {
-    "paper": ScoreModel(0.01, 64.0, 8.0),
-    "two_bulks": ScoreModel(0.1, 64.0, 32.0),
-    "hard_edge": ScoreModel(0.1, 2.0, 1.0),
-    "five_bulks": ScoreModel(0.01, 64.0, 8.0, covariance=Covariance([0.5, 1.5])),
-    "under": ScoreModel(0.05, 4.0, 16.0, "erf", Covariance([0.5, 1.5])),
+    "paper": rf.ScoreModel(0.01, 64.0, 8.0),
+    "two_bulks": rf.ScoreModel(0.1, 64.0, 32.0),
+    "hard_edge": rf.ScoreModel(0.1, 2.0, 1.0),
+    "five_bulks": rf.ScoreModel(0.01, 64.0, 8.0, covariance=rf.Covariance([0.5, 1.5])),
+    "under": rf.ScoreModel(0.05, 4.0, 16.0, "erf", rf.Covariance([0.5, 1.5])),
 }
 
 
 @pytest.fixture(params=MODELS, scope="module")
-def solution(request: pytest.FixtureRequest) -> Solution:
-    return solve(MODELS[request.param])
+def solution(request: pytest.FixtureRequest) -> rf.Solution:
+    return rf.solve(MODELS[request.param])
 
 
 @pytest.mark.parametrize(
     "rule",
-    [GradientFlow(), GradientFlow(weight_decay=0.01), Ridge(0.003), WeightAverage(30.0)],
+    [
+        rf.GradientFlow(),
+        rf.GradientFlow(weight_decay=0.01),
+        rf.Ridge(0.003),
+        rf.WeightAverage(30.0),
+    ],
     ids=lambda rule: type(rule).__name__,
 )
-def test_bulks_add_up_to_the_train_loss(solution: Solution, rule: Rule) -> None:
-    split = bulk_split(solution, TAU, rule)
+def test_bulks_add_up_to_the_train_loss(solution: rf.Solution, rule: Rule) -> None:
+    split = rf.bulk_split(solution, TAU, rule)
     whole = solution.learning_curves(TAU, rule)
     allowed = split.error["removed"].sum(axis=0) + whole.error["train"]
     assert np.all(np.abs(split.removed.sum(axis=0) - (1.0 - whole.train)) <= allowed)
@@ -60,22 +52,22 @@ def test_bulks_add_up_to_the_train_loss(solution: Solution, rule: Rule) -> None:
 
 
 def test_a_discrete_rule() -> None:
-    solution = solve(MODELS["two_bulks"])
-    rule = GradientDescent(step=1.0)
+    solution = rf.solve(MODELS["two_bulks"])
+    rule = rf.GradientDescent(step=1.0)
     tau = rule.times([0, 1, 10, 1000])
-    split, whole = bulk_split(solution, tau, rule), solution.learning_curves(tau, rule)
+    split, whole = rf.bulk_split(solution, tau, rule), solution.learning_curves(tau, rule)
     allowed = split.error["removed"].sum(axis=0) + whole.error["train"]
     assert np.all(np.abs(split.removed.sum(axis=0) - (1.0 - whole.train)) <= allowed)
 
 
-def test_limits_in_time(solution: Solution) -> None:
-    split = bulk_split(solution, np.geomspace(1e-3, 1e9, 25).reshape(5, 5))
+def test_limits_in_time(solution: rf.Solution) -> None:
+    split = rf.bulk_split(solution, np.geomspace(1e-3, 1e9, 25).reshape(5, 5))
     assert split.removed.shape == (len(split.edges), 5, 5)
     removed = split.removed.reshape(len(split.edges), -1)
     assert np.all(np.diff(removed, axis=1) >= -1e-13)  # gradient flow never unlearns
     assert np.all(removed >= 0.0)
     assert np.all(removed <= split.removable[:, None] + 1e-12)
-    ends = bulk_split(solution, [0.0, math.inf])
+    ends = rf.bulk_split(solution, [0.0, math.inf])
     assert np.all(ends.removed[:, 0] == 0.0)
     np.testing.assert_allclose(ends.removed[:, 1], split.removable, rtol=1e-12)
     np.testing.assert_allclose(ends.test[:, 0], 1.0, rtol=1e-12)
@@ -84,13 +76,13 @@ def test_limits_in_time(solution: Solution) -> None:
     )
 
 
-def test_against_the_measures_on_the_spectrum(solution: Solution) -> None:
+def test_against_the_measures_on_the_spectrum(solution: rf.Solution) -> None:
     """The same integrals over the densities on the real axis, one bulk at a time."""
     model, law = solution.model, solution.spectrum
     probes = np.array([10.0, 1e3])
     nodes = SpectralNodes(law, law.panels, solution.nodes, probes)
-    rule, tau = GradientFlow(), np.array([1.0, 300.0, 1e5])
-    split = bulk_split(solution, tau)
+    rule, tau = rf.GradientFlow(), np.array([1.0, 300.0, 1e5])
+    split = rf.bulk_split(solution, tau)
     h, left = (f(nodes.points, tau, model.rate) for f in (rule.filter, rule.residual))
     c = model.coefficients
     a2 = (c.mu1 / c.Gamma_t) ** 2
@@ -108,11 +100,11 @@ def test_against_the_measures_on_the_spectrum(solution: Solution) -> None:
 
 
 def test_a_single_bulk_is_everything() -> None:
-    solution = solve(ScoreModel(0.3, 0.75, 0.5))
+    solution = rf.solve(rf.ScoreModel(0.3, 0.75, 0.5))
     if len(solution.spectrum.edges) != 1:
-        solution = solve(ScoreModel(1.0, 1.0, 1.0))
+        solution = rf.solve(rf.ScoreModel(1.0, 1.0, 1.0))
     assert len(solution.spectrum.edges) == 1
-    split, whole = bulk_split(solution, TAU), solution.learning_curves(TAU)
+    split, whole = rf.bulk_split(solution, TAU), solution.learning_curves(TAU)
     np.testing.assert_allclose(split.test[0], whole.test, rtol=1e-9)
     np.testing.assert_allclose(split.score_error[0], whole.score_error, rtol=1e-9)
     assert split.share[0] == pytest.approx(1.0, abs=1e-11)
@@ -125,7 +117,7 @@ def test_memorization_is_carried_by_the_thin_bulk() -> None:
     limit by about 1/d.
     """
     model, d = MODELS["paper"], 16
-    split = bulk_split(solve(model), TAU)
+    split = rf.bulk_split(rf.solve(model), TAU)
     assert split.masses == pytest.approx([1 / 64, 7 / 64, 1 / 64], abs=1e-12)
     assert split.removable == pytest.approx([0.641, 0.003, 0.022], abs=5e-4)
     assert isinstance(model.activation, Activation)
@@ -148,8 +140,8 @@ def test_memorization_is_carried_by_the_thin_bulk() -> None:
 def test_errors_are_honest() -> None:
     """A looser solution is as far from a tighter one as it says."""
     for name in ("paper", "five_bulks"):
-        loose = bulk_split(solve(MODELS[name], rtol=1e-5), TAU)
-        tight = bulk_split(solve(MODELS[name], rtol=1e-11), TAU)
+        loose = rf.bulk_split(rf.solve(MODELS[name], rtol=1e-5), TAU)
+        tight = rf.bulk_split(rf.solve(MODELS[name], rtol=1e-11), TAU)
         for what in ("removable", "share", "removed", "test", "score_error"):
             miss = np.abs(getattr(loose, what) - getattr(tight, what))
             assert np.all(miss <= loose.error[what] + tight.error[what]), what
@@ -157,26 +149,26 @@ def test_errors_are_honest() -> None:
 
 
 def test_what_is_refused() -> None:
-    solution = solve(MODELS["two_bulks"])
-    with pytest.raises(ModelError, match="A = 0"):
-        bulk_split(solution, 1.0, GradientFlow(initial_std=1.0))
-    with pytest.raises(ModelError, match="momentum"):
-        bulk_split(solution, 1.0, HeavyBall(step=1.0, momentum=0.5))
-    with pytest.raises(ModelError, match="tau"):
-        bulk_split(solution, -1.0)
-    with pytest.raises(ModelError):  # diverges
-        bulk_split(solution, 1e3, GradientDescent(step=1e3))
+    solution = rf.solve(MODELS["two_bulks"])
+    with pytest.raises(rf.ModelError, match="A = 0"):
+        rf.bulk_split(solution, 1.0, rf.GradientFlow(initial_std=1.0))
+    with pytest.raises(rf.ModelError, match="momentum"):
+        rf.bulk_split(solution, 1.0, rf.HeavyBall(step=1.0, momentum=0.5))
+    with pytest.raises(rf.ModelError, match="tau"):
+        rf.bulk_split(solution, -1.0)
+    with pytest.raises(rf.ModelError):  # diverges
+        rf.bulk_split(solution, 1e3, rf.GradientDescent(step=1e3))
 
 
 def test_a_bulk_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dmft_rf.curves.bulk_split.MOST_NODES", 10)
-    with pytest.raises(ConvergenceError, match="close to its neighbours"):
-        nodes_on_bulk(solve(MODELS["paper"]).spectrum, 0, Region(), 1e-10)
+    with pytest.raises(rf.ConvergenceError, match="close to its neighbours"):
+        nodes_on_bulk(rf.solve(MODELS["paper"]).spectrum, 0, Region(), 1e-10)
 
 
 def test_the_defect_sees_wrong_weights() -> None:
     """The mass of each bulk is known exactly; a contour that misses it says by how much."""
-    law = solve(MODELS["paper"]).spectrum
+    law = rf.solve(MODELS["paper"]).spectrum
     for bulk in range(3):
         nodes = nodes_on_bulk(law, bulk, Region(), 1e-10)
         assert nodes.defect < 1e-9
@@ -186,18 +178,18 @@ def test_the_defect_sees_wrong_weights() -> None:
 
 
 def test_bulks_that_do_not_add_up_are_noticed() -> None:
-    solution = solve(MODELS["two_bulks"])
+    solution = rf.solve(MODELS["two_bulks"])
     exact = solution.nodes.exact
     solution.nodes.__dict__["exact"] = dataclasses.replace(exact, train_limit=0.5)
-    with pytest.raises(ConvergenceError, match="together they must carry"):
-        bulk_split(solution, 1.0)
+    with pytest.raises(rf.ConvergenceError, match="together they must carry"):
+        rf.bulk_split(solution, 1.0)
 
 
 @pytest.mark.parametrize("m", [2, 40])
 def test_with_noise_draws(m: int) -> None:
     """What the bulks carry adds up to the train loss; few draws are memorised bulk by bulk."""
-    solution = solve(ScoreModel(0.01, 64, 8, noise_draws=m))
-    split, whole = bulk_split(solution, TAU), solution.learning_curves(TAU)
+    solution = rf.solve(rf.ScoreModel(0.01, 64, 8, noise_draws=m))
+    split, whole = rf.bulk_split(solution, TAU), solution.learning_curves(TAU)
     np.testing.assert_allclose(split.removed.sum(axis=0), 1.0 - whole.train, rtol=1e-9, atol=1e-12)
     assert split.share.sum() == pytest.approx(1.0, abs=1e-10)
     assert np.all(split.share > 0.0)
@@ -205,6 +197,6 @@ def test_with_noise_draws(m: int) -> None:
 
 @pytest.mark.compiled
 def test_a_bulk_that_reaches_zero_has_no_contour() -> None:
-    solution = solve(ScoreModel(0.1, 8, 4, noise_draws=2))
-    with pytest.raises(ConvergenceError, match="down to 0"):
-        bulk_split(solution, 1.0)
+    solution = rf.solve(rf.ScoreModel(0.1, 8, 4, noise_draws=2))
+    with pytest.raises(rf.ConvergenceError, match="down to 0"):
+        rf.bulk_split(solution, 1.0)

@@ -8,29 +8,21 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from dmft_rf import (
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    Ridge,
-    ScoreModel,
-    WeightAverage,
-)
+import dmft_rf as rf
 from dmft_rf.rules.flow import Rule
 from tests.helpers.plain import Network, network
 
-TWO = Covariance([0.5, 1.5], [0.5, 0.5])
+TWO = rf.Covariance([0.5, 1.5], [0.5, 0.5])
 D = 30
 ODE_RTOL = 1e-10
 
 
 @pytest.fixture(
     params=[
-        ScoreModel(0.1, 2.0, 1.0, "tanh", TWO),
-        ScoreModel(0.1, 0.5, 2.0, "relu", TWO),
-        ScoreModel(0.5, 4.0, 1.0, "erf", TWO),
-        ScoreModel(0.1, 2.0, 1.0, "linear", TWO),
+        rf.ScoreModel(0.1, 2.0, 1.0, "tanh", TWO),
+        rf.ScoreModel(0.1, 0.5, 2.0, "relu", TWO),
+        rf.ScoreModel(0.5, 4.0, 1.0, "erf", TWO),
+        rf.ScoreModel(0.1, 2.0, 1.0, "linear", TWO),
     ],
     ids=["tanh", "relu", "erf, atom", "linear, atom at 0"],
 )
@@ -104,8 +96,8 @@ def test_gradient_flow(net: Network, method: str, std: float, decay: float) -> N
         atol=1e-12,
     )
     assert path.success
-    exact = by_filter(net, GradientFlow(weight_decay=decay), tau, start)
-    train, test = losses_from_traces(net, GradientFlow(weight_decay=decay), tau)
+    exact = by_filter(net, rf.GradientFlow(weight_decay=decay), tau, start)
+    train, test = losses_from_traces(net, rf.GradientFlow(weight_decay=decay), tau)
     for i in range(tau.size):
         B = path.y[:, i].reshape(shape)
         size = np.abs(exact[i]).max()
@@ -135,7 +127,12 @@ def test_trace_formula(net: Network) -> None:
     values = net.eigenvalues()
     rate, top = net.model.rate, float(values[-1])
     tau = np.append(np.geomspace(0.01, 1e4, 7) / (rate * top), math.inf)
-    rules = [GradientFlow(), GradientFlow(weight_decay=0.2), Ridge(0.05), WeightAverage(tau[3])]
+    rules = [
+        rf.GradientFlow(),
+        rf.GradientFlow(weight_decay=0.2),
+        rf.Ridge(0.05),
+        rf.WeightAverage(tau[3]),
+    ]
     for rule in rules:
         networks = by_filter(net, rule, tau, begin(net, 0.0))
         train, test = losses_from_traces(net, rule, tau)
@@ -145,12 +142,12 @@ def test_trace_formula(net: Network) -> None:
 
 def test_least_squares(net: Network) -> None:
     """The end of gradient flow is the minimum-norm solution of B U = -V^T/sqrt(Delta_t)."""
-    B = by_filter(net, GradientFlow(), np.array([math.inf]), begin(net, 0.0))[0]
+    B = by_filter(net, rf.GradientFlow(), np.array([math.inf]), begin(net, 0.0))[0]
     target = -net.V / math.sqrt(net.model.coefficients.Delta_t)
     expected = np.linalg.lstsq(net.U, target, rcond=1e-11)[0].T
     assert np.abs(B - expected).max() <= 1e-8 * np.abs(expected).max()
     for omega in (0.01, 1.0):
-        B = by_filter(net, Ridge(omega), np.array([0.0]), begin(net, 0.0))[0]
+        B = by_filter(net, rf.Ridge(omega), np.array([0.0]), begin(net, 0.0))[0]
         expected = np.linalg.solve(net.U + omega * np.eye(net.p), target).T
         assert np.abs(B - expected).max() <= 1e-11 * np.abs(expected).max()
 
@@ -164,9 +161,9 @@ def test_steps(net: Network, momentum: float | None, std: float, decay: float) -
     step = 1.3 / (net.model.rate * top)
     beta = momentum or 0.0
     rule: Rule = (
-        GradientDescent(step, weight_decay=decay)
+        rf.GradientDescent(step, weight_decay=decay)
         if momentum is None
-        else HeavyBall(step, weight_decay=decay, momentum=momentum)
+        else rf.HeavyBall(step, weight_decay=decay, momentum=momentum)
     )
     rule.check(top - decay, net.model.rate)
     counts = [0, 1, 2, 3, 10, 50, 200]
@@ -200,7 +197,7 @@ def test_weight_average(net: Network) -> None:
     path = solve_ivp(
         slope, (0.0, tau[-1]), begun, t_eval=tau, method="DOP853", rtol=ODE_RTOL, atol=1e-12
     )
-    exact = by_filter(net, WeightAverage(T), tau, start)
+    exact = by_filter(net, rf.WeightAverage(T), tau, start)
     for i in range(tau.size):
         M = path.y[size:, i].reshape(shape)
         assert np.abs(M - exact[i]).max() <= 1e3 * ODE_RTOL * np.abs(exact[i]).max()

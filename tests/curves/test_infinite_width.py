@@ -8,22 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    LearningCurves,
-    Mixture,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    WeightAverage,
-    bulk_split,
-    resolvent,
-    solve,
-    spectrum,
-    timescales,
-)
+import dmft_rf as rf
 from dmft_rf.curves.thresholds import n_star
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.infinite_width import modes
@@ -33,7 +18,7 @@ from dmft_rf.rules.flow import Rule
 from dmft_rf.spectra.sample_law import SampleLaw
 
 INF = math.inf
-FLOW = GradientFlow()
+FLOW = rf.GradientFlow()
 ISOTROPIC = Covariance.isotropic()
 NEAR, FAR = Covariance([0.5, 1.5]), Covariance([0.2, 1.8])
 
@@ -43,36 +28,36 @@ REFERENCE = {
            (0.4833254349507, 1.143992894532, 1.794359203101)),
     "R2": ("relu", 0.01, 3.0, NEAR, 1e3, FLOW, (0.9176333866884, 1.025946723000, 2.626484007587)),
     "R3": ("tanh", 0.01, 0.5, FAR, 1e4, FLOW, (0.2633759923268, 17.16058993465, 818.7334893004)),
-    "R4": ("tanh", 0.1, 3.0, NEAR, 1.0, Ridge(1e-3),
+    "R4": ("tanh", 0.1, 3.0, NEAR, 1.0, rf.Ridge(1e-3),
            (0.2215138804744, 1.663346811405, 4.860772539059)),
-    "R5": ("tanh", 0.1, 3.0, NEAR, 500.0, HeavyBall(0.5, momentum=0.5),
+    "R5": ("tanh", 0.1, 3.0, NEAR, 500.0, rf.HeavyBall(0.5, momentum=0.5),
            (0.376138264951, 1.246476247274, 2.561041221094)),
 }  # fmt: skip
 
 
-def wide(activation: str, t: float, psi_n: float, data: Covariance = ISOTROPIC) -> ScoreModel:
-    return ScoreModel(t, INF, psi_n, activation, data)
+def wide(activation: str, t: float, psi_n: float, data: Covariance = ISOTROPIC) -> rf.ScoreModel:
+    return rf.ScoreModel(t, INF, psi_n, activation, data)
 
 
-def losses(curves: LearningCurves) -> np.ndarray:
+def losses(curves: rf.LearningCurves) -> np.ndarray:
     return np.array([curves.train, curves.test, curves.score_error])
 
 
 @pytest.mark.parametrize("name", REFERENCE)
 def test_reference_values(name: str) -> None:
     activation, t, psi_n, data, tau, rule, expected = REFERENCE[name]
-    curves = solve(wide(activation, t, psi_n, data)).learning_curves(tau, rule)
+    curves = rf.solve(wide(activation, t, psi_n, data)).learning_curves(tau, rule)
     # the last digit that is printed
     np.testing.assert_allclose(losses(curves), expected, rtol=2e-12)
     assert curves.relative_error < 1e-11
 
 
 RULES = [
-    GradientFlow(0.01, initial_std=0.5),
-    Ridge(1e-4),
-    WeightAverage(30.0),
-    GradientDescent(0.5),
-    HeavyBall(0.5, momentum=0.5),
+    rf.GradientFlow(0.01, initial_std=0.5),
+    rf.Ridge(1e-4),
+    rf.WeightAverage(30.0),
+    rf.GradientDescent(0.5),
+    rf.HeavyBall(0.5, momentum=0.5),
 ]
 
 
@@ -82,7 +67,7 @@ def test_the_density_of_the_sample_covariance_gives_the_same(rule: Rule, psi_n: 
     """Plain sums over real eigenvalues x, with no contour; the errors are what is estimated."""
     t, tau = 0.1, np.array([1.0, 30.0, 1e4])
     c = coefficients("tanh", t, 1.0)
-    found = solve(wide("tanh", t, psi_n, FAR)).learning_curves(tau, rule)
+    found = rf.solve(wide("tanh", t, psi_n, FAR)).learning_curves(tau, rule)
     law = SampleLaw(psi_n, FAR.eigenvalues, FAR.weights)
     x, weights = law.on_axis
     vn, rate = c.v2 / psi_n, 2.0 * c.Delta_t
@@ -134,11 +119,11 @@ MODELS = [
 # of rules; weight decay is in units of psi_p at infinite width
 OF_WIDTH = (
     lambda unit: FLOW,
-    lambda unit: GradientFlow(0.003 * unit, initial_std=0.5),
-    lambda unit: Ridge(1e-3 * unit),
-    lambda unit: WeightAverage(30.0),
-    lambda unit: GradientDescent(0.5),
-    lambda unit: HeavyBall(0.5, momentum=0.5),
+    lambda unit: rf.GradientFlow(0.003 * unit, initial_std=0.5),
+    lambda unit: rf.Ridge(1e-3 * unit),
+    lambda unit: rf.WeightAverage(30.0),
+    lambda unit: rf.GradientDescent(0.5),
+    lambda unit: rf.HeavyBall(0.5, momentum=0.5),
 )
 WIDTHS = (1e3, 1e4, 1e5, 1e6)
 
@@ -149,8 +134,8 @@ def test_finite_widths_approach_like_one_over_psi_p(
 ) -> None:
     """psi_p (finite - infinite) tends to a constant, like 1/psi_p itself, under every rule."""
     tau = np.array([1.0, 30.0, 1e3, INF])
-    limit = solve(wide(*model))
-    finite = [solve(wide(*model).replace(psi_p=psi_p)) for psi_p in WIDTHS]
+    limit = rf.solve(wide(*model))
+    finite = [rf.solve(wide(*model).replace(psi_p=psi_p)) for psi_p in WIDTHS]
     for rule in OF_WIDTH:
         curves = limit.learning_curves(tau, rule(1.0))
         end = losses(curves)
@@ -171,15 +156,17 @@ def test_finite_widths_approach_like_one_over_psi_p(
 def test_the_first_correction_of_the_width() -> None:
     """psi_p (L_test - limit) of the first model of MODELS, by another program."""
     tau = np.array([1e3, INF])
-    limit = solve(wide("tanh", 0.1, 4.0)).learning_curves(tau).test
+    limit = rf.solve(wide("tanh", 0.1, 4.0)).learning_curves(tau).test
     psi_p = np.array([1e5, 2e5])
-    slopes = [x * (solve(ScoreModel(0.1, x, 4.0)).learning_curves(tau).test - limit) for x in psi_p]
+    slopes = [
+        x * (rf.solve(rf.ScoreModel(0.1, x, 4.0)).learning_curves(tau).test - limit) for x in psi_p
+    ]
     extrapolated = 2.0 * slopes[1] - slopes[0]
     np.testing.assert_allclose(extrapolated, [-0.40862, -125.69], rtol=2e-4)
 
 
 def test_limits_of_time() -> None:
-    curves = solve(wide("tanh", 0.1, 4.0)).learning_curves([0.0, INF])
+    curves = rf.solve(wide("tanh", 0.1, 4.0)).learning_curves([0.0, INF])
     assert curves.train[0] == pytest.approx(1.0, rel=1e-12)
     assert curves.test[0] == pytest.approx(1.0, rel=1e-12)
     # interpolation: every sample's own noise is fitted, and G = 1/Delta_t for every x
@@ -192,8 +179,8 @@ def test_limits_of_time() -> None:
 def test_times_of_finite_widths_tend_to_those_of_infinite_width(
     model: tuple[str, float, float, Covariance],
 ) -> None:
-    limit = timescales(solve(wide(*model)))
-    near, far = (timescales(solve(wide(*model).replace(psi_p=psi_p))) for psi_p in (1e4, 1e5))
+    limit = rf.timescales(rf.solve(wide(*model)))
+    near, far = (rf.timescales(rf.solve(wide(*model).replace(psi_p=psi_p))) for psi_p in (1e4, 1e5))
     for name in ("usable_start", "usable_end", "tau_gen", "tau_opt", "tau_overfit", "tau_mem"):
         end = limit.value(name)
         first, second = (one.value(name) / end - 1.0 for one in (near, far))
@@ -206,7 +193,7 @@ def test_spectrum_per_dimension_in_units_of_the_width(
     model: tuple[str, float, float, Covariance],
 ) -> None:
     """The eigenvalues of K: as many as columns and directions, with the traces of K and K^2."""
-    law = spectrum(wide(*model))
+    law = rf.spectrum(wide(*model))
     c, psi_n, data = law.model.coefficients, model[2], model[3]
     vn, b2, mean = c.v2 / psi_n, c.b**2, data.mean
     second = float(data.weights @ data.eigenvalues**2)
@@ -219,30 +206,30 @@ def test_spectrum_per_dimension_in_units_of_the_width(
     square = b2**2 + 2.0 * b2 * c.gamma2 * mean + c.gamma2**2 * of_C2
     square += psi_n * vn**2 + 2.0 * c.gamma2 * vn * mean
     assert law.moment(2) == pytest.approx(square, rel=1e-10)
-    wide_top = spectrum(wide(*model).replace(psi_p=1e6)).edges[-1, 1] / 1e6
+    wide_top = rf.spectrum(wide(*model).replace(psi_p=1e6)).edges[-1, 1] / 1e6
     assert wide_top == pytest.approx(law.edges[-1, 1], rel=1e-2)
 
 
 def test_what_infinite_width_is_not_solved_for() -> None:
     model = wide("tanh", 0.1, 4.0)
-    with pytest.raises(ModelError, match=r"psi_p is inf with noise_draws = 3; .* 1e4 and 1e5"):
+    with pytest.raises(rf.ModelError, match=r"psi_p is inf with noise_draws = 3; .* 1e4 and 1e5"):
         model.replace(noise_draws=3)
-    with pytest.raises(ModelError, match="psi_p is inf with a Mixture"):
-        model.replace(covariance=Mixture([0.5, 0.5], [[1.0], [2.0]]))
-    with pytest.raises(ModelError, match=r"psi_p is inf; .* finite width only"):
-        resolvent(model, 1.0 + 1.0j)
-    solution = solve(model)
-    with pytest.raises(ModelError, match=r"psi_p is inf; what bulks learn"):
-        bulk_split(solution, [1.0])
+    with pytest.raises(rf.ModelError, match="psi_p is inf with a Mixture"):
+        model.replace(covariance=rf.Mixture([0.5, 0.5], [[1.0], [2.0]]))
+    with pytest.raises(rf.ModelError, match=r"psi_p is inf; .* finite width only"):
+        rf.resolvent(model, 1.0 + 1.0j)
+    solution = rf.solve(model)
+    with pytest.raises(rf.ModelError, match=r"psi_p is inf; what bulks learn"):
+        rf.bulk_split(solution, [1.0])
     with pytest.raises(ConvergenceError, match="a momentum this close to 1"):
-        solution.learning_curves([10.0], HeavyBall(0.01, momentum=0.9999))
+        solution.learning_curves([10.0], rf.HeavyBall(0.01, momentum=0.9999))
 
 
 def test_nothing_ends_overfitting_of_infinite_width_but_a_level_above_it() -> None:
     """The final gap does not depend on psi_n: G = 1/Delta_t for every sample."""
     model = wide("tanh", 0.1, 4.0)
-    gap = timescales(solve(model)).relative_gap
-    assert timescales(solve(model.replace(psi_n=400.0))).relative_gap == pytest.approx(gap)
+    gap = rf.timescales(rf.solve(model)).relative_gap
+    assert rf.timescales(rf.solve(model.replace(psi_n=400.0))).relative_gap == pytest.approx(gap)
     assert n_star(model, 0.99 * gap) == INF
     assert n_star(model, 1.01 * gap) == 0.0
     # a linear network cannot fit the noise: its root is that of wide ones

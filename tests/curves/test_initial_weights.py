@@ -15,18 +15,7 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from dmft_rf import (
-    ConvergenceError,
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    Mixture,
-    ModelError,
-    ScoreModel,
-    WeightAverage,
-    solve,
-)
+import dmft_rf as rf
 from tests.helpers.box import box
 from validation.attack.attack import ALLOWED, end, signs, start
 from validation.attack.models import KINDS, RULES, case, rule
@@ -35,18 +24,18 @@ INF = math.inf
 pytestmark = pytest.mark.compiled
 
 # an atom above 0, and a lower edge so near to 0 that the contour leads around both
-LOST = ScoreModel(
-    0.01, 8, 4, lambda x: x + 1e-5 * x**3, Mixture([0.5, 0.5], [[0.5, 0.5], [0.5, 2.5]])
+LOST = rf.ScoreModel(
+    0.01, 8, 4, lambda x: x + 1e-5 * x**3, rf.Mixture([0.5, 0.5], [[0.5, 0.5], [0.5, 2.5]])
 )
 
 
 def test_an_atom_above_a_contour_around_zero_is_not_lost() -> None:
-    solution = solve(LOST)
+    solution = rf.solve(LOST)
     assert solution.hard_edge
     ((place, mass),) = solution.spectrum.atoms
     assert place > 0.0
     assert mass == pytest.approx(3.0 / 8.0, abs=1e-14)  # 1 - (1 + psi_n)/psi_p
-    curves = solution.learning_curves([0.0, 1e-3, 1e3], GradientFlow(initial_std=0.5))
+    curves = solution.learning_curves([0.0, 1e-3, 1e3], rf.GradientFlow(initial_std=0.5))
     norm = curves.weight_norm / LOST.Delta_t
     assert norm[0] == pytest.approx(0.25, abs=1e-13)
     assert norm[1] == pytest.approx(0.25, rel=1e-3)  # nothing has moved yet
@@ -56,32 +45,32 @@ def test_an_atom_above_a_contour_around_zero_is_not_lost() -> None:
 @pytest.mark.parametrize("off", [0.0, 1e-2, 1e-3, 2e-4, 1e-6, 1e-9, -1e-9, -1e-4, 0.2])
 def test_an_atom_at_zero_is_counted_once(off: float) -> None:
     """Close to p = n m a contour leads around 0, right of 0, or nearly through it."""
-    model = ScoreModel(0.24, 36.0 * (1.0 + off), 6.0, "softplus", noise_draws=6)
-    solution = solve(model, 1e-8)
+    model = rf.ScoreModel(0.24, 36.0 * (1.0 + off), 6.0, "softplus", noise_draws=6)
+    solution = rf.solve(model, 1e-8)
     step = 0.3 / (model.rate * solution.diagnostics["support"][1])
     for one in (
-        GradientFlow(initial_std=80.0),
-        WeightAverage(step, initial_std=80.0),
-        GradientDescent(step, initial_std=80.0),
-        HeavyBall(step, initial_std=80.0, momentum=0.5),
+        rf.GradientFlow(initial_std=80.0),
+        rf.WeightAverage(step, initial_std=80.0),
+        rf.GradientDescent(step, initial_std=80.0),
+        rf.HeavyBall(step, initial_std=80.0, momentum=0.5),
     ):
         for last in 10.0 ** np.arange(0, 13, 2):  # each has a contour of its own
             tau = step * np.array([0.0, math.ceil(last)])
             try:
                 curves = solution.learning_curves(tau, one)
-            except ConvergenceError:
+            except rf.ConvergenceError:
                 continue  # what rounding spoils is refused
             for finding in start(curves):
                 assert finding.ratio <= ALLOWED, finding
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> ScoreModel:
+def cases(draw: st.DrawFn) -> rf.ScoreModel:
     """Models of every kind; hypothesis chooses which of the random ones."""
     index = draw(st.integers(0, 100_000))
     try:
         one = case(14, index)
-    except (ConvergenceError, ModelError):  # an activation that cannot be stated at this t
+    except (rf.ConvergenceError, rf.ModelError):  # an activation that cannot be stated at this t
         assume(False)
     event(one.kind)
     assert one.kind in KINDS
@@ -90,11 +79,11 @@ def cases(draw: st.DrawFn) -> ScoreModel:
 
 @box
 @given(cases(), st.integers(0, 1000))
-def test_start_and_end(model: ScoreModel, seed: int) -> None:
+def test_start_and_end(model: rf.ScoreModel, seed: int) -> None:
     rng = np.random.default_rng(seed)
     try:
-        solution = solve(model, 1e-8)
-    except ConvergenceError:
+        solution = rf.solve(model, 1e-8)
+    except rf.ConvergenceError:
         event("refused")
         return
     top = solution.diagnostics["support"][1]
@@ -106,7 +95,7 @@ def test_start_and_end(model: ScoreModel, seed: int) -> None:
         try:
             curves = solution.learning_curves(tau, one)
             findings = [*signs(curves), *end(solution, curves)]
-        except ConvergenceError:
+        except rf.ConvergenceError:
             event("refused")
             continue
         findings += start(curves) if name != "ridge" else ()
@@ -117,10 +106,10 @@ def test_start_and_end(model: ScoreModel, seed: int) -> None:
 @pytest.mark.parametrize("momentum", [0.999, 0.9999])
 def test_start_on_the_spectrum(momentum: float) -> None:
     """Momentum that no contour carries: an atom counts there as well."""
-    model = ScoreModel(0.1, 12.0, 4.0, covariance=Covariance([0.5, 1.5]))
-    solution = solve(model, 1e-6)
+    model = rf.ScoreModel(0.1, 12.0, 4.0, covariance=rf.Covariance([0.5, 1.5]))
+    solution = rf.solve(model, 1e-6)
     step = 1.0 / (model.rate * solution.diagnostics["support"][1])
-    one = HeavyBall(step, initial_std=3.0, momentum=momentum)
+    one = rf.HeavyBall(step, initial_std=3.0, momentum=momentum)
     curves = solution.learning_curves([0.0, step], one)
     assert solution._kept_spectral._values
     for finding in (*start(curves), *signs(curves)):

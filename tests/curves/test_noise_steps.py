@@ -5,20 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    ModelError,
-    ScoreModel,
-    StochasticGradientDescent,
-    schedules,
-    sgd,
-    solve,
-    spectrum,
-)
+import dmft_rf as rf
 from tests.curves.test_stochastic import check
 
-SGD = StochasticGradientDescent
-A = ScoreModel(0.1, 4, 2)
-RELU = ScoreModel(0.1, 4, 2, activation="relu")
+SGD = rf.StochasticGradientDescent
+A = rf.ScoreModel(0.1, 4, 2)
+RELU = rf.ScoreModel(0.1, 4, 2, activation="relu")
 INF = math.inf
 
 
@@ -32,7 +24,7 @@ INF = math.inf
 def test_the_values_of_the_note(rule, steps, row):
     """Nine digits by one method."""
     tau = steps * rule.finite_steps
-    check(solve(A).learning_curves([tau], rule), [(tau, *row)], 5e-9)
+    check(rf.solve(A).learning_curves([tau], rule), [(tau, *row)], 5e-9)
 
 
 @pytest.mark.parametrize(
@@ -42,19 +34,19 @@ def test_the_values_of_the_note(rule, steps, row):
         (A, {"momentum": 0.5}),
         (A, {"momentum": 0.5, "weight_decay": 0.05, "initial_std": 0.3}),
         (RELU, {"batch": 3, "momentum": 0.3}),
-        (ScoreModel(0.1, 4, 2, noise_draws=3), {"weight_decay": 0.05}),
+        (rf.ScoreModel(0.1, 4, 2, noise_draws=3), {"weight_decay": 0.05}),
         # p = n m: the spectrum touches 0
-        pytest.param(ScoreModel(0.1, 4, 2, noise_draws=2), {}, marks=pytest.mark.compiled),
-        (ScoreModel(0.1, math.inf, 2), {"momentum": 0.5}),
-        (ScoreModel(0.1, math.inf, 0.5), {"weight_decay": 0.05, "initial_std": 0.3}),
+        pytest.param(rf.ScoreModel(0.1, 4, 2, noise_draws=2), {}, marks=pytest.mark.compiled),
+        (rf.ScoreModel(0.1, math.inf, 2), {"momentum": 0.5}),
+        (rf.ScoreModel(0.1, math.inf, 0.5), {"weight_decay": 0.05, "initial_std": 0.3}),
     ],
 )
 def test_the_first_steps_from_the_spectrum(model, options):
     """The sum over past steps itself, with integrals over the spectrum and powers of a matrix."""
     step, eps, count = 0.4, 1.3, 6
     rule = SGD(eps, finite_steps=step, **options)
-    law, m = spectrum(model), rule.momentum
-    solution = solve(model)
+    law, m = rf.spectrum(model), rule.momentum
+    solution = rf.solve(model)
     tau = step * np.arange(count + 1)
     F = solution.learning_curves(tau, rule.mean_rule).train
 
@@ -83,7 +75,7 @@ def test_the_first_steps_from_the_spectrum(model, options):
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
 def test_small_steps_are_the_limit(model, momentum):
     """The difference falls in proportion to the step."""
-    solution, tau = solve(model), np.array([30.0, INF])
+    solution, tau = rf.solve(model), np.array([30.0, INF])
     limit = solution.learning_curves(tau, SGD(1.5, momentum=momentum))
     off = []
     for step in (0.02, 0.01):
@@ -98,35 +90,35 @@ def test_small_steps_are_the_limit(model, momentum):
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.5, "weight_decay": 0.05}])
 def test_late_steps_reach_the_stationary_loss(model, options):
     rule = SGD(2.0, finite_steps=2.0, **options)
-    solution = solve(model)
+    solution = rf.solve(model)
     late, end = solution.learning_curves([3e4, INF], rule).test
     assert late == pytest.approx(end, rel=1e-9)
-    limit = sgd.threshold(solution, rule)
-    assert sgd.load(solution, SGD(limit, finite_steps=2.0, **options)) == pytest.approx(1.0)
-    with pytest.raises(ModelError, match="allows eps below"):
+    limit = rf.sgd.threshold(solution, rule)
+    assert rf.sgd.load(solution, SGD(limit, finite_steps=2.0, **options)) == pytest.approx(1.0)
+    with pytest.raises(rf.ModelError, match="allows eps below"):
         solution.learning_curves(1.0, SGD(1.01 * limit, finite_steps=2.0, **options))
 
 
 def test_batches_that_grow():
     """A schedule of batches at one learning rate: constant values agree with the number."""
-    solution, tau = solve(A), np.array([0.0, 4.0, 20.0])
+    solution, tau = rf.solve(A), np.array([0.0, 4.0, 20.0])
     plain = solution.learning_curves(tau, SGD(5.0, finite_steps=0.5))
-    table = schedules.Piecewise([7.0], [5.0, 5.0])
+    table = rf.schedules.Piecewise([7.0], [5.0, 5.0])
     same = solution.learning_curves(tau, SGD(table, finite_steps=0.5))
     assert same.test == pytest.approx(plain.test, rel=1e-12)
-    less = schedules.Piecewise([7.0], [5.0, 1.0])
+    less = rf.schedules.Piecewise([7.0], [5.0, 1.0])
     fewer = solution.learning_curves(tau, SGD(less, finite_steps=0.5))
     assert fewer.test[:2] == pytest.approx(plain.test[:2], rel=1e-12)
     assert fewer.test_noise[2] < 0.7 * plain.test_noise[2]
 
 
 def test_what_is_refused():
-    solution = solve(A)
-    with pytest.raises(ModelError, match="not a whole number of steps"):
+    solution = rf.solve(A)
+    with pytest.raises(rf.ModelError, match="not a whole number of steps"):
         solution.learning_curves(0.25, SGD(1.0, finite_steps=0.1))
-    with pytest.raises(ModelError, match="training diverges"):
+    with pytest.raises(rf.ModelError, match="training diverges"):
         solution.learning_curves(0.0, SGD(1.0, finite_steps=1e3))
-    with pytest.raises(ModelError, match="are followed one by one"):
+    with pytest.raises(rf.ModelError, match="are followed one by one"):
         solution.learning_curves(1e6, SGD(1.0, finite_steps=0.1))
-    with pytest.raises(ModelError, match="activation with a mean"):
-        solve(RELU).learning_curves(1.0, SGD(lambda tau: 1.0 / (1.0 + tau), finite_steps=0.5))
+    with pytest.raises(rf.ModelError, match="activation with a mean"):
+        rf.solve(RELU).learning_curves(1.0, SGD(lambda tau: 1.0 / (1.0 + tau), finite_steps=0.5))

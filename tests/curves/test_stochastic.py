@@ -5,23 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    GradientFlow,
-    HeavyBall,
-    Mixture,
-    ModelError,
-    ScoreModel,
-    StochasticGradientDescent,
-    WeightAverage,
-    sgd,
-    solve,
-    spectrum,
-)
+import dmft_rf as rf
 from dmft_rf.curves.noise_transforms import outlier
 
-SGD = StochasticGradientDescent
-A = ScoreModel(0.1, 4, 2)
+SGD = rf.StochasticGradientDescent
+A = rf.ScoreModel(0.1, 4, 2)
 INF = math.inf
 
 # made with two contours and a collocation that agree to 4e-10: tau, train, test, score error
@@ -36,7 +24,7 @@ CASES = {
         ],
     ),
     "small t": (
-        ScoreModel(0.01, 64, 8),
+        rf.ScoreModel(0.01, 64, 8),
         SGD(20.0),
         [
             (100.0, 1.134321246561, 1.129527653938, 7.541362401864),
@@ -44,7 +32,7 @@ CASES = {
         ],
     ),
     "two eigenvalues": (
-        ScoreModel(0.1, 8, 4, covariance=Covariance([0.4, 1.6])),
+        rf.ScoreModel(0.1, 8, 4, covariance=rf.Covariance([0.4, 1.6])),
         SGD(4.0),
         [
             (100.0, 0.970045950703, 1.080831586896, 1.763990481807),
@@ -52,12 +40,12 @@ CASES = {
         ],
     ),
     "no atom, load 0.86": (
-        ScoreModel(0.1, 2, 4),
+        rf.ScoreModel(0.1, 2, 4),
         SGD(12.0),
         [(100.0, 4.970599892578, 5.033519460049, 23.25153758036)],
     ),
     "a mean": (
-        ScoreModel(0.1, 4, 2, activation="relu"),
+        rf.ScoreModel(0.1, 4, 2, activation="relu"),
         SGD(4.0, batch=1),
         [(100.0, 1.053560490458, 1.401927748652, 3.217296951784)],
     ),
@@ -74,15 +62,15 @@ def check(curves, rows, tolerance=1e-9):
 @pytest.mark.parametrize("name", CASES)
 def test_the_values_of_the_note(name):
     model, rule, rows = CASES[name]
-    curves = solve(model).learning_curves([row[0] for row in rows], rule)
+    curves = rf.solve(model).learning_curves([row[0] for row in rows], rule)
     check(curves, rows)
     assert curves.relative_error < 1e-10
 
 
 def test_the_load_of_the_note():
-    assert sgd.load(solve(A), SGD(5.0)) == pytest.approx(0.357367326700, abs=1e-12)
+    assert rf.sgd.load(rf.solve(A), SGD(5.0)) == pytest.approx(0.357367326700, abs=1e-12)
     relu = CASES["a mean"][0]
-    assert sgd.load(solve(relu), SGD(4.0)) == pytest.approx(0.279379145, abs=1e-9)
+    assert rf.sgd.load(rf.solve(relu), SGD(4.0)) == pytest.approx(0.279379145, abs=1e-9)
     y = outlier(relu, SGD(4.0), np.array(4.0))[1]
     assert y == pytest.approx(0.130453914535, abs=1e-11)
 
@@ -90,7 +78,7 @@ def test_the_load_of_the_note():
 def test_no_noise_is_gradient_flow():
     """Exactly so for eps = 0; what a little noise adds is proportional to it."""
     tau = np.array([0.0, 0.3, 20.0, 1e4, INF])
-    solution = solve(A)
+    solution = rf.solve(A)
     flow = solution.learning_curves(tau)
     none = solution.learning_curves(tau, SGD(0.0))
     assert np.array_equal(none.train, flow.train)
@@ -102,8 +90,8 @@ def test_no_noise_is_gradient_flow():
 @pytest.mark.parametrize("draws", [INF, 3])
 def test_noise_only_adds(draws):
     tau = np.geomspace(1e-3, 1e5, 40)
-    model = ScoreModel(0.1, 4, 2, noise_draws=draws)
-    solution = solve(model)
+    model = rf.ScoreModel(0.1, 4, 2, noise_draws=draws)
+    solution = rf.solve(model)
     flow = solution.learning_curves(tau)
     before = flow
     for eps in (0.5, 2.0, 8.0):
@@ -118,8 +106,8 @@ def test_noise_only_adds(draws):
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_the_stationary_floor(activation):
     """L_train = (1 + y) F/(1 - load) at tau = inf; late times come close to it, the gap is F's."""
-    model = ScoreModel(0.1, 3, 2, activation=activation)
-    solution, rule = solve(model), SGD(5.0, batch=2)
+    model = rf.ScoreModel(0.1, 3, 2, activation=activation)
+    solution, rule = rf.solve(model), SGD(5.0, batch=2)
     late, end = solution.learning_curves([1e7, INF], rule).test
     assert late == pytest.approx(end, rel=1e-9)
     curves = solution.learning_curves(INF, rule)
@@ -136,19 +124,19 @@ def test_the_stationary_floor(activation):
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
 def test_beyond_the_threshold_is_refused(activation, momentum):
-    model = ScoreModel(0.1, 4, 2, activation=activation)
-    solution = solve(model)
-    limit = sgd.threshold(solution, SGD(1.0, momentum=momentum))
-    assert sgd.load(solution, SGD(limit, momentum=momentum)) == pytest.approx(1.0, abs=1e-12)
+    model = rf.ScoreModel(0.1, 4, 2, activation=activation)
+    solution = rf.solve(model)
+    limit = rf.sgd.threshold(solution, SGD(1.0, momentum=momentum))
+    assert rf.sgd.load(solution, SGD(limit, momentum=momentum)) == pytest.approx(1.0, abs=1e-12)
     near = solution.learning_curves(INF, SGD(0.999 * limit, momentum=momentum))
     assert near.train > 300 * near.gradient_flow.train
-    with pytest.raises(ModelError, match=f"noise is .*allows eps below {limit:.9g}"):
+    with pytest.raises(rf.ModelError, match=f"noise is .*allows eps below {limit:.9g}"):
         solution.learning_curves(1.0, SGD(1.001 * limit, momentum=momentum))
 
 
 def test_a_large_batch_has_no_noise():
     """At a fixed learning rate eps = eta/(d batch) falls, and with it what the noise adds."""
-    solution = solve(A)
+    solution = rf.solve(A)
     batches = (1, 10, 100, 1000)
     rules = [SGD.from_run(learning_rate=40.0, batch=b, dimension=10) for b in batches]
     added = [float(solution.learning_curves(50.0, rule).test_noise) for rule in rules]
@@ -157,16 +145,16 @@ def test_a_large_batch_has_no_noise():
 
 
 def test_momentum_is_a_faster_clock():
-    solution, tau = solve(A), np.array([0.5, 30.0, INF])
+    solution, tau = rf.solve(A), np.array([0.5, 30.0, INF])
     with_it = solution.learning_curves(tau, SGD(1.0, momentum=0.75))
     without = solution.learning_curves(4.0 * tau, SGD(4.0))
     assert with_it.test == pytest.approx(without.test, rel=1e-13)
 
 
 def test_initial_weights_are_forgotten():
-    solution, rule = solve(A), SGD(5.0, initial_std=0.7)
+    solution, rule = rf.solve(A), SGD(5.0, initial_std=0.7)
     curves = solution.learning_curves([0.0, INF], rule)
-    flow = solution.learning_curves([0.0, INF], GradientFlow(initial_std=0.7))
+    flow = solution.learning_curves([0.0, INF], rf.GradientFlow(initial_std=0.7))
     assert curves.train[0] == flow.train[0]
     assert curves.train[1] == pytest.approx(flow.train[1] / (1 - curves.load[1]), rel=1e-10)
 
@@ -177,7 +165,7 @@ def test_from_run():
     assert (rule.noise, rule.momentum) == (pytest.approx(0.2), 0.5)
     steps = SGD.from_run(learning_rate=30.0, batch=4, dimension=5, finite_steps=True)
     assert steps.finite_steps == pytest.approx(30.0 / 25.0)
-    with pytest.raises(ModelError, match="learning_rate is -1"):
+    with pytest.raises(rf.ModelError, match="learning_rate is -1"):
         SGD.from_run(learning_rate=-1, batch=4, dimension=5)
 
 
@@ -194,27 +182,27 @@ def test_from_run():
     ],
 )
 def test_wrong_parameters(arguments, message):
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(rf.ModelError, match=message):
         SGD(**arguments)
 
 
 def test_what_is_not_derived_is_refused():
-    mixture = Mixture([0.5, 0.5], [[1.0, 2.0], [0.5, 3.0]])
-    with pytest.raises(ModelError, match="not derived for a Mixture"):
-        sgd.load(spectrum(ScoreModel(0.1, 4, 2, covariance=mixture)), SGD(1.0))
+    mixture = rf.Mixture([0.5, 0.5], [[1.0, 2.0], [0.5, 3.0]])
+    with pytest.raises(rf.ModelError, match="not derived for a Mixture"):
+        rf.sgd.load(rf.spectrum(rf.ScoreModel(0.1, 4, 2, covariance=mixture)), SGD(1.0))
 
 
 def test_the_mean_weights():
-    assert SGD(1.0, weight_decay=0.1, initial_std=2.0).mean_rule == GradientFlow(0.1, 2.0)
-    assert SGD(1.0, average=3.0, momentum=0.5).mean_rule == WeightAverage(6.0)
-    assert SGD(1.0, momentum=0.5, finite_steps=0.1).mean_rule == HeavyBall(0.1, 0.0, 0.0, 0.5)
+    assert SGD(1.0, weight_decay=0.1, initial_std=2.0).mean_rule == rf.GradientFlow(0.1, 2.0)
+    assert SGD(1.0, average=3.0, momentum=0.5).mean_rule == rf.WeightAverage(6.0)
+    assert SGD(1.0, momentum=0.5, finite_steps=0.1).mean_rule == rf.HeavyBall(0.1, 0.0, 0.0, 0.5)
 
 
 def test_a_training_loss_that_vanishes_keeps_its_digits():
     """p > n m: every column is interpolated in the end, at a load of 0.95 as well."""
-    model = ScoreModel(0.043, 18.19, 1.74, noise_draws=1)
-    solution = solve(model)
-    rule = SGD(0.95 * sgd.threshold(solution, SGD(1.0)))
+    model = rf.ScoreModel(0.043, 18.19, 1.74, noise_draws=1)
+    solution = rf.solve(model)
+    rule = SGD(0.95 * rf.sgd.threshold(solution, SGD(1.0)))
     curves = solution.learning_curves([1e4, 2e4], rule)
     assert curves.train[0] == pytest.approx(8.59e-11, rel=1e-3)
     assert abs(curves.train[1]) < curves.error["train"][1] < 1e-13

@@ -7,27 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    ConvergenceError,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    StochasticGradientDescent,
-    WeightAverage,
-    schedules,
-    solve,
-    sweep,
-    timescales,
-)
+import dmft_rf as rf
 from dmft_rf.curves.noise_load import threshold
 from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.numerics.minimum import least
 from dmft_rf.store import load_results, save
 
-MODEL = ScoreModel(0.1, 4.0, 2.0)
+MODEL = rf.ScoreModel(0.1, 4.0, 2.0)
 DATED = ("usable_start", "usable_end", "tau_gen", "tau_opt", "tau_overfit", "tau_ratio", "tau_mem")
 
 
@@ -38,20 +24,20 @@ def slow(rule):
 
 @pytest.fixture(scope="module")
 def solution():
-    return solve(MODEL)
+    return rf.solve(MODEL)
 
 
 @pytest.mark.parametrize(
     "rule",
     [
-        GradientFlow(weight_decay=1e-90),
-        StochasticGradientDescent(0.0),
-        slow(StochasticGradientDescent(schedules.Piecewise((10.0,), (0.0, 0.0)))),
+        rf.GradientFlow(weight_decay=1e-90),
+        rf.StochasticGradientDescent(0.0),
+        slow(rf.StochasticGradientDescent(rf.schedules.Piecewise((10.0,), (0.0, 0.0)))),
     ],
 )
 def test_a_rule_that_is_gradient_flow_has_its_times(solution, rule) -> None:
     """The minimum without the exact slope is the one with it, within both error estimates."""
-    flow, other = timescales(solution), timescales(solution, rule=rule)
+    flow, other = rf.timescales(solution), rf.timescales(solution, rule=rule)
     for name in DATED:
         off = abs(other.values[name] - flow.values[name])
         assert off <= 2.0 * (flow.error[name] + other.error[name]), name
@@ -61,16 +47,16 @@ def test_a_rule_that_is_gradient_flow_has_its_times(solution, rule) -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        GradientFlow(weight_decay=0.02),
-        GradientFlow(initial_std=0.5),
-        WeightAverage(50.0),
-        StochasticGradientDescent(0.2),
-        slow(StochasticGradientDescent(5.0, average=20.0)),
-        slow(StochasticGradientDescent(schedules.Piecewise((5.0, 9.0), (1.0, 0.1, 0.5)))),
+        rf.GradientFlow(weight_decay=0.02),
+        rf.GradientFlow(initial_std=0.5),
+        rf.WeightAverage(50.0),
+        rf.StochasticGradientDescent(0.2),
+        slow(rf.StochasticGradientDescent(5.0, average=20.0)),
+        slow(rf.StochasticGradientDescent(rf.schedules.Piecewise((5.0, 9.0), (1.0, 0.1, 0.5)))),
     ],
 )
 def test_every_time_is_what_its_sentence_says(solution, rule) -> None:
-    times = timescales(solution, rule=rule)
+    times = rf.timescales(solution, rule=rule)
     assert all(text.startswith("under ") for text in times.definitions.values())
     assert type(rule).__name__ in times.definitions["tau_opt"]
     # the rate rises at tau = 9: a kink, and here the minimum
@@ -95,10 +81,10 @@ def test_every_time_is_what_its_sentence_says(solution, rule) -> None:
     assert at[0] == pytest.approx(0.5 * at[1], rel=1e-9)
 
 
-@pytest.mark.parametrize("rule", [GradientDescent(0.3), HeavyBall(0.02, momentum=0.9)])
+@pytest.mark.parametrize("rule", [rf.GradientDescent(0.3), rf.HeavyBall(0.02, momentum=0.9)])
 def test_whole_steps_are_those_of_a_count(solution, rule) -> None:
     """Every step looked at one by one, up to well after the last event."""
-    times = timescales(solution, rule=rule)
+    times = rf.timescales(solution, rule=rule)
     tau = rule.times(np.arange(4000))
     curves = solution.learning_curves(tau, rule)
     score, gap = curves.score_error, curves.generalization_gap
@@ -119,15 +105,15 @@ def test_whole_steps_are_those_of_a_count(solution, rule) -> None:
 
 
 def test_momentum_is_sgd_on_a_faster_clock(solution) -> None:
-    plain = timescales(solution, rule=StochasticGradientDescent(0.2))
-    fast = timescales(solution, rule=StochasticGradientDescent(0.05, momentum=0.75))
+    plain = rf.timescales(solution, rule=rf.StochasticGradientDescent(0.2))
+    fast = rf.timescales(solution, rule=rf.StochasticGradientDescent(0.05, momentum=0.75))
     for name in DATED:
         expected, off = 0.25 * plain.values[name], 0.25 * plain.error[name] + fast.error[name]
         assert abs(fast.values[name] - expected) <= 2.0 * off, name
 
 
 def test_noise_that_does_more_harm_than_training_does_good(solution) -> None:
-    times = timescales(solution, rule=StochasticGradientDescent(5.0))
+    times = rf.timescales(solution, rule=rf.StochasticGradientDescent(5.0))
     assert times.tau_opt == times.tau_gen == 0.0
     assert times.usable()[0] == 0.0
     assert times.score_error_min == pytest.approx(times.untrained, rel=1e-12)
@@ -140,23 +126,23 @@ def test_noise_that_does_more_harm_than_training_does_good(solution) -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (Ridge(0.1), "takes time"),
+        (rf.Ridge(0.1), "takes time"),
         ("sgd", "takes time"),
-        (StochasticGradientDescent(14.0), "allows eps below"),
-        (GradientDescent(30.0), "training diverges"),
-        (GradientDescent(1e-40), "times of whole steps"),
+        (rf.StochasticGradientDescent(14.0), "allows eps below"),
+        (rf.GradientDescent(30.0), "training diverges"),
+        (rf.GradientDescent(1e-40), "times of whole steps"),
     ],
 )
 def test_rules_without_times(solution, rule, words) -> None:
-    with pytest.raises(ModelError, match=words):
-        _ = timescales(solution, rule=rule).tau_opt
+    with pytest.raises(rf.ModelError, match=words):
+        _ = rf.timescales(solution, rule=rule).tau_opt
 
 
 @pytest.mark.parametrize(
-    "rule", [slow(StochasticGradientDescent(0.2, average=3.0)), HeavyBall(0.02, momentum=0.9)]
+    "rule", [slow(rf.StochasticGradientDescent(0.2, average=3.0)), rf.HeavyBall(0.02, momentum=0.9)]
 )
 def test_a_file_holds_the_rule(solution, rule, tmp_path) -> None:
-    times = timescales(solution, rule=rule)
+    times = rf.timescales(solution, rule=rule)
     save(tmp_path / "a.h5", {"times": times})
     again = load_results(tmp_path / "a.h5")["times"]
     assert again == times
@@ -167,22 +153,22 @@ def test_a_file_holds_the_rule(solution, rule, tmp_path) -> None:
 def test_sweeps_over_the_noise_and_the_batch() -> None:
     names = ["tau_opt", "tau_ratio", "tau_mem", "final_train"]
     over = {"noise": [0.0, 0.1, 20.0]}
-    found = sweep(MODEL, over, names, rule=StochasticGradientDescent(1.0))
-    solution = solve(MODEL)
+    found = rf.sweep(MODEL, over, names, rule=rf.StochasticGradientDescent(1.0))
+    solution = rf.solve(MODEL)
     for i, noise in enumerate(over["noise"][:2]):
-        times = timescales(solution, rule=StochasticGradientDescent(noise))
+        times = rf.timescales(solution, rule=rf.StochasticGradientDescent(noise))
         for name in names[:3]:
             assert found.quantities[name][i] == pytest.approx(times.value(name), rel=1e-9)
         assert found.quantities["final_train"][i] == pytest.approx(float(times.end.train), rel=1e-9)
     assert np.isnan(found.quantities["tau_mem"][2])
     assert "allows eps below" in str(found.failures)
     relu = MODEL.replace(activation="relu")
-    rule = StochasticGradientDescent(0.1)
-    batches = sweep(relu, {"batch": [1, 2]}, "tau_ratio", rule=rule).quantities["tau_ratio"]
+    rule = rf.StochasticGradientDescent(0.1)
+    batches = rf.sweep(relu, {"batch": [1, 2]}, "tau_ratio", rule=rule).quantities["tau_ratio"]
     # the outlying mode sees eta/d = eps batch: its noise delays the ratio more in large batches
     assert batches[0] != batches[1]
-    with pytest.raises(ModelError, match="belongs to gradient flow"):
-        sweep(MODEL, over, "n_star", rule=rule)
+    with pytest.raises(rf.ModelError, match="belongs to gradient flow"):
+        rf.sweep(MODEL, over, "n_star", rule=rule)
 
 
 class TestLeast:
@@ -212,7 +198,7 @@ class TestLeast:
         assert 0.0 < abs(math.log(at) - 0.3) <= error / at < 1e-3
 
     def test_a_minimum_that_rounding_hides(self) -> None:
-        with pytest.raises(ConvergenceError, match="lost in rounding"):
+        with pytest.raises(rf.ConvergenceError, match="lost in rounding"):
             least(lambda x: Estimate(np.log(x), 0.0 * x), 1.0, 2.0, "it")
 
 
@@ -223,10 +209,10 @@ def test_the_table_of_the_page_on_times() -> None:
     rows = re.findall(r"^\| ([\d.]+)(?:, gradient flow)? \| ([\d.]+) to ([\d.]+) \| ([\d.]+) \| "
                       r"([\d,]+) \| ([\d,]+) \|$", page, re.MULTILINE)  # fmt: skip
     assert len(rows) == 5
-    solution = solve(ScoreModel(0.01, 64, 8))
-    most = threshold(solution, StochasticGradientDescent(1.0))
+    solution = rf.solve(rf.ScoreModel(0.01, 64, 8))
+    most = threshold(solution, rf.StochasticGradientDescent(1.0))
     for load, *shown in rows:
-        times = timescales(solution, rule=StochasticGradientDescent(float(load) * most))
+        times = rf.timescales(solution, rule=rf.StochasticGradientDescent(float(load) * most))
         start, end = times.usable()
         ratio, mem = times.tau_ratio(2), times.tau_mem
         values = f"{start:.1f} {end:.1f} {times.score_error_min:.4f} {ratio:,.0f} {mem:,.0f}"

@@ -5,24 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    GradientFlow,
-    ModelError,
-    ScoreModel,
-    StochasticGradientDescent,
-    schedules,
-    sgd,
-    solve,
-    spectrum,
-)
+import dmft_rf as rf
 
-SGD = StochasticGradientDescent
+SGD = rf.StochasticGradientDescent
 INF = math.inf
-WIDE = ScoreModel(0.1, INF, 4)
+WIDE = rf.ScoreModel(0.1, INF, 4)
 TIMES = np.array([0.1, 1.0, 10.0, 100.0, 1e3, INF])
 WIDTHS = (1e3, 1e4, 1e5, 1e6)
-TWO = Covariance([0.4, 1.6])
+TWO = rf.Covariance([0.4, 1.6])
 
 
 def rule_for(options, width):
@@ -36,7 +26,7 @@ def rule_for(options, width):
     [
         (WIDE, {"noise": 5.0}),
         (WIDE, {"noise": 1.0, "momentum": 0.8}),
-        (WIDE, {"noise": schedules.InverseTime(10.0, 50.0)}),
+        (WIDE, {"noise": rf.schedules.InverseTime(10.0, 50.0)}),
         (WIDE, {"noise": 5.0, "average": 20.0}),
         (WIDE, {"noise": 5.0, "weight_decay": 0.01, "initial_std": 0.7}),
         (WIDE, {"noise": 2.0, "finite_steps": 0.1, "momentum": 0.5}),
@@ -49,9 +39,9 @@ def test_finite_widths_approach_it(model, options):
     """psi_p times the difference settles: its changes fall by about 10 for each factor of 10."""
     tau = TIMES[:4] if "finite_steps" in options else TIMES
     rule = SGD(**options)
-    wide = solve(model).learning_curves(tau, rule)
+    wide = rf.solve(model).learning_curves(tau, rule)
     curves = [
-        solve(model.replace(psi_p=width)).learning_curves(tau, rule_for(options, width))
+        rf.solve(model.replace(psi_p=width)).learning_curves(tau, rule_for(options, width))
         for width in WIDTHS
     ]
     for name in ("train", "test", "score_error"):
@@ -70,37 +60,37 @@ def test_finite_widths_approach_it(model, options):
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.5}, {"weight_decay": 0.01}])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_load_and_threshold(activation, options):
-    wide = solve(WIDE.replace(activation=activation))
+    wide = rf.solve(WIDE.replace(activation=activation))
     rule = SGD(0.5, **options)
     for width in (1e4, 1e6):
-        finite = spectrum(wide.model.replace(psi_p=width))
+        finite = rf.spectrum(wide.model.replace(psi_p=width))
         same = rule_for({"noise": 0.5, **options}, width)
         near = {"rel": 1e2 / width if rule.weight_decay else 1e-12}
-        assert sgd.load(wide, rule) == pytest.approx(float(sgd.load(finite, same)), **near)
-        assert sgd.threshold(wide, rule) == pytest.approx(sgd.threshold(finite, same), **near)
+        assert rf.sgd.load(wide, rule) == pytest.approx(float(rf.sgd.load(finite, same)), **near)
+        assert rf.sgd.threshold(wide, rule) == pytest.approx(rf.sgd.threshold(finite, same), **near)
 
 
 def test_the_load_is_that_of_the_kernel_and_of_idle_modes():
-    law, c = spectrum(WIDE), WIDE.coefficients
+    law, c = rf.spectrum(WIDE), WIDE.coefficients
     load = WIDE.Delta_t * (law.integrate(lambda k: k) + c.s2)
-    assert sgd.load(law, SGD(1.0)) == pytest.approx(load, rel=1e-10)
+    assert rf.sgd.load(law, SGD(1.0)) == pytest.approx(load, rel=1e-10)
     decayed = WIDE.Delta_t * law.integrate(lambda k: k * k / (k + 0.02))
-    assert sgd.load(law, SGD(1.0, weight_decay=0.02)) == pytest.approx(decayed, rel=1e-10)
+    assert rf.sgd.load(law, SGD(1.0, weight_decay=0.02)) == pytest.approx(decayed, rel=1e-10)
 
 
 def test_beyond_the_threshold_is_refused():
     """Where only networks of finite width diverge as well."""
-    solution, c = solve(WIDE), WIDE.coefficients
-    limit = sgd.threshold(solution, SGD(1.0))
-    held = limit * WIDE.Delta_t * (spectrum(WIDE).integrate(lambda k: k) + 0.5 * c.s2)
+    solution, c = rf.solve(WIDE), WIDE.coefficients
+    limit = rf.sgd.threshold(solution, SGD(1.0))
+    held = limit * WIDE.Delta_t * (rf.spectrum(WIDE).integrate(lambda k: k) + 0.5 * c.s2)
     assert held < 1.0
-    with pytest.raises(ModelError, match="the losses grow without end"):
+    with pytest.raises(rf.ModelError, match="the losses grow without end"):
         solution.learning_curves(1.0, SGD(limit / held))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
 def test_no_noise_is_gradient_flow(activation):
-    solution = solve(WIDE.replace(activation=activation))
+    solution = rf.solve(WIDE.replace(activation=activation))
     flow = solution.learning_curves(TIMES)
     none = solution.learning_curves(TIMES, SGD(0.0))
     for name in ("train", "test", "score_error"):
@@ -111,7 +101,7 @@ def test_no_noise_is_gradient_flow(activation):
 
 
 def test_a_network_that_interpolates_forgets_the_noise():
-    solution = solve(WIDE)
+    solution = rf.solve(WIDE)
     end = solution.learning_curves(INF, SGD(5.0))
     assert end.train == 0.0
     assert end.test == end.gradient_flow.test
@@ -122,11 +112,11 @@ def test_a_network_that_interpolates_forgets_the_noise():
 def test_random_weights_of_idle_features_are_never_forgotten():
     """The plateau at times far below psi_p."""
     rule, c = SGD(5.0, initial_std=0.7), WIDE.coefficients
-    end = solve(WIDE).learning_curves(INF, rule)
+    end = rf.solve(WIDE).learning_curves(INF, rule)
     F = 0.49 * WIDE.Delta_t * c.s2
-    flow = solve(WIDE).learning_curves(INF, GradientFlow(initial_std=0.7))
+    flow = rf.solve(WIDE).learning_curves(INF, rf.GradientFlow(initial_std=0.7))
     assert flow.train == pytest.approx(F, rel=1e-10)
-    moving = 5.0 * WIDE.Delta_t * spectrum(WIDE).integrate(lambda k: k)
+    moving = 5.0 * WIDE.Delta_t * rf.spectrum(WIDE).integrate(lambda k: k)
     assert end.train == pytest.approx(F / (1.0 - moving), rel=1e-10)
-    late = solve(WIDE).learning_curves(1e6, rule)
+    late = rf.solve(WIDE).learning_curves(1e6, rule)
     assert late.train == pytest.approx(float(end.train), rel=1e-8)

@@ -9,16 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from dmft_rf import (
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    WeightAverage,
-    solve,
-)
+import dmft_rf as rf
 from dmft_rf.numerics.contour import contour_in
 from dmft_rf.rules.flow import Rule
 
@@ -30,25 +21,25 @@ STEP = 0.25  # RATE * STEP * max(X) = 1.85 < 2
 STEPS = np.array([0, 1, 2, 3, 10, 57, 400])
 
 CONTINUOUS: list[Rule] = [
-    GradientFlow(),
-    GradientFlow(weight_decay=0.3),
-    Ridge(),
-    Ridge(0.3),
-    WeightAverage(2.0),
-    WeightAverage(1e-3, weight_decay=0.3),
-    WeightAverage(1e5),
+    rf.GradientFlow(),
+    rf.GradientFlow(weight_decay=0.3),
+    rf.Ridge(),
+    rf.Ridge(0.3),
+    rf.WeightAverage(2.0),
+    rf.WeightAverage(1e-3, weight_decay=0.3),
+    rf.WeightAverage(1e5),
 ]
 DISCRETE: list[Rule] = [
-    GradientDescent(STEP),
-    GradientDescent(STEP, weight_decay=0.3),
-    HeavyBall(STEP, momentum=0.9),
-    HeavyBall(STEP, momentum=0.0),
-    HeavyBall(STEP, weight_decay=0.3, momentum=0.5),
+    rf.GradientDescent(STEP),
+    rf.GradientDescent(STEP, weight_decay=0.3),
+    rf.HeavyBall(STEP, momentum=0.9),
+    rf.HeavyBall(STEP, momentum=0.0),
+    rf.HeavyBall(STEP, weight_decay=0.3, momentum=0.5),
 ]
 
 
 def times_of(rule: Rule) -> np.ndarray:
-    if isinstance(rule, GradientDescent | HeavyBall):
+    if isinstance(rule, rf.GradientDescent | rf.HeavyBall):
         return np.append(rule.times(STEPS), INF)
     return TAU
 
@@ -74,7 +65,7 @@ class TestEveryRule:
         tau = times_of(rule)
         h, g = rule.filter(X, tau, RATE), rule.memory(X, tau, RATE)
         assert g.shape == h.shape
-        if isinstance(rule, Ridge):
+        if isinstance(rule, rf.Ridge):
             assert np.all(g == 0.0)
             return
         np.testing.assert_allclose(h * (X + decay_of(rule)), 1.0 - g, rtol=0.0, atol=4e-15)
@@ -83,7 +74,7 @@ class TestEveryRule:
         at_end = rule.filter(X, np.array([INF]), RATE)[0]
         np.testing.assert_allclose(at_end, 1.0 / (X + decay_of(rule)), rtol=1e-15)
         assert np.all(rule.memory(X, np.array([INF]), RATE) == 0.0)
-        if not isinstance(rule, Ridge):
+        if not isinstance(rule, rf.Ridge):
             start = np.array([0.0])
             assert np.all(rule.filter(X, start, RATE) == 0.0)
             assert np.all(rule.memory(X, start, RATE) == 1.0)
@@ -92,19 +83,19 @@ class TestEveryRule:
 
     def test_early_filter_keeps_its_digits(self, rule: Rule) -> None:
         """At a slow mode h is alpha tau, or its average, to relative precision."""
-        if isinstance(rule, Ridge):
+        if isinstance(rule, rf.Ridge):
             return
         x = np.array([1e-9])
         if decay_of(rule) > 0.0:
             return
-        if isinstance(rule, WeightAverage):
+        if isinstance(rule, rf.WeightAverage):
             tau, T = np.array([1e-3, 0.1, 3.0]), rule.decay_time
             b = tau / T
             # average of s over the past: tau - T (1 - e^{-b}), by its series where b is small
             series = sum((-1.0) ** j * b**j / math.factorial(j + 2) for j in range(25))
             mean = np.where(b < 1.0, tau * b * series, tau + T * np.expm1(-b))
             expected, rel = RATE * mean, 1e-8
-        elif isinstance(rule, GradientFlow):
+        elif isinstance(rule, rf.GradientFlow):
             tau, rel = np.array([1e-3, 0.1, 3.0]), 1e-8
             expected = RATE * tau
         else:
@@ -180,7 +171,7 @@ def widths(end: float) -> list[float]:
 
 class TestGradientFlow:
     def test_velocity(self) -> None:
-        rule = GradientFlow(weight_decay=0.2)
+        rule = rf.GradientFlow(weight_decay=0.2)
         tau, step = np.array([0.5, 2.0]), 1e-4
         slope = (rule.filter(X, tau + step, RATE) - rule.filter(X, tau - step, RATE)) / (2 * step)
         # second order in rate * x * step = 7e-4
@@ -188,7 +179,7 @@ class TestGradientFlow:
 
     def test_no_overflow(self) -> None:
         with np.errstate(all="raise", under="ignore"):
-            h = GradientFlow().filter(X, np.array([1e300, 1e-300]), RATE)
+            h = rf.GradientFlow().filter(X, np.array([1e300, 1e-300]), RATE)
         assert np.all(np.isfinite(h))
 
 
@@ -196,7 +187,7 @@ class TestWeightAverage:
     @pytest.mark.parametrize("omega", [0.0, 0.3])
     @pytest.mark.parametrize("T", [1e-2, 1.0, 50.0])
     def test_is_the_running_average(self, omega: float, T: float) -> None:
-        rule, flow = WeightAverage(T, weight_decay=omega), GradientFlow(weight_decay=omega)
+        rule, flow = rf.WeightAverage(T, weight_decay=omega), rf.GradientFlow(weight_decay=omega)
         for x in (1e-3, 0.3, 3.0, 1.0 / (RATE * T) - omega):  # the last: alpha y T = 1 exactly
             if x <= 0.0:
                 continue
@@ -223,7 +214,7 @@ class TestWeightAverage:
                     assert average(point, now, RATE)[0, 0] == pytest.approx(value, rel=1e-10)
 
     def test_smooth_where_the_two_rates_meet(self) -> None:
-        rule = WeightAverage(1.0)
+        rule = rf.WeightAverage(1.0)
         x = (1.0 + np.array([-1e-3, -1e-9, -1e-15, 0.0, 1e-15, 1e-9, 1e-3])) / RATE
         for tau in (0.1, 3.0, 40.0):
             h = rule.filter(x, np.array([tau]), RATE)[0]
@@ -234,7 +225,7 @@ class TestWeightAverage:
     @pytest.mark.parametrize("x", [1e-9, 1e-4, 1.0])
     def test_relative_precision_at_early_times(self, x: float) -> None:
         """A slow mode at an early time: h = alpha tau^2/(2 T), no cancellation allowed."""
-        rule = WeightAverage(10.0)
+        rule = rf.WeightAverage(10.0)
         tau = np.array([1e-7, 1e-5])
         expected = RATE * tau**2 / 20.0
         # next terms: relative tau/(3 T) and alpha x tau/3, below 1e-5 here
@@ -242,10 +233,10 @@ class TestWeightAverage:
 
     def test_limits(self) -> None:
         tau = np.array([0.1, 1.0, 10.0])
-        flow = GradientFlow().filter(X, tau, RATE)
-        np.testing.assert_allclose(WeightAverage(1e-12).filter(X, tau, RATE), flow, rtol=1e-10)
+        flow = rf.GradientFlow().filter(X, tau, RATE)
+        np.testing.assert_allclose(rf.WeightAverage(1e-12).filter(X, tau, RATE), flow, rtol=1e-10)
         # an average over an endless past has hardly moved: h = alpha tau^2/(2 T)
-        slow = WeightAverage(1e12).memory(X, tau, RATE)
+        slow = rf.WeightAverage(1e12).memory(X, tau, RATE)
         np.testing.assert_allclose(slow, 1.0, rtol=1e-8)
 
 
@@ -254,9 +245,9 @@ class TestSteps:
     @pytest.mark.parametrize("omega", [0.0, 0.3])
     def test_recursion(self, momentum: float, omega: float) -> None:
         """B_{k+1} = B_k - eta' (y B_k + v) + beta (B_k - B_{k-1}), for v and for B_0."""
-        rules: list[Rule] = [HeavyBall(STEP, weight_decay=omega, momentum=momentum)]
+        rules: list[Rule] = [rf.HeavyBall(STEP, weight_decay=omega, momentum=momentum)]
         if momentum == 0.0:
-            rules.append(GradientDescent(STEP, weight_decay=omega))
+            rules.append(rf.GradientDescent(STEP, weight_decay=omega))
         # the critical point (1 - sqrt(beta))^2 = eta' y, both sides of it, and beyond 1 + beta
         critical = (1.0 - math.sqrt(momentum)) ** 2 / (RATE * STEP)
         x = np.array([1e-6, 1e-3, 0.5, 0.999999, 1.0, 1.000001, 3.0]) * critical - omega
@@ -279,50 +270,50 @@ class TestSteps:
             np.testing.assert_allclose(h * y, learned * y, rtol=0.0, atol=2e-12)
 
     def test_step_and_time(self) -> None:
-        rule = GradientDescent(0.1)
+        rule = rf.GradientDescent(0.1)
         np.testing.assert_allclose(rule.times([0, 1, 30]), [0.0, 0.1, 3.0])
         rule.check_times(np.array([0.0, 0.1, 0.3, 100.0, INF]))
         np.testing.assert_array_equal(rule.counts(np.array([0.0, 0.3, INF])), [0, 3, INF])
         for tau in (0.05, 0.15, 3.04, 1e4 + 0.05):
-            with pytest.raises(ModelError, match="whole number of steps"):
+            with pytest.raises(rf.ModelError, match="whole number of steps"):
                 rule.check_times(np.array([0.0, tau]))
 
     def test_slow_modes_of_momentum_are_gradient_flow(self) -> None:
-        rule = HeavyBall(1e-4, momentum=0.9)
+        rule = rf.HeavyBall(1e-4, momentum=0.9)
         tau = rule.times([100000])
-        flow = GradientFlow().filter(X[1:4], tau / 0.1, RATE)
+        flow = rf.GradientFlow().filter(X[1:4], tau / 0.1, RATE)
         np.testing.assert_allclose(rule.filter(X[1:4], tau, RATE), flow, rtol=1e-3)
 
     @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
     def test_divergence(self, momentum: float) -> None:
         limit = 2.0 * (1.0 + momentum)
         top = 5.0
-        fits = HeavyBall(0.999 * limit / (RATE * top), momentum=momentum)
+        fits = rf.HeavyBall(0.999 * limit / (RATE * top), momentum=momentum)
         fits.check(top, RATE)
         late = fits.memory(np.array([top]), fits.times([200000]), RATE)
         assert np.all(np.abs(late) < 1e-10)
-        too_large = HeavyBall(1.001 * limit / (RATE * top), momentum=momentum)
-        with pytest.raises(ModelError, match="step is"):
+        too_large = rf.HeavyBall(1.001 * limit / (RATE * top), momentum=momentum)
+        with pytest.raises(rf.ModelError, match="step is"):
             too_large.check(top, RATE)
         grown = too_large.memory(np.array([top]), too_large.times([20000]), RATE)
         assert np.all(np.abs(grown) > 10.0)
 
     def test_a_solution_refuses_a_diverging_rule(self) -> None:
-        solution = solve(ScoreModel(0.1, 2.0, 4.0), rtol=1e-6)
+        solution = rf.solve(rf.ScoreModel(0.1, 2.0, 4.0), rtol=1e-6)
         top, rate = solution.diagnostics["support"][1], solution.model.rate
         for good, bad in (
-            (GradientDescent(1.99 / (rate * top)), GradientDescent(2.01 / (rate * top))),
-            (HeavyBall(3.7 / (rate * top)), HeavyBall(3.9 / (rate * top))),
+            (rf.GradientDescent(1.99 / (rate * top)), rf.GradientDescent(2.01 / (rate * top))),
+            (rf.HeavyBall(3.7 / (rate * top)), rf.HeavyBall(3.9 / (rate * top))),
             (
-                GradientDescent(0.99 / (rate * top), weight_decay=top),
-                GradientDescent(1.01 / (rate * top), weight_decay=top),
+                rf.GradientDescent(0.99 / (rate * top), weight_decay=top),
+                rf.GradientDescent(1.01 / (rate * top), weight_decay=top),
             ),
         ):
             curves = solution.learning_curves(good.times([0, 1, 10]), good)
             assert np.all(np.isfinite(curves.train))
-            with pytest.raises(ModelError, match="step is"):
+            with pytest.raises(rf.ModelError, match="step is"):
                 solution.learning_curves(bad.times([1]), bad)
-        with pytest.raises(ModelError, match="whole number"):
+        with pytest.raises(rf.ModelError, match="whole number"):
             solution.learning_curves(0.5 * good.step, good)
 
 
@@ -330,31 +321,33 @@ class TestBadParameters:
     @pytest.mark.parametrize("bad", [-1.0, -1e-300, math.nan, INF, "much", None])
     def test_values(self, bad: object) -> None:
         for make in (
-            lambda: GradientFlow(weight_decay=bad),
-            lambda: GradientFlow(initial_std=bad),
-            lambda: Ridge(bad),
-            lambda: WeightAverage(bad),
-            lambda: WeightAverage(1.0, weight_decay=bad),
-            lambda: GradientDescent(bad),
-            lambda: GradientDescent(0.1, initial_std=bad),
-            lambda: HeavyBall(0.1, momentum=bad),
+            lambda: rf.GradientFlow(weight_decay=bad),
+            lambda: rf.GradientFlow(initial_std=bad),
+            lambda: rf.Ridge(bad),
+            lambda: rf.WeightAverage(bad),
+            lambda: rf.WeightAverage(1.0, weight_decay=bad),
+            lambda: rf.GradientDescent(bad),
+            lambda: rf.GradientDescent(0.1, initial_std=bad),
+            lambda: rf.HeavyBall(0.1, momentum=bad),
         ):
-            with pytest.raises(ModelError):
+            with pytest.raises(rf.ModelError):
                 make()
 
     def test_zero(self) -> None:
-        for make in (lambda: WeightAverage(0.0), lambda: GradientDescent(0.0)):
-            with pytest.raises(ModelError, match="> 0"):
+        for make in (lambda: rf.WeightAverage(0.0), lambda: rf.GradientDescent(0.0)):
+            with pytest.raises(rf.ModelError, match="> 0"):
                 make()
 
     @pytest.mark.parametrize("momentum", [1.0, 1.5])
     def test_momentum(self, momentum: float) -> None:
-        with pytest.raises(ModelError, match=r"\[0, 1\)"):
-            HeavyBall(0.1, momentum=momentum)
+        with pytest.raises(rf.ModelError, match=r"\[0, 1\)"):
+            rf.HeavyBall(0.1, momentum=momentum)
 
     def test_message_names_the_value(self) -> None:
-        with pytest.raises(ModelError, match=r"weight_decay is -0\.5; it must be finite and >= 0"):
-            GradientFlow(weight_decay=-0.5)
+        with pytest.raises(
+            rf.ModelError, match=r"weight_decay is -0\.5; it must be finite and >= 0"
+        ):
+            rf.GradientFlow(weight_decay=-0.5)
 
 
 def test_complex_exponentials_keep_their_digits() -> None:
@@ -363,7 +356,7 @@ def test_complex_exponentials_keep_their_digits() -> None:
     x = 10.0 ** rng.uniform(-6.0, 3.0, 40) * np.exp(0.5j * np.pi * rng.uniform(0.0, 1.0, 40))
     x = np.append(x, [0.02j, -1e-9 + 0.4j])
     tau = np.append(10.0 ** rng.uniform(-12.0, 9.0, 40), [0.0, 1e3 * math.pi, INF])
-    h, left = GradientFlow().filter_and_residual(x, tau, 1.0)
+    h, left = rf.GradientFlow().filter_and_residual(x, tau, 1.0)
     assert np.array_equal(h[-1], 1.0 / x)
     assert not left[-1].any()
     assert not h[tau == 0.0].any()

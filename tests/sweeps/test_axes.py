@@ -9,22 +9,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    DataError,
-    GradientFlow,
-    ModelError,
-    ScoreModel,
-    phase_diagram,
-    scaling,
-    sweep,
-)
+import dmft_rf as rf
 from dmft_rf.sweeps.plan import Plan
 from dmft_rf.sweeps.request import Request
 
 pandas = pytest.importorskip("pandas")
 xarray = pytest.importorskip("xarray")
 
-MODEL = ScoreModel(0.1, 8.0, 4.0)
+MODEL = rf.ScoreModel(0.1, 8.0, 4.0)
 VALUES = [1.0, 2.0, 4.0]
 REQUEST = Request(("edge_low",))
 
@@ -51,8 +43,8 @@ HOLDERS = {
 def test_values_may_come_in_anything_one_dimensional(holder):
     """The numbers, the identity and what is said of the axis are those of a list."""
     make = HOLDERS[holder]
-    listed = Plan(MODEL, GradientFlow(), {"psi_n": VALUES}, REQUEST)
-    plan = Plan(MODEL, GradientFlow(), {"psi_n": make(VALUES)}, REQUEST)
+    listed = Plan(MODEL, rf.GradientFlow(), {"psi_n": VALUES}, REQUEST)
+    plan = Plan(MODEL, rf.GradientFlow(), {"psi_n": make(VALUES)}, REQUEST)
     assert plan.axes == {"psi_n": (1.0, 2.0, 4.0)}
     assert {type(value) for value in plan.axes["psi_n"]} == {float}
     assert plan.fingerprint == listed.fingerprint
@@ -60,15 +52,15 @@ def test_values_may_come_in_anything_one_dimensional(holder):
 
 def test_every_function_takes_them():
     series = pandas.Series(VALUES, dtype="Int64")
-    plain = sweep(MODEL, {"psi_n": VALUES}, "tau_gen")
-    found = sweep(MODEL, {"psi_n": series}, pandas.Index(["tau_gen"]), tau=pandas.Series([1.0]))
+    plain = rf.sweep(MODEL, {"psi_n": VALUES}, "tau_gen")
+    found = rf.sweep(MODEL, {"psi_n": series}, pandas.Index(["tau_gen"]), tau=pandas.Series([1.0]))
     np.testing.assert_array_equal(found.quantities["tau_gen"], plain.quantities["tau_gen"])
     np.testing.assert_array_equal(found.axes["psi_n"], VALUES)
-    one, other = (scaling(MODEL, "psi_n", values) for values in (series, iter(VALUES)))
+    one, other = (rf.scaling(MODEL, "psi_n", values) for values in (series, iter(VALUES)))
     np.testing.assert_array_equal(one.quantities["tau_mem"], other.quantities["tau_mem"])
     np.testing.assert_array_equal(one.quantities["tau_gen"], plain.quantities["tau_gen"])
     one, other = (
-        phase_diagram(MODEL, {"psi_n": values, "t": [0.1]}, tau=pandas.Series([1, 2]))
+        rf.phase_diagram(MODEL, {"psi_n": values, "t": [0.1]}, tau=pandas.Series([1, 2]))
         for values in (series, (v for v in VALUES))
     )
     np.testing.assert_array_equal(one.relative_gap, other.relative_gap)
@@ -76,11 +68,11 @@ def test_every_function_takes_them():
 
 @pytest.mark.parametrize("value", [np.array(2), np.float32(2), Decimal(2), np.int8(2), 2])
 def test_a_single_value_is_the_same_at_every_point(value):
-    plan = Plan(MODEL, GradientFlow(), {"psi_n": [1.0, 3.0], "psi_p": value}, REQUEST)
+    plan = Plan(MODEL, rf.GradientFlow(), {"psi_n": [1.0, 3.0], "psi_p": value}, REQUEST)
     assert plan.fixed == {"psi_p": 2.0}
     assert plan.shape == (2,)
     rows = [{"psi_n": value, "t": np.float64(0.1)}, {"psi_n": np.array(3.0), "t": 0.2}]
-    assert Plan(MODEL, GradientFlow(), iter(rows), REQUEST).axes["psi_n"] == (2.0, 3.0)
+    assert Plan(MODEL, rf.GradientFlow(), iter(rows), REQUEST).axes["psi_n"] == (2.0, 3.0)
 
 
 TABLE = pandas.DataFrame({"psi_n": VALUES, "t": [0.1, 0.2, 0.3]})
@@ -115,17 +107,17 @@ def test_values_that_are_none_are_one_line(monkeypatch, number):
     values, message = WRONG_AXES[number]
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
     for call in (
-        lambda: sweep(MODEL, {"psi_n": values}, "edge_low"),
-        lambda: scaling(MODEL, "psi_n", values),
-        lambda: phase_diagram(MODEL, {"psi_n": values, "t": [0.1]}),
-        lambda: phase_diagram(MODEL, {"psi_n": [1.0], "tau": values}),
+        lambda: rf.sweep(MODEL, {"psi_n": values}, "edge_low"),
+        lambda: rf.scaling(MODEL, "psi_n", values),
+        lambda: rf.phase_diagram(MODEL, {"psi_n": values, "t": [0.1]}),
+        lambda: rf.phase_diagram(MODEL, {"psi_n": [1.0], "tau": values}),
     ):
-        with pytest.raises(ModelError) as caught:
+        with pytest.raises(rf.ModelError) as caught:
             call()
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 400
-    with pytest.raises(ModelError, match=message):
-        sweep(MODEL, {"psi_n": values}, "edge_low")
+    with pytest.raises(rf.ModelError, match=message):
+        rf.sweep(MODEL, {"psi_n": values}, "edge_low")
 
 
 @pytest.mark.parametrize(
@@ -149,29 +141,29 @@ def test_values_that_are_none_are_one_line(monkeypatch, number):
     ],
 )
 def test_what_is_no_grid_and_no_list(over, message):
-    with pytest.raises(ModelError, match=message) as caught:
-        sweep(MODEL, over, "edge_low")
+    with pytest.raises(rf.ModelError, match=message) as caught:
+        rf.sweep(MODEL, over, "edge_low")
     assert "\n" not in str(caught.value)
 
 
 def test_the_rows_of_a_table_are_points():
-    found = sweep(MODEL, TABLE.to_dict("records"), "tau_gen")
-    right = sweep(MODEL, [{"psi_n": n, "t": t} for n, t in TABLE.to_numpy()], "tau_gen")
+    found = rf.sweep(MODEL, TABLE.to_dict("records"), "tau_gen")
+    right = rf.sweep(MODEL, [{"psi_n": n, "t": t} for n, t in TABLE.to_numpy()], "tau_gen")
     np.testing.assert_array_equal(found.quantities["tau_gen"], right.quantities["tau_gen"])
 
 
 @pytest.mark.parametrize("name", ["rtol", "level", "multiple", "gap_level", "tolerance"])
 def test_settings_that_are_no_numbers(name):
     calls = [
-        lambda value: sweep(MODEL, {"psi_n": [1.0]}, "edge_low", **{name: value}),
-        lambda value: phase_diagram(MODEL, {"psi_n": [1.0], "t": [0.1]}, **{name: value}),
-        lambda value: scaling(MODEL, "psi_n", VALUES, **{name: value}),
+        lambda value: rf.sweep(MODEL, {"psi_n": [1.0]}, "edge_low", **{name: value}),
+        lambda value: rf.phase_diagram(MODEL, {"psi_n": [1.0], "t": [0.1]}, **{name: value}),
+        lambda value: rf.scaling(MODEL, "psi_n", VALUES, **{name: value}),
     ]
     for call in {"gap_level": calls[:1], "multiple": calls[:2], "tolerance": calls[2:]}.get(
         name, calls
     ):
         for value in (None, "x", True, [0.1], -1.0, 0.0, math.nan, math.inf):
-            with pytest.raises(ModelError, match=f"{name} is") as caught:
+            with pytest.raises(rf.ModelError, match=f"{name} is") as caught:
                 call(value)
             assert "\n" not in str(caught.value)
     if name == "tolerance":
@@ -189,11 +181,11 @@ def test_settings_that_are_no_numbers(name):
      pandas.Series([1.0, None]), [10**400], {1.0: 2.0}],
 )  # fmt: skip
 def test_times_that_are_none(tau):
-    calls = [lambda: sweep(MODEL, {"psi_n": [1.0]}, "test", tau=tau)]
+    calls = [lambda: rf.sweep(MODEL, {"psi_n": [1.0]}, "test", tau=tau)]
     if tau is not None:
-        calls += [lambda: phase_diagram(MODEL, {"psi_n": [1.0], "t": [0.1]}, tau=tau)]
+        calls += [lambda: rf.phase_diagram(MODEL, {"psi_n": [1.0], "t": [0.1]}, tau=tau)]
     for call in calls:
-        with pytest.raises(ModelError, match="tau") as caught:
+        with pytest.raises(rf.ModelError, match="tau") as caught:
             call()
         assert "\n" not in str(caught.value)
 
@@ -208,8 +200,8 @@ def test_times_that_are_none(tau):
     ],
 )  # fmt: skip
 def test_quantities_that_are_none(quantities, message):
-    with pytest.raises(ModelError, match=message) as caught:
-        sweep(MODEL, {"psi_n": [1.0]}, quantities)
+    with pytest.raises(rf.ModelError, match=message) as caught:
+        rf.sweep(MODEL, {"psi_n": [1.0]}, quantities)
     assert "\n" not in str(caught.value)
 
 
@@ -218,15 +210,15 @@ def test_quantities_in_anything():
         assert Request.of(names, ()).quantities == ("tau_gen", "atom")
 
 
-@pytest.mark.parametrize("model", [None, "model", 3, ScoreModel, object()])
+@pytest.mark.parametrize("model", [None, "model", 3, rf.ScoreModel, object()])
 def test_models_that_are_none(model):
     for call in (
-        lambda: sweep(model, {"psi_n": [1.0]}, "edge_low"),
-        lambda: scaling(model, "psi_n", VALUES),
-        lambda: phase_diagram(model, {"psi_n": [1.0], "t": [0.1]}),
-        lambda: Plan(model, GradientFlow(), {"psi_n": [1.0]}, REQUEST),
+        lambda: rf.sweep(model, {"psi_n": [1.0]}, "edge_low"),
+        lambda: rf.scaling(model, "psi_n", VALUES),
+        lambda: rf.phase_diagram(model, {"psi_n": [1.0], "t": [0.1]}),
+        lambda: Plan(model, rf.GradientFlow(), {"psi_n": [1.0]}, REQUEST),
     ):
-        with pytest.raises(ModelError, match="model is"):
+        with pytest.raises(rf.ModelError, match="model is"):
             call()
 
 
@@ -234,7 +226,7 @@ def test_models_that_are_none(model):
     ("more", "message"),
     [
         ({"rule": "gradient-flow"}, "rule is"),
-        ({"rule": GradientFlow}, "rule is"),
+        ({"rule": rf.GradientFlow}, "rule is"),
         ({"executor": "x"}, "executor is"),
         ({"executor": 3}, "executor is"),
         ({"progress": 3}, "progress is"),
@@ -243,16 +235,16 @@ def test_models_that_are_none(model):
     ],
 )
 def test_other_arguments_that_are_none(more, message):
-    with pytest.raises((ModelError, DataError), match=message):
-        sweep(MODEL, {"psi_n": [1.0]}, "edge_low", **more)
+    with pytest.raises((rf.ModelError, rf.DataError), match=message):
+        rf.sweep(MODEL, {"psi_n": [1.0]}, "edge_low", **more)
 
 
 @pytest.mark.parametrize(
     "over", [None, "psi_n", 3, [], [1.0], {"psi_n": [1.0], 3: [1.0]}, {}, TABLE]
 )
 def test_planes_of_nothing(over):
-    with pytest.raises(ModelError, match="the plane is") as caught:
-        phase_diagram(MODEL, over)
+    with pytest.raises(rf.ModelError, match="the plane is") as caught:
+        rf.phase_diagram(MODEL, over)
     assert "\n" not in str(caught.value)
 
 
@@ -260,8 +252,8 @@ def test_work_larger_than_the_memory_is_refused_before_it_begins(monkeypatch):
     """54 GB of values, and more."""
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
     many, far = np.geomspace(1.0, 1e3, 4096), np.linspace(1.0, 2.0, 50_000)
-    with pytest.raises(ModelError, match=r"16777216 points.*split it"):
-        phase_diagram(MODEL, {"psi_n": many, "psi_p": many})
+    with pytest.raises(rf.ModelError, match=r"16777216 points.*split it"):
+        rf.phase_diagram(MODEL, {"psi_n": many, "psi_p": many})
     over = dict.fromkeys(("psi_n", "psi_p", "t", "weight_decay"), far)
-    with pytest.raises(ModelError, match="6250000000000000000 points"):
-        sweep(MODEL, over, "test", tau=[1.0])
+    with pytest.raises(rf.ModelError, match="6250000000000000000 points"):
+        rf.sweep(MODEL, over, "test", tau=[1.0])

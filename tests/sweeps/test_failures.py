@@ -10,21 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    ConvergenceError,
-    Covariance,
-    ModelError,
-    ScoreModel,
-    WorkerError,
-    phase_diagram,
-    scaling,
-    solve,
-    sweep,
-    timescales,
-)
+import dmft_rf as rf
 from tests.helpers.sweeping import contents
 
-MODEL = ScoreModel(0.1, 8.0, 4.0)
+MODEL = rf.ScoreModel(0.1, 8.0, 4.0)
 
 
 def raising(x):
@@ -53,23 +42,23 @@ def too_large(x):
 )
 def test_a_point_that_cannot_be_stated(tmp_path, monkeypatch, over, quantities, failed):
     path = tmp_path / "a.h5"
-    found = sweep(MODEL, over, quantities, path=path)
+    found = rf.sweep(MODEL, over, quantities, path=path)
     assert found.complete
     assert list(found.failures) == failed
     for reason in found.failures.values():
         assert reason.split(":")[0] in ("ModelError", "ConvergenceError", "OverflowError")
         assert "\n" not in reason
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    again = sweep(MODEL, over, quantities, path=path)
+    again = rf.sweep(MODEL, over, quantities, path=path)
     assert again.failures == found.failures
     for name, array in found.quantities.items():
         np.testing.assert_array_equal(again.quantities[name], array)
 
 
 def test_the_others_are_what_they_are_alone():
-    found = sweep(MODEL, {"t": [0.01, 1e-300, 0.1]}, "tau_mem").quantities["tau_mem"]
+    found = rf.sweep(MODEL, {"t": [0.01, 1e-300, 0.1]}, "tau_mem").quantities["tau_mem"]
     for i, t in ((0, 0.01), (2, 0.1)):
-        assert found[i] == timescales(solve(MODEL.replace(t=t))).tau_mem
+        assert found[i] == rf.timescales(rf.solve(MODEL.replace(t=t))).tau_mem
 
 
 ERRORS = [
@@ -81,7 +70,7 @@ ERRORS = [
     RecursionError("maximum recursion depth exceeded"),
     KeyError("x"),
     OSError(errno.EIO, "disk"),
-    ConvergenceError("lost"),
+    rf.ConvergenceError("lost"),
     AssertionError(),
     SystemError("kernel"),
     RuntimeWarning("overflow encountered"),
@@ -109,13 +98,13 @@ def test_any_exception_is_a_reason(tmp_path, monkeypatch, error):
     monkeypatch.setattr("dmft_rf.sweeps.quantities.compute", failing)
     over = {"psi_n": [1.0, 2.0, 3.0]}
     for path in (None, tmp_path / "a.h5"):
-        found = sweep(MODEL, over, "tau_mem", path=path)
+        found = rf.sweep(MODEL, over, "tau_mem", path=path)
         np.testing.assert_array_equal(found.status, [1, 2, 1])
         assert found.failures[1].startswith(type(error).__name__)
         assert found.failures[1].isprintable()
         assert len(found.failures[1]) <= 500
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    assert sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5").failures == found.failures
+    assert rf.sweep(MODEL, over, "tau_mem", path=tmp_path / "a.h5").failures == found.failures
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -125,7 +114,7 @@ def test_what_ends_the_process_is_no_reason(monkeypatch, error):
 
     monkeypatch.setattr("dmft_rf.sweeps.quantities.compute", ending)
     with pytest.raises(error):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem")
+        rf.sweep(MODEL, {"psi_n": [1.0]}, "tau_mem")
 
 
 def test_an_interruption_inside_a_kernel_is_no_reason(monkeypatch):
@@ -136,7 +125,7 @@ def test_an_interruption_inside_a_kernel_is_no_reason(monkeypatch):
 
     monkeypatch.setattr("dmft_rf.sweeps.quantities.compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_mem")
+        rf.sweep(MODEL, {"psi_n": [1.0]}, "tau_mem")
 
 
 # -- phase diagrams and scaling laws ------------------------------------------------------------
@@ -153,7 +142,7 @@ def test_an_interruption_inside_a_kernel_is_no_reason(monkeypatch):
 )
 def test_a_phase_diagram_with_corners_that_cannot_be_stated(tmp_path, monkeypatch, axes, sound):
     path = tmp_path / "a.h5"
-    found = phase_diagram(MODEL, axes, path=path)
+    found = rf.phase_diagram(MODEL, axes, path=path)
     there = np.zeros(found.regions.shape, dtype=bool)
     there[sound] = True
     known = ~np.all(np.isnan(found.relative_gap), axis=-1)
@@ -162,7 +151,7 @@ def test_a_phase_diagram_with_corners_that_cannot_be_stated(tmp_path, monkeypatc
         known = ~np.isnan(found.relative_gap)
     np.testing.assert_array_equal(known, there)
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    again = phase_diagram(MODEL, axes, path=path)
+    again = rf.phase_diagram(MODEL, axes, path=path)
     assert again.failures == found.failures
     np.testing.assert_array_equal(again.relative_gap, found.relative_gap)
 
@@ -170,7 +159,7 @@ def test_a_phase_diagram_with_corners_that_cannot_be_stated(tmp_path, monkeypatc
 def test_times_of_a_plane_come_from_the_points_that_have_a_spectrum():
     """The corner at psi_n = 1e300 counts for nothing: the times are those without it."""
     with_it, without = (
-        phase_diagram(MODEL, {"psi_n": [1.0, 10.0, *more], "psi_p": [4.0, 8.0]})
+        rf.phase_diagram(MODEL, {"psi_n": [1.0, 10.0, *more], "psi_p": [4.0, 8.0]})
         for more in ([1e300], [])
     )
     np.testing.assert_array_equal(with_it.tau, without.tau)
@@ -184,7 +173,7 @@ def test_times_of_a_plane_come_from_the_points_that_have_a_spectrum():
         (MODEL, "t", [1e-300, 0.01, 0.02, 0.04, 400.0, 1e300], [1e-300, 400.0, 1e300]),
         (MODEL, "psi_p", [1e-308, 1.0, 2.0, 4.0, 1e308], [1e-308, 1e308]),
         (
-            MODEL.replace(covariance=Covariance.power_law(1.0, 8)), "power_law.exponent",
+            MODEL.replace(covariance=rf.Covariance.power_law(1.0, 8)), "power_law.exponent",
             [0.0, 1.0, 2.0, 1e3, 1e300], [1e3, 1e300],
         ),
     ],
@@ -193,16 +182,16 @@ def test_a_scaling_law_beside_points_that_cannot_be_stated(
     tmp_path, monkeypatch, model, parameter, values, failed
 ):
     path = tmp_path / "a.h5"
-    found = scaling(model, parameter, values, path=path)
+    found = rf.scaling(model, parameter, values, path=path)
     assert sorted(found.failures) == failed
-    good = scaling(model, parameter, [v for v in values if v not in failed])
+    good = rf.scaling(model, parameter, [v for v in values if v not in failed])
     kept = ~np.isin(found.values, failed)
     for name, array in good.quantities.items():
         np.testing.assert_array_equal(found.quantities[name][kept], array)
         np.testing.assert_array_equal(found.local_exponents[name][kept], good.local_exponents[name])
     assert found.fits == good.fits
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    assert scaling(model, parameter, values, path=path).failures == found.failures
+    assert rf.scaling(model, parameter, values, path=path).failures == found.failures
 
 
 # -- executors ----------------------------------------------------------------------------------
@@ -230,13 +219,15 @@ class Faulty(Executor):
 def test_an_executors_own_exception_is_the_reason_of_its_point(tmp_path, monkeypatch):
     path, over = tmp_path / "a.h5", {"psi_n": np.arange(1.0, 9.0).tolist()}
     monkeypatch.setattr("dmft_rf.sweeps.run._TASK_SECONDS", 10.0)  # several points in a task
-    found = sweep(MODEL, over, "tau_gen", path=path, executor=Faulty(lambda v: v["psi_n"] == 5.0))
+    found = rf.sweep(
+        MODEL, over, "tau_gen", path=path, executor=Faulty(lambda v: v["psi_n"] == 5.0)
+    )
     assert found.failures == {4: "LookupError: quota exceeded for this task"}
-    plain = sweep(MODEL, over, "tau_gen").quantities["tau_gen"]
+    plain = rf.sweep(MODEL, over, "tau_gen").quantities["tau_gen"]
     others = np.arange(8) != 4
     np.testing.assert_array_equal(found.quantities["tau_gen"][others], plain[others])
     idle = Faulty(lambda _: True)
-    assert sweep(MODEL, over, "tau_gen", path=path, executor=idle).failures == found.failures
+    assert rf.sweep(MODEL, over, "tau_gen", path=path, executor=idle).failures == found.failures
     assert idle.tasks == 0
 
 
@@ -244,17 +235,17 @@ def test_an_executor_that_computes_nothing_is_no_reason(tmp_path):
     """A file full of nan would be complete for ever."""
     path = tmp_path / "a.h5"
     over = {"psi_n": [1.0, 2.0]}
-    with pytest.raises(WorkerError, match=r"computes nothing.*quota exceeded"):
-        sweep(MODEL, over, "tau_gen", path=path, executor=Faulty(lambda _: True))
+    with pytest.raises(rf.WorkerError, match=r"computes nothing.*quota exceeded"):
+        rf.sweep(MODEL, over, "tau_gen", path=path, executor=Faulty(lambda _: True))
     assert list(tmp_path.iterdir()) == []
-    assert sweep(MODEL, over, "tau_gen", path=path).failures == {}
+    assert rf.sweep(MODEL, over, "tau_gen", path=path).failures == {}
 
 
 def test_an_executor_that_takes_no_work_is_told():
     with ThreadPoolExecutor(1) as executor:
         pass
-    with pytest.raises(WorkerError, match=r"takes no work.*shutdown"):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_gen", executor=executor)
+    with pytest.raises(rf.WorkerError, match=r"takes no work.*shutdown"):
+        rf.sweep(MODEL, {"psi_n": [1.0]}, "tau_gen", executor=executor)
 
 
 def test_an_executor_whose_workers_are_gone_is_told():
@@ -262,15 +253,15 @@ def test_an_executor_whose_workers_are_gone_is_told():
         def submit(self, *_):
             raise BrokenProcessPool("all of them\ndied")
 
-    with pytest.raises(WorkerError, match="died"):
-        sweep(MODEL, {"psi_n": [1.0]}, "tau_gen", executor=Broken())
+    with pytest.raises(rf.WorkerError, match="died"):
+        rf.sweep(MODEL, {"psi_n": [1.0]}, "tau_gen", executor=Broken())
 
 
 def test_threads_with_failing_points_give_the_same_file(tmp_path):
     over = {"t": [0.01, 1e-300, 0.1, 400.0], "psi_n": [1.0, 1e300, 4.0]}
-    sweep(MODEL, over, ["tau_mem", "edges"], path=tmp_path / "a.h5")
+    rf.sweep(MODEL, over, ["tau_mem", "edges"], path=tmp_path / "a.h5")
     with ThreadPoolExecutor(3) as executor:
-        sweep(MODEL, over, ["tau_mem", "edges"], path=tmp_path / "b.h5", executor=executor)
+        rf.sweep(MODEL, over, ["tau_mem", "edges"], path=tmp_path / "b.h5", executor=executor)
     assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
 
 
@@ -290,7 +281,7 @@ def test_threads_with_failing_points_give_the_same_file(tmp_path):
         ({"noise_draws": [1, 1.5]}, r"noise_draws is 1\.5"),
         ({"activation": ["tanh", "swish"]}, "'swish' is unknown"),
         ({"activation": ["tanh", 3]}, "activation must be one of"),
-        ({"covariance": [Covariance([1.0]), [1.0, 2.0]]}, "covariance is"),
+        ({"covariance": [rf.Covariance([1.0]), [1.0, 2.0]]}, "covariance is"),
         ({"power_law.exponent": [1.0, -1.0]}, r"power_law\.exponent is -1\.0"),
         ({"power_law.exponent": [1.0], "power_law.atoms": [8, 8.5]}, r"power_law\.atoms is 8\.5"),
         ({"power_law.exponent": [1.0], "power_law.atoms": [8, 10**9]}, r"power_law\.atoms is"),
@@ -299,11 +290,11 @@ def test_threads_with_failing_points_give_the_same_file(tmp_path):
         ({"weight_decay": [0.0, "x"]}, "weight_decay"),
         ({"psi_n": [1.0], "t": None}, "t is None"),
         ({"isotropic.scale": [1.0], "power_law.exponent": [1.0]}, "exclude one another"),
-        ({"isotropic.scale": [1.0], "covariance": [Covariance([1.0])]}, "exclude one another"),
+        ({"isotropic.scale": [1.0], "covariance": [rf.Covariance([1.0])]}, "exclude one another"),
     ],
 )
 def test_a_value_that_is_none_of_its_parameter(monkeypatch, over, message):
     monkeypatch.setattr("dmft_rf.sweeps.run.work", None)
-    with pytest.raises(ModelError, match=message) as caught:
-        sweep(MODEL, over, "edges")
+    with pytest.raises(rf.ModelError, match=message) as caught:
+        rf.sweep(MODEL, over, "edges")
     assert "\n" not in str(caught.value)

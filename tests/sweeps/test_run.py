@@ -9,26 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    DataError,
-    GradientDescent,
-    GradientFlow,
-    Mixture,
-    ModelError,
-    ScoreModel,
-    WorkerError,
-    solve,
-    spectrum,
-    sweep,
-    timescales,
-)
+import dmft_rf as rf
 from dmft_rf.sweeps.campaign import Where
 from dmft_rf.sweeps.quantities import DESCRIPTIONS, TIMES
 from tests.helpers.sweeping import contents, deadly
 
-MODEL = ScoreModel(0.1, 8.0, 4.0)
-MIXTURE = Mixture([0.4, 0.6], [[0.5, 0.5], [1.0, 3.0]])
+MODEL = rf.ScoreModel(0.1, 8.0, 4.0)
+MIXTURE = rf.Mixture([0.4, 0.6], [[0.5, 0.5], [1.0, 3.0]])
 TAU = (0.0, 1.0, 30.0, 1e3, math.inf)
 GRID = {"psi_n": [1.0, 4.0, 9.0], "t": [0.05, 0.3]}
 
@@ -39,14 +26,14 @@ GRID = {"psi_n": [1.0, 4.0, 9.0], "t": [0.05, 0.3]}
 def test_a_grid_holds_what_the_solver_gives():
     """Every quantity, at every point, bit by bit."""
     names = [name for name in DESCRIPTIONS if name not in ("n_star", "n_window")]
-    found = sweep(MODEL, GRID, names, tau=TAU)
+    found = rf.sweep(MODEL, GRID, names, tau=TAU)
     assert found.complete
     assert found.failures == {}
     for i, psi_n in enumerate(GRID["psi_n"]):
         for j, t in enumerate(GRID["t"]):
             model = MODEL.replace(psi_n=psi_n, t=t)
-            solution, law = solve(model), spectrum(model)
-            times, curves = timescales(solution), solution.learning_curves(TAU)
+            solution, law = rf.solve(model), rf.spectrum(model)
+            times, curves = rf.timescales(solution), solution.learning_curves(TAU)
             here = {name: array[i, j] for name, array in found.quantities.items()}
             for name in TIMES:
                 np.testing.assert_equal(here[name], times.value(name))
@@ -70,9 +57,9 @@ def test_a_grid_holds_what_the_solver_gives():
 
 
 def test_a_list_is_its_points_in_any_order():
-    grid = sweep(MODEL, GRID, ["tau_mem", "score_error"], tau=TAU)
+    grid = rf.sweep(MODEL, GRID, ["tau_mem", "score_error"], tau=TAU)
     points = [{"psi_n": n, "t": t} for n in GRID["psi_n"] for t in GRID["t"]]
-    backwards = sweep(MODEL, points[::-1], ["tau_mem", "score_error"], tau=TAU)
+    backwards = rf.sweep(MODEL, points[::-1], ["tau_mem", "score_error"], tau=TAU)
     for name, array in grid.quantities.items():
         flat = array.reshape(len(points), *array.shape[2:])
         np.testing.assert_array_equal(flat, backwards.quantities[name][::-1])
@@ -84,37 +71,37 @@ def test_a_list_is_its_points_in_any_order():
         ({"activation": ["relu", "erf"]}, [MODEL.replace(activation=a) for a in ("relu", "erf")]),
         (
             {"power_law.exponent": [0.5, 1.5], "power_law.atoms": 16},
-            [MODEL.replace(covariance=Covariance.power_law(a, 16)) for a in (0.5, 1.5)],
+            [MODEL.replace(covariance=rf.Covariance.power_law(a, 16)) for a in (0.5, 1.5)],
         ),
         (
-            {"covariance": [Covariance([1, 2]), Covariance([1, 9])]},
-            [MODEL.replace(covariance=Covariance(e)) for e in ([1, 2], [1, 9])],
+            {"covariance": [rf.Covariance([1, 2]), rf.Covariance([1, 9])]},
+            [MODEL.replace(covariance=rf.Covariance(e)) for e in ([1, 2], [1, 9])],
         ),
         (
             {"isotropic.scale": [0.5, 2.0], "psi_n": 7},
-            [MODEL.replace(covariance=Covariance.isotropic(s), psi_n=7) for s in (0.5, 2.0)],
+            [MODEL.replace(covariance=rf.Covariance.isotropic(s), psi_n=7) for s in (0.5, 2.0)],
         ),
         (
             {"noise_draws": [1, 4.0, math.inf]},
             [MODEL.replace(noise_draws=m) for m in (1, 4, math.inf)],
         ),
         (
-            {"covariance": [Covariance([1.0, 2.0]), MIXTURE]},
-            [MODEL.replace(covariance=c) for c in (Covariance([1.0, 2.0]), MIXTURE)],
+            {"covariance": [rf.Covariance([1.0, 2.0]), MIXTURE]},
+            [MODEL.replace(covariance=c) for c in (rf.Covariance([1.0, 2.0]), MIXTURE)],
         ),
     ],
 )
 def test_any_parameter_of_the_model_can_be_swept(over, expected):
-    found = sweep(MODEL, over, ["final_gap", "edges"])
-    values = [timescales(solve(model)).final_gap for model in expected]
+    found = rf.sweep(MODEL, over, ["final_gap", "edges"])
+    values = [rf.timescales(rf.solve(model)).final_gap for model in expected]
     np.testing.assert_array_equal(found.quantities["final_gap"], values)
 
 
 def test_parameters_of_the_rule_can_be_swept():
     decays = [0.0, 1e-3, 0.1]
-    found = sweep(MODEL, {"weight_decay": decays}, "test", tau=TAU)
+    found = rf.sweep(MODEL, {"weight_decay": decays}, "test", tau=TAU)
     for row, decay in zip(found.quantities["test"], decays, strict=True):
-        curves = solve(MODEL).learning_curves(TAU, GradientFlow(weight_decay=decay))
+        curves = rf.solve(MODEL).learning_curves(TAU, rf.GradientFlow(weight_decay=decay))
         np.testing.assert_array_equal(row, curves.test)
 
 
@@ -123,7 +110,7 @@ def test_parameters_of_the_rule_can_be_swept():
 
 def test_what_cannot_be_computed_is_recorded_and_stops_nothing():
     """A linear network with psi_p = 1 has a hard edge at 0; a long step diverges."""
-    found = sweep(MODEL, {"activation": ["linear"], "psi_p": [0.5, 1.0, 2.0]}, "test", tau=[1.0])
+    found = rf.sweep(MODEL, {"activation": ["linear"], "psi_p": [0.5, 1.0, 2.0]}, "test", tau=[1.0])
     assert found.complete
     assert list(found.failures) == [1]
     assert found.failures[1].startswith("ConvergenceError: ")
@@ -131,8 +118,8 @@ def test_what_cannot_be_computed_is_recorded_and_stops_nothing():
     np.testing.assert_array_equal(
         np.isnan(found.quantities["test"][..., 0]), [[False, True, False]]
     )
-    rule = GradientDescent(step=0.5)
-    found = sweep(MODEL, {"step": [0.5, 1e6]}, "test", rule=rule, tau=[0.0])
+    rule = rf.GradientDescent(step=0.5)
+    found = rf.sweep(MODEL, {"step": [0.5, 1e6]}, "test", rule=rule, tau=[0.0])
     assert list(found.failures) == [1]
     assert "diverges" in found.failures[1]
 
@@ -154,8 +141,8 @@ def test_what_cannot_be_computed_is_recorded_and_stops_nothing():
     ],
 )
 def test_wrong_input_is_named(over, quantities, message):
-    with pytest.raises(ModelError, match=message):
-        sweep(MODEL, over, quantities)
+    with pytest.raises(rf.ModelError, match=message):
+        rf.sweep(MODEL, over, quantities)
 
 
 # -- executors ----------------------------------------------------------------------------------
@@ -164,7 +151,7 @@ def test_wrong_input_is_named(over, quantities, message):
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     path = tmp_path_factory.mktemp("reference") / "a.h5"
-    sweep(MODEL, WIDE, WANTED, tau=TAU, path=path)
+    rf.sweep(MODEL, WIDE, WANTED, tau=TAU, path=path)
     return contents(path)
 
 
@@ -174,7 +161,7 @@ WANTED = ["tau_opt", "score_error", "edges"]
 
 def test_threads_give_the_same_file(tmp_path, reference):
     with ThreadPoolExecutor(3) as executor:
-        sweep(MODEL, WIDE, WANTED, tau=TAU, path=tmp_path / "b.h5", executor=executor)
+        rf.sweep(MODEL, WIDE, WANTED, tau=TAU, path=tmp_path / "b.h5", executor=executor)
     assert contents(tmp_path / "b.h5") == reference
 
 
@@ -190,7 +177,7 @@ def test_workers_that_are_killed_give_the_same_file(tmp_path, reference):
             killed.add(victim.pid)
 
     path = tmp_path / "b.h5"
-    sweep(MODEL, WIDE, WANTED, tau=TAU, path=path, workers=2, progress=progress)
+    rf.sweep(MODEL, WIDE, WANTED, tau=TAU, path=path, workers=2, progress=progress)
     assert len(killed) == 2
     assert contents(path) == reference
     assert multiprocessing.active_children() == []
@@ -200,31 +187,33 @@ def test_workers_that_always_die_are_given_up_and_nothing_is_lost(tmp_path):
     path = tmp_path / "a.h5"
     over = {"activation": ["tanh", "relu", deadly]}
     seen = []
-    with pytest.raises(WorkerError, match="died"):
-        sweep(
+    with pytest.raises(rf.WorkerError, match="died"):
+        rf.sweep(
             MODEL, over, "tau_mem", path=path, workers=1,
             progress=lambda done, total: seen.append(done),
         )  # fmt: skip
     assert (tmp_path / "a.h5.points").exists()
-    found = sweep(MODEL, over, "tau_mem", path=path, progress=lambda done, total: seen.append(done))
+    found = rf.sweep(
+        MODEL, over, "tau_mem", path=path, progress=lambda done, total: seen.append(done)
+    )
     assert seen.count(2) == 2  # before it gave up, and at the start of the second call
     assert found.complete
 
 
 def test_a_lambda_is_refused_by_name(tmp_path):
     model = MODEL.replace(activation=lambda x: np.tanh(2.0 * x))
-    with pytest.raises(ModelError, match=r"top level of a module"):
-        sweep(model, {"psi_n": [1.0]}, "tau_mem", workers=1)
-    assert sweep(model, {"psi_n": [1.0]}, "tau_mem").complete
+    with pytest.raises(rf.ModelError, match=r"top level of a module"):
+        rf.sweep(model, {"psi_n": [1.0]}, "tau_mem", workers=1)
+    assert rf.sweep(model, {"psi_n": [1.0]}, "tau_mem").complete
 
 
 def test_functions_of_one_name_are_told_apart(tmp_path):
     path = tmp_path / "a.h5"
-    sweep(
+    rf.sweep(
         MODEL.replace(activation=lambda x: np.tanh(2.0 * x)), {"psi_n": [1.0]}, "tau_mem", path=path
     )
-    with pytest.raises(DataError, match="something else"):
-        sweep(
+    with pytest.raises(rf.DataError, match="something else"):
+        rf.sweep(
             MODEL.replace(activation=lambda x: np.tanh(3.0 * x)), {"psi_n": [1.0]}, "tau_mem",
             path=path,
         )  # fmt: skip
@@ -244,5 +233,5 @@ def test_functions_of_one_name_are_told_apart(tmp_path):
     ],
 )
 def test_where_is_checked_at_the_door(arguments, message):
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(rf.ModelError, match=message):
         Where(**arguments)

@@ -7,18 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    DataError,
-    GradientDescent,
-    ModelError,
-    ScoreModel,
-    StochasticGradientDescent,
-    scaling,
-    schedules,
-    solve,
-    timescales,
-)
+import dmft_rf as rf
 from dmft_rf.files.results import load
 from dmft_rf.plotting import plot_scaling
 from dmft_rf.store import load_results
@@ -27,12 +16,12 @@ from dmft_rf.sweeps.stored import stored_scaling
 from tests.helpers.command import refused, result, run
 from tests.helpers.sweeping import contents
 
-WIDE = ScoreModel(0.01, 1e7, 8)
+WIDE = rf.ScoreModel(0.01, 1e7, 8)
 
 
 def test_tau_mem_is_proportional_to_n_over_four_decades():
     """1 << psi_n << psi_p Delta_t v^2/s^2 is the regime, here up to 2.7e6."""
-    found = scaling(WIDE, "psi_n", np.geomspace(12.0, 1.2e5, 9))
+    found = rf.scaling(WIDE, "psi_n", np.geomspace(12.0, 1.2e5, 9))
     exponents = found.local_exponents["tau_mem"]
     assert np.all(np.abs(exponents - 1.0) < 0.05)
     law = found.fits["tau_mem"]
@@ -53,11 +42,11 @@ def test_the_noise_of_the_features_ends_the_law(t):
 
     So the exponent falls from 1 about where the two are equal, as a function of psi_n/psi_p alone.
     """
-    c = ScoreModel(t, 1.0, 8).coefficients
+    c = rf.ScoreModel(t, 1.0, 8).coefficients
     saturation = c.Delta_t * math.exp(2.0 * t) * c.v2 / c.s2
     shares = np.array([0.01, 0.1, 1.0, 10.0])
     small, large = (
-        scaling(ScoreModel(t, psi_p, 8), "psi_n", shares * saturation * psi_p)
+        rf.scaling(rf.ScoreModel(t, psi_p, 8), "psi_n", shares * saturation * psi_p)
         for psi_p in (1e5, 1e6)
     )
     exponents = large.local_exponents["tau_mem"]
@@ -69,13 +58,13 @@ def test_the_noise_of_the_features_ends_the_law(t):
 
 def test_a_power_law_of_the_covariance_is_swept():
     """d ln Q/d alpha, against differences over a step ten times as long."""
-    model = ScoreModel(0.1, 8.0, 4.0, covariance=Covariance.power_law(0.7, 12, mean=1.5))
-    found = scaling(model, "power_law.exponent", [0.0, 0.5, 1.0, 1.5])
+    model = rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance.power_law(0.7, 12, mean=1.5))
+    found = rf.scaling(model, "power_law.exponent", [0.0, 0.5, 1.0, 1.5])
     np.testing.assert_allclose(found.abscissa, np.exp([0.0, 0.5, 1.0, 1.5]))
 
     def times(alpha):
-        law = Covariance.power_law(alpha, 12, mean=1.5)
-        return timescales(solve(model.replace(covariance=law)))
+        law = rf.Covariance.power_law(alpha, 12, mean=1.5)
+        return rf.timescales(rf.solve(model.replace(covariance=law)))
 
     for i, alpha in ((1, 0.5), (3, 1.5)):
         for name in ("tau_gen", "tau_opt", "tau_mem", "score_error_min"):
@@ -91,12 +80,12 @@ def test_a_power_law_of_the_covariance_is_swept():
 
 
 def test_one_eigenvalue_is_no_power_law():
-    with pytest.raises(ModelError, match="one eigenvalue"):
-        scaling(WIDE, "power_law.exponent", [0.0, 1.0, 2.0])
+    with pytest.raises(rf.ModelError, match="one eigenvalue"):
+        rf.scaling(WIDE, "power_law.exponent", [0.0, 1.0, 2.0])
 
 
 def test_file_and_workers(tmp_path):
-    model, values = ScoreModel(0.1, 16.0, 4.0), [1.0, 2.0, 4.0, 8.0, 16.0]
+    model, values = rf.ScoreModel(0.1, 16.0, 4.0), [1.0, 2.0, 4.0, 8.0, 16.0]
 
     def interrupt(done, total):
         assert total == 15
@@ -105,26 +94,26 @@ def test_file_and_workers(tmp_path):
 
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
     with pytest.raises(KeyboardInterrupt):
-        scaling(model, "psi_n", values, path=path, progress=interrupt)
+        rf.scaling(model, "psi_n", values, path=path, progress=interrupt)
     counts = []
-    found = scaling(
+    found = rf.scaling(
         model, "psi_n", values, path=path, workers=2, progress=lambda n, _: counts.append(n)
     )
     assert counts[0] == 7
-    direct = scaling(model, "psi_n", values, path=plain)
+    direct = rf.scaling(model, "psi_n", values, path=plain)
     assert contents(path) == contents(plain)
     for name, array in direct.quantities.items():
         np.testing.assert_array_equal(array, found.quantities[name])
         np.testing.assert_array_equal(
             load(path)["scaling"].arrays[f"{name}_exponent"], found.local_exponents[name]
         )
-    again = scaling(model, "psi_n", values, path=path)
+    again = rf.scaling(model, "psi_n", values, path=path)
     assert again.fits == found.fits
 
 
 def test_xarray():
     pytest.importorskip("xarray")
-    found = scaling(ScoreModel(0.1, 16.0, 4.0), "psi_n", [1.0, 2.0, 4.0])
+    found = rf.scaling(rf.ScoreModel(0.1, 16.0, 4.0), "psi_n", [1.0, 2.0, 4.0])
     data = found.to_xarray()
     assert data["tau_mem"].dims == ("psi_n",)
     assert float(data["tau_mem"].sel(psi_n=2.0)) == found.quantities["tau_mem"][1]
@@ -136,23 +125,23 @@ def test_command_over_a_power_law(tmp_path):
     options += ["--over", "power-law", "--points", "3", "--workers", "1"]
     found = result(*options, "--power-law", "1")["results"]
     assert found["values"] == [0.0, 1.0, 2.0]
-    model = ScoreModel(0.1, 8, 2, covariance=Covariance.power_law(2.0, 8))
-    assert found["quantities"]["tau_mem"][2] == timescales(solve(model)).tau_mem
+    model = rf.ScoreModel(0.1, 8, 2, covariance=rf.Covariance.power_law(2.0, 8))
+    assert found["quantities"]["tau_mem"][2] == rf.timescales(rf.solve(model)).tau_mem
     assert "--power-law is not given" in refused("scaling", "--atoms", "8")
 
 
-SMALL = ScoreModel(0.1, 8.0, 4.0)
-SGD = StochasticGradientDescent(1.0)
+SMALL = rf.ScoreModel(0.1, 8.0, 4.0)
+SGD = rf.StochasticGradientDescent(1.0)
 
 
 def test_scaling_against_the_noise_of_sgd(tmp_path):
     """Single solutions, differences over ten times the step, and the batch at a learning rate."""
     path = tmp_path / "a.h5"
-    found = scaling(SMALL, "noise", [0.5, 1.0, 2.0], rule=SGD, path=path)
-    solution = solve(SMALL)
+    found = rf.scaling(SMALL, "noise", [0.5, 1.0, 2.0], rule=SGD, path=path)
+    solution = rf.solve(SMALL)
 
     def times(noise):
-        return timescales(solution, rule=StochasticGradientDescent(noise))
+        return rf.timescales(solution, rule=rf.StochasticGradientDescent(noise))
 
     for name in QUANTITIES:
         assert found.quantities[name][1] == times(1.0).value(name)
@@ -160,7 +149,7 @@ def test_scaling_against_the_noise_of_sgd(tmp_path):
         low, high = (times(math.exp(s)).value(name) for s in (-0.01, 0.01))
         slope = math.log(high / low) / 0.02
         assert found.local_exponents[name][1] == pytest.approx(slope, rel=2e-3)
-    batches = scaling(SMALL, "batch", [1, 2, 4], rule=StochasticGradientDescent(2.0))
+    batches = rf.scaling(SMALL, "batch", [1, 2, 4], rule=rf.StochasticGradientDescent(2.0))
     for name in QUANTITIES:
         np.testing.assert_allclose(batches.quantities[name], found.quantities[name][::-1], 1e-12)
         np.testing.assert_allclose(
@@ -170,12 +159,14 @@ def test_scaling_against_the_noise_of_sgd(tmp_path):
     assert again == found
     assert again.rule == SGD
     assert "StochasticGradientDescent(noise=1.0)" in repr(again)
-    with pytest.raises(DataError, match="other"):
-        scaling(SMALL, "noise", [0.5, 1.0, 2.0], rule=SGD.__class__(1.0, momentum=0.5), path=path)
+    with pytest.raises(rf.DataError, match="other"):
+        rf.scaling(
+            SMALL, "noise", [0.5, 1.0, 2.0], rule=SGD.__class__(1.0, momentum=0.5), path=path
+        )
 
 
 def test_files_of_before_there_were_rules_are_read():
-    found = scaling(SMALL, "psi_n", [1.0, 2.0, 4.0])
+    found = rf.scaling(SMALL, "psi_n", [1.0, 2.0, 4.0])
     attributes, arrays = found.stored()
     old = {k: v for k, v in attributes.items() if "rule" not in k and "tau_ratio" not in k}
     again = stored_scaling(old, {k: v for k, v in arrays.items() if "tau_ratio" not in k})
@@ -188,26 +179,26 @@ def test_files_of_before_there_were_rules_are_read():
     ("parameter", "values", "rule", "message"),
     [
         ("noise", [1, 2, 3], None, "belongs to mini-batch SGD"),
-        ("noise", [1, 2, 3], StochasticGradientDescent(0.0), "constant one > 0"),
+        ("noise", [1, 2, 3], rf.StochasticGradientDescent(0.0), "constant one > 0"),
         (
             "batch",
             [1, 2, 3],
-            StochasticGradientDescent(schedules.InverseTime(1.0, 2.0)),
+            rf.StochasticGradientDescent(rf.schedules.InverseTime(1.0, 2.0)),
             "constant",
         ),
         ("batch", [1, 2.5, 3], SGD, "whole number"),
-        ("psi_n", [1, 2, 3], GradientDescent(0.1), "whole steps"),
+        ("psi_n", [1, 2, 3], rf.GradientDescent(0.1), "whole steps"),
         ("psi_n", [1, 2, 3], "flow", "rule"),
     ],
 )
 def test_rules_that_have_no_scaling_law(parameter, values, rule, message):
-    with pytest.raises(ModelError, match=message):
-        scaling(SMALL, parameter, values, rule=rule)
+    with pytest.raises(rf.ModelError, match=message):
+        rf.scaling(SMALL, parameter, values, rule=rule)
 
 
 def test_a_mean_has_a_noise_that_whole_batches_do_not_follow():
-    with pytest.raises(ModelError, match="relu, which has a mean"):
-        scaling(SMALL.replace(activation="relu"), "batch", [1, 2, 3], rule=SGD)
+    with pytest.raises(rf.ModelError, match="relu, which has a mean"):
+        rf.scaling(SMALL.replace(activation="relu"), "batch", [1, 2, 3], rule=SGD)
 
 
 def test_command_under_sgd(tmp_path):
@@ -219,7 +210,7 @@ def test_command_under_sgd(tmp_path):
     found = results(
         "--sgd-noise", "1", "--from", "2", "--to", "4", "--plot", str(tmp_path / "a.png")
     )
-    direct = scaling(SMALL, "psi_n", found["results"]["values"], rule=SGD)
+    direct = rf.scaling(SMALL, "psi_n", found["results"]["values"], rule=SGD)
     assert found["results"]["quantities"]["tau_opt"] == direct.quantities["tau_opt"].tolist()
     assert found["rule"]["rule"] == "StochasticGradientDescent"
     assert found["rule"]["rule_noise"] == 1.0

@@ -9,15 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    ConvergenceError,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    ModelError,
-    Ridge,
-    WeightAverage,
-)
+import dmft_rf as rf
 from dmft_rf.images.hermite import HermiteRule, hermite_values
 from dmft_rf.model.activation import Activation
 from validation.finite.losses import Trained, losses_from_weights
@@ -72,7 +64,7 @@ def test_smooth_rule_agrees_with_panels(name):
 
 
 def test_unresolved_activation_is_refused():
-    with pytest.raises(ConvergenceError, match="not resolved"):
+    with pytest.raises(rf.ConvergenceError, match="not resolved"):
         HermiteRule.of(Activation("undeclared jump", np.sign), 8, 1.0)
 
 
@@ -195,7 +187,7 @@ def test_a_linear_network_is_a_wishart_matrix():
 
 def test_too_small_a_dimension_is_refused():
     W = np.ones((3, 2)) + 1e-9 * np.arange(6).reshape(3, 2)
-    with pytest.raises(ConvergenceError, match="correlation"):
+    with pytest.raises(rf.ConvergenceError, match="correlation"):
         conditional_average(W, np.ones((2, 2)), 2.0, Activation.of("relu"), 1e-14)
 
 
@@ -203,12 +195,12 @@ def test_too_small_a_dimension_is_refused():
 
 
 RULES = [
-    GradientFlow(),
-    GradientFlow(weight_decay=0.1),
-    GradientDescent(step=2.0),
-    HeavyBall(step=2.0, momentum=0.8),
-    WeightAverage(decay_time=4.0),
-    Ridge(0.05),
+    rf.GradientFlow(),
+    rf.GradientFlow(weight_decay=0.1),
+    rf.GradientDescent(step=2.0),
+    rf.HeavyBall(step=2.0, momentum=0.8),
+    rf.WeightAverage(decay_time=4.0),
+    rf.Ridge(0.05),
 ]
 
 
@@ -239,7 +231,7 @@ def test_losses_are_those_of_the_weights(rule):
 def test_random_initial_weights_are_averaged():
     net = network()
     U = net.U
-    rule = GradientFlow(initial_std=0.7)
+    rule = rf.GradientFlow(initial_std=0.7)
     tau = np.array([0.0, 5.0])
     mean = kept(net).losses(rule, tau)
     rng = np.random.default_rng(0)
@@ -263,11 +255,11 @@ def test_score_error_is_the_distance_to_the_score():
     """E|s - s*|^2/d by sampling x_t, for the trained network itself."""
     net = network()
     U = net.U
-    loss = kept(net).losses(GradientFlow(), np.array([10.0]))
+    loss = kept(net).losses(rf.GradientFlow(), np.array([10.0]))
     values, Q = np.linalg.eigh(U)
     rng = np.random.default_rng(5)
     W = rng.standard_normal((P, D))
-    h = GradientFlow().filter(values, np.array([10.0]), net.rate)[0]
+    h = rf.GradientFlow().filter(values, np.array([10.0]), net.rate)[0]
     B = -(net.V.T @ (Q * h) @ Q.T) / math.sqrt(DELTA)
     diffused = math.exp(-2 * T) * LAM + DELTA
     x = np.random.default_rng(0).standard_normal((400_000, D)) * np.sqrt(diffused)
@@ -288,7 +280,7 @@ def test_mean_of_fresh_noise_training_is_the_filter():
     U, V, _ = conditional_average(W, X, T, act, 1e-9)
     values, Q = np.linalg.eigh(U)
     rate = 2 * DELTA * D / P
-    h = GradientDescent(step=1.0).filter(values, np.array([12.0]), rate)[0]
+    h = rf.GradientDescent(step=1.0).filter(values, np.array([12.0]), rate)[0]
     exact = -(V.T @ (Q * h) @ Q.T) / math.sqrt(DELTA)
     error = training.B.std(axis=0, ddof=1) / math.sqrt(400)
     z = (training.B.mean(axis=0) - exact) / error
@@ -320,9 +312,9 @@ def test_training_in_two_stretches_is_the_same(protocol):
 
 def test_protocols_that_make_no_sense():
     W, X = weights_and_samples()
-    with pytest.raises(ModelError, match="optimizer"):
+    with pytest.raises(rf.ModelError, match="optimizer"):
         Protocol("newton")
-    with pytest.raises(ModelError, match="step"):
+    with pytest.raises(rf.ModelError, match="step"):
         Protocol(step=0.0)
-    with pytest.raises(ModelError, match="batch"):
+    with pytest.raises(rf.ModelError, match="batch"):
         Training(W, X, T, Activation.of("tanh"), Protocol(batch=99))
