@@ -16,15 +16,7 @@ import pytest
 import xarray as xr
 
 import dmft_rf
-from dmft_rf import (
-    Covariance,
-    GradientFlow,
-    ModelError,
-    ScoreModel,
-    bulk_split,
-    solve,
-    spectrum,
-)
+from dmft_rf import Covariance, GradientFlow, ModelError, ScoreModel, bulk_split, solve, spectrum
 from dmft_rf._show import OneRow, Shown, Table
 from dmft_rf.plotting.style import styled
 from tests.helpers.public import MODEL, results

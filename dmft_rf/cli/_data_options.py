@@ -81,8 +81,7 @@ class DataOptions:
 @dataclass(frozen=True)
 class _Source:
     source: str = argument(
-        "File of samples, folder of images, or the bundled data set 'digits'.",
-        metavar="DATA",
+        "File of samples, folder of images, or the bundled data set 'digits'.", metavar="DATA"
     )
 
 

@@ -122,10 +122,7 @@ class RuleOptions:
             "gradient-flow": (rules.GradientFlow, shared),
             "ridge": (rules.Ridge, {"ridge": "weight"}),
             "gradient-descent": (descent.GradientDescent, {"step": "step", **shared}),
-            "heavy-ball": (
-                descent.HeavyBall,
-                {"step": "step", "momentum": "momentum", **shared},
-            ),
+            "heavy-ball": (descent.HeavyBall, {"step": "step", "momentum": "momentum", **shared}),
             "weight-average": (average.WeightAverage, {"decay_time": "decay_time", **shared}),
         }
         kind, names = known[one_of(self.rule, known, "--rule")]

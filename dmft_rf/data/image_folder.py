@@ -71,12 +71,7 @@ class ImageFolder:
         return f"resized to {size}" if self.resized else size
 
     @classmethod
-    def of(
-        cls,
-        path: Path,
-        resize: int | tuple[int, int] | None,
-        grey: bool,
-    ) -> ImageFolder:
+    def of(cls, path: Path, resize: int | tuple[int, int] | None, grey: bool) -> ImageFolder:
         """Look at every image of a folder.
 
         Parameters

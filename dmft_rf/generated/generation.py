@@ -25,13 +25,7 @@ from dmft_rf.generated.activation_in_time import ActivationInTime, in_time
 from dmft_rf.generated.divergences import NAMES, measured
 from dmft_rf.generated.path_bound import PathBound, path_bound
 from dmft_rf.generated.process import Run, SamplePoints, TimeRule, ellipse, run, time_rule
-from dmft_rf.generated.result import (
-    SAMPLERS,
-    SCHEDULES,
-    GeneratedCovariance,
-    Generation,
-    Schedule,
-)
+from dmft_rf.generated.result import SAMPLERS, SCHEDULES, GeneratedCovariance, Generation, Schedule
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.score_model import ScoreModel

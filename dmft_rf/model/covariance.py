@@ -360,11 +360,7 @@ class Covariance(Shown, EigenvalueLaw):
     def _with(self, eigenvalues: ArrayLike, weights: ArrayLike) -> Covariance:
         """The law with these atoms, of the same label, dimension and sample count."""
         return Covariance(
-            eigenvalues,
-            weights,
-            label=self.label,
-            dimension=self.dimension,
-            samples=self.samples,
+            eigenvalues, weights, label=self.label, dimension=self.dimension, samples=self.samples
         )
 
     def _about(self) -> str:

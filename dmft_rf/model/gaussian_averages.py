@@ -118,10 +118,7 @@ def choose_radius(function: Callable[[Array], Array], name: str) -> float:
 
 
 def resolve(
-    function: Callable[[Array], Array],
-    kinks: tuple[float, ...],
-    radius: float,
-    name: str,
+    function: Callable[[Array], Array], kinks: tuple[float, ...], radius: float, name: str
 ) -> Mesh:
     """Cut [-radius, radius] into panels on which `function` is a polynomial to rounding accuracy.
 
@@ -173,10 +170,7 @@ def _narrowest(edges: Array) -> list[float]:
 
 
 def _refine(
-    function: Callable[[Array], Array],
-    breakpoints: tuple[float, ...],
-    radius: float,
-    name: str,
+    function: Callable[[Array], Array], breakpoints: tuple[float, ...], radius: float, name: str
 ) -> Array:
     """Bisect adaptively from panels between the breakpoints; return the edges."""
     outer = (-radius, *breakpoints, radius)

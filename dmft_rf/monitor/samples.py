@@ -109,11 +109,7 @@ class Samples:
 
     @classmethod
     def _read(
-        cls,
-        path: Path,
-        resize: int | tuple[int, int] | None,
-        grey: bool,
-        progress: Progress | None,
+        cls, path: Path, resize: int | tuple[int, int] | None, grey: bool, progress: Progress | None
     ) -> Samples:
         is_folder = os.path.isdir(path) and str(path) not in datasets.names()
         if is_folder:

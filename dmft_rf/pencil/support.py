@@ -201,9 +201,7 @@ class _Found:
 
 
 def find_support(
-    arrays: Arrays,
-    breaks: tuple[float, ...] = (),
-    searches: dict[float, Search] | None = None,
+    arrays: Arrays, breaks: tuple[float, ...] = (), searches: dict[float, Search] | None = None
 ) -> Support:
     """Support of the law of a pencil with these arrays.
 

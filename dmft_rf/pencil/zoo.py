@@ -122,12 +122,7 @@ def noise_draws(m: int) -> Pencil:
     blocks = {"u": "p", "a": "n", "f": "d", "g": "d", "y": "d", "x": "d"}
     rows: dict[str, dict[str, Entry]] = {
         "u": {"u": -z, "g": W, "a": o * O},
-        "a": {
-            "a": 1,
-            "u": -o * O.T,
-            "f": -gamma * Z.T * root - share * b * X.T,
-            "x": -share * X.T,
-        },
+        "a": {"a": 1, "u": -o * O.T, "f": -gamma * Z.T * root - share * b * X.T, "x": -share * X.T},
         "f": {"f": 1, "u": -W.T},
         "g": {"g": 1, "a": -gamma * root * Z - share * b * X},
         "y": {"y": 1, "a": -share * X},
@@ -139,12 +134,7 @@ def noise_draws(m: int) -> Pencil:
         spaces["nm"] = (m - 1) * psi_n
         blocks["c"] = "nm"
         rows["u"]["c"] = s * rest * P
-        rows["c"] = {
-            "c": 1,
-            "u": -s * rest * P.T,
-            "f": -rest * b * Y.T,
-            "x": -rest * Y.T,
-        }
+        rows["c"] = {"c": 1, "u": -s * rest * P.T, "f": -rest * b * Y.T, "x": -rest * Y.T}
         rows["g"]["c"] = -rest * b * Y
         rows["y"]["c"] = -rest * Y
     return Pencil(spaces=spaces, blocks=blocks, rows=rows, sigma="d", resolvent="u")

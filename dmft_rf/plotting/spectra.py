@@ -152,10 +152,7 @@ def _averaged(x: Array, y: Array) -> tuple[Array, Array]:
     mass = np.concatenate([np.zeros((len(x), 1)), pieces], axis=1).ravel().cumsum()
     places = np.linspace(log[0, 0], log[-1, -1], min(len(x) // 2, _STEPS) + 1)
     height = np.diff(np.interp(places, log.ravel(), mass)) / np.diff(places)
-    return (
-        np.exp(np.repeat(places, 2)),
-        np.concatenate([[0.0], np.repeat(height, 2), [0.0]]),
-    )
+    return (np.exp(np.repeat(places, 2)), np.concatenate([[0.0], np.repeat(height, 2), [0.0]]))
 
 
 @styled

@@ -11,14 +11,7 @@ from dmft_rf.rules.flow import GradientFlow, Ridge
 from dmft_rf.rules.steps import GradientDescent, HeavyBall
 from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule
 
-_RULES = (
-    GradientFlow,
-    Ridge,
-    WeightAverage,
-    GradientDescent,
-    HeavyBall,
-    StochasticGradientDescent,
-)
+_RULES = (GradientFlow, Ridge, WeightAverage, GradientDescent, HeavyBall, StochasticGradientDescent)
 
 
 def stored_rule(attributes: Attributes) -> TrainingRule:

@@ -39,13 +39,7 @@ PHASES = {
     "n_window": "beyond this psi_n it is below gap_level at tau = c tau_gen",
 }
 TIMES = tuple(DEFINITIONS)
-DESCRIPTIONS: dict[str, str] = {
-    **CURVES,
-    **DEFINITIONS,
-    **SPECTRAL,
-    **LIMITS,
-    **PHASES,
-}
+DESCRIPTIONS: dict[str, str] = {**CURVES, **DEFINITIONS, **SPECTRAL, **LIMITS, **PHASES}
 
 
 @dataclass(frozen=True)

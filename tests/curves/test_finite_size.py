@@ -7,15 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    FiniteSize,
-    GradientFlow,
-    ModelError,
-    ScoreModel,
-    finite_size,
-    solve,
-)
+from dmft_rf import Covariance, FiniteSize, GradientFlow, ModelError, ScoreModel, finite_size, solve
 
 MODEL = ScoreModel(0.1, 3.0, 2.0, covariance=Covariance([0.5, 1.5], [0.5, 0.5]))
 TAU = np.array([0.0, 1.0, 30.0, np.inf])

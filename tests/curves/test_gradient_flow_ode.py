@@ -87,13 +87,7 @@ def test_gradient_flow(net: Network, method: str, std: float, decay: float) -> N
         return (net.velocity(B) - net.model.rate * decay * B).ravel()
 
     path = solve_ivp(
-        slope,
-        (0.0, tau[-1]),
-        start.ravel(),
-        t_eval=tau,
-        method=method,
-        rtol=ODE_RTOL,
-        atol=1e-12,
+        slope, (0.0, tau[-1]), start.ravel(), t_eval=tau, method=method, rtol=ODE_RTOL, atol=1e-12
     )
     assert path.success
     exact = by_filter(net, rf.GradientFlow(weight_decay=decay), tau, start)

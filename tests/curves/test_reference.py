@@ -28,14 +28,7 @@ def test_all_five_cases_are_there() -> None:
 def test_coefficients(name: str) -> None:
     c = reference_model(name).coefficients
     expected = {key: float(value) for key, value in REFERENCE[name]["coefficients"].items()}
-    computed = {
-        "mu1": c.mu1,
-        "n2": c.second_moment,
-        "a": c.a,
-        "b": c.b,
-        "v2": c.v2,
-        "s2": c.s2,
-    }
+    computed = {"mu1": c.mu1, "n2": c.second_moment, "a": c.a, "b": c.b, "v2": c.v2, "s2": c.s2}
     for key, value in computed.items():
         assert value == pytest.approx(expected[key], rel=1e-12, abs=0.0), key
     # the mean of an odd activation is zero: absolute, in units of the rms of sigma

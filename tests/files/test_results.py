@@ -53,9 +53,7 @@ def test_one_file_holds_every_kind_and_gives_it_back_exactly(tmp_path, solution,
     for name, values in sweep.quantities.items():
         assert np.array_equal(runs["scaling"].arrays[name], values, equal_nan=True)
         assert np.array_equal(
-            runs["scaling"].arrays[f"{name}_exponent"],
-            sweep.local_exponents[name],
-            equal_nan=True,
+            runs["scaling"].arrays[f"{name}_exponent"], sweep.local_exponents[name], equal_nan=True
         )
     assert np.array_equal(runs["scaling"].arrays["values"], sweep.values)
     for name, fit in sweep.fits.items():

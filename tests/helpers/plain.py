@@ -69,11 +69,7 @@ def one_point_residual(model: ScoreModel, z: complex, q: complex, E: complex) ->
     terms = [c.s2 - z, c.v2 / E, *(w * beta / (1.0 + model.psi_p * q * beta))]
     first = abs(sum(terms) - 1.0 / q) / max(abs(1.0 / q), *(abs(x) for x in terms))
     ratio = model.psi_p / model.psi_n * q
-    terms = [
-        1.0,
-        ratio * c.v2,
-        ratio * c.gamma2 * np.sum(w * lam / (1.0 + model.psi_p * q * beta)),
-    ]
+    terms = [1.0, ratio * c.v2, ratio * c.gamma2 * np.sum(w * lam / (1.0 + model.psi_p * q * beta))]
     second = abs(sum(terms) - E) / max(abs(E), *(abs(x) for x in terms))
     return float(max(first, second))
 

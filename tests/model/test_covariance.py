@@ -40,9 +40,7 @@ def test_minus_zero_is_zero():
 
 @given(
     st.lists(
-        st.tuples(st.floats(0, 1e6), st.just(0.0) | st.floats(1e-9, 1)),
-        min_size=1,
-        max_size=40,
+        st.tuples(st.floats(0, 1e6), st.just(0.0) | st.floats(1e-9, 1)), min_size=1, max_size=40
     ).filter(lambda atoms: sum(w for lam, w in atoms if lam > 1e-100) > 1e-3)
 )
 @settings(max_examples=200, deadline=None)

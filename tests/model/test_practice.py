@@ -65,8 +65,7 @@ def test_domain(arguments: dict[str, Any], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("factor", "words"),
-    [(127.5, "from 0 to 255"), (0.3, "-1 to 1 or 0 to 1")],
+    ("factor", "words"), [(127.5, "from 0 to 255"), (0.3, "-1 to 1 or 0 to 1")]
 )
 def test_data_at_another_scale_than_the_noise(factor: float, words: str) -> None:
     with pytest.warns(DataScaleWarning, match=words) as caught:

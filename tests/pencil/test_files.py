@@ -116,8 +116,7 @@ def test_functions_of_sigma(tmp_path: Path, factors: str, function: Any) -> None
 
 def test_transpose_and_inverse(tmp_path: Path) -> None:
     text = WISHART.replace(
-        'gram = [["X"]]',
-        'H = [[{ transpose = ["X"] }, { inverse = [["X", "X^T"], [0.1]] }, "X"]]',
+        'gram = [["X"]]', 'H = [[{ transpose = ["X"] }, { inverse = [["X", "X^T"], [0.1]] }, "X"]]'
     )
     law = read_pencil(written(tmp_path, text)).bind().spectrum()
     edge = np.array([(1.0 - math.sqrt(0.5)) ** 2, (1.0 + math.sqrt(0.5)) ** 2])

@@ -14,13 +14,7 @@ from matplotlib.figure import Figure
 import dmft_rf
 from dmft_rf import Activation, Covariance, DataError, GradientDescent, Ridge, ScoreModel
 from dmft_rf.pencil import zoo
-from dmft_rf.plotting import (
-    plot_curves,
-    plot_pencil,
-    plot_scaling,
-    plot_spectrum,
-    save_figure,
-)
+from dmft_rf.plotting import plot_curves, plot_pencil, plot_scaling, plot_spectrum, save_figure
 from dmft_rf.plotting.style import positive, tex, unformatted
 
 ISOTROPIC = ScoreModel(0.01, 16.0, 4.0)

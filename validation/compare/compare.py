@@ -157,11 +157,7 @@ def resolvents(case: Case, cells: list[Cell]) -> Array:
 
 
 def compare(
-    case: Case,
-    cells: list[Cell],
-    prediction: Prediction | None = None,
-    *,
-    shape: bool = True,
+    case: Case, cells: list[Cell], prediction: Prediction | None = None, *, shape: bool = True
 ) -> Comparison:
     """Compare the finished cells of ``case`` with the theory.
 

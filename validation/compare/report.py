@@ -69,10 +69,7 @@ class Report:
         out += [Heading(2, "Cases"), _cases_table(v.comparisons)]
         out += [Image(png(pictures.z_figure(v)), "z-scores of the judged quantities")]
         if self.mutants:
-            out += [
-                Heading(2, "Mutations: theories that are wrong on purpose"),
-                *self._mutations(),
-            ]
+            out += [Heading(2, "Mutations: theories that are wrong on purpose"), *self._mutations()]
         out += [Heading(2, "Spectra"), _spectrum_table(v.comparisons)]
         if self.data:
             out += [Heading(2, "Real data"), *_data_sections(self.data)]
@@ -204,7 +201,7 @@ def _data_sections(runs: list[DataRun]) -> list[Block]:
         "The theory gets the eigenvalues of the covariance and nothing else. Gaussian data of the "
         "same covariance and size show what is finite size; what remains is that the data are not "
         "Gaussian. Differences are relative to the theory, in per cent, for the test loss; these "
-        "cases do not decide about PASS or FAIL.",
+        "cases do not decide about PASS or FAIL."
     ]
     rows, times, copies = [], [], []
     for r in runs:

@@ -10,14 +10,7 @@ import numpy as np
 import pytest
 
 import dmft_rf.kernels.closed_form_pairs
-from dmft_rf import (
-    Covariance,
-    DataError,
-    ModelError,
-    ScoreModel,
-    StochasticGradientDescent,
-    solve,
-)
+from dmft_rf import Covariance, DataError, ModelError, ScoreModel, StochasticGradientDescent, solve
 from dmft_rf.files.replace import replacing_hdf5
 from validation import golden
 from validation.__main__ import main

@@ -231,10 +231,7 @@ def test_the_theory_passes(cells):
 def test_every_mutation_is_caught(cells, mutation):
     # 0.03 in the real run, at larger sizes; what this case sees of some is less
     size = {"draws_b2": 0.1, "draws_s2": 0.2, "draws_tau": 0.05, "class_b": 0.1, "class_share": 0.1}
-    kernel, label = (
-        dmft_rf.kernels.grouped_pairs.assemble,
-        dmft_rf.curves.nodes.Nodes.S_VV,
-    )
+    kernel, label = (dmft_rf.kernels.grouped_pairs.assemble, dmft_rf.curves.nodes.Nodes.S_VV)
     prediction = mutation.predict(MIXED, size.get(mutation.name, 0.03))
     assert not judge([compare(MIXED, cells, prediction, shape=False)]).passed
     assert dmft_rf.kernels.grouped_pairs.assemble is kernel
