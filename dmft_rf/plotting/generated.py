@@ -11,21 +11,7 @@ from numpy.typing import NDArray
 import dmft_rf
 from dmft_rf._convert import instance
 from dmft_rf.curves.definitions import FACTOR
-from dmft_rf.plotting.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    PURPLE,
-    USABLE,
-    VERMILION,
-    figure_of,
-    label_decades,
-    legend_above,
-    log_if_wide,
-    styled,
-    tex,
-    titles,
-)
+from dmft_rf.plotting import style
 from dmft_rf.plotting.timescales import TIMES
 
 if TYPE_CHECKING:
@@ -39,7 +25,7 @@ if TYPE_CHECKING:
 _POINTS, _BEYOND = 41, 10.0
 
 
-@styled
+@style.styled
 def plot_generation(times: GenerationTimes) -> Figure:
     """Draw how good what is generated is along training, and its covariance at the best time.
 
@@ -57,10 +43,10 @@ def plot_generation(times: GenerationTimes) -> Figure:
     """
     instance(times, dmft_rf.GenerationTimes, "times", "generation_times(generation(model, 1.0))")
     best = times.like
-    figure, (above, below) = figure_of(2, (1.1, 1.0), shared=False)
+    figure, (above, below) = style.figure_of(2, (1.1, 1.0), shared=False)
     draw_generation_times(above, times)
-    legend_above(above, columns=3)
-    titles(figure, "What is generated", best.model, f"{_named(best)}", without="t", pad=30.0)
+    style.legend_above(above, columns=3)
+    style.titles(figure, "What is generated", best.model, f"{_named(best)}", without="t", pad=30.0)
     _draw_covariances(below, times, _marks(times))
     return figure
 
@@ -95,20 +81,20 @@ def _draw_quality(
     axes: Axes, g: Generation, marks: dict[str, float], usable: tuple[float, float]
 ) -> None:
     for name, label, colour, line in (
-        ("kl", r"KL(data $\|$ generated)", GREEN, "-"),
-        ("reverse_kl", r"KL(generated $\|$ data)", BLUE, "--"),
-        ("frechet", r"$W_2^2$" if g.data.is_isotropic else r"bound of $W_2^2$", PURPLE, "-."),
+        ("kl", r"KL(data $\|$ generated)", style.GREEN, "-"),
+        ("reverse_kl", r"KL(generated $\|$ data)", style.BLUE, "--"),
+        ("frechet", r"$W_2^2$" if g.data.is_isotropic else r"bound of $W_2^2$", style.PURPLE, "-."),
     ):
         axes.plot(g.tau, getattr(g, name), color=colour, linestyle=line, label=label)
     start, end = usable
-    axes.axvspan(max(start, g.tau[0]), min(end, g.tau[-1]), **USABLE)
+    axes.axvspan(max(start, g.tau[0]), min(end, g.tau[-1]), **style.USABLE)
     for name in ("tau_gen", "tau_opt", "tau_mem"):
         if name in marks:
             text, colour, line, _ = TIMES[name]
-            text = rf"{text} $= {tex(marks[name])}$"
+            text = rf"{text} $= {style.tex(marks[name])}$"
             axes.axvline(marks[name], color=colour, linestyle=line, linewidth=1.0, label=text)
     axes.set_xscale("log")
-    log_if_wide(axes, np.concatenate([g.kl, g.reverse_kl, g.frechet]))
+    style.log_if_wide(axes, np.concatenate([g.kl, g.reverse_kl, g.frechet]))
     axes.set_xlabel(r"training time $\tau$")
     axes.set_ylabel("per dimension")
 
@@ -121,23 +107,23 @@ def _draw_covariances(axes: Axes, times: GenerationTimes, marks: dict[str, float
     every_atom = np.ones(g.data.n_atoms, dtype=bool)
     parts = [
         (signal * g.data.eigenvalues + noise, g.data.weights, every_atom, "data", "black", "-"),
-        (signal * law.sample + noise, law.weights, atom, "sample", GREY, "--"),
-        (law.eigenvalues, law.weights, atom, r"generated at $\tau_{\rm opt}$", GREEN, "-"),
+        (signal * law.sample + noise, law.weights, atom, "sample", style.GREY, "--"),
+        (law.eigenvalues, law.weights, atom, r"generated at $\tau_{\rm opt}$", style.GREEN, "-"),
     ]
     if "tau_mem" in marks:
         late = _like(g, np.array([marks["tau_mem"]])).covariance
         text = r"generated at $\tau_{\rm mem}$"
-        parts.append((late.eigenvalues, late.weights, atom, text, VERMILION, "-."))
+        parts.append((late.eigenvalues, late.weights, atom, text, style.VERMILION, "-."))
     for variance, weights, jumps, label, colour, line in parts:
         x, share = _distribution(variance.ravel(), weights, jumps)
         axes.plot(x, share, color=colour, linestyle=line, label=label)
     every = np.concatenate([part[0].ravel() for part in parts])
     if every.min() > 0.0 and every.max() > 10.0 * every.min():
         axes.set_xscale("log")
-        label_decades(axes.xaxis, every)
+        style.label_decades(axes.xaxis, every)
     axes.set_xlabel("variance along an eigenvector")
     axes.set_ylabel("share of directions with less")
-    legend_above(axes, columns=4)
+    style.legend_above(axes, columns=4)
 
 
 def _distribution(

@@ -11,21 +11,7 @@ from numpy.typing import NDArray
 from dmft_rf._convert import instance
 from dmft_rf.monitor.dating import RATIO, Dates
 from dmft_rf.monitor.logs import Log
-from dmft_rf.plotting.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    PURPLE,
-    USABLE,
-    VERMILION,
-    figure_of,
-    label_decades,
-    legend_above,
-    log_if_wide,
-    positive,
-    styled,
-    unformatted,
-)
+from dmft_rf.plotting import style
 from dmft_rf.plotting.timescales import TIMES
 
 if TYPE_CHECKING:
@@ -40,7 +26,7 @@ __all__ = ["pictures_of", "plot_monitor", "shown_pairs"]
 _PAIRS = 12
 
 
-@styled
+@style.styled
 def plot_monitor(
     log: Log,
     dates: Dates,
@@ -71,17 +57,17 @@ def plot_monitor(
     if found is not None and generated is not None and training is not None:
         strip = _strip(found, generated, training)
     heights = [1.7, 1.0, *(1.0 for _ in measured)]
-    figure, axes = figure_of(len(heights), heights)
+    figure, axes = style.figure_of(len(heights), heights)
     ax, below, *more = axes
-    step = positive(log.step)
-    ax.plot(step, log.test, color=VERMILION, label="held-out")
-    ax.plot(step, log.train, color=BLUE, linestyle="--", label="train")
-    below.plot(step, log.ratio, color=PURPLE)
-    below.axhline(RATIO, color=GREY, linewidth=0.8, linestyle=":")
+    step = style.positive(log.step)
+    ax.plot(step, log.test, color=style.VERMILION, label="held-out")
+    ax.plot(step, log.train, color=style.BLUE, linestyle="--", label="train")
+    below.plot(step, log.ratio, color=style.PURPLE)
+    below.axhline(RATIO, color=style.GREY, linewidth=0.8, linestyle=":")
     for where, name in zip(more, measured, strict=True):
         error = log.measured.get(name.replace("_fraction", "_error").replace("_distance", "_error"))
         where.errorbar(
-            step, log.measured[name], yerr=error, color=GREEN, marker="o", markersize=4,
+            step, log.measured[name], yerr=error, color=style.GREEN, marker="o", markersize=4,
             linestyle="none", capsize=2,
         )  # fmt: skip
         where.set_ylabel(name.replace("_", "\n"))
@@ -89,13 +75,14 @@ def plot_monitor(
     ax.set_ylabel("loss")
     below.set_ylabel("held-out\n/train")
     for panel, values in ((ax, np.concatenate([log.test, log.train])), (below, log.ratio)):
-        log_if_wide(panel, values)
+        style.log_if_wide(panel, values)
         if panel.get_yscale() == "log":
-            label_decades(panel.yaxis, values)
+            style.label_decades(panel.yaxis, values)
     axes[-1].set_xscale("log")
     axes[-1].set_xlabel(dates.unit)
-    legend_above(ax)
-    title = f"Training run: {unformatted(log.name)}\nusable: held-out loss within 10 % of its least"
+    style.legend_above(ax)
+    run = style.unformatted(log.name)
+    title = f"Training run: {run}\nusable: held-out loss within 10 % of its least"
     ax.set_title(title, fontsize=8, loc="left", pad=18.0)
     if strip is not None:
         _add_strip(figure, strip)
@@ -109,7 +96,7 @@ def _mark(axes: list[Axes], dates: Dates) -> None:
         if start.is_known:
             last = end.step if end.is_known else dates.last
             label = "usable" if ax is axes[0] else None
-            ax.axvspan(start.step, last, label=label, **USABLE)
+            ax.axvspan(start.step, last, label=label, **style.USABLE)
         for name, of, label in (("best", "tau_opt", "best"), ("ratio_2", "tau_ratio", "ratio 2")):
             _, colour, line, _ = TIMES[of]
             if dates[name].is_known:

@@ -11,24 +11,7 @@ import dmft_rf
 from dmft_rf._convert import instance
 from dmft_rf.curves.definitions import PARTS
 from dmft_rf.errors import ModelError
-from dmft_rf.plotting.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    YELLOW,
-    figure_of,
-    legend_above,
-    positive,
-    rule_text,
-    styled,
-    tex,
-    titles,
-)
+from dmft_rf.plotting import style
 from dmft_rf.plotting.timescales import TAU
 
 if TYPE_CHECKING:
@@ -39,19 +22,25 @@ if TYPE_CHECKING:
 
 # name of a part: label, colour, hatching that survives a grey print
 _STYLES = {
-    "bias": ("bias", BLUE, ""),
-    "sample": ("variance: sample", ORANGE, "//"),
-    "features": ("features", PURPLE, "xx"),
-    "both": ("both", YELLOW, "\\\\"),
+    "bias": ("bias", style.BLUE, ""),
+    "sample": ("variance: sample", style.ORANGE, "//"),
+    "features": ("features", style.PURPLE, "xx"),
+    "both": ("both", style.YELLOW, "\\\\"),
     "noise": ("noise of the features", "#BBBBBB", ".."),
-    "initial": ("initial weights", SKY, "++"),
+    "initial": ("initial weights", style.SKY, "++"),
 }
-_LINES = ((BLUE, "-"), (GREEN, "--"), (VERMILION, "-."), (PURPLE, ":"), (GREY, (0, (5, 1, 1, 1))))
+_LINES = (
+    (style.BLUE, "-"),
+    (style.GREEN, "--"),
+    (style.VERMILION, "-."),
+    (style.PURPLE, ":"),
+    (style.GREY, (0, (5, 1, 1, 1))),
+)
 # of the untrained network's error, at which the upper panel ends
 _TOP = 1.25
 
 
-@styled
+@style.styled
 def plot_error_parts(parts: ErrorParts) -> Figure:
     """Draw the parts of the score error on top of one another, and the error along directions.
 
@@ -75,26 +64,28 @@ def plot_error_parts(parts: ErrorParts) -> Figure:
     order = order[np.isfinite(tau[order]) & (tau[order] > 0.0)]
     if np.unique(tau[order]).size < 2:
         raise ModelError("a picture of parts needs two or more finite times above 0")
-    figure, (ax, below) = figure_of(2, (1.3, 1.0))
+    figure, (ax, below) = style.figure_of(2, (1.3, 1.0))
     names = [name for name in PARTS if name != "initial" or parts.rule.initial_scale]
     stack = [np.ravel(parts.total[name])[order] for name in names]
     styles = [_STYLES[name] for name in names]
     areas = ax.stackplot(
         tau[order], *stack, labels=[label for label, _, _ in styles],
-        colors=[colour for _, colour, _ in styles], edgecolor=BLACK, linewidth=0.3,
+        colors=[colour for _, colour, _ in styles], edgecolor=style.BLACK, linewidth=0.3,
     )  # fmt: skip
     for area, (_, _, hatch) in zip(areas, styles, strict=True):
         area.set_hatch(hatch)
     start = parts.model.initial_score_error
-    ax.axhline(start, color=GREY, linestyle=":", linewidth=1.2)
+    ax.axhline(start, color=style.GREY, linestyle=":", linewidth=1.2)
     ax.set_ylim(0.0, _TOP * start)
     ax.set_ylabel(r"score error $E_{\rm score}$")
     ax.set_xscale("log")
     ax.set_xlim(tau[order[0]], tau[order[-1]])
-    legend_above(ax, 3)
+    style.legend_above(ax, 3)
     _directions(parts, order, below)
     below.set_xlabel(TAU)
-    titles(figure, "Parts of the score error", parts.model, rule_text(parts.rule), pad=30.0)
+    style.titles(
+        figure, "Parts of the score error", parts.model, style.rule_text(parts.rule), pad=30.0
+    )
     return figure
 
 
@@ -107,9 +98,9 @@ def _directions(parts: ErrorParts, order: NDArray[np.intp], axes: Axes) -> None:
     tau = np.ravel(parts.tau)[order]
     for a, (colour, line) in zip(ranked[picked], _LINES, strict=False):
         error = np.reshape(parts.by_direction["score_error"][a], -1)[order] / untrained[a]
-        label = rf"$\lambda = {tex(float(mean[a]), 3)}$"
-        axes.plot(tau, positive(error), color=colour, linestyle=line, label=label)
-    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1.2)
+        label = rf"$\lambda = {style.tex(float(mean[a]), 3)}$"
+        axes.plot(tau, style.positive(error), color=colour, linestyle=line, label=label)
+    axes.axhline(1.0, color=style.GREY, linestyle=":", linewidth=1.2)
     axes.set_yscale("log")
     axes.set_ylabel("error along directions\n(untrained = 1)")
-    legend_above(axes)
+    style.legend_above(axes)

@@ -10,16 +10,7 @@ import numpy as np
 import dmft_rf
 from dmft_rf._convert import instance, number
 from dmft_rf._typing import Array
-from dmft_rf.plotting.style import (
-    GREY,
-    REGIONS,
-    label_decades,
-    letters,
-    new_figure,
-    styled,
-    tex,
-    titles,
-)
+from dmft_rf.plotting import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +46,7 @@ _SMALLEST = 1e-4
 _WORD = 3.0
 
 
-@styled
+@style.styled
 def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     """Draw regions, relative gap and ratio to the optimum, each with the boundaries.
 
@@ -73,16 +64,16 @@ def plot_phase_diagram(diagram: PhaseDiagram, tau: float = math.inf) -> Figure:
     example = 'phase_diagram(model, {"psi_n": n, "psi_p": p})'
     instance(diagram, dmft_rf.PhaseDiagram, "diagram", example)
     tau = number(tau, "tau", least=0.0, infinite=True)
-    figure = new_figure(7.0, 2.9)
+    figure = style.new_figure(7.0, 2.9)
     axes = figure.subplots(1, 3, sharey=True)
     for ax, what in zip(axes, MAPS, strict=True):
         draw_phases(ax, diagram, what, tau)
         ax.label_outer()
-    letters(axes)
+    style.letters(axes)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    more = rf"level ${tex(diagram.level)}$, $c = {tex(diagram.multiple)}$"
-    titles(
+    more = rf"level ${style.tex(diagram.level)}$, $c = {style.tex(diagram.multiple)}$"
+    style.titles(
         figure, "Phases of training", diagram.model, more, without=("psi_n", diagram.y), pad=14.0
     )
     return figure
@@ -99,15 +90,15 @@ def draw_phases(
         if diagram.y != "tau":
             k = int(np.argmin(np.abs(np.arctan(diagram.tau) - math.atan(tau))))
             values = values[..., k]
-            when = r"\infty" if math.isinf(diagram.tau[k]) else tex(float(diagram.tau[k]))
+            when = r"\infty" if math.isinf(diagram.tau[k]) else style.tex(float(diagram.tau[k]))
         _draw_map(ax, diagram, values, MAPS[what].replace("TIME", when))
     _draw_boundaries(ax, diagram, dark=what == "region")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.grid(False)
     finite = diagram.axes[diagram.y][np.isfinite(diagram.axes[diagram.y])]
-    label_decades(ax.xaxis, diagram.axes["psi_n"])
-    label_decades(ax.yaxis, finite)
+    style.label_decades(ax.xaxis, diagram.axes["psi_n"])
+    style.label_decades(ax.yaxis, finite)
     ax.set_xlabel(LABELS["psi_n"])
     ax.set_ylabel(LABELS[diagram.y])
     ax.set_xlim(diagram.axes["psi_n"][0], diagram.axes["psi_n"][-1])
@@ -118,7 +109,7 @@ def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
     from matplotlib.colors import ListedColormap
     from scipy.ndimage import distance_transform_edt
 
-    colours = [REGIONS[name] for name in diagram.region_names]
+    colours = [style.REGIONS[name] for name in diagram.region_names]
     x, y, values = _drawable(diagram, np.where(diagram.regions < 0, np.nan, diagram.regions))
     ax.pcolormesh(
         x, y, values.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
@@ -183,5 +174,5 @@ def _draw_boundaries(ax: Axes, diagram: PhaseDiagram, *, dark: bool) -> None:
         ax.plot(
             x, y, color="black" if dark else colour, linestyle=line, linewidth=1.3,
             label=label if dark else None, scaley=False, scalex=False,
-            path_effects=None if dark else [Stroke(linewidth=2.4, foreground=GREY), Normal()],
+            path_effects=None if dark else [Stroke(linewidth=2.4, foreground=style.GREY), Normal()],
         )  # fmt: skip

@@ -11,18 +11,7 @@ from numpy.typing import ArrayLike
 import dmft_rf
 from dmft_rf._convert import instance, string
 from dmft_rf._typing import Array
-from dmft_rf.plotting.style import (
-    BLUE,
-    BULKS,
-    VERMILION,
-    drawings,
-    figure_of,
-    legend_above,
-    styled,
-    tex,
-    titles,
-    unformatted,
-)
+from dmft_rf.plotting import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +25,7 @@ if TYPE_CHECKING:
 _SEPARATE, _STEPS = 4, 16
 
 
-@styled
+@style.styled
 def plot_spectrum(spectrum: Spectrum) -> Figure:
     """Draw the spectral law of U: density of every bulk, edges, atom, relaxation times.
 
@@ -51,7 +40,7 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
         axis has the time 1/(alpha lambda) on which a mode relaxes.
     """
     instance(spectrum, dmft_rf.Spectrum, "spectrum", "dmft_rf.spectrum(model)")
-    figure, (ax,) = figure_of(1)
+    figure, (ax,) = style.figure_of(1)
     draw_spectrum(ax, spectrum)
     wide = math.isinf(spectrum.model.psi_p)
     rate = spectrum.model.rate
@@ -66,7 +55,7 @@ def plot_spectrum(spectrum: Spectrum) -> Figure:
     upper.set_xlabel(text)
     ax.tick_params(top=False, which="both")
     ax.legend(loc="upper right")
-    titles(figure, "Spectrum of the feature matrix $U$", spectrum.model, pad=4.0)
+    style.titles(figure, "Spectrum of the feature matrix $U$", spectrum.model, pad=4.0)
     return figure
 
 
@@ -88,7 +77,7 @@ def draw_spectrum(
     ends: list[float] = []
     for k, name in enumerate(dict.fromkeys(names.tolist())):
         members = np.flatnonzero(names == name)
-        text, shade, line = BULKS[name]
+        text, shade, line = style.BULKS[name]
         text = f"{text}, mass {masses[members].sum():.4g}"
         if members.size > _SEPARATE:
             text += f" ({members.size} bulks)"
@@ -98,7 +87,7 @@ def draw_spectrum(
             shapes = [_outline(spectrum, int(i), lams[i], bulks[i]) for i in members]
             ends += edges[members].ravel().tolist()
         if label is not None or colour is not None:
-            text, shade, line = (label or "") if k == 0 else "", colour or BLUE, "-"
+            text, shade, line = (label or "") if k == 0 else "", colour or style.BLUE, "-"
         for j, (x, y) in enumerate(shapes):
             shown = text if j == 0 and text else None
             ax.plot(x, y, color=shade, linestyle=line, label=shown)
@@ -125,7 +114,7 @@ def draw_spectrum(
         ax.plot(
             [location, location], [bottom, 2.0 * peak], color=colour or "black", linewidth=1.4,
             marker="^", markevery=[1],
-            label=None if colour else rf"atom at ${at}{tex(location)}$, mass {mass:.4g}",
+            label=None if colour else rf"atom at ${at}{style.tex(location)}$, mass {mass:.4g}",
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log", nonpositive="clip")
@@ -155,7 +144,7 @@ def _averaged(x: Array, y: Array) -> tuple[Array, Array]:
     return (np.exp(np.repeat(places, 2)), np.concatenate([[0.0], np.repeat(height, 2), [0.0]]))
 
 
-@styled
+@style.styled
 def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -> Figure:
     """Draw the spectral law of a pencil: density of every bulk, edges, atoms.
 
@@ -175,10 +164,10 @@ def plot_pencil(spectrum: PencilSpectrum, title: str = "Spectrum of a pencil") -
 
     instance(spectrum, PencilSpectrum, "spectrum", "pencil.bind().spectrum()")
     title = string(title, "title")
-    figure, (ax,) = figure_of(1)
+    figure, (ax,) = style.figure_of(1)
     draw_pencil(ax, spectrum)
-    ax.set_title(unformatted(title), loc="left", pad=20.0)
-    legend_above(ax)
+    ax.set_title(style.unformatted(title), loc="left", pad=20.0)
+    style.legend_above(ax)
     return figure
 
 
@@ -187,7 +176,7 @@ def draw_pencil(
 ) -> None:
     """Draw the density, the edges and the atoms of the law of a pencil."""
     edges, masses = spectrum.edges, spectrum.bulk_masses
-    shade = colour or BLUE
+    shade = colour or style.BLUE
     wide = edges.size > 0 and edges[0, 0] > 0.0 and edges[-1, 1] > 30.0 * edges[0, 0]
     lam = spectrum.grid(max(600, 60 * len(masses)))
     rho = spectrum.density(lam) * (lam if wide else 1.0)
@@ -210,7 +199,7 @@ def draw_pencil(
     for k, (location, mass) in enumerate(spectrum.atoms[:12]):
         name = f"atom at {location:.4g}, mass {mass:.4g}"
         ax.plot(
-            [location, location], [0.0, 0.93], color=colour or VERMILION, linestyle="--",
+            [location, location], [0.0, 0.93], color=colour or style.VERMILION, linestyle="--",
             linewidth=1.4, transform=rug,
             label=name if len(spectrum.atoms) <= 3 else (None if k else "atoms"),
         )  # fmt: skip
@@ -227,7 +216,7 @@ def draw_pencil(
 
 def _including(ax: Axes, low: float, high: float) -> tuple[float, float]:
     """Limits for what is drawn, and for what has been drawn before."""
-    if not drawings(ax):
+    if not style.drawings(ax):
         return low, high
     first, last = ax.get_ylim()
     if low <= 0.0 and ax.get_yscale() == "log":
@@ -239,9 +228,9 @@ def draw_ends(ax: Axes, law: Spectrum, label: str | None = None, colour: str | N
     """The ends of a law that has no density."""
     low, high = law.ends
     name = label or "all eigenvalues are within"
-    ax.axvspan(low, high, color=colour or BLUE, alpha=0.18, linewidth=0, label=name)
+    ax.axvspan(low, high, color=colour or style.BLUE, alpha=0.18, linewidth=0, label=name)
     for x in (low, high):
-        ax.axvline(x, color=colour or BLUE)
+        ax.axvline(x, color=colour or style.BLUE)
     ax.set_yticks([])
     ax.set_xlabel(r"eigenvalue $\lambda$ of $U$")
 
@@ -253,8 +242,8 @@ def draw_resolvent(
     order = np.argsort(found.z.real, axis=None)
     z, q = found.z.ravel()[order], found.q.ravel()[order]
     for values, name, shade, line in (
-        (q.real, r"${\rm Re}\,q$", BLUE, "-"),
-        (q.imag, r"${\rm Im}\,q$", VERMILION, "--"),
+        (q.real, r"${\rm Re}\,q$", style.BLUE, "-"),
+        (q.imag, r"${\rm Im}\,q$", style.VERMILION, "--"),
     ):
         text = f"{label}, {name}" if label else name
         ax.plot(z.real, values, color=colour or shade, linestyle=line, marker=".", label=text)
