@@ -1,7 +1,5 @@
 """Values that are computed once, by threads and in forked processes."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import copy

@@ -1,7 +1,5 @@
 """Claimed errors where they are hard to know: late filters, few nodes, cancellation, rounding."""
 
-from __future__ import annotations
-
 import math
 
 import mpmath

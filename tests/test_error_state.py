@@ -1,7 +1,5 @@
 """np.seterr(all="raise") of a caller changes no number, in this process and in workers."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What a message makes of a text from outside."""
 
-from __future__ import annotations
-
 from dmft_rf import DataError, ModelError
 from dmft_rf.errors import one_line, plain
 

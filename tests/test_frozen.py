@@ -1,7 +1,5 @@
 """What is returned or kept: read-only, equal by content, the same after pickling and copying."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import json

@@ -1,7 +1,5 @@
 """Every number of docs/paper.md, computed anew."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Names of files, good and bad: what is wrong is said in one line, before the work."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The Python, the commands and the numbers of the README and of the pages in docs/."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shlex

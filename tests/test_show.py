@@ -1,7 +1,5 @@
 """How results show themselves: text, tables, data frames and pictures, of every public result."""
 
-from __future__ import annotations
-
 import pkgutil
 import sys
 from html.parser import HTMLParser

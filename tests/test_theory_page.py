@@ -1,7 +1,5 @@
 """Statements of docs/theory.md about times and exponents, each formatted from exact solutions."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Numbers and arrays of any type give what the same floats give, or are refused with a remedy."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys

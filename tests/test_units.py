@@ -1,7 +1,5 @@
 """Diffusion times and the noise levels that other programs state: one process, several names."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -7,8 +7,6 @@ spectrum, and timescales. It is not a proof that the values are right (the rest 
 the tests are) but an alarm when they move.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

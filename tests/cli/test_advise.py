@@ -1,7 +1,5 @@
 """dmft-rf advise: what it prints, writes and refuses."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

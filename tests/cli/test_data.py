@@ -1,7 +1,5 @@
 """Commands on data: what is read, how it is described, and what the table says of it."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Options for what people have: images, files of eigenvalues, sizes in numbers, noise levels."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

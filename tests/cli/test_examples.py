@@ -1,7 +1,5 @@
 """The examples in the help of every command run as they are printed."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

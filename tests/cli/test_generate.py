@@ -1,7 +1,5 @@
 """The command generate, and files and pictures of infinite width and of what is generated."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The command ``dmft-rf sweep``, and the table of --csv of every command."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

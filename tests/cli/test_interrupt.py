@@ -1,7 +1,5 @@
 """Ctrl-C: what holds an interruption back, and what recognizes one."""
 
-from __future__ import annotations
-
 import signal
 import threading
 

@@ -3,8 +3,6 @@
 Coverage pauses meanwhile: an interruption would leave its own lock taken for ever.
 """
 
-from __future__ import annotations
-
 import gc
 import itertools
 import random

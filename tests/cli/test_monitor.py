@@ -1,7 +1,5 @@
 """dmft-rf monitor: what it prints, writes and refuses."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """``dmft-rf curves --parts``: numbers of the library, files, refusals."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What a command refuses, and how it ends when something fails: one line, an exit code."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -3,8 +3,6 @@
 Most run in this process, with streams as they are; what happens when Python ends needs a process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import io

@@ -4,8 +4,6 @@ Typer's versions differ here more than anywhere else; `.ci/oldest` runs these te
 that is allowed, `.ci/run` with the newest.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

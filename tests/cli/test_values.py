@@ -3,8 +3,6 @@
 The options are those that the command has, found out here, so that a new one is tried as well.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Solutions against networks of finite size, and random initial weights."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Networks of a finite dimension, against the limit that they approach."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The second route of the issue: small networks trained step by step, against the filters."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Infinite width: reference values, the density as a second route, and finite widths."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

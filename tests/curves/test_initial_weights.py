@@ -6,8 +6,6 @@ tau = 0 everything is known in closed form, and at tau = inf every rule is ridge
 (validation.attack.attack says how).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ t in [1e-6, 10], psi_p and psi_n in [0.05, 1e4] (log-uniform), every named activ
 with one to three atoms (ratio up to 1e4) or a power law.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The values of reference.json, converged to 1e-12 or better by another program."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -3,8 +3,6 @@
 Two results may differ by no more than the errors that they themselves state.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One solution used by many threads and rules: the numbers of one thread, whatever came before."""
 
-from __future__ import annotations
-
 import math
 import pickle
 import sys

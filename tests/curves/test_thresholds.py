@@ -1,7 +1,5 @@
 """The sample sizes at which overfitting ends, against their definitions by other routes."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How wide a network has to be."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Arrays, archives and HDF5 files that say one thing and hold another: refused, or read right."""
 
-from __future__ import annotations
-
 import io
 import resource
 import struct

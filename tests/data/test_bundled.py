@@ -1,7 +1,5 @@
 """The data sets that come with the package."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Eigenvalues in files: what was computed once comes back, and lists of numbers are read."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

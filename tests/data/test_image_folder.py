@@ -1,7 +1,5 @@
 """Folders of images: the covariance of their pixels, and one line for what is wrong with them."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

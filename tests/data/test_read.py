@@ -1,7 +1,5 @@
 """Reading samples from files: the same covariance from every format, and clear refusals."""
 
-from __future__ import annotations
-
 import io
 import tracemalloc
 import zipfile

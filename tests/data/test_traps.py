@@ -3,8 +3,6 @@
 And files that look like them, which are read as they always were.
 """
 
-from __future__ import annotations
-
 import h5py
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """The state of a page: links that restore it, lines of Python that compute it, wrong ones."""
 
-from __future__ import annotations
-
 import io
 import math
 from contextlib import redirect_stdout

@@ -1,7 +1,5 @@
 """What the captions of the figures say, from the exact theory: each number is formatted from it."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

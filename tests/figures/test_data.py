@@ -1,7 +1,5 @@
 """The numbers behind the figures, at few points, against physics that is known another way."""
 
-from __future__ import annotations
-
 import importlib
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The command, the files it writes, the page, and what it refuses."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """What the captions of the figures of SGD say, and their numbers against physics."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

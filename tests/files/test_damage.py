@@ -1,7 +1,5 @@
 """Damaged result files: one line that says so, before HDF5 sees them; never a wrong number."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

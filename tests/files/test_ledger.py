@@ -1,7 +1,5 @@
 """The ledger: what was added survives, damage costs what it hits, and nobody else's is touched."""
 
-from __future__ import annotations
-
 import os
 import random
 import socket

@@ -1,7 +1,5 @@
 """A ledger without locks, in kills and on full disks."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import json

@@ -1,7 +1,5 @@
 """Files of results that exist already, are damaged, or come from elsewhere."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

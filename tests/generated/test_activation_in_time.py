@@ -1,7 +1,5 @@
 """The series in diffusion time against the quadratures that they replace."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """What is generated: reference values, plain routes to the same numbers, and exact limits."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

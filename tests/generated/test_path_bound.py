@@ -1,7 +1,5 @@
 """The bound at finite width: reference values, the exact divergence below it, and its limits."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """When to stop for generation: values by another program, definitions, growth with n."""
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from typing import Any

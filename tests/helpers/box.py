@@ -3,8 +3,6 @@
 DMFT_RF_EXAMPLES overrides the number of examples; `python -m validation attack` tries thousands.
 """
 
-from __future__ import annotations
-
 import math
 import os
 

@@ -1,7 +1,5 @@
 """Averages of activations by formulas and quadratures of their own, in mpmath."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import mpmath as mp

@@ -1,7 +1,5 @@
 """Runs of the command that tests share."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

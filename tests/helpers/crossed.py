@@ -5,8 +5,6 @@ nothing in common is the mean, what is common besides to those with the same tra
 variance, and so on. Written from the model alone: every draw of noise is drawn.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

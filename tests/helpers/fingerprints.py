@@ -1,7 +1,5 @@
 """The fingerprint of a sweep over a model, by which its file is known again."""
 
-from __future__ import annotations
-
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.sweeps.plan import Plan
 from dmft_rf.sweeps.quantities import Request

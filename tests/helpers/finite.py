@@ -4,8 +4,6 @@ Written from sections 1, 2 and 10 of the theory alone: every draw of noise is dr
 rotated or averaged that training does not average.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the tests of interruptions share."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager

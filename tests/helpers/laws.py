@@ -1,7 +1,5 @@
 """Models and laws that tests of spectra share."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

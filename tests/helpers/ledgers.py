@@ -1,7 +1,5 @@
 """What tests of the ledger share: records, and files that hold them."""
 
-from __future__ import annotations
-
 from dmft_rf.files.ledger import Ledger
 
 WORK = {"work": "w", "package_version": "0.1.0", "git_commit": "abc"}

@@ -1,7 +1,5 @@
 """Processes that are killed at random moments, and what they have said until then."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A small sweep that tests of files share."""
 
-from __future__ import annotations
-
 import pytest
 
 from dmft_rf import ScoreModel, sweep

@@ -5,8 +5,6 @@ the theory note, the long formula is that of the benchmark's plain route, and th
 Gaussian-equivalent matrices are those of its section 2.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass

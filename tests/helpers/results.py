@@ -1,7 +1,5 @@
 """The model whose results tests of files store."""
 
-from __future__ import annotations
-
 from dmft_rf import Covariance, ScoreModel
 
 LAW = Covariance([0.5, 1.5], [0.25, 0.75], label="two atoms", dimension=40, samples=400)

@@ -1,7 +1,5 @@
 """The classes that public calls return, found in what the calls say of themselves."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import sys

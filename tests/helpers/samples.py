@@ -1,7 +1,5 @@
 """Samples that tests of data files share, and their covariance."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

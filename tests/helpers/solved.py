@@ -1,7 +1,5 @@
 """Models of every kind that tests of solutions share."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

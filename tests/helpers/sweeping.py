@@ -1,7 +1,5 @@
 """What the tests of sweeps share: contents of files, processes to be killed, deadly activations."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

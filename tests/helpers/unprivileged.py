@@ -1,7 +1,5 @@
 """Tests of permissions, which root does not feel."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

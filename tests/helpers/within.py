@@ -1,7 +1,5 @@
 """Two sets of learning curves that agree within the errors which they state themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

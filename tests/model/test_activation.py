@@ -1,7 +1,5 @@
 """Activations: names, callables, validation, identity."""
 
-from __future__ import annotations
-
 import math
 
 import mpmath as mp

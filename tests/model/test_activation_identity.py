@@ -1,7 +1,5 @@
 """A function is known by its values: what it reads may change, its name says nothing."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The spectral law of the data: its domain, its moments, and its estimation from samples."""
 
-from __future__ import annotations
-
 import copy
 import math
 import pickle

@@ -1,7 +1,5 @@
 """Gaussian mixtures whose classes have different covariances."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is no function of its argument, or has no values far out, is refused or said."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

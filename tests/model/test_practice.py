@@ -1,7 +1,5 @@
 """Models stated in the numbers of a real run: samples, parameters, data as they are."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from pathlib import Path

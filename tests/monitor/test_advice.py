@@ -1,7 +1,5 @@
 """Advice from images: every sentence as a function of numbers, and the numbers as of the theory."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Dates of curves whose dates are known, and of the stored networks."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

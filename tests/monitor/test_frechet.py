@@ -1,7 +1,5 @@
 """The Frechet distance, against closed forms, and its error and bias, against repeated draws."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Logs of other programs, and what is wrong with some."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Nearest training images and the memorized fraction, against brute force and known answers."""
 
-from __future__ import annotations
-
 import math
 import tracemalloc
 from pathlib import Path

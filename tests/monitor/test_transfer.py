@@ -1,7 +1,5 @@
 """The table of pairs of runs, and what is said from it."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

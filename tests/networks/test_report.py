@@ -1,7 +1,5 @@
 """What is said about trained networks: dates, laws, tables, pictures; without JAX."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io

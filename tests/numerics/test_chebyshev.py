@@ -1,7 +1,5 @@
 """Series on panels that are halved until they converge."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

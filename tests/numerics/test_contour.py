@@ -1,7 +1,5 @@
 """What the error estimate reads off a contour, against its definition and its purpose."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """More nodes until an error is small enough."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

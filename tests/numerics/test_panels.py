@@ -1,7 +1,5 @@
 """Panels that are halved until they carry what is asked of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

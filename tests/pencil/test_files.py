@@ -1,7 +1,5 @@
 """Pencils in TOML files, and the command that reads them: a file is data, whatever it holds."""
 
-from __future__ import annotations
-
 import ast
 import math
 from functools import partial

@@ -1,7 +1,5 @@
 """Pencils of the score model: against the closed form, and m noise draws against exact values."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Stating a pencil and deriving its equations: coefficients, expressions, errors, symbols."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np

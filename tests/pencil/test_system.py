@@ -1,7 +1,5 @@
 """The solver of the Dyson equation: Jacobian, branch, order of points, sets of parameters."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

@@ -1,7 +1,5 @@
 """No result depends on the units of the eigenvalues, nor on those of a block."""
 
-from __future__ import annotations
-
 import math
 
 import numba

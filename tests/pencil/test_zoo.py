@@ -1,7 +1,5 @@
 """Every pencil of the zoo against a closed form or the algebraic equation of free probability."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """The picture of a covariance shows its eigenvalues, each as often as it is there."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The picture of a run shows its numbers and its dates."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

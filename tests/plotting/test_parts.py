@@ -1,7 +1,5 @@
 """The picture of parts: areas of the heights of the parts, lines of the errors of directions."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

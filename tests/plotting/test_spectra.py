@@ -1,7 +1,5 @@
 """Pictures of spectra: each bulk, its name, and many of them as one shape."""
 
-from __future__ import annotations
-
 import matplotlib
 import numpy as np
 import pytest

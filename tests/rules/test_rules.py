@@ -1,7 +1,5 @@
 """Training rules as filters, against recursions and quadratures on single eigenvalues."""
 
-from __future__ import annotations
-
 import math
 
 import mpmath

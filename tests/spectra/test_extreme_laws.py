@@ -1,7 +1,5 @@
 """Laws at extremes, and against matrices of finite size."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

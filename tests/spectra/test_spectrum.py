@@ -1,7 +1,5 @@
 """The law of U: exact facts, limits in closed form, finite matrices, extreme parameters."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

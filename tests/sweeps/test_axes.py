@@ -1,7 +1,5 @@
 """What sweeps, phase diagrams and scaling laws take: values in anything, and one line otherwise."""
 
-from __future__ import annotations
-
 import math
 from decimal import Decimal
 from fractions import Fraction

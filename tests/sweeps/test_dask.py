@@ -1,7 +1,5 @@
 """Sweeps on a Dask cluster: workers are killed while they work, the file is the same."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

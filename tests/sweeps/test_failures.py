@@ -1,7 +1,5 @@
 """Whatever a point raises is its reason: the others go on, and nothing is computed twice."""
 
-from __future__ import annotations
-
 import errno
 import math
 from concurrent.futures import Executor, Future, ThreadPoolExecutor

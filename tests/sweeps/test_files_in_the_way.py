@@ -1,7 +1,5 @@
 """Files that stand in the way of a sweep, and files that appear while it runs."""
 
-from __future__ import annotations
-
 import errno
 import os
 

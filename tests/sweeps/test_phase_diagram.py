@@ -1,7 +1,5 @@
 """Phase diagrams: maps are the solver's, regions agree with the curves at every point."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Sweeps: the numbers are those of the solver, wherever and in whatever order they are computed."""
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor

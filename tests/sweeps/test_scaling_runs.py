@@ -1,7 +1,5 @@
 """Scaling laws over decades, on files and workers."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A sweep's file: nothing finished is ever lost, nothing foreign is touched."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random

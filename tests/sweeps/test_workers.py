@@ -1,7 +1,5 @@
 """Worker processes import the main program again: one sentence where that cannot work."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

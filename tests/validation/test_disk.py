@@ -1,7 +1,5 @@
 """A disk that is full: the old files stay, nothing half written does, and the error says why."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

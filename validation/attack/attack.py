@@ -21,8 +21,6 @@ number: FAIL. Refusals (ConvergenceError, ModelError) are allowed and counted by
 other exception is a failure.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import re

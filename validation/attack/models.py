@@ -4,8 +4,6 @@ Parameters are uniform in their logarithm over the whole box that the package cl
 draw is made of its own seed: case 137 of seed 1 is the same model whatever was drawn before.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``python -m validation benchmark``: measure, and write the tables and the picture."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One finite draw of the Gaussian-equivalent matrices, and its losses by eigendecomposition."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

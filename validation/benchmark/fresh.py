@@ -3,8 +3,6 @@
 Times are those of the whole process, the start of the interpreter included.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import subprocess

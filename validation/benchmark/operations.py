@@ -17,8 +17,6 @@ The floor of a stage is its count at the rate of a matrix product on one core, a
 at the rate of numpy's complex exp, both measured in the same run.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -15,8 +15,6 @@ Nothing is taken from the library but the coefficients of the model and, so that
 work, the edges of the support and the number of nodes.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The measured numbers as Markdown, and their place in a page that has other text."""
 
-from __future__ import annotations
-
 import math
 import platform
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Times: best of several repeats, of the process and of the clock on the wall."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How the commands beside the library end: as its own does, with one line and an exit code."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

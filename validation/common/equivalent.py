@@ -5,8 +5,6 @@ With X of covariance Sigma and standard Gaussian W, Omega,
     G = gamma W X/sqrt(d) + v Omega,    U = G G^T/n + b^2 W W^T/d + s^2,    V = b W/sqrt(d).
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

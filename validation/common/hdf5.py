@@ -4,8 +4,6 @@ What is not finished is a record of a ledger, `dmft_rf.files.ledger`; the conten
 small HDF5 file in memory, so that one pair of functions writes and reads both.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

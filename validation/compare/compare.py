@@ -21,8 +21,6 @@ PASS, if and only if
      and so is the difference of the mass of the atom (see `validation.compare.spectra`).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -20,8 +20,6 @@ that vector (and not as an independent one of each quantity, which would drown t
 between them that the seeds determine best).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

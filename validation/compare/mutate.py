@@ -47,8 +47,6 @@ made, and the label term in properties of `Nodes`. Rules without a contour in th
 (discrete steps) are left out of the comparison of a mutation.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Iterator

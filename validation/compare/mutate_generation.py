@@ -1,7 +1,5 @@
 """Mutations of what is generated (docs/theory.md, section on what is generated): see mutate.py."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Mutations of the noise of SGD (docs/theory.md, section on mini-batches): see mutate.py."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator

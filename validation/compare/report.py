@@ -1,7 +1,5 @@
 """The report: one self-contained HTML page, and the same tables as Markdown."""
 
-from __future__ import annotations
-
 import math
 import platform
 import time

@@ -16,8 +16,6 @@ With a finite number of noise draws there is no floor s_t^2. The cut is 0 then: 
 the directions that the draws do not span, exactly 0 in the finite network as in the law.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

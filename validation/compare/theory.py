@@ -1,7 +1,5 @@
 """What the theory predicts for a case: the only place where `dmft_rf` is asked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -8,8 +8,6 @@ compared at single times, and timescales: the half-gap time, when L_test - L_tra
 final value, and the time of the smallest test loss.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

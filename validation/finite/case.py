@@ -1,7 +1,5 @@
 """One thing that is simulated: a model, its rules and times, and the networks' sizes."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -6,8 +6,6 @@ so that a sequence of d approaches the limit that the theory describes. The case
 those of the library's reference values; ``paper_*`` are figures 2 and 3 of arXiv:2505.17638.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -22,8 +22,6 @@ The filter of a rule is the rule's own; that explicit training really ends there
 `validation.finite.training`. Source: Bonnaire et al., arXiv:2505.17638, appendix B.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

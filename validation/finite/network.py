@@ -36,8 +36,6 @@ samples under fresh noise.
 Source of the model: Bonnaire et al., arXiv:2505.17638, sections 2 and 4.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -17,8 +17,6 @@ Nothing here knows the theory, which is linear and of infinite width; `reverse_c
 use of a linear process to lower the scatter.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Sequence

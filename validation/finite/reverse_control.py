@@ -11,8 +11,6 @@ carry from step to step, one number for each eigenvalue of C. The two linear ter
 mean, up to O(1/(N d)) in a quotient: a wrong G would leave more scatter and change nothing else.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Runs the missing cells of a list of cases in worker processes; only the parent writes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait

@@ -1,7 +1,5 @@
 """One cell of work: one draw of one case, with everything that is kept of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 import zlib

@@ -10,8 +10,6 @@ The theory (dmft_rf.curves.stochastic) knows none of this: its noise is that of 
 d -> infinity. Losses are the exact averages of the weights that the steps arrive at.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -11,8 +11,6 @@ group per cell, ``d<d>.s<seed>``, with the attributes d, seed, fingerprint, pack
 git_commit, seconds, and the arrays of `validation.finite.simulate.Cell`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence

@@ -13,8 +13,6 @@ that falls with the step. Fixed noise draws, mini-batches, momentum and Adam are
 variants that people use; only the first two rules are filters of U.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from dataclasses import dataclass, field

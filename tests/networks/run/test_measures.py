@@ -1,7 +1,5 @@
 """Memorized fraction, Frechet distance, training times and exponents of trained networks."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ The plain route is docs/theory.md written out with scipy.optimize.root: it share
 no more than the coefficients of the model, the support and the number of nodes.
 """
 
-from __future__ import annotations
-
 import itertools
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How commands end: an exit code and one line, as the library's own command."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

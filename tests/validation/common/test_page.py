@@ -1,7 +1,5 @@
 """Reports as pages: what stands in the HTML and the Markdown of the same blocks."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 

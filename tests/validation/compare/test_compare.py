@@ -1,7 +1,5 @@
 """The verdict: right theories pass, theories that are off by a few per cent do not."""
 
-from __future__ import annotations
-
 import base64
 import math
 import re

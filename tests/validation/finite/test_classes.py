@@ -1,7 +1,5 @@
 """What class structure does to the test loss of finite networks."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

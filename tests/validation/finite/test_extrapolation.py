@@ -1,7 +1,5 @@
 """Extrapolation in powers of 1/d, and the tests of agreement."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import scipy.stats

@@ -1,7 +1,5 @@
 """Noise draws and classes of data: the nonlinear network against brute force, and the verdict."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """The exact finite network against brute force, and its losses against their definition."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

@@ -1,7 +1,5 @@
 """What finite networks generate: steps, estimators, and the linear process beside them."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
