@@ -1,7 +1,5 @@
 """Names of the arrays that annotations speak of."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

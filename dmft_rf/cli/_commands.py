@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import dmft_rf
 from dmft_rf.cli._finish import TAU, about_data, finish
 from dmft_rf.cli._parameters import numbers
-from dmft_rf.cli._report import Table, accuracy, begin, number
+from dmft_rf.cli._report import Table, accuracy, begin, number, rule_text, shortened
 from dmft_rf.curves.automatic_times import PER_DECADE, automatic_times
 from dmft_rf.files.results import describe_rule
 
@@ -51,23 +51,18 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         f"edges and masses exact; the density integrates to them within {law.mass_error:.1e}",
     )
     wide = math.isinf(model.psi_p)
-    names = [_WORDS[name] for name in law.bulk_names]
     rows = [
-        [number(low), number(high), number(mass), *_relaxation(model, low, high), name]
-        for (low, high), mass, name in zip(law.edges, law.bulk_masses, names, strict=True)
+        [number(low), number(high), number(mass), *_relaxation(model, low, high), _WORDS[name]]
+        for (low, high), mass, name in zip(law.edges, law.bulk_masses, law.bulk_names, strict=True)
     ]
     rows[:0] = [
         [number(at), number(at), number(mass), "-", "-", "atom" if wide else "atom at s_t^2"]
         for at, mass in law.atoms
     ]
-    if len(rows) > _MOST_ROWS:  # a law of many atoms has many bulks
-        half = _MOST_ROWS // 2
-        report.notes.append(
-            f"{2 * half} of {len(rows)} rows shown; --json and --out give all of them."
-        )
-        rows = [*rows[:half], ["..."] * len(rows[0]), *rows[-half:]]
+    # a law of many atoms has many bulks
+    rows = shortened(report, rows, _MOST_ROWS, "--json and --out give all of them")
     columns = ["from", "to", "mass", "slowest tau", "fastest tau", "belongs to"]
-    report.tables.append(Table(columns, rows, text_columns=frozenset({5})))
+    report.tabulate(columns, rows, text_columns=frozenset({5}))
     families = (
         "rho_2 are the directions of the data (generalization), rho_1 those of single samples: of "
         "these the thin bulk at the bottom fits the noise of the training samples, last of all, "
@@ -82,13 +77,9 @@ def spectrum(options: ModelOptions, output: OutputOptions) -> None:
         f"{families}; an atom is not trained."
     )
     grid = law.grid()
+    names = ("edges", "bulk_masses", "learning_bulks", "bulk_names", "atoms", "mass")
     report.document["results"] = {
-        "edges": law.edges,
-        "bulk_masses": law.bulk_masses,
-        "learning_bulks": law.learning_bulks,
-        "bulk_names": law.bulk_names,
-        "atoms": law.atoms,
-        "mass": law.mass,
+        **{name: getattr(law, name) for name in names},
         "mean": law.moment(1),
         "grid": grid,
         "density": law.density(grid),
@@ -120,17 +111,13 @@ def curves(
     result = solution.learning_curves(tau, rule)
     report = begin("curves", stated)
     described = describe_rule(rule)
-    values = ", ".join(
-        f"{k.removeprefix('rule_')} = {v:g}" for k, v in described.items() if k != "rule"
-    )
     from dmft_rf.curves.stochastic import StochasticCurves
 
     stochastic = isinstance(result, StochasticCurves)
-    report.header.append(("rule", f"{'SGD' if stochastic else training.rule}, {values}"))
+    report.state("rule", rule_text("SGD" if stochastic else training.rule, described))
     if isinstance(result, StochasticCurves):
-        report.header.append(
-            ("load", f"{float(result.load.max()):.6g}, 1 at the noise {result.threshold:.6g}")
-        )
+        load = float(result.load.max())
+        report.state("load", f"{load:.6g}, 1 at the noise {result.threshold:.6g}")
     report.document["rule"] = described
     accuracy(report, result.relative_error, options.rtol)
     report.tables.append(curve_table(result, automatic))

@@ -11,7 +11,7 @@ from dmft_rf._version import __version__
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._finish import show
 from dmft_rf.cli._options import OutputOptions
-from dmft_rf.cli._report import Report, Table, number
+from dmft_rf.cli._report import Report, covariance_document, number
 from dmft_rf.data import bundled as datasets
 from dmft_rf.errors import DataError
 from dmft_rf.files.hdf5 import has_seal
@@ -51,12 +51,7 @@ def _report(law: Covariance, place: str, centred: bool) -> Report:
             "package_version": __version__,
             "source": place,
             "centered": centred,
-            "covariance": {
-                **law.summary(),
-                "d_eff_over_d": law.effective_dimension_ratio,
-                "eigenvalues": law.eigenvalues,
-                "weights": law.weights,
-            },
+            "covariance": covariance_document(law, d_eff_over_d=law.effective_dimension_ratio),
         }
     )
     assert law.dimension is not None
@@ -80,7 +75,7 @@ def _report(law: Covariance, place: str, centred: bool) -> Report:
         [str(counts[k]), number(falling[k]), number(falling[k] / law.mean, 4), f"{shares[k]:.4f}"]
         for k in np.unique(np.geomspace(1, law.n_atoms, _ROWS).astype(int)) - 1
     ]
-    report.tables.append(Table(columns, rows))
+    report.tabulate(columns, rows)
     if (words := scale_of(law.mean)) is not None:
         report.notes.append(
             f"{words[0].upper()}{words[1:]}; the noise of a model has variance 1. Commands with "

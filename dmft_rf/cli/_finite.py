@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmft_rf.cli._report import Report, Table, number
+from dmft_rf.cli._report import Report, number
 
 if TYPE_CHECKING:
     from dmft_rf.curves.finite_size import FiniteSize
@@ -26,29 +26,15 @@ def add_finite_curves(report: Report, finite: FiniteSize, tau: Any, rule: Any, l
         f"test losses of networks of d = {finite.dimension} differ from the limit by "
         f"{off[late]:+.1f} % at most (tau = {float(tau[late]):.4g})",
     )
-    rows = [
-        [
-            number(float(at), 6),
-            *(
-                f"{float(curves.mean[name][i]):.6g} +- {float(curves.spread[name][i]):.2g}"
-                for name in _NAMES
-            ),
-        ]
-        for i, at in _some(tau)
-    ]
-    report.tables.append(
-        Table(
-            ["tau", "L_train", "L_test", "gap", "score error"],
-            rows,
-            f"30 networks of d = {finite.dimension} on Gaussian data: mean +- deviation of one",
-        )
-    )
-    report.document["finite_size"] |= {
-        "tau": tau,
-        "mean": curves.mean,
-        "spread": curves.spread,
-        "error": curves.error,
-    }
+
+    def entry(name: str, i: int) -> str:
+        return f"{float(curves.mean[name][i]):.6g} +- {float(curves.spread[name][i]):.2g}"
+
+    rows = [[number(float(at), 6), *(entry(name, i) for name in _NAMES)] for i, at in _some(tau)]
+    title = f"30 networks of d = {finite.dimension} on Gaussian data: mean +- deviation of one"
+    report.tabulate(["tau", "L_train", "L_test", "gap", "score error"], rows, title)
+    measured = {name: getattr(curves, name) for name in ("mean", "spread", "error")}
+    report.document["finite_size"] |= {"tau": tau, **measured}
 
 
 def _some(tau: Any) -> list[tuple[int, float]]:
@@ -71,14 +57,9 @@ def add_finite_times(report: Report, finite: FiniteSize, times: Timescales) -> N
         [name, number(limit), f"{mean:.6g} +- {error:.1g}", f"{100 * (mean / limit - 1):+.1f} %"]
         for name, (limit, mean, error) in found.items()
     ]
-    report.tables.append(
-        Table(
-            ["", "limit", f"d = {finite.dimension}", "difference"],
-            rows,
-            f"30 networks of d = {finite.dimension} on Gaussian data, gradient flow",
-            frozenset({0}),
-        )
-    )
+    title = f"30 networks of d = {finite.dimension} on Gaussian data, gradient flow"
+    columns = ["", "limit", f"d = {finite.dimension}", "difference"]
+    report.tabulate(columns, rows, title, frozenset({0}))
     report.document["finite_size"] |= {
         name: {"limit": limit, "mean": mean, "error": error}
         for name, (limit, mean, error) in found.items()
@@ -88,5 +69,5 @@ def add_finite_times(report: Report, finite: FiniteSize, times: Timescales) -> N
 def _say(report: Report, finite: FiniteSize, text: str) -> None:
     """Put what was measured in the place of the order of magnitude."""
     report.header[:] = [(k, v) for k, v in report.header if k != "finite size"]
-    report.header.append(("finite size", text))
+    report.state("finite size", text)
     report.document["finite_size"] = {"dimension": finite.dimension, "networks": 30}

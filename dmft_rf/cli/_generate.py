@@ -11,7 +11,7 @@ import numpy as np
 import dmft_rf
 from dmft_rf.cli._finish import TAU, about_data, finish, show
 from dmft_rf.cli._parameters import numbers
-from dmft_rf.cli._report import Report, Table, accuracy, begin, number
+from dmft_rf.cli._report import Report, accuracy, begin, number
 from dmft_rf.curves.definitions import FACTOR
 from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES
@@ -54,15 +54,10 @@ def generate(options: WideModelOptions, process: ProcessOptions, output: OutputO
             raise ModelError("--tau must be given with a finite --psi-p")
     stated = options.build()
     report = begin("generate", stated, swept=("t",))
-    how = {
-        "schedule": process.schedule,
-        "sampler": process.sampler,
-        "t_start": process.t_start,
-        "t_end": process.t_end,
-    }
+    how = {name: getattr(process, name) for name in ("schedule", "sampler", "t_start", "t_end")}
     report.document |= how
     words = ", ".join(f"{name} = {value}" for name, value in how.items())
-    report.header.append(("process", words))
+    report.state("process", words)
     rest: dict[str, Any] = {**how, "rtol": options.rtol}
     if not math.isinf(stated.model.psi_p):
         assert tau is not None
@@ -98,35 +93,24 @@ def _report_law(report: Report, g: Generation, times: GenerationTimes, rtol: flo
     )
     accuracy(report, worst, rtol)
     start, end = times.usable(FACTOR)
-    report.header.append(
-        (
-            "when to stop",
-            f"between tau = {start:.4g} and {end:.4g}, best at {times.tau_opt:.4g}: there "
-            f"KL(data || generated) is within {100 * (FACTOR - 1):.0f} % of its least value, "
-            f"{times.kl_min:.4g}",
-        )
+    report.state(
+        "when to stop",
+        f"between tau = {start:.4g} and {end:.4g}, best at {times.tau_opt:.4g}: there "
+        f"KL(data || generated) is within {100 * (FACTOR - 1):.0f} % of its least value, "
+        f"{times.kl_min:.4g}",
     )
     rows = [
         [number(x), *(number(float(getattr(g, name).ravel()[i]), 5) for name in _COLUMNS)]
         for i, x in enumerate(g.tau.ravel().tolist())
     ]
-    report.tables.append(Table(["tau", *_COLUMNS.values()], rows))
+    report.tabulate(["tau", *_COLUMNS.values()], rows)
     values = {name: getattr(times, name) for name in times.definitions}
-    report.tables.append(
-        Table(
-            ["", "value", "error", "what it is"],
-            [
-                [
-                    name,
-                    number(value) if not math.isnan(value) else "none",
-                    f"{times.error[name]:.0e}" if math.isfinite(value) else "-",
-                    times.definitions[name],
-                ]
-                for name, value in values.items()
-            ],
-            text_columns=frozenset({0, 3}),
-        )
-    )
+    rows = []
+    for name, value in values.items():
+        shown = number(value) if not math.isnan(value) else "none"
+        error = f"{times.error[name]:.0e}" if math.isfinite(value) else "-"
+        rows.append([name, shown, error, times.definitions[name]])
+    report.tabulate(["", "value", "error", "what it is"], rows, text_columns=frozenset({0, 3}))
     report.notes.append(
         "Per dimension. W2^2 is the squared Frechet distance, or a bound of it where the "
         "eigenvalues of the data differ. Of memorization: overlap (1: nothing of the sample is "
@@ -156,15 +140,13 @@ def _report_bound(report: Report, bound: PathBound, rtol: float) -> None:
     accuracy(report, float((error / bound.kl_bound).max(initial=0.0)), rtol)
     columns = zip(bound.tau.ravel(), bound.kl_bound.ravel(), error.ravel(), strict=True)
     rows = [[number(x), number(y, 8), f"{off:.0e}"] for x, y, off in columns]
-    report.tables.append(Table(["tau", "KL is at most", "error"], rows))
+    report.tabulate(["tau", "KL is at most", "error"], rows)
     report.notes.append(
         "KL(data || generated) per dimension is at most this: the divergence of the paths. "
         f"{TAU} --psi-p inf has the law itself."
     )
+    names = ("tau", "kl_bound", "integral", "start")
     report.document["results"] = {
-        "tau": bound.tau,
-        "kl_bound": bound.kl_bound,
-        "integral": bound.integral,
-        "start": bound.start,
+        **{name: getattr(bound, name) for name in names},
         "errors": bound.error,
     }

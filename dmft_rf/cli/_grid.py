@@ -14,7 +14,7 @@ from dmft_rf.cli._finish import about_data, show
 from dmft_rf.cli._frame import say
 from dmft_rf.cli._parameters import numbers
 from dmft_rf.cli._progress import running
-from dmft_rf.cli._report import Table, begin, number
+from dmft_rf.cli._report import begin, number, shortened
 from dmft_rf.errors import ModelError
 from dmft_rf.sweeps.request import DESCRIPTIONS
 
@@ -42,17 +42,13 @@ def sweep(options: ModelOptions, grid: GridOptions, run: RunOptions, output: Out
     for index, message in result.failures.items():
         say("warning", f"point {index} is left out: {message}")
     report.document["rtol"] = options.rtol
-    report.header.append(("accuracy", f"relative error of losses at most {options.rtol:g}"))
+    report.state("accuracy", f"relative error of losses at most {options.rtol:g}")
     columns = result._table().flat()
     if not result.failures:
         del columns["status"]
     shown = [name for name in columns if not name.startswith("edges_")]
     rows = [[_cell(columns[name][i]) for name in shown] for i in range(len(columns[shown[0]]))]
-    if len(rows) > _MOST_ROWS:
-        half = _MOST_ROWS // 2
-        report.notes.append(f"{2 * half} of {len(rows)} rows shown; --csv and --json give all.")
-        rows = [*rows[:half], ["..."] * len(shown), *rows[-half:]]
-    report.tables.append(Table(shown, rows))
+    report.tabulate(shown, shortened(report, rows, _MOST_ROWS, "--csv and --json give all"))
     report.notes.append("\n".join(f"{name}: {_meaning(name)}." for name in names))
     report.notes += about_data(stated.data)
     report.document["results"] = {

@@ -168,7 +168,7 @@ def _report(
     found: MemorizedFraction | None,
     distance: FrechetDistance | None,
 ) -> Report:
-    from dmft_rf.cli._report import Report, Table
+    from dmft_rf.cli._report import Report
     from dmft_rf.plotting.monitor_page import date_rows, notes, prediction_table
 
     document: dict[str, Any] = {
@@ -195,36 +195,33 @@ def _report(
     ]
     if found is not None:
         low, high = found.interval
+        of_all = ("fraction", "standard_error", "interval", "ratio", "generated")
         document["memorized"] = {
-            "fraction": found.fraction,
-            "standard_error": found.standard_error,
-            "interval": list(found.interval),
-            "ratio": found.ratio,
-            "generated": found.generated,
+            **{name: getattr(found, name) for name in of_all},
             "training": found.neighbours.training,
             "copies_in_training": found.neighbours.copies,
             "nearest": found.neighbours.index,
             "distances": found.neighbours.distance,
         }
-        report.header.append((
+        report.state(
             "copies",
             f"{100 * found.fraction:.3g} % of {found.generated} generated images (95 %: "
             f"{100 * low:.3g} to {100 * high:.3g} %), among {found.neighbours.training} training "
             "images",
-        ))  # fmt: skip
+        )
     if distance is not None:
         document["frechet"] = {**asdict(distance), "corrected": distance.corrected}
-        report.header.append((
+        report.state(
             "Frechet distance",
             f"{distance.distance:.4g} +- {distance.standard_error:.2g} from the training images, "
             f"in {distance.features} principal components; about {distance.bias:.2g} of it because "
             "the images are no more",
-        ))  # fmt: skip
+        )
     elif found is not None:
-        report.header.append(("Frechet distance", "needs 40 images of each kind"))
+        report.state("Frechet distance", "needs 40 images of each kind")
     columns = ["", dates.unit, "from", "to", "what it is"]
-    report.tables.append(Table(columns, date_rows(dates), text_columns=frozenset({0, 4})))
+    report.tabulate(columns, date_rows(dates), text_columns=frozenset({0, 4}))
     if told:
-        report.tables.append(Table(*prediction_table(told), "With more images"))
+        report.tabulate(*prediction_table(told), "With more images")
     report.notes = notes(told, found)
     return report

@@ -12,7 +12,7 @@ from dmft_rf._typing import Array
 from dmft_rf.cli._commands import round_times
 from dmft_rf.cli._finish import TAU, about_data, finish
 from dmft_rf.cli._parameters import numbers
-from dmft_rf.cli._report import Table, accuracy, begin, number
+from dmft_rf.cli._report import Table, accuracy, begin, number, rule_text
 from dmft_rf.cli._rules import CurveOptions
 from dmft_rf.curves.automatic_times import automatic_times
 from dmft_rf.curves.definitions import PARTS
@@ -40,22 +40,16 @@ def error_parts(options: ModelOptions, training: CurveOptions, output: OutputOpt
     tau = None if training.tau is None else np.array(numbers("--tau", training.tau))
     stated = options.build()
     solution = dmft_rf.solve(stated.model, options.rtol)
-    shown = None if tau is None else np.arange(tau.size)
+    automatic = tau is None
     if tau is None:
         tau = automatic_times(solution, rule)
-        shown = round_times(tau)
-    assert shown is not None
+    shown = round_times(tau) if automatic else np.arange(tau.size)
     parts = dmft_rf.error_parts(solution, tau, rule)  # type: ignore[arg-type]
     dated = stated.model.weights.size <= _MOST_DATED and rule == dmft_rf.GradientFlow()
     times = dmft_rf.error_times(solution) if dated else None
     report = begin("curves", stated)
     described = describe_rule(rule)
-    values = ", ".join(
-        f"{key.removeprefix('rule_')} = {value:g}"
-        for key, value in described.items()
-        if key != "rule"
-    )
-    report.header.append(("rule", f"{training.rule}, {values}"))
+    report.state("rule", rule_text(training.rule, described))
     accuracy(report, parts.curves.relative_error, options.rtol)
     names = [name for name in PARTS if name != "initial" or parts.rule.initial_scale]
 
@@ -63,15 +57,11 @@ def error_parts(options: ModelOptions, training: CurveOptions, output: OutputOpt
         value = float(parts.total[name][i])
         return "0" if abs(value) <= parts.error[name][i] else number(value, 6)
 
-    report.tables.append(
-        Table(
-            ["tau", *names, "score error"],
-            [
-                [number(float(tau[i])), *(entry(name, int(i)) for name in (*names, "score_error"))]
-                for i in shown
-            ],
-        )
-    )
+    rows = [
+        [number(float(tau[i])), *(entry(name, int(i)) for name in (*names, "score_error"))]
+        for i in shown
+    ]
+    report.tabulate(["tau", *names, "score error"], rows)
     if times is not None:
         report.tables.append(_directions(times, parts.weights, parts.eigenvalues[0]))
         report.notes.append(

@@ -7,7 +7,7 @@ import time
 from dmft_rf._version import __version__
 from dmft_rf.cli._finish import finish
 from dmft_rf.cli._options import OutputOptions, PencilOptions
-from dmft_rf.cli._report import Report, Table, number
+from dmft_rf.cli._report import Report, covariance_document, number
 from dmft_rf.errors import ModelError, plain
 from dmft_rf.pencil.files import PencilFile, read_pencil
 from dmft_rf.pencil.spectrum import PencilSpectrum
@@ -28,7 +28,7 @@ def pencil(options: PencilOptions, output: OutputOptions) -> None:
         for (low, high), mass in zip(law.edges, law.bulk_masses, strict=True)
     ]
     rows.sort(key=lambda row: float(row[0]))
-    report.tables.append(Table(["from", "to", "mass", ""], rows, "Spectrum", frozenset({3})))
+    report.tabulate(["from", "to", "mass", ""], rows, "Spectrum", frozenset({3}))
     _equations(report, options, stated)
     grid = law.grid()
     report.document["results"] = {
@@ -55,24 +55,17 @@ def _begin(options: PencilOptions, stated: PencilFile, law: PencilSpectrum) -> R
             "parameters": stated.values,
             "blocks": pencil.blocks,
             "unknowns": [str(pencil.dyson.unknowns[n]) for n in pencil.dyson.minimal],
-            "covariance": {
-                **c.summary(),
-                "divided_by": None,
-                "eigenvalues": c.eigenvalues,
-                "weights": c.weights,
-            },
+            "covariance": covariance_document(c, divided_by=None),
             "error_estimate": law.mass_error,
         }
     )
     values = ", ".join(f"{name} = {value:g}" for name, value in stated.values.items())
-    report.header.append(("pencil", f"{plain(options.file.name)}: {len(pencil.blocks)} blocks"))
+    report.state("pencil", f"{plain(options.file.name)}: {len(pencil.blocks)} blocks")
     if values:
-        report.header.append(("parameters", values))
-    report.header.append(
-        (
-            "accuracy",
-            f"edges and masses exact; the density integrates to them within {law.mass_error:.1e}",
-        )
+        report.state("parameters", values)
+    report.state(
+        "accuracy",
+        f"edges and masses exact; the density integrates to them within {law.mass_error:.1e}",
     )
     report.notes.append(f"Blocks:\n{pencil.describe()}")
     return report

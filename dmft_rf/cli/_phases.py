@@ -59,16 +59,13 @@ def phase_diagram(
     text = ", ".join(
         f"{name} = {values[0]:.4g} to {values[-1]:.4g}" for name, values in diagram.axes.items()
     )
-    report.header.append(("plane", f"{text}; {sizes} points, {diagram.tau.size} times"))
-    report.header.append(("level", f"g = {plane.level:g}, c = {plane.multiple:g}"))
-    shares = {
-        name: float(np.mean(diagram.regions == k)) for k, name in enumerate(diagram.region_names)
-    }
+    report.state("plane", f"{text}; {sizes} points, {diagram.tau.size} times")
+    report.state("level", f"g = {plane.level:g}, c = {plane.multiple:g}")
+    names = diagram.region_names
+    shares = {name: float(np.mean(diagram.regions == k)) for k, name in enumerate(names)}
     definitions = diagram.definitions
     rows = [[name, f"{100 * share:.1f} %", definitions[name]] for name, share in shares.items()]
-    report.tables.append(
-        Table(["region", "of the points", "definition"], rows, text_columns=frozenset({0, 2}))
-    )
+    report.tabulate(["region", "of the points", "definition"], rows, text_columns=frozenset({0, 2}))
     report.tables.append(_boundary_table(diagram))
     report.notes.append(f"{definitions['relative_gap']}.")
     # tau_gen is in the table, or in the definition of what is

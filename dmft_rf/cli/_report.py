@@ -20,6 +20,8 @@ from dmft_rf.files.results import describe_model
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import Stated
+    from dmft_rf.model.covariance import Covariance
+    from dmft_rf.model.mixture import Mixture
     from dmft_rf.model.score_model import ScoreModel
 
 # width where stdout is no terminal: lines that fit a README and a log
@@ -57,6 +59,20 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def state(self, name: str, text: str) -> None:
+        """Add a line to the header."""
+        self.header.append((name, text))
+
+    def tabulate(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        title: str = "",
+        text_columns: frozenset[int] = frozenset(),
+    ) -> None:
+        """Add a table."""
+        self.tables.append(Table(columns, rows, title, text_columns))
+
     def print(self, *, as_json: bool) -> None:
         """Write the report to stdout."""
         if as_json:
@@ -89,12 +105,8 @@ class Report:
             drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
             for k, column in enumerate(table.columns):
                 is_text = k in table.text_columns
-                drawn.add_column(
-                    column,
-                    justify="left" if is_text else "right",
-                    no_wrap=not is_text,
-                    overflow="fold",
-                )
+                side: Any = "left" if is_text else "right"
+                drawn.add_column(column, justify=side, no_wrap=not is_text, overflow="fold")
             for row in table.rows:
                 drawn.add_row(*map(shown_text, row))
             # rich cuts what does not fit: a line too long is better than a wrong number
@@ -163,40 +175,52 @@ def begin(command: str, stated: Stated, *, swept: Sequence[str] = ()) -> Report:
             "psi_n_source": "swept" if "psi_n" in swept else stated.psi_n_source,
             "psi_n_of_data": stated.psi_n_of_data,
             "stated_as": origin,
-            "covariance": {
-                **c.summary(),
-                "divided_by": stated.divisor,
-                "d_eff_over_d": c.effective_dimension_ratio,
-                "eigenvalues": c.eigenvalues,
-                "weights": c.weights,
-            },
+            "covariance": covariance_document(
+                c, divided_by=stated.divisor, d_eff_over_d=c.effective_dimension_ratio
+            ),
         }
     )
-    report.header.append(("model", text))
+    report.state("model", text)
     if origin:
-        report.header.append(("stated as", ", ".join(origin.values())))
-    report.header.append(("covariance", _covariance_text(model, stated.divisor)))
+        report.state("stated as", ", ".join(origin.values()))
+    report.state("covariance", _covariance_text(model, stated.divisor))
     if stated.psi_n_of_data is not None and ("psi_n" in swept or stated.psi_n_source != "data"):
-        report.header.append(("samples", _samples_text(stated, "psi_n" in swept)))
+        report.state("samples", _samples_text(stated, "psi_n" in swept))
     if c.dimension is not None:
         error = c.expected_finite_size_error
         assert error is not None
-        report.header.append(
-            (
-                "finite size",
-                f"d_eff = (Tr Sigma)^2/Tr Sigma^2 = {c.effective_dimension:.1f}; the limit is "
-                f"reached like 1/d_eff: expect errors of order {100 * error:.1f} % at late times",
-            )
+        report.state(
+            "finite size",
+            f"d_eff = (Tr Sigma)^2/Tr Sigma^2 = {c.effective_dimension:.1f}; the limit is "
+            f"reached like 1/d_eff: expect errors of order {100 * error:.1f} % at late times",
         )
     elif not c.is_isotropic:
-        report.header.append(
-            (
-                "finite size",
-                f"d_eff = {c.effective_dimension_ratio:.4g} d; expect errors of order 1/d_eff for "
-                "data of dimension d, at late times",
-            )
+        report.state(
+            "finite size",
+            f"d_eff = {c.effective_dimension_ratio:.4g} d; expect errors of order 1/d_eff for "
+            "data of dimension d, at late times",
         )
     return report
+
+
+def covariance_document(c: Covariance | Mixture, **more: Any) -> dict[str, Any]:
+    """What the document says of a covariance."""
+    return {**c.summary(), **more, "eigenvalues": c.eigenvalues, "weights": c.weights}
+
+
+def rule_text(name: str, described: dict[str, Any]) -> str:
+    """A training rule with its parameters."""
+    found = {key.removeprefix("rule_"): value for key, value in described.items() if key != "rule"}
+    return ", ".join([name, ", ".join(f"{key} = {value:g}" for key, value in found.items())])
+
+
+def shortened(report: Report, rows: list[list[str]], most: int, where: str) -> list[list[str]]:
+    """The rows at both ends if there are more than ``most``, with a note on ``where`` all are."""
+    if len(rows) <= most:
+        return rows
+    half = most // 2
+    report.notes.append(f"{2 * half} of {len(rows)} rows shown; {where}.")
+    return [*rows[:half], ["..."] * len(rows[0]), *rows[-half:]]
 
 
 def _samples_text(stated: Stated, swept: bool) -> str:
@@ -240,7 +264,7 @@ def accuracy(report: Report, estimate: float, rtol: float | None) -> None:
     if rtol is not None:
         report.document["rtol"] = rtol
         asked = f" ({rtol:g} asked for)"
-    report.header.append(("accuracy", f"estimated relative error {estimate:.1e}{asked}"))
+    report.state("accuracy", f"estimated relative error {estimate:.1e}{asked}")
 
 
 def number(value: float, digits: int = 6) -> str:

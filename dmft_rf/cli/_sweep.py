@@ -87,7 +87,7 @@ def scaling(
     accuracy(report, options.rtol, options.rtol)
     report.header[-1] = ("accuracy", f"every solution reached a relative error of {options.rtol:g}")
     if rule != GradientFlow():
-        report.header.append(("rule", named(rule)))
+        report.state("rule", named(rule))
     report.document["rule"] = describe_rule(rule)
     report.tables += [_sweep_table(result), _fit_table(result)]
     subjects = {

@@ -49,10 +49,10 @@ def timescales(
     solution = dmft_rf.solve(model, options.rtol)
     times = dmft_rf.timescales(solution, rule=rule)
     report = begin("timescales", stated)
-    report.header.append(("rule", named(rule)))
+    report.state("rule", named(rule))
     report.document["rule"] = describe_rule(rule)
     accuracy(report, solution.error_estimate, options.rtol)
-    report.header.append(("when to stop", when_to_stop(times)))
+    report.state("when to stop", when_to_stop(times))
     values, reasons = dict(times.values), dict(times.reasons)
     if not times.memorizes:
         nothing = nothing_to_memorize(times)
