@@ -96,8 +96,7 @@ def draw_curve(
                 )  # fmt: skip
     if not order.size:
         ax.set_xlim(0.1, 10.0)
-    ax.set_xscale("log")
-    ax.set_xlabel(TAU)
+    ax.set(xscale="log", xlabel=TAU)
 
 
 @style.styled

@@ -95,8 +95,7 @@ def _draw_quality(
             axes.axvline(marks[name], color=colour, linestyle=line, linewidth=1.0, label=text)
     axes.set_xscale("log")
     style.log_if_wide(axes, np.concatenate([g.kl, g.reverse_kl, g.frechet]))
-    axes.set_xlabel(r"training time $\tau$")
-    axes.set_ylabel("per dimension")
+    axes.set(xlabel=r"training time $\tau$", ylabel="per dimension")
 
 
 def _draw_covariances(axes: Axes, times: GenerationTimes, marks: dict[str, float]) -> None:
@@ -121,8 +120,7 @@ def _draw_covariances(axes: Axes, times: GenerationTimes, marks: dict[str, float
     if every.min() > 0.0 and every.max() > 10.0 * every.min():
         axes.set_xscale("log")
         style.label_decades(axes.xaxis, every)
-    axes.set_xlabel("variance along an eigenvector")
-    axes.set_ylabel("share of directions with less")
+    axes.set(xlabel="variance along an eigenvector", ylabel="share of directions with less")
     style.legend_above(axes, columns=4)
 
 

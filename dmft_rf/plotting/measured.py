@@ -28,9 +28,7 @@ def draw_log(ax: Axes, log: Log, label: str | None = None, colour: str | None = 
     ):
         text = f"{label}, {name}" if label else name
         ax.plot(positive(log.step), values, color=colour or shade, linestyle=line, label=text)
-    ax.set_xscale("log")
-    ax.set_xlabel(log.unit)
-    ax.set_ylabel("loss")
+    ax.set(xscale="log", xlabel=log.unit, ylabel="loss")
     log_if_wide(ax, np.concatenate([log.test, log.train]))
 
 
@@ -52,9 +50,7 @@ def draw_dates(ax: Axes, dates: Dates, label: str | None = None, colour: str | N
             )  # fmt: skip
     ax.axvline(dates.last, color=GREY, linestyle=":")
     ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xscale("log")
-    ax.set_xlabel(dates.unit)
+    ax.set(ylim=(len(names) - 0.5, -0.5), xscale="log", xlabel=dates.unit)
 
 
 def draw_prediction(
@@ -70,9 +66,7 @@ def draw_prediction(
         if np.isfinite([low, high]).all():
             text = f"{label}, {name}" if label else name
             _with_range(ax, n, np.array([step]), low, high, colour or TIMES[of][1], text)
-    ax.set_yscale("log")
-    ax.set_xlabel("training images")
-    ax.set_ylabel("step")
+    ax.set(yscale="log", xlabel="training images", ylabel="step")
 
 
 def draw_neighbours(
@@ -106,9 +100,7 @@ def draw_frechet(
             label=label if x == 0 else None,
         )  # fmt: skip
     ax.set_xticks([0, 1], ["as measured", "less its bias"])
-    ax.set_xlim(-0.5, 1.5)
-    ax.set_xlabel(f"{found.features} features")
-    ax.set_ylabel("Frechet distance")
+    ax.set(xlim=(-0.5, 1.5), xlabel=f"{found.features} features", ylabel="Frechet distance")
 
 
 def _with_range(

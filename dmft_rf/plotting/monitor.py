@@ -78,8 +78,7 @@ def plot_monitor(
         style.log_if_wide(panel, values)
         if panel.get_yscale() == "log":
             style.label_decades(panel.yaxis, values)
-    axes[-1].set_xscale("log")
-    axes[-1].set_xlabel(dates.unit)
+    axes[-1].set(xscale="log", xlabel=dates.unit)
     style.legend_above(ax)
     run = style.unformatted(log.name)
     title = f"Training run: {run}\nusable: held-out loss within 10 % of its least"

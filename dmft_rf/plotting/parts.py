@@ -101,6 +101,5 @@ def _directions(parts: ErrorParts, order: NDArray[np.intp], axes: Axes) -> None:
         label = rf"$\lambda = {style.tex(float(mean[a]), 3)}$"
         axes.plot(tau, style.positive(error), color=colour, linestyle=line, label=label)
     axes.axhline(1.0, color=style.GREY, linestyle=":", linewidth=1.2)
-    axes.set_yscale("log")
-    axes.set_ylabel("error along directions\n(untrained = 1)")
+    axes.set(yscale="log", ylabel="error along directions\n(untrained = 1)")
     style.legend_above(axes)

@@ -93,8 +93,7 @@ def draw_phases(
             when = r"\infty" if math.isinf(diagram.tau[k]) else style.tex(float(diagram.tau[k]))
         _draw_map(ax, diagram, values, MAPS[what].replace("TIME", when))
     _draw_boundaries(ax, diagram, dark=what == "region")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log")
     ax.grid(False)
     finite = diagram.axes[diagram.y][np.isfinite(diagram.axes[diagram.y])]
     style.label_decades(ax.xaxis, diagram.axes["psi_n"])

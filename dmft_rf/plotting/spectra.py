@@ -247,5 +247,4 @@ def draw_resolvent(
     ):
         text = f"{label}, {name}" if label else name
         ax.plot(z.real, values, color=colour or shade, linestyle=line, marker=".", label=text)
-    ax.set_xlabel(r"${\rm Re}\,z$")
-    ax.set_ylabel(r"transform $q(z)$")
+    ax.set(xlabel=r"${\rm Re}\,z$", ylabel=r"transform $q(z)$")

@@ -104,8 +104,7 @@ def draw_timescales(axes: Axes, times: Timescales) -> LearningCurves:
     curves = solution.learning_curves(tau, times.rule)
     _draw_score(axes, curves, times)
     _draw_marks(axes, curves, times, labelled=True)
-    axes.set_xlabel(_axis(times))
-    axes.set_xscale("log")
+    axes.set(xlabel=_axis(times), xscale="log")
     return curves
 
 

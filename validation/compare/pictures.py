@@ -61,8 +61,7 @@ def _generated_figure(c: Comparison) -> Figure:
             ax.errorbar(x, value, yerr=error, fmt=marker + ":", color=colour, markersize=4,
                         capsize=2, linewidth=1, label=name.replace("_", " "))  # fmt: skip
         ax.axhline(1.0, color=GREY, linewidth=1.2)
-        ax.set_xlabel(r"$1/d$, with $p = d^2$  (0: extrapolated)")
-        ax.set_ylabel("over theory")
+        ax.set(xlabel=r"$1/d$, with $p = d^2$  (0: extrapolated)", ylabel="over theory")
         ax.set_title(label, fontsize=9)
     panels[0].legend(fontsize=7.5)
     figure.suptitle(f"{c.case.name}: {c.case.about}", fontsize=11, x=0.01, ha="left")
@@ -85,12 +84,10 @@ def _learning_curves(ax: Axes, c: Comparison) -> None:
         )  # fmt: skip
         ax.plot(tau[shown], fit.means[-1, shown], marker, color=colour, markersize=6,
                 markerfacecolor="none", markeredgewidth=0.8)  # fmt: skip
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log")
     lowest = min(float(theory.values(FLOW, name).min()) for name in ("train", "score_error"))
     ax.set_ylim(bottom=0.5 * lowest)
-    ax.set_xlabel(_TAU)
-    ax.set_ylabel("loss per dimension")
+    ax.set(xlabel=_TAU, ylabel="loss per dimension")
     ax.legend(fontsize=7.5)
     ax.set_title(
         r"lines: theory; points: networks at $d \to \infty$ (open: largest $d$)", fontsize=9
@@ -114,8 +111,7 @@ def _approach(ax: Axes, c: Comparison) -> None:
             label=rf"$\tau$ = {curves.tau[i]:g}",
         )  # fmt: skip
     ax.axhline(0.0, color=GREY, linewidth=1.2)
-    ax.set_xlabel(r"$1/d$  (0: extrapolated)")
-    ax.set_ylabel("test loss against theory (%)")
+    ax.set(xlabel=r"$1/d$  (0: extrapolated)", ylabel="test loss against theory (%)")
     ax.legend(fontsize=7.5)
     ax.set_title("approach to the limit", fontsize=9)
 
@@ -222,9 +218,7 @@ def data_figure(run: DataRun) -> Figure:
         ):  # fmt: skip
             ax.errorbar(tau[shown], mean[shown], yerr=error[shown], fmt=marker, color=colour,
                         markersize=4, capsize=2, linewidth=1, label=text)  # fmt: skip
-        ax.set_xscale("log")
-        ax.set_xlabel(_TAU)
-        ax.set_ylabel(f"{label} per dimension")
+        ax.set(xscale="log", xlabel=_TAU, ylabel=f"{label} per dimension")
     axes[0].legend(fontsize=7.5)
     figure.suptitle(run.name, fontsize=11, x=0.01, ha="left")
     return figure
