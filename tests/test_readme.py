@@ -12,11 +12,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
 
 from dmft_rf import Covariance, ScoreModel, scaling, solve, timescales
 from dmft_rf.data import bundled
 from tests.helpers.command import run
+from tests.helpers.image_files import fill
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -46,10 +46,8 @@ def commands(page: Path) -> list[list[str]]:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, but for the examples and images in `faces`, as the working directory."""
     shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
-    (tmp_path / "faces").mkdir()
     with np.load(bundled.path("digits")) as digits:
-        for number, image in enumerate(15 * digits["images"][:200].reshape(-1, 8, 8)):
-            Image.fromarray(image).save(tmp_path / "faces" / f"{number}.png")
+        fill(tmp_path / "faces", 15 * digits["images"][:200].reshape(-1, 8, 8))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dmft_rf import advise
 from dmft_rf.data import bundled
@@ -17,6 +16,7 @@ from dmft_rf.monitor.sentences import CLOSING
 from dmft_rf.store import load_results
 from dmft_rf.units import t_from_sigma
 from tests.helpers import command
+from tests.helpers.image_files import fill
 
 RUN = Path(__file__).parents[2] / "docs" / "examples" / "run.csv"
 NETWORK = ("--parameters", "1e4")
@@ -27,12 +27,8 @@ refused = partial(command.refused, "advise")
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    folder = tmp_path / "faces"
-    folder.mkdir()
     with np.load(bundled.path("digits")) as file:
-        for k, image in enumerate(15 * file["images"][:60].reshape(-1, 8, 8)):
-            Image.fromarray(image).save(folder / f"{k:03d}.png")
-    return folder
+        return fill(tmp_path / "faces", 15 * file["images"][:60].reshape(-1, 8, 8))
 
 
 def test_it_says_everything_in_order() -> None:
@@ -84,17 +80,14 @@ def test_a_folder_and_its_faults(faces: Path, tmp_path: Path) -> None:
     assert json.loads(answer.stdout)["images"]["d"] == 16
     assert json.loads(answer.stdout)["images"]["n"] == 60
     assert "61 images, more than the 60" in refused("--data", faces, *NETWORK, "--pilot", "61:300")
-    (faces / "050.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    assert "050.png" in refused("--data", faces, *NETWORK)
+    (faces / "0050.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    assert "0050.png" in refused("--data", faces, *NETWORK)
     few = tmp_path / "few"
     few.mkdir()
     for k in range(3):
-        (faces / f"{k:03d}.png").rename(few / f"{k}.png")
+        (faces / f"{k:04}.png").rename(few / f"{k}.png")
     assert "has 3 images; advice needs at least 10" in refused("--data", few, *NETWORK)
-    same = tmp_path / "same"
-    same.mkdir()
-    for k in range(20):
-        Image.fromarray(np.full((4, 4), 7, dtype=np.uint8)).save(same / f"{k}.png")
+    same = fill(tmp_path / "same", np.full((20, 4, 4), 7, dtype=np.uint8))
     assert "all of them equal" in refused("--data", same, *NETWORK)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dmft_rf import Covariance, read_covariance, units
 from dmft_rf.store import load
 from tests.helpers.command import refused, result, run
+from tests.helpers.image_files import fill
 
 QUICK = ("--psi-p", "8", "--rtol", "1e-4")
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3), dtype=np.uint8)
@@ -17,11 +17,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3), dtype=np.uint8)
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    folder = tmp_path / "faces"
-    folder.mkdir()
-    for number, image in enumerate(IMAGES):
-        Image.fromarray(image).save(folder / f"{number}.png")
-    return folder
+    return fill(tmp_path / "faces", IMAGES)
 
 
 def test_a_folder_of_images(faces: Path) -> None:

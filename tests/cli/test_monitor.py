@@ -16,6 +16,7 @@ from PIL import Image
 from dmft_rf.data import bundled
 from dmft_rf.monitor import date, memorized_fraction, read_log
 from tests.helpers import command
+from tests.helpers.image_files import fill
 
 RUN = Path(__file__).parents[2] / "docs" / "examples" / "run.csv"
 run = partial(command.run, "monitor")
@@ -27,15 +28,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     """Sixty training images, and fifty others of which nine are nearly the first of them."""
     with np.load(bundled.path("digits")) as file:
         pixels = 15 * file["images"][:400].reshape(-1, 8, 8)
-    training, generated = tmp_path / "faces", tmp_path / "out"
-    training.mkdir()
-    generated.mkdir()
-    for k in range(60):
-        Image.fromarray(pixels[k]).save(training / f"{k:03d}.png")
-    for k in range(50):
-        image = np.maximum(pixels[k], 3) if k < 9 else pixels[100 + k]
-        Image.fromarray(image).save(generated / f"{k:03d}.png")
-    return generated, training
+    images = [*np.maximum(pixels[:9], 3), *pixels[109:150]]
+    return fill(tmp_path / "out", images), fill(tmp_path / "faces", pixels[:60])
 
 
 class Page(HTMLParser):
@@ -120,7 +114,7 @@ def test_samples_page_and_picture(folders: tuple[Path, Path], tmp_path: Path) ->
     assert set(shown[:9]) == {(str(k), str(k)) for k in range(9)}
     # the first generated image is the one of the folder, in the grey of the whole gallery
     first = np.asarray(seen.pictures[1], dtype=float)
-    with Image.open(generated / f"{int(shown[0][0]):03d}.png") as image:
+    with Image.open(generated / f"{int(shown[0][0]):04}.png") as image:
         assert np.corrcoef(first.ravel(), np.asarray(image, float).ravel())[0, 1] > 0.999
     again = run(RUN, *options)
     assert again.exit_code == 0, again.output  # they are made anew
@@ -192,11 +186,11 @@ def test_what_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copy(RUN, page)
     assert "is read by this command" in refused(page, "--page", page)
     assert "4 x 4 x 1 numbers" in refused(*both[:3], "--data", "digits", "--resize", "4")
-    (generated / "005.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    assert "005.png: cannot be read as an image" in refused(*both)
+    (generated / "0005.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    assert "0005.png: cannot be read as an image" in refused(*both)
     for place in sorted(generated.iterdir())[3:]:
         place.unlink()
     assert "has 3 images" in refused(*both)
     for place in sorted(training.iterdir())[1:]:
-        shutil.copy(training / "000.png", place)
+        shutil.copy(training / "0000.png", place)
     assert "all of them equal" in refused(RUN, "--samples", training, "--data", training)

@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,19 +9,13 @@ from PIL import Image
 
 from dmft_rf import Covariance, DataError, ModelError, read_covariance
 from dmft_rf.model.covariance import SampleSizeWarning
+from tests.helpers.image_files import fill
 from tests.helpers.samples import refused
 from tests.helpers.unprivileged import nobody_in
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (90, 2, 4), dtype=np.uint8)
 COLOUR = RNG.integers(0, 256, (140, 2, 2, 3), dtype=np.uint8)
-
-
-def fill(folder: Path, images: np.ndarray, ending: str = "png", **options: Any) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{number:04}.{ending}", **options)
-    return folder
 
 
 def law_of(rows: np.ndarray) -> np.ndarray:
@@ -63,9 +56,7 @@ def test_grey_is_the_luma_of_the_colours(tmp_path: Path) -> None:
 
 
 def test_grey_images_among_those_in_colour(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "x", COLOUR)
-    for number in range(20):
-        Image.fromarray(GREY[number, :, :2]).save(folder / f"{number:04}.png")
+    folder = fill(fill(tmp_path / "x", COLOUR), GREY[:20, :, :2])
     images = COLOUR.copy()
     images[:20] = GREY[:20, :, :2, None]
     np.testing.assert_allclose(read_covariance(folder).eigenvalues, law_of(images), rtol=1e-9)

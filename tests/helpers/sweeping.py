@@ -11,6 +11,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = {"wall_time_seconds", "created_utc"}
@@ -33,6 +34,27 @@ def contents(path):
         visit("/", file)
         file.visititems(visit)
     return found
+
+
+def interrupted(at, compute, *arguments, **options):
+    """Interrupt a sweep when so many of its points are there; returns how many there are in all."""
+    totals = []
+
+    def progress(done, total):
+        totals.append(total)
+        if done == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compute(*arguments, progress=progress, **options)
+    return totals[-1]
+
+
+def completed(compute, *arguments, **options):
+    """What a sweep returns, and how many of its points were there when it began."""
+    counts = []
+    found = compute(*arguments, progress=lambda done, _: counts.append(done), **options)
+    return found, counts[0]
 
 
 def environment():

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.spatial.distance import cdist
 
 from dmft_rf import DataError, ModelError, monitor
@@ -16,6 +15,7 @@ from dmft_rf.monitor import memorized_fraction, nearest
 from dmft_rf.monitor import neighbours as module
 from dmft_rf.monitor import samples as samples_module
 from dmft_rf.monitor.samples import Samples
+from tests.helpers.image_files import fill
 
 Array = NDArray[np.float64]
 
@@ -171,13 +171,9 @@ def test_progress_counts_training_images(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Forty images of 6 x 5 pixels in colour."""
-    place = tmp_path / "data"
-    place.mkdir()
     pixels = np.random.default_rng(8).integers(0, 256, size=(40, 6, 5, 3), dtype=np.uint8)
-    for number, image in enumerate(pixels):
-        Image.fromarray(image).save(place / f"{number:02d}.png")
     np.save(tmp_path / "data.npy", pixels)
-    return place
+    return fill(tmp_path / "data", pixels)
 
 
 def test_folders_files_and_arrays_are_the_same(folder: Path) -> None:
@@ -228,8 +224,8 @@ def test_memory_does_not_grow_with_the_product_of_the_sizes() -> None:
 
 
 def test_a_broken_image_is_named(folder: Path) -> None:
-    (folder / "17.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    with pytest.raises(DataError, match=r"17\.png: cannot be read as an image") as caught:
+    (folder / "0017.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    with pytest.raises(DataError, match=r"0017\.png: cannot be read as an image") as caught:
         memorized_fraction(np.zeros((10, 90)), folder)
     assert "\n" not in str(caught.value)
 

@@ -12,6 +12,7 @@ from dmft_rf.files.replace import replacing_hdf5
 from dmft_rf.files.results import git_commit
 from tests.helpers.command import refused, result
 from tests.helpers.one_sweep import MODEL, killed_at_the_very_end
+from tests.helpers.sweeping import completed
 
 # -- files in the way ---------------------------------------------------------------------------
 
@@ -112,11 +113,7 @@ def test_overwriting_leaves_a_sweep_alone_that_is_under_way(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=meanwhile)
-    counts = []
-    sweep(
-        MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=lambda n, _: counts.append(n)
-    )
-    assert counts[0] == 1
+    assert completed(sweep, MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path)[1] == 1
 
 
 @pytest.mark.parametrize("meanwhile", ["same", "other"])
@@ -152,11 +149,7 @@ def test_a_file_that_appears_during_the_work_is_not_replaced(tmp_path):
         sweep(MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=meanwhile)
     assert path.read_text() == "notes of somebody else"
     path.unlink()
-    counts = []
-    sweep(
-        MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path, progress=lambda n, _: counts.append(n)
-    )
-    assert counts[0] == 2
+    assert completed(sweep, MODEL, {"psi_n": [1.0, 2.0]}, "tau_mem", path=path)[1] == 2
 
 
 def test_the_longest_names(tmp_path):

@@ -19,7 +19,7 @@ from dmft_rf.files.results import load
 from dmft_rf.plotting.phases import plot_phase_diagram
 from dmft_rf.sweeps.results import REGIONS, TIME_REGIONS
 from tests.helpers.command import refused, result, run
-from tests.helpers.sweeping import contents, environment, limited
+from tests.helpers.sweeping import completed, contents, environment, interrupted, limited
 
 MODEL = ScoreModel(0.05, 16.0, 4.0)
 N = np.geomspace(2.0, 2000.0, 7)
@@ -148,18 +148,9 @@ def test_wrong_planes_are_named(over, message):
 
 def test_files_are_completed_and_equal(tmp_path):
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
-
-    def interrupt(done, total):
-        if done == 12:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        phase_diagram(MODEL, PLANES["psi_p"], path=path, progress=interrupt)
-    counts = []
-    first = phase_diagram(
-        MODEL, PLANES["psi_p"], path=path, workers=2, progress=lambda n, _: counts.append(n)
-    )
-    assert counts[0] == 12
+    interrupted(12, phase_diagram, MODEL, PLANES["psi_p"], path=path)
+    first, there = completed(phase_diagram, MODEL, PLANES["psi_p"], path=path, workers=2)
+    assert there == 12
     phase_diagram(MODEL, PLANES["psi_p"], path=plain)
     assert contents(path) == contents(plain)
     again = phase_diagram(MODEL, PLANES["psi_p"], path=path)

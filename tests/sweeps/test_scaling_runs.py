@@ -12,7 +12,7 @@ from dmft_rf.store import load_results
 from dmft_rf.sweeps.results import QUANTITIES
 from dmft_rf.sweeps.stored import stored_scaling
 from tests.helpers.command import refused, result, run
-from tests.helpers.sweeping import contents
+from tests.helpers.sweeping import completed, contents, interrupted
 
 WIDE = rf.ScoreModel(0.01, 1e7, 8)
 
@@ -84,20 +84,10 @@ def test_one_eigenvalue_is_no_power_law():
 
 def test_file_and_workers(tmp_path):
     model, values = rf.ScoreModel(0.1, 16.0, 4.0), [1.0, 2.0, 4.0, 8.0, 16.0]
-
-    def interrupt(done, total):
-        assert total == 15
-        if done == 7:
-            raise KeyboardInterrupt
-
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
-    with pytest.raises(KeyboardInterrupt):
-        rf.scaling(model, "psi_n", values, path=path, progress=interrupt)
-    counts = []
-    found = rf.scaling(
-        model, "psi_n", values, path=path, workers=2, progress=lambda n, _: counts.append(n)
-    )
-    assert counts[0] == 7
+    assert interrupted(7, rf.scaling, model, "psi_n", values, path=path) == 15
+    found, there = completed(rf.scaling, model, "psi_n", values, path=path, workers=2)
+    assert there == 7
     direct = rf.scaling(model, "psi_n", values, path=plain)
     assert contents(path) == contents(plain)
     for name, array in direct.quantities.items():

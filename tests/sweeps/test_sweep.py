@@ -24,7 +24,14 @@ from dmft_rf.sweeps.sweep import SweepCampaign
 from tests.helpers.nursery import nursery
 from tests.helpers.one_sweep import MODEL, OVER, killed_at_the_very_end
 from tests.helpers.sampling import seventh
-from tests.helpers.sweeping import contents, environment, limited, run_script
+from tests.helpers.sweeping import (
+    completed,
+    contents,
+    environment,
+    interrupted,
+    limited,
+    run_script,
+)
 
 WORK = f"""
 from dmft_rf import ScoreModel, sweep, timescales, solve
@@ -120,9 +127,7 @@ def test_kill_of_a_sweep_with_workers(tmp_path):
     else:
         raise AssertionError("workers outlive their parent")
     assert not path.exists()
-    counts = []
-    sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
-    assert counts[0] >= done
+    assert completed(sweep, MODEL, OVER, ["tau_mem", "edges"], path=path)[1] >= done
     assert contents(path) == contents(plain)
 
 
@@ -154,9 +159,8 @@ def test_full_disk_keeps_what_was_finished(tmp_path, limit):
     # a ledger takes 8 kB, and a page of 4 kB for each 20 points or so
     there = {0: [], 1000: [], 10_000: ["full.h5.points"], 13_000: ["full.h5.points"]}[limit]
     assert [p.name for p in tmp_path.iterdir()] == there
-    counts = []
-    sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n))
-    assert (counts[0] > 10) == bool(there)
+    _, known = completed(sweep, MODEL, OVER, ["tau_mem", "edges"], path=path)
+    assert (known > 10) == bool(there)
     sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
     assert contents(path) == contents(plain)
 
@@ -165,23 +169,14 @@ def test_interruption_leaves_a_file_to_be_completed(tmp_path, monkeypatch):
     """Also a file that was renewed on the way and has lost its ledger is completed."""
     monkeypatch.setattr("dmft_rf.sweeps.run._RENEWAL_SECONDS", 0.0)
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
-
-    def interrupt(done, total):
-        if done == 9:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sweep(MODEL, OVER, ["tau_mem", "edges"], path=path, progress=interrupt)
+    interrupted(9, sweep, MODEL, OVER, ["tau_mem", "edges"], path=path)
     with h5py.File(path) as file:
         assert not file["sweep"].attrs["complete"]
         there = int(np.count_nonzero(file["sweep/status"][()]))
     assert there >= 1
     (tmp_path / "a.h5.points").unlink()
-    counts = []
-    found = sweep(
-        MODEL, OVER, ["tau_mem", "edges"], path=path, progress=lambda n, _: counts.append(n)
-    )
-    assert counts[0] == there
+    found, known = completed(sweep, MODEL, OVER, ["tau_mem", "edges"], path=path)
+    assert known == there
     assert found.complete
     monkeypatch.undo()
     sweep(MODEL, OVER, ["tau_mem", "edges"], path=plain)
