@@ -334,7 +334,12 @@ def _half_mean_square_increment(
 
 
 def _increments(
-    activation: Activation, profile: _Profile, gamma_t: float, std_m: float, shift: Array, row: int
+    activation: Activation,
+    profile: _Profile,
+    gamma_t: float,
+    std_m: float,
+    shift: Array,
+    row: int,
 ) -> Array:
     """Return E_M[(g(M + D) - g(M - D))^2]/2 for each D in `shift`, shape (m,).
 

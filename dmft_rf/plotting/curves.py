@@ -11,8 +11,27 @@ from numpy.typing import ArrayLike, NDArray
 
 import dmft_rf
 from dmft_rf._convert import instance
-from dmft_rf.plotting import style
-from dmft_rf.plotting.timescales import LOSSES, TAU, TIMES, above_floor, finish_losses, floor_of
+from dmft_rf.plotting.style import (
+    COLOURS,
+    GREEN,
+    GREY,
+    figure_of,
+    label_decades,
+    legend_above,
+    log_if_wide,
+    positive,
+    rule_text,
+    styled,
+    titles,
+)
+from dmft_rf.plotting.timescales import (
+    LOSSES,
+    TAU,
+    TIMES,
+    above_floor,
+    finish_losses,
+    floor_of,
+)
 from dmft_rf.rules.flow import GradientFlow
 
 if TYPE_CHECKING:
@@ -42,7 +61,7 @@ _PARAMETERS = {
 SCALED = ("tau_gen", "tau_opt", "usable_end", "tau_mem")
 
 
-@style.styled
+@styled
 def plot_curves(curves: LearningCurves) -> Figure:
     """Draw train loss, test loss and generalization gap, and the score error, against tau.
 
@@ -56,7 +75,7 @@ def plot_curves(curves: LearningCurves) -> Figure:
     matplotlib.figure.Figure
     """
     instance(curves, dmft_rf.LearningCurves, "curves", "solve(model).learning_curves(tau)")
-    figure, (ax, below) = style.figure_of(2)
+    figure, (ax, below) = figure_of(2)
     tau = np.ravel(curves.tau)
     model = curves.model
     floor = floor_of(model)
@@ -64,17 +83,17 @@ def plot_curves(curves: LearningCurves) -> Figure:
         values = above_floor(name, getattr(curves, name), floor)
         draw_curve(ax, curves.tau, values, label, colour, line)
     finish_losses(ax, curves, floor)
-    draw_curve(below, curves.tau, curves.score_error, "_", style.GREEN, "-")
+    draw_curve(below, curves.tau, curves.score_error, "_", GREEN, "-")
     below.set_ylabel(r"score error $E_{\rm score}$")
     ax.set_xlabel("")
-    style.log_if_wide(below, np.ravel(curves.score_error))
+    log_if_wide(below, np.ravel(curves.score_error))
     ends = [text for end, text in ((0.0, "0"), (math.inf, r"\infty")) if np.any(tau == end)]
     if ends:
         text = rf"limits $\tau = {', '.join(ends)}$ (not on this scale)"
-        below.plot([], [], "D", color=style.GREY, markersize=5, label=text)
-        style.legend_above(below)
-    style.legend_above(ax)
-    style.titles(figure, "Learning curves", model, style.rule_text(curves.rule))
+        below.plot([], [], "D", color=GREY, markersize=5, label=text)
+        legend_above(below)
+    legend_above(ax)
+    titles(figure, "Learning curves", model, rule_text(curves.rule))
     return figure
 
 
@@ -96,10 +115,11 @@ def draw_curve(
                 )  # fmt: skip
     if not order.size:
         ax.set_xlim(0.1, 10.0)
-    ax.set(xscale="log", xlabel=TAU)
+    ax.set_xscale("log")
+    ax.set_xlabel(TAU)
 
 
-@style.styled
+@styled
 def plot_scaling(scaling: Scaling) -> Figure:
     """Draw the times against the swept parameter, their fits, and their local exponents.
 
@@ -113,7 +133,7 @@ def plot_scaling(scaling: Scaling) -> Figure:
         Markers are computed values; a line is a fitted power law over the range where it holds.
     """
     instance(scaling, dmft_rf.Scaling, "scaling", 'dmft_rf.scaling(model, "psi_n", values)')
-    figure, (ax, below) = style.figure_of(2, heights=(1.7, 1.0))
+    figure, (ax, below) = figure_of(2, heights=(1.7, 1.0))
     steep, x, symbol = _abscissa(scaling)
     texts = draw_scaling(ax, scaling)
     for name, text in texts.items():
@@ -129,7 +149,7 @@ def plot_scaling(scaling: Scaling) -> Figure:
             markerfacecolor="white",
         )
     for level in (0.0, 1.0):
-        below.axhline(level, color=style.GREY, linewidth=0.8, linestyle=":")
+        below.axhline(level, color=GREY, linewidth=0.8, linestyle=":")
     ax.set_xlabel("")
     below.set_xlabel(_PARAMETERS[scaling.parameter])
     slope = r"\alpha" if steep else rf"\ln {symbol}"
@@ -141,22 +161,20 @@ def plot_scaling(scaling: Scaling) -> Figure:
         letter = scaling.parameter[-1]
         upper = ax.secondary_xaxis("top", functions=(_times(d), _times(1.0 / d)))
         what = "samples" if letter == "n" else "features"
-        style.label_decades(upper.xaxis, x * d)
+        label_decades(upper.xaxis, x * d)
         upper.set_xlabel(rf"{what} ${letter} = {symbol}\,d$  ($d = {d}$)")
         ax.tick_params(top=False, which="both")
         n = scaling.model.covariance.samples
         if letter == "n" and n is not None and x[0] <= n / d <= x[-1]:
             for axes in (ax, below):
                 mark = f"$n = {n}$ of the data" if axes is below else None
-                axes.axvline(
-                    n / d, color=style.GREY, linewidth=1.1, linestyle=(0, (4, 2)), label=mark
-                )
-    style.legend_above(below, columns=2)
+                axes.axvline(n / d, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), label=mark)
+    legend_above(below, columns=2)
     what = _PARAMETERS[scaling.parameter]
     title = f"Training times against {what}"
-    more = [] if scaling.rule == GradientFlow() else [style.rule_text(scaling.rule)]
+    more = [] if scaling.rule == GradientFlow() else [rule_text(scaling.rule)]
     more += ["in brackets local exponents"] if scaling.fits else []
-    style.titles(figure, title, scaling.model, ", ".join(more), without=scaling.parameter, pad=4.0)
+    titles(figure, title, scaling.model, ", ".join(more), without=scaling.parameter, pad=4.0)
     return figure
 
 
@@ -181,7 +199,7 @@ def draw_scaling(
     steep, x, symbol = _abscissa(scaling)
     texts: dict[str, str] = {}
     for k, name in enumerate(names):
-        own = (name, style.COLOURS[k % len(style.COLOURS)], "-", "o")
+        own = (name, COLOURS[k % len(COLOURS)], "-", "o")
         text, shade, line, marker = TIMES.get(name, own)
         text, shade = f"{label}, {text}" if label else text, colour or shade
         fit = scaling.fits.get(name)
@@ -194,7 +212,7 @@ def draw_scaling(
             text += rf" $\propto {law}$ ({fit.exponent_low:z.2f} to {fit.exponent_high:z.2f})"
         ax.plot(
             x,
-            style.positive(scaling.quantities[name]),
+            positive(scaling.quantities[name]),
             linestyle="none",
             zorder=3,
             color=shade,
@@ -210,7 +228,7 @@ def draw_scaling(
     ax.set_xlabel(_PARAMETERS[scaling.parameter])
     if not steep:
         ax.set_xscale("log")
-        style.label_decades(ax.xaxis, x)
+        label_decades(ax.xaxis, x)
     return texts
 
 
@@ -223,7 +241,7 @@ def draw_power_law(
 ) -> None:
     """A power law over its range."""
     span = np.geomspace(law.low, law.high, 50)
-    ax.plot(span, law.prefactor * span**law.exponent, color=colour or style.COLOURS[0], label=label)
+    ax.plot(span, law.prefactor * span**law.exponent, color=colour or COLOURS[0], label=label)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("parameter $P$")

@@ -1,5 +1,7 @@
 """A trainer without a network, and what the tests of trained networks share."""
 
+from __future__ import annotations
+
 import dataclasses
 import multiprocessing
 import os

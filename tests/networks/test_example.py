@@ -1,5 +1,7 @@
 """The complete example, shortened."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

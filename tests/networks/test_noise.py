@@ -1,5 +1,7 @@
 """What probed runs say about jitter, on runs of which it is known; without JAX."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import re

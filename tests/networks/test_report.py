@@ -1,5 +1,7 @@
 """What is said about trained networks: dates, laws, tables, pictures; without JAX."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import io

@@ -1,5 +1,7 @@
 """Memorized fraction, Frechet distance, training times and exponents of trained networks."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

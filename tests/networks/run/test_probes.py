@@ -1,5 +1,7 @@
 """Load and calm of a network in training, with JAX."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

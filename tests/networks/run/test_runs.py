@@ -1,5 +1,7 @@
 """Runs of trained networks: settings, store, checkpoints, resuming, the command; without JAX."""
 
+from __future__ import annotations
+
 import dataclasses
 import importlib.util
 import os

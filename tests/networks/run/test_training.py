@@ -3,6 +3,8 @@
 Run as ``pytest -m jax``; skipped without the extra: ``pip install '.[experiments]'``.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import subprocess

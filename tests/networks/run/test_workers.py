@@ -1,5 +1,7 @@
 """Several runs at once, signals, runs that diverge, stores brought together; without JAX."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import os
