@@ -7,12 +7,20 @@ import resource
 import sys
 import time
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from dmft_rf import ModelError
 from validation.common.command import ended, made, note, process_count
 
 PASS, FAIL = 0, 1
+# commands with options of their own, and where they are
+_APART = {
+    "networks": "validation.networks.command",
+    "benchmark": "validation.benchmark.command",
+    "attack": "validation.attack.attack",
+    "samples": "validation.compare.samples",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,22 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["networks"]:
-        from validation.networks.command import main as networks
-
-        return networks(given[1:])
-    if given[:1] == ["benchmark"]:
-        from validation.benchmark.command import main as benchmark
-
-        return benchmark(given[1:])
-    if given[:1] == ["attack"]:
-        from validation.attack.attack import main as attack
-
-        return attack(given[1:])
-    if given[:1] == ["samples"]:
-        from validation.compare.samples import main as samples
-
-        return samples(given[1:])
+    if given and given[0] in _APART:
+        return int(import_module(_APART[given[0]]).main(given[1:]))
     options = _parser().parse_args(given)
     command = partial(_golden, options.command) if options.command else partial(_validate, options)
     return ended(command, "the finished cells are kept, run again to go on")

@@ -16,22 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from dmft_rf import (
-    ConvergenceError,
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    Mixture,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    Solution,
-    WeightAverage,
-    resolvent,
-    solve,
-    spectrum,
-)
+import dmft_rf as rf
 from dmft_rf.curves.nodes import Nodes
 from dmft_rf.model.activation import NAMED
 from dmft_rf.numerics.contour import half_plane_contour
@@ -46,7 +31,7 @@ NAMES = ("train", "test", "score_error", "empirical_error", "weight_norm")
 
 
 @st.composite
-def models(draw: st.DrawFn) -> ScoreModel:
+def models(draw: st.DrawFn) -> rf.ScoreModel:
     atoms, classes = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     eigenvalue = log_uniform(1e-3, 10.0) | st.just(0.0)
     share = st.floats(0.02, 1.0)
@@ -57,21 +42,21 @@ def models(draw: st.DrawFn) -> ScoreModel:
     psi_p, psi_n = draw(log_uniform(0.05, 300.0)), draw(log_uniform(0.05, 300.0))
     if classes > 1:
         shares = np.array([draw(share) for _ in range(classes)])
-        law: Covariance | Mixture = Mixture(shares / shares.sum(), lam, w / w.sum())
+        law: rf.Covariance | rf.Mixture = rf.Mixture(shares / shares.sum(), lam, w / w.sum())
         m = draw(st.sampled_from([m, INF]))
     else:
-        law = Covariance(lam[0], w / w.sum())
+        law = rf.Covariance(lam[0], w / w.sum())
     near = draw(st.just(0.0) | st.sampled_from([s * 10.0**-k for k in OFFSETS for s in (-1, 1)]))
     if m < INF and (near or (draw(st.booleans()) and draw(st.booleans()))):
         psi_p = m * psi_n * (1.0 + near)
     activation = draw(st.sampled_from(sorted(set(NAMED) - {"linear"})))
-    return ScoreModel(draw(log_uniform(1e-3, 3.0)), psi_p, psi_n, activation, law, m)
+    return rf.ScoreModel(draw(log_uniform(1e-3, 3.0)), psi_p, psi_n, activation, law, m)
 
 
 # its bulks are so narrow that Newton's method fails between them: that is no edge
-NARROW = ScoreModel(
+NARROW = rf.ScoreModel(
     1.6638, 2.3288, 0.34628, "erf",
-    Mixture(
+    rf.Mixture(
         [0.4854, 0.2459, 0.2687],
         [[0.0037488, 0.0049387, 1.192], [0.0069231, 0.0, 0.0], [0.0144174, 0.3013, 0.0]],
         [0.1116, 0.8107, 0.0777],
@@ -79,7 +64,7 @@ NARROW = ScoreModel(
 )  # fmt: skip
 
 
-def first_moment(model: ScoreModel) -> float:
+def first_moment(model: rf.ScoreModel) -> float:
     return sum(
         one.share * (one.coefficients.second_moment - one.coefficients.mu0**2)
         for one in model.classes
@@ -90,8 +75,8 @@ def first_moment(model: ScoreModel) -> float:
 @box
 @given(models())
 @example(NARROW)
-def test_spectrum(model: ScoreModel) -> None:
-    law = spectrum(model)
+def test_spectrum(model: rf.ScoreModel) -> None:
+    law = rf.spectrum(model)
     columns = model.psi_n * model.noise_draws if model.noise_draws < INF else 1.0 + model.psi_n
     # a difference of 4e-15 is taken for none
     atom = max(0.0, 1.0 - columns / model.psi_p)
@@ -105,7 +90,7 @@ def test_spectrum(model: ScoreModel) -> None:
     assert law.moment(1) == pytest.approx(first_moment(model), rel=1e-8)
 
 
-def times_of(solution: Solution) -> np.ndarray:
+def times_of(solution: rf.Solution) -> np.ndarray:
     low, high = solution.diagnostics["support"]
     rate = solution.model.rate
     last = min(50.0 / (rate * low) if low > 0.0 else INF, solution.horizon)
@@ -116,11 +101,11 @@ def times_of(solution: Solution) -> np.ndarray:
 @box
 @given(models())
 @example(NARROW)
-@example(ScoreModel(0.1, 12.012, 4.0, covariance=Covariance([0.5, 1.5]), noise_draws=3))
-@example(ScoreModel(2.46, 3.21924, 1.074154, "erf", noise_draws=3))
-def test_learning_curves(model: ScoreModel) -> None:
+@example(rf.ScoreModel(0.1, 12.012, 4.0, covariance=rf.Covariance([0.5, 1.5]), noise_draws=3))
+@example(rf.ScoreModel(2.46, 3.21924, 1.074154, "erf", noise_draws=3))
+def test_learning_curves(model: rf.ScoreModel) -> None:
     """They exist at every finite time that the nodes carry, in order and within their errors."""
-    solution = solve(model)
+    solution = rf.solve(model)
     assert solution.error_estimate <= 1e-10
     tau = times_of(solution)
     curves = solution.learning_curves(tau)
@@ -133,11 +118,11 @@ def test_learning_curves(model: ScoreModel) -> None:
     # new noise is never easier than that of training; it can be harder than new samples
     fresh = curves.empirical_error * model.Delta_t
     assert np.all(fresh >= curves.train - model.Delta_t * error["empirical_error"] - error["train"])
-    assert_close(curves, solve(model, 3e-8).learning_curves(tau), NAMES)
+    assert_close(curves, rf.solve(model, 3e-8).learning_curves(tau), NAMES)
     # the end is least squares, where rounding leaves something of it
     try:
-        end, least = (solution.learning_curves(INF, r) for r in (GradientFlow(), Ridge(0.0)))
-    except ConvergenceError:
+        end, least = (solution.learning_curves(INF, r) for r in (rf.GradientFlow(), rf.Ridge(0.0)))
+    except rf.ConvergenceError:
         assert solution.hard_edge
     else:
         low = float(solution.spectrum.edges[0, 0])
@@ -148,10 +133,10 @@ def test_learning_curves(model: ScoreModel) -> None:
 
 
 CASES = [
-    ScoreModel(0.1, 4.0, 4.0, "tanh", Covariance([0.5, 1.5]), 2),
-    ScoreModel(0.1, 16.0, 4.0, "relu", Mixture([0.4, 0.6], [[0.5, 1.5], [1.0, 0.0]]), 2),
-    ScoreModel(0.1, 8.0, 4.0, "tanh", Covariance([0.5, 1.5]), 2),
-    ScoreModel(0.1, 8.0 * (1.0 - 1e-6), 4.0, "tanh", Covariance([0.5, 1.5]), 2),
+    rf.ScoreModel(0.1, 4.0, 4.0, "tanh", rf.Covariance([0.5, 1.5]), 2),
+    rf.ScoreModel(0.1, 16.0, 4.0, "relu", rf.Mixture([0.4, 0.6], [[0.5, 1.5], [1.0, 0.0]]), 2),
+    rf.ScoreModel(0.1, 8.0, 4.0, "tanh", rf.Covariance([0.5, 1.5]), 2),
+    rf.ScoreModel(0.1, 8.0 * (1.0 - 1e-6), 4.0, "tanh", rf.Covariance([0.5, 1.5]), 2),
 ]
 
 
@@ -161,67 +146,70 @@ CASES = [
 class TestRules:
     """Identities between rules, below, above and at p = n m."""
 
-    def units(self, model: ScoreModel, decay: float) -> tuple[Solution, float, float]:
-        solution = solve(model)
+    def units(self, model: rf.ScoreModel, decay: float) -> tuple[rf.Solution, float, float]:
+        solution = rf.solve(model)
         high = solution.diagnostics["support"][1]
         return solution, 1.0 / (model.rate * high), decay * high
 
-    def test_small_steps_are_flow(self, model: ScoreModel, decay: float, std: float) -> None:
+    def test_small_steps_are_flow(self, model: rf.ScoreModel, decay: float, std: float) -> None:
         solution, unit, omega = self.units(model, decay)
         tau = unit * np.array([1.0, 300.0])
-        flow = solution.learning_curves(tau, GradientFlow(omega, std))
+        flow = solution.learning_curves(tau, rf.GradientFlow(omega, std))
         off = [
-            solution.learning_curves(tau, GradientDescent(unit / n, omega, std)).train - flow.train
+            solution.learning_curves(tau, rf.GradientDescent(unit / n, omega, std)).train
+            - flow.train
             for n in (1000, 4000)
         ]
         assert_allclose(off[0] / off[1], 4.0, rtol=0.01)
 
-    def test_no_momentum_is_descent(self, model: ScoreModel, decay: float, std: float) -> None:
+    def test_no_momentum_is_descent(self, model: rf.ScoreModel, decay: float, std: float) -> None:
         solution, unit, omega = self.units(model, decay)
-        rule = GradientDescent(unit, omega, std)
+        rule = rf.GradientDescent(unit, omega, std)
         tau = rule.times([0, 1, 30, 1000])
         plain = solution.learning_curves(tau, rule)
         for beta in (0.0, 1e-14):
-            ball = solution.learning_curves(tau, HeavyBall(unit, omega, std, momentum=beta))
+            ball = solution.learning_curves(tau, rf.HeavyBall(unit, omega, std, momentum=beta))
             for name in ("train", "test"):
                 assert_allclose(getattr(ball, name), getattr(plain, name), rtol=1e-9, err_msg=name)
 
-    def test_momentum_is_faster_flow(self, model: ScoreModel, decay: float, std: float) -> None:
+    def test_momentum_is_faster_flow(self, model: rf.ScoreModel, decay: float, std: float) -> None:
         """In the limit of small steps by the factor 1/(1 - beta)."""
         solution, unit, omega = self.units(model, decay)
         steps, beta = np.array([2e5, 2e6]), 0.5
-        rule = HeavyBall(1e-3 * unit, omega, std, momentum=beta)
+        rule = rf.HeavyBall(1e-3 * unit, omega, std, momentum=beta)
         ball = solution.learning_curves(rule.times(steps), rule)
-        flow = solution.learning_curves(rule.times(steps) / (1.0 - beta), GradientFlow(omega, std))
+        flow = solution.learning_curves(
+            rule.times(steps) / (1.0 - beta), rf.GradientFlow(omega, std)
+        )
         assert_allclose(ball.test, flow.test, rtol=1e-4)
         assert_allclose(ball.train, flow.train, rtol=1e-3)
 
-    def test_short_and_long_averages(self, model: ScoreModel, decay: float, std: float) -> None:
+    def test_short_and_long_averages(self, model: rf.ScoreModel, decay: float, std: float) -> None:
         solution, unit, omega = self.units(model, decay)
         tau = unit * np.array([1.0, 300.0])
-        flow = solution.learning_curves(tau, GradientFlow(omega, std))
-        short = solution.learning_curves(tau, WeightAverage(1e-7 * unit, omega, std))
+        flow = solution.learning_curves(tau, rf.GradientFlow(omega, std))
+        short = solution.learning_curves(tau, rf.WeightAverage(1e-7 * unit, omega, std))
         assert_allclose(short.test, flow.test, rtol=1e-6)
-        start = solution.learning_curves(0.0, GradientFlow(omega, std))
-        long = solution.learning_curves(tau, WeightAverage(1e9 * unit, omega, std))
+        start = solution.learning_curves(0.0, rf.GradientFlow(omega, std))
+        long = solution.learning_curves(tau, rf.WeightAverage(1e9 * unit, omega, std))
         assert_allclose(long.test, np.full(2, start.test), rtol=1e-5)
 
-    def test_every_rule_ends_alike(self, model: ScoreModel, decay: float, std: float) -> None:
+    def test_every_rule_ends_alike(self, model: rf.ScoreModel, decay: float, std: float) -> None:
         solution, unit, omega = self.units(model, decay)
         if solution.hard_edge and decay == 0.0:
             return  # test_noise_draws: there is no end at p = n m
         rules = [
-            GradientFlow(omega, std),
-            GradientDescent(unit, omega, std),
-            HeavyBall(unit, omega, std, momentum=0.8),
-            WeightAverage(30.0 * unit, omega, std),
+            rf.GradientFlow(omega, std),
+            rf.GradientDescent(unit, omega, std),
+            rf.HeavyBall(unit, omega, std, momentum=0.8),
+            rf.WeightAverage(30.0 * unit, omega, std),
         ]
         ends = [solution.learning_curves(INF, rule) for rule in rules]
         for other in ends[1:]:
             assert_close(ends[0], other, NAMES) if std == 0.0 else None
             assert float(other.test) == pytest.approx(float(ends[0].test), rel=1e-9)
         if decay > 0.0:
-            ridge = solution.learning_curves(INF, Ridge(omega))
+            ridge = solution.learning_curves(INF, rf.Ridge(omega))
             assert float(ends[0].test) == pytest.approx(float(ridge.test), rel=1e-9)
 
 
@@ -230,8 +218,8 @@ class TestRules:
 def test_mixture_against_a_linear_pencil(m: float, psi_p: float) -> None:
     """Two classes, Sigma and 2 - Sigma, as columns of one matrix each: the Dyson equation."""
     lam = np.array([0.4, 1.6])
-    mix = Mixture([0.3, 0.7], [lam, 2.0 - lam])
-    model = ScoreModel(0.15, psi_p, 1.7, "softplus", mix, noise_draws=m)
+    mix = rf.Mixture([0.3, 0.7], [lam, 2.0 - lam])
+    model = rf.ScoreModel(0.15, psi_p, 1.7, "softplus", mix, noise_draws=m)
     one, two = (c.coefficients for c in model.classes)
     eta = 0.3 * one.b + 0.7 * two.b
     W = Gaussian("W", "p", "d", per="d")
@@ -272,9 +260,9 @@ def test_mixture_against_a_linear_pencil(m: float, psi_p: float) -> None:
             rows[a]["x"] = -r * X.T
             rows["y"][a] = -r * X
     system = Pencil(spaces=spaces, blocks=blocks, rows=rows, sigma="d", resolvent="u").bind(
-        Covariance(lam)
+        rf.Covariance(lam)
     )
-    law = spectrum(model)
+    law = rf.spectrum(model)
     nodes = Nodes(law, half_plane_contour(0.02, 20.0, 5))
     points = system.solve(nodes.points)
     assert_allclose(nodes.resolvent.q, points.trace("u", "u") / psi_p, rtol=1e-11)
@@ -303,9 +291,9 @@ class TestCloseToTheHardEdge:
     @pytest.mark.parametrize("off", [1e-3, -1e-3, 1e-5, -1e-7, 1e-10, -1e-13, 0.0])
     def test_finite_times_are_solved(self, off: float) -> None:
         """On either side, however near; losses are continuous in psi_p there."""
-        model = ScoreModel(0.2, 12.0, 4.0, "gelu", Covariance([0.3, 1.7]), noise_draws=3)
-        here = solve(model)
-        near = solve(model.replace(psi_p=12.0 * (1.0 + off)))
+        model = rf.ScoreModel(0.2, 12.0, 4.0, "gelu", rf.Covariance([0.3, 1.7]), noise_draws=3)
+        here = rf.solve(model)
+        near = rf.solve(model.replace(psi_p=12.0 * (1.0 + off)))
         tau = np.array([1.0, 1e3]) / (model.rate * here.diagnostics["support"][1])
         one, two = here.learning_curves(tau), near.learning_curves(tau)
         for name in ("train", "test", "weight_norm"):
@@ -313,17 +301,17 @@ class TestCloseToTheHardEdge:
             assert_allclose(getattr(one, name), getattr(two, name), rtol=5.0 * abs(off) + 1e-9)
 
     def test_what_rounding_spoils_is_refused(self) -> None:
-        solution = solve(ScoreModel(0.1, 8.0 * (1.0 - 1e-9), 4.0, noise_draws=2))
-        with pytest.raises(ConvergenceError, match="relative error"):
+        solution = rf.solve(rf.ScoreModel(0.1, 8.0 * (1.0 - 1e-9), 4.0, noise_draws=2))
+        with pytest.raises(rf.ConvergenceError, match="relative error"):
             solution.learning_curves(INF)
-        assert solution.learning_curves(INF, GradientFlow(weight_decay=1e-4)).test < 10.0
+        assert solution.learning_curves(INF, rf.GradientFlow(weight_decay=1e-4)).test < 10.0
 
 
 @pytest.mark.compiled
 def test_fresh_noise_on_few_samples() -> None:
     """(1/d) Tr V^T U' V of drawn matrices: a sample's own label is most of it for p >> n."""
-    model = ScoreModel(0.05, 2.0, 0.05, "tanh", Covariance([0.4, 1.6]), noise_draws=1)
-    nodes = solve(model).nodes
+    model = rf.ScoreModel(0.05, 2.0, 0.05, "tanh", rf.Covariance([0.4, 1.6]), noise_draws=1)
+    nodes = rf.solve(model).nodes
     exact = float(nodes.form(np.ones((1, nodes.points.size)), nodes._fresh_form).value[0])
     mean = []
     for d, seeds in ((40, 12000), (80, 8000)):
@@ -342,7 +330,7 @@ def test_spectrum_with_zeros_is_drawn(psi_p: float) -> None:
     """A hard edge or an atom at 0 has no place on a logarithmic axis, and no harm is done."""
     from dmft_rf.plotting.spectra import plot_spectrum
 
-    figure = plot_spectrum(spectrum(ScoreModel(0.1, psi_p, 4.0, noise_draws=2)))
+    figure = plot_spectrum(rf.spectrum(rf.ScoreModel(0.1, psi_p, 4.0, noise_draws=2)))
     figure.canvas.draw()
     (ax,) = figure.axes
     assert ax.get_xlim()[0] > 0.0
@@ -375,11 +363,11 @@ def test_contours_keep_their_digits(exponent: int) -> None:
 @pytest.mark.parametrize("kind", [{"noise_draws": 2}, {"covariance": CASES[1].covariance}])
 @pytest.mark.parametrize("activation", ["linear", lambda x: 1.0 + 2.0 * x])
 def test_linear_activations_are_refused(activation: object, kind: dict[str, object]) -> None:
-    with pytest.raises(ModelError, match="linear"):
-        ScoreModel(0.1, 3.0, 2.0, activation, **kind)  # type: ignore[arg-type]
+    with pytest.raises(rf.ModelError, match="linear"):
+        rf.ScoreModel(0.1, 3.0, 2.0, activation, **kind)  # type: ignore[arg-type]
 
 
 def test_mirrored_points() -> None:
     model = CASES[1]
     points = np.array([0.5 + 0.2j, 2.0 + 1e-3j])
-    assert np.all(resolvent(model, points.conj()).q == resolvent(model, points).q.conj())
+    assert np.all(rf.resolvent(model, points.conj()).q == rf.resolvent(model, points).q.conj())

@@ -8,24 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    ModelError,
-    ScoreModel,
-    StochasticGradientDescent,
-    WeightAverage,
-    solve,
-)
+import dmft_rf as rf
 from dmft_rf.curves.losses import LOSSES
 from dmft_rf.numerics.between import POINTS, between
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
 
 MODELS = [
-    ScoreModel(0.01, 64.0, 8.0, covariance=Covariance([0.5, 1.5])),
-    ScoreModel(0.3, 2.0, 1.9),  # close to interpolation
-    ScoreModel(0.1, 4.0, 2.0, noise_draws=3),
+    rf.ScoreModel(0.01, 64.0, 8.0, covariance=rf.Covariance([0.5, 1.5])),
+    rf.ScoreModel(0.3, 2.0, 1.9),  # close to interpolation
+    rf.ScoreModel(0.1, 4.0, 2.0, noise_draws=3),
 ]
 
 
@@ -34,10 +25,12 @@ def known_times(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [64, 100, 300])
-@pytest.mark.parametrize("rule", [GradientFlow(), GradientFlow(0.01, 1.0), WeightAverage(50.0)])
+@pytest.mark.parametrize(
+    "rule", [rf.GradientFlow(), rf.GradientFlow(0.01, 1.0), rf.WeightAverage(50.0)]
+)
 @pytest.mark.parametrize("model", MODELS)
-def test_errors_hold_against_exact_curves(model: ScoreModel, rule: Any, count: int) -> None:
-    solution = solve(model)
+def test_errors_hold_against_exact_curves(model: rf.ScoreModel, rule: Any, count: int) -> None:
+    solution = rf.solve(model)
     known = solution.learning_curves(known_times(count), rule)
     tau = np.exp(np.random.default_rng(count).uniform(math.log(1e-2), math.log(1e9), 150))
     exact, found = solution.learning_curves(tau, rule), known.interpolate(tau)
@@ -50,7 +43,7 @@ def test_errors_hold_against_exact_curves(model: ScoreModel, rule: Any, count: i
 
 
 def test_known_times_keep_their_values() -> None:
-    known = solve(MODELS[0]).learning_curves(known_times(100))
+    known = rf.solve(MODELS[0]).learning_curves(known_times(100))
     tau = known.tau[[0, 5, 101, 40]].reshape(2, 2)
     found = known.interpolate(tau)
     for name in (*LOSSES, "generalization_gap"):
@@ -60,12 +53,12 @@ def test_known_times_keep_their_values() -> None:
         np.testing.assert_array_equal(
             found.error[name], known.error[name][[0, 5, 101, 40]].reshape(2, 2)
         )
-    few = solve(MODELS[0]).learning_curves([0.0, 3.0, math.inf])
+    few = rf.solve(MODELS[0]).learning_curves([0.0, 3.0, math.inf])
     np.testing.assert_array_equal(few.interpolate([3.0, 0.0]).test, few.test[[1, 0]])
 
 
 def test_order_and_repetition_of_known_times_do_not_matter() -> None:
-    solution = solve(MODELS[0])
+    solution = rf.solve(MODELS[0])
     times = np.geomspace(1.0, 1e4, 40)
     plain = solution.learning_curves(times).interpolate([2.5, 900.0])
     mixed = np.random.default_rng(0).permutation(np.concatenate([times, times[:7]]))
@@ -93,20 +86,22 @@ def test_polynomials_are_exact() -> None:
 
 @pytest.mark.parametrize("tau", [0.999, 1.001e4, 0.0, math.inf, [2.0, 1e5]])
 def test_times_beyond_the_known_ones_are_refused(tau: Any) -> None:
-    known = solve(MODELS[0]).learning_curves(np.geomspace(1.0, 1e4, 40))
-    with pytest.raises(ModelError, match=r"known at 40 finite times > 0, from 1 to 10000"):
+    known = rf.solve(MODELS[0]).learning_curves(np.geomspace(1.0, 1e4, 40))
+    with pytest.raises(rf.ModelError, match=r"known at 40 finite times > 0, from 1 to 10000"):
         known.interpolate(tau)
 
 
 def test_what_else_is_refused() -> None:
-    solution = solve(MODELS[0])
-    with pytest.raises(ModelError, match="fewer than the 14"):
+    solution = rf.solve(MODELS[0])
+    with pytest.raises(rf.ModelError, match="fewer than the 14"):
         solution.learning_curves(np.geomspace(1.0, 20.0, 13)).interpolate(2.0)
-    with pytest.raises(ModelError, match="at most a factor"):
+    with pytest.raises(rf.ModelError, match="at most a factor"):
         solution.learning_curves(np.geomspace(1.0, 1e7, 30)).interpolate(2.0)
-    rule = GradientDescent(0.01)
-    with pytest.raises(ModelError, match="not smooth"):
+    rule = rf.GradientDescent(0.01)
+    with pytest.raises(rf.ModelError, match="not smooth"):
         solution.learning_curves(0.01 * np.arange(1, 30), rule).interpolate(0.015)
-    noisy = solution.learning_curves(np.geomspace(1.0, 20.0, 20), StochasticGradientDescent(0.01))
-    with pytest.raises(ModelError, match="not smooth"):
+    noisy = solution.learning_curves(
+        np.geomspace(1.0, 20.0, 20), rf.StochasticGradientDescent(0.01)
+    )
+    with pytest.raises(rf.ModelError, match="not smooth"):
         noisy.interpolate(2.0)
