@@ -85,7 +85,7 @@ SECTIONS = {
     "physicists": ["paper", "groups", "pencils"],
     "howto": ["data", "sweeps", "capacity"],
     "concepts": ["times", "glossary", "conventions"],
-    "evidence": ["validation", "networks", "performance", "numerics"],
+    "evidence": ["validation", "networks", "performance", "numerics", "provenance"],
     "project": [
         "generated/changes", "deprecation", "citing", "generated/contributing",
         "generated/security", "architecture", "generated/bundled", "readers",

@@ -146,6 +146,11 @@ def bulk_split(solution: Solution, tau: ArrayLike, rule: Rule | None = None) -> 
     rule : Rule
         GradientFlow() by default; from A = 0 and not HeavyBall.
 
+    Returns
+    -------
+    BulkSplit
+        One entry for each bulk, from the lowest, in front of the shape of ``tau``.
+
     Raises
     ------
     ModelError

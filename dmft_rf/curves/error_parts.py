@@ -174,6 +174,11 @@ def error_parts(solution: Solution, tau: ArrayLike, rule: Rule | None = None) ->
     rule : Rule
         GradientFlow() by default; any but SGD.
 
+    Returns
+    -------
+    ErrorParts
+        Every part at every time: by direction, by class, and in total.
+
     Raises
     ------
     ModelError

@@ -111,6 +111,11 @@ def error_times(solution: Solution, level: float = 0.1, factor: float = FACTOR) 
     factor : float
         Of the least error, within which the score is usable, > 1.
 
+    Returns
+    -------
+    ErrorTimes
+        Times by direction and by class.
+
     Raises
     ------
     ModelError

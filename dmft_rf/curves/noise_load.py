@@ -30,6 +30,10 @@ def load(solution: Any, rule: StochasticGradientDescent, tau: ArrayLike = math.i
     rule : StochasticGradientDescent
     tau : array_like
 
+    Returns
+    -------
+    array, shape of ``tau``
+
     Raises
     ------
     ModelError
@@ -42,6 +46,11 @@ def threshold(solution: Any, rule: StochasticGradientDescent) -> float:
     """The constant eps at which the load with this batch and momentum reaches 1.
 
     Parameters and errors are those of `load`.
+
+    Returns
+    -------
+    float
+        In the units of ``StochasticGradientDescent.noise``.
     """
     return largest_noise(_law(solution, rule), rule)
 

@@ -330,6 +330,11 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
         nodes as ``rtol`` needs: for thousands of eigenvalues. The curves are those of the model as
         stated, and so is ``spectrum``.
 
+    Returns
+    -------
+    Solution
+        For learning curves under every rule, timescales, bulks; with its estimated error.
+
     Raises
     ------
     ModelError

@@ -35,7 +35,13 @@ _WIDE = 16.0
 
 @ieee
 def relative_gap(solution: Solution, tau: float) -> float:
-    """The generalization gap at ``tau`` in units of `unit_gap`."""
+    """The generalization gap at ``tau`` in units of `unit_gap`.
+
+    Returns
+    -------
+    float
+        1 where as much is lost by overfitting as there was to gain.
+    """
     tau = number(tau, "tau", least=0.0, infinite=True)
     gap = float(solved(solution, "relative_gap").learning_curves(tau).generalization_gap)
     return gap / unit_gap(solution.model)
@@ -95,6 +101,11 @@ def n_window(
     Above it a network that is trained c times as long as it takes to learn the score has a gap
     below the level: there is a window for early stopping. Parameters, result and errors as
     `n_star`; ``level`` is that of tau_gen in ``timescales``.
+
+    Returns
+    -------
+    float
+        Samples per dimension, psi_n.
     """
 
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")

@@ -113,6 +113,11 @@ def generation_times(like: Generation, level: float = 0.1) -> GenerationTimes:
     level : float
         Divergence per dimension at which what is generated counts as good.
 
+    Returns
+    -------
+    GenerationTimes
+        Times, and the least divergence.
+
     Raises
     ------
     ModelError

@@ -288,12 +288,22 @@ class Inverse(Matrix):
 
 
 def wigner(name: str, space: str, variance: Scalar | float = 1) -> Gaussian:
-    """Symmetric Gaussian matrix with off-diagonal entries of variance ``variance`` / size."""
+    """Symmetric Gaussian matrix with off-diagonal entries of variance ``variance`` / size.
+
+    Returns
+    -------
+    Gaussian
+    """
     return Gaussian(name, space, space, per=space, variance=variance, symmetric=True)
 
 
 def inverse(matrix: Matrix) -> Matrix:
     """Inverse of a square expression.
+
+    Returns
+    -------
+    Matrix
+        An expression; nothing is inverted yet.
 
     Raises
     ------

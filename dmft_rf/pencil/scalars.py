@@ -257,6 +257,11 @@ def parameters(names: str | Iterable[str]) -> tuple[Scalar, ...]:
     names : str or iterable of str
         Separated by blanks: ``psi_p, psi_n = parameters("psi_p psi_n")``.
 
+    Returns
+    -------
+    tuple of Scalar
+        One for each name.
+
     Raises
     ------
     ModelError
@@ -275,7 +280,12 @@ def parameters(names: str | Iterable[str]) -> tuple[Scalar, ...]:
 
 
 def sqrt(value: Scalar | Number) -> Scalar:
-    """Square root of a coefficient or of a function of Sigma."""
+    """Square root of a coefficient or of a function of Sigma.
+
+    Returns
+    -------
+    Scalar
+    """
     return Scalar.of(value) ** Fraction(1, 2)
 
 

@@ -351,6 +351,11 @@ def gram(
     sigma: str | None = None,
     observe: Mapping[str, tuple[Matrix | Scalar | float, Matrix | Scalar | float]] | None = None,
 ) -> Pencil:
-    """Pencil of the resolvent of M M^T; arguments as for `linearize`."""
+    """Pencil of the resolvent of M M^T; arguments as for `linearize`.
+
+    Returns
+    -------
+    Pencil
+    """
     instance(M, Matrix, "M", "W * Z")
     return linearize(M * M.T, spaces, sigma=sigma, observe=observe)

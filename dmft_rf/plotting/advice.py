@@ -36,6 +36,10 @@ def plot_advice(advice: Advice) -> Figure:
     Parameters
     ----------
     advice : Advice
+
+    Returns
+    -------
+    Figure
     """
     instance(advice, dmft_rf.Advice, "advice", "advise('digits', 260_000)")
     figure, (ax,) = figure_of(1)

@@ -145,6 +145,11 @@ def write_page(
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     DataError

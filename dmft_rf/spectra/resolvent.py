@@ -164,6 +164,11 @@ def resolvent(model: FeatureModel, z: ArrayLike) -> Resolvent:
         Points of the upper or lower half-plane; a real point stands for z + i0. At an eigenvalue
         atom or an edge of the support the limit does not exist.
 
+    Returns
+    -------
+    Resolvent
+        Its arrays have the shape of ``z``.
+
     Raises
     ------
     ModelError

@@ -380,6 +380,11 @@ def spectrum(model: FeatureModel) -> Spectrum:
 
     At infinite width that of U in units of psi_p, with masses per dimension (`WideSpectrum`).
 
+    Returns
+    -------
+    Spectrum
+        Nothing is computed before it is asked for.
+
     Raises
     ------
     ConvergenceError

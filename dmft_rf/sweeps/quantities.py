@@ -31,6 +31,11 @@ __all__ = ["DESCRIPTIONS", "TIMES", "Request", "compute"]
 def compute(model: ScoreModel, rule: TrainingRule, request: Request) -> dict[str, Array]:
     """The quantities of one point by name, each an array.
 
+    Returns
+    -------
+    dict of str to array
+        Named as in ``request``.
+
     Raises
     ------
     ModelError, ConvergenceError

@@ -85,6 +85,11 @@ def scaling(
     extra : mapping, optional
         Further attributes of the file, as in ``store.save``.
 
+    Returns
+    -------
+    Scaling
+        Quantities and local exponents, (n,) arrays in ascending order of the values, and fits.
+
     Raises
     ------
     ModelError

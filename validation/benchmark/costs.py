@@ -85,7 +85,7 @@ def draw(costs_: Sequence[Cost], path: Any) -> None:
 
     labels = {
         "atoms": "eigenvalues of the covariance",
-        "times": r"training times $\tau$",
+        "times": "number of training times",
         "nodes": "nodes of the contour",
     }
     looks = ((style.BLUE, "o", "-"), (style.VERMILION, "s", style.LINES[1]))

@@ -95,14 +95,14 @@ def draw_losses(numbers: Numbers) -> Figure:
     curves(axes[0], numbers, "n", get(numbers, "test"))
     curves(axes[0], numbers, "n", get(numbers, "train"), line=":", named=False)
     log_y(axes[0])
-    axes[0].set_ylabel(f"loss of the noise at k = {float(numbers['index']):g}")
-    axes[0].set_title("test: full; train: dotted", fontsize=7)
+    axes[0].set_ylabel(f"loss of the noise, time index {float(numbers['index']):g}")
+    axes[0].set_title("full: test, dotted: train", fontsize=7)
     for ax, over, name in ((axes[1], lambda label: 1.0, "spread_raw"), (axes[2], size, "spread")):
         curves(ax, numbers, "n", ratio(numbers), over=over, named=False)
         ax.axhline(2.0, color=GREY, linewidth=0.8)
         log_y(ax)
         if np.isfinite(numbers[name]):
-            ax.set_title(f"spread {float(numbers[name]):.2f}", fontsize=7)
+            ax.set_title(f"distance from one curve: {float(numbers[name]):.2f}", fontsize=7)
     axes[1].set_ylabel("test over train loss")
     axes[2].set_xlabel(r"$\tau/n$")
     legend_below(figure, axes[0])
@@ -129,15 +129,16 @@ def draw_width(numbers: Numbers) -> Figure:
 def draw_criteria(numbers: Numbers) -> Figure:
     """How the memorized fraction depends on its threshold."""
     figure, ((ax,),) = canvas(1, 2.9, 4.6)
-    for i, (name, colour) in enumerate((("1/3", BLUE), ("1/2", VERMILION), ("1/4", GREEN))):
+    thresholds = (("1/3, as in the paper", BLUE), ("1/2", VERMILION), ("1/4", GREEN))
+    for i, (name, colour) in enumerate(thresholds):
         ax.errorbar(numbers["step"], numbers["memorized"][:, i], yerr=numbers["error"][:, i],
                     color=colour, marker=MARKS[i], markersize=3, linewidth=1.0,
-                    label=f"ratio below {name}")  # fmt: skip
+                    label=f"below {name}")  # fmt: skip
     ax.set_xscale("log")
     ax.set_xlabel(TAU)
     ax.set_ylabel("memorized fraction")
-    ax.set_title(f"n = {float(numbers['n']):g}", fontsize=8)
-    legend(ax)
+    ax.set_title(f"n = {float(numbers['n']):g} training samples", fontsize=8)
+    legend(ax, title="distance to the nearest\nover the second nearest", title_fontsize=7)
     return figure
 
 
@@ -177,8 +178,9 @@ def draw_theory(numbers: Numbers) -> Figure:
         ax.set_xlim(1e-3, 1e2)
         ax.set_xlabel(r"$\tau/\tau_{\rm mem}$")
         ax.set_ylabel(name)
-    axes[0].set_title("networks: points", fontsize=7)
-    axes[1].set_title("solvable model: dashed", fontsize=7)
+    for ax in axes[:2]:
+        ax.set_title("points: networks, dashed: model", fontsize=7)
+    axes[2].set_title("time to memorize", fontsize=7)
     log_y(axes[1])
     n = np.array([size(label) for label in found])
     times = {
@@ -219,8 +221,9 @@ PICTURES: dict[str, Picture] = {
     ),
     "networks-losses": Picture(
         "When train and test loss part",
-        "Losses of the prediction of the noise at one fixed diffusion time. Spread: root mean "
-        "square distance of the curves from their mean over its range; 0 is a perfect collapse.",
+        "Losses of the prediction of the noise at one fixed diffusion time. Distance from one "
+        "curve: root mean square distance of the curves from their mean, over the range of it; 0 "
+        "where they all lie on one another.",
         gather.losses, draw_losses,
     ),
     "networks-scaling": Picture(
