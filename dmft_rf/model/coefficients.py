@@ -48,7 +48,7 @@ from dmft_rf.model.gaussian_averages import (
 from dmft_rf.numerics.estimate import EPS, ROUNDING
 from dmft_rf.numerics.panels import resolved
 
-_SERIES_UP_TO = 0.75
+SERIES_UP_TO = 0.75
 _SERIES_IF_NEEDED_UP_TO = 0.9
 _TOLERANCE = 1e-11
 _CHUNK = 1 << 16
@@ -57,17 +57,18 @@ _MAX_OUTER_PANELS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class _Profile:
+class Profile:
     """An activation under one Gaussian: its mesh, and its moments by the two rules.
 
-    Arrays of moments have shape (2,), for FINE and COARSE. `edges` and `kinks` are in units of x
-    and stop where the residual g no longer matters.
+    Arrays of moments have shape (2,), for FINE and COARSE; `spread` is E[g^2 (z^2 - 1)]. `edges`
+    and `kinks` are in units of x and stop where the residual g no longer matters.
     """
 
     mu0: Array
     mu1: Array
     second_moment: Array
     residual: Array
+    spread: Array
     points: tuple[Array, Array]
     weighted_g: tuple[Array, Array]
     edges: Array
@@ -134,12 +135,12 @@ def deviation(t: float, sigma_x2: float) -> float:
 @np.errstate(all="ignore")
 def linear_part(activation: Activation, gamma: float) -> float:
     """E[sigma(gamma z) z]/gamma, the slope that the activation has on average."""
-    mu1 = _profile(activation, gamma, activation.values_for(gamma)).mu1
-    if not _relative_difference(mu1) <= _TOLERANCE:
+    mu1 = profile_under(activation, gamma, activation.values_for(gamma)).mu1
+    if not relative_difference(mu1) <= _TOLERANCE:
         raise ConvergenceError(
             f"linear part of activation {activation.name!r} at deviation {gamma}: two quadratures "
-            f"differ by {_relative_difference(mu1):.1e} (allowed: {_TOLERANCE:.0e})",
-            residual=_relative_difference(mu1),
+            f"differ by {relative_difference(mu1):.1e} (allowed: {_TOLERANCE:.0e})",
+            residual=relative_difference(mu1),
         )
     return float(mu1[0]) / gamma
 
@@ -154,15 +155,15 @@ def _coefficients(
     gamma_t2 = 1.0 if sigma_x2 == 1.0 else signal + delta_t
     gamma_t = math.sqrt(gamma_t2)
     rho, one_minus_rho = signal / gamma_t2, delta_t / gamma_t2
-    profile = _profile(activation, gamma_t, values)
+    profile = profile_under(activation, gamma_t, values)
     rounding = ROUNDING
     if profile.residual[0] == 0.0:
         v2 = s2 = np.zeros(2)
-    elif rho <= _SERIES_UP_TO:
+    elif rho <= SERIES_UP_TO:
         v2 = _series(profile, rho)
         s2 = profile.residual - v2
     else:
-        s2 = _half_mean_square_increment(activation, profile, gamma_t, rho, one_minus_rho)
+        s2 = half_mean_square_increment(activation, profile, gamma_t, rho, one_minus_rho)[0]
         v2 = profile.residual - s2
         if v2[0] < 0.05 * profile.residual[0] and rho <= _SERIES_IF_NEEDED_UP_TO:
             v2 = _series(profile, rho)  # most of g oscillates too fast to survive the noise
@@ -184,7 +185,7 @@ def _coefficients(
         Gamma_t=gamma_t,
         rho=rho,
         one_minus_rho=one_minus_rho,
-        error_estimate=rounding + max(_relative_difference(pair) for pair in checked),
+        error_estimate=rounding + max(relative_difference(pair) for pair in checked),
     )
     if not result.error_estimate <= _TOLERANCE:
         raise ConvergenceError(
@@ -196,7 +197,7 @@ def _coefficients(
     return result
 
 
-def _relative_difference(pair: Array) -> float:
+def relative_difference(pair: Array) -> float:
     """Return |fine - coarse|/|fine|, zero if both are zero, infinity if one is not a number."""
     fine, coarse = float(pair[0]), float(pair[1])
     if not (math.isfinite(fine) and math.isfinite(coarse)):
@@ -207,7 +208,7 @@ def _relative_difference(pair: Array) -> float:
 
 
 @lru_cache(maxsize=64)
-def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profile:
+def profile_under(activation: Activation, gamma_t: float, values: str = "") -> Profile:
     """Resolve the activation under N(0, gamma_t^2) and take its moments.
 
     ``values`` is what the activation is known by for this deviation besides its own.
@@ -220,7 +221,7 @@ def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profi
     kinks = tuple(kink / gamma_t for kink in activation.kinks)
     mesh = resolve(scaled, kinks, radius, activation.name)
 
-    moments = np.empty((4, 2))
+    moments = np.empty((5, 2))
     points: list[Array] = []
     weighted: list[Array] = []
     shares = np.empty(0)
@@ -236,12 +237,13 @@ def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profi
         g -= (density @ (z * g)) * z
         rest = float(density @ (g * g))
         # E sigma^2 as a sum of squares: the four agree to rounding
-        moments[:, column] = mu0, mu1, mu0 * mu0 + mu1 * mu1 + rest, rest
+        spread = float((density * g) @ (g * (z * z - 1.0)))
+        moments[:, column] = mu0, mu1, mu0 * mu0 + mu1 * mu1 + rest, rest, spread
         points.append(z)
         weighted.append(weight * g)
         if n == FINE:
             shares = (density * g * g).reshape(nodes.shape).sum(axis=1)
-    mu0s, mu1s, second_moment, residual = moments
+    mu0s, mu1s, second_moment, residual, spread_of_g = moments
     if not np.isfinite(moments).all():
         raise ModelError(f"activation {activation.name!r} grows too fast for Gaussian averages")
     rms = math.sqrt(second_moment[0])
@@ -257,11 +259,12 @@ def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profi
     matters &= np.cumsum(shares[::-1])[::-1] > 1e-20 * residual[0]
     used = np.flatnonzero(matters)
     edges = mesh.edges[used[0] : used[-1] + 2] if used.size else mesh.edges
-    return _Profile(
+    return Profile(
         mu0s,
         mu1s,
         second_moment,
         residual,
+        spread_of_g,
         (points[0], points[1]),
         (weighted[0], weighted[1]),
         gamma_t * edges,
@@ -269,7 +272,7 @@ def _profile(activation: Activation, gamma_t: float, values: str = "") -> _Profi
     )
 
 
-def _series(profile: _Profile, rho: float) -> Array:
+def _series(profile: Profile, rho: float) -> Array:
     """Return v_t^2 = sum_{k>=2} c_k^2 rho^k by both rules, shape (2,).
 
     c_k below 2 eps ||sigma|| is the rounding of a coefficient that vanishes (c_2, c_4, ... of an
@@ -286,10 +289,18 @@ def _series(profile: _Profile, rho: float) -> Array:
     return result
 
 
-def _half_mean_square_increment(
-    activation: Activation, profile: _Profile, gamma_t: float, rho: float, one_minus_rho: float
+def half_mean_square_increment(
+    activation: Activation,
+    profile: Profile,
+    gamma_t: float,
+    rho: float,
+    one_minus_rho: float,
+    slopes: bool = False,
 ) -> Array:
-    """Return s_t^2 = E[(g(M + D) - g(M - D))^2]/2 by both rules, shape (2,).
+    """Return s_t^2 = E[(g(M + D) - g(M - D))^2]/2 by both rules, shape (1, 2).
+
+    With ``slopes`` further rows are its derivatives in ln std(D) and ln std(M): the same average
+    with the factors D^2/var(D) - 1 and M^2/var(M) - 1, by the derivatives of the two densities.
 
     M ~ N(0, Gamma_t^2 (1 + rho)/2) and D ~ N(0, Gamma_t^2 (1 - rho)/2) are independent, so that
     M + D and M - D have variance Gamma_t^2 and correlation rho. The integral over M for a fixed
@@ -300,13 +311,18 @@ def _half_mean_square_increment(
     std_d = gamma_t * math.sqrt(0.5 * one_minus_rho)
 
     def panels(left: Array, right: Array) -> Array:
-        """Contributions of the panels [left, right] in y, shape (2, n_panels)."""
-        out = np.empty((2, left.size))
+        """Contributions of the panels [left, right] in y, shape (1 or 3, 2, n_panels)."""
+        out = np.empty((3 if slopes else 1, 2, left.size))
         for row, n in enumerate((FINE, COARSE)):
             y, weight = panel_points(np.stack((left, right), axis=1), n)
             weight *= np.exp(-0.5 * y * y) * math.sqrt(2.0 / math.pi)
-            increments = _increments(activation, profile, gamma_t, std_m, std_d * y.ravel(), row)
-            out[row] = (weight * increments.reshape(y.shape)).sum(axis=(1, 2))
+            d = std_d * y.ravel()
+            values = _increments(activation, profile, gamma_t, std_m, d, row, slopes)
+            each = weight * values.reshape(-1, *y.shape)
+            out[0, row] = each[0].sum(axis=(1, 2))
+            if slopes:
+                out[1, row] = (each[0] * (y * y - 1.0)).sum(axis=(1, 2))
+                out[2, row] = each[1].sum(axis=(1, 2))
         return out
 
     # g(x)^2 is negligible beyond `end` standard deviations, its increments all the more.
@@ -317,16 +333,17 @@ def _half_mean_square_increment(
     if meetings.size > _MAX_OUTER_PANELS:
         meetings = meetings[:0]
     edges = np.unique(np.concatenate(([0.0, 2.6, 5.6, end], meetings)))
-    total, rounds = np.zeros(2), 0
+    total, rounds = np.zeros((3 if slopes else 1, 2)), 0
 
     def unresolved(left: Array, right: Array) -> Mask:
         nonlocal rounds
         rounds += 1
         values = panels(left, right)
-        bad = np.abs(values[0] - values[1]) > 1e-13 * (total + values.sum(axis=1))[0]
+        gap = np.abs(values[:, 0] - values[:, 1]).max(axis=0)
+        bad = gap > 1e-13 * (total + values.sum(axis=2))[0, 0]
         if rounds == _MAX_HALVINGS or int(bad.sum()) > _MAX_OUTER_PANELS:
             bad[:] = False  # the error estimate says what is left
-        total[:] += values[:, ~bad].sum(axis=1)
+        total[:] += values[..., ~bad].sum(axis=2)
         return bad
 
     resolved(unresolved, edges)
@@ -335,13 +352,16 @@ def _half_mean_square_increment(
 
 def _increments(
     activation: Activation,
-    profile: _Profile,
+    profile: Profile,
     gamma_t: float,
     std_m: float,
     shift: Array,
     row: int,
+    slopes: bool,
 ) -> Array:
-    """Return E_M[(g(M + D) - g(M - D))^2]/2 for each D in `shift`, shape (m,).
+    """Return E_M[(g(M + D) - g(M - D))^2]/2 for each D in `shift`, shape (1, m).
+
+    With ``slopes`` a second row has the factor M^2/var(M) - 1.
 
     The panels of the activation shifted by +D and by -D are superposed, so that both g(M + D)
     and g(M - D) are smooth on every piece.
@@ -349,7 +369,7 @@ def _increments(
     n = (FINE, COARSE)[row]
     slope = profile.mu1[row] / gamma_t
     edges = profile.edges
-    result = np.empty(shift.size)
+    result = np.empty((2 if slopes else 1, shift.size))
     step = max(1, _CHUNK // (2 * edges.size * n))
     for start in range(0, shift.size, step):
         d = shift[start : start + step, None]
@@ -366,7 +386,10 @@ def _increments(
         difference -= slope * actual
         difference *= gap / actual
         middle *= middle / (-2.0 * std_m * std_m)
+        spread = -2.0 * middle - 1.0 if slopes else middle
         weight *= np.exp(middle, out=middle)
         weight *= difference * difference
-        result[start : start + step] = weight.sum(axis=(1, 2))
+        result[0, start : start + step] = weight.sum(axis=(1, 2))
+        if slopes:
+            result[1, start : start + step] = (weight * spread).sum(axis=(1, 2))
     return result * (0.5 / (std_m * math.sqrt(2.0 * math.pi)))
