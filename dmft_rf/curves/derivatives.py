@@ -20,6 +20,7 @@ from dmft_rf.curves.tangents import Direction
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficient_slopes import coefficient_slopes
+from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import Rule
@@ -142,8 +143,7 @@ def derivatives(
     ------
     ModelError
         If a name is none of these, the rule is another, the model has several classes of data, a
-        finite number of noise draws or infinite width, the solution is compressed, or the spectrum
-        has a hard edge at 0.
+        finite number of noise draws or infinite width, or the solution is compressed.
 
     Examples
     --------
@@ -178,19 +178,22 @@ def derivatives(
 def differentiable(solution: Solution) -> ScoreModel:
     """The model of a solution whose curves have derivatives here; ModelError otherwise."""
     model = required(solved(solution, "derivatives").model)
-    if solution.compression is not None or solution.hard_edge:
-        why = "a spectrum with a hard edge at 0" if solution.hard_edge else "a compressed solution"
-        raise ModelError(f"derivatives are not known for {why}: {model.label}")
+    if solution.compression is not None:
+        raise ModelError(
+            "this solution is compressed, and derivatives would be those of its quadrature: "
+            "solve(model) without compress"
+        )
     return model
 
 
 def required(model: FeatureModel) -> ScoreModel:
     """A model whose curves have derivatives here; ModelError otherwise."""
-    if isinstance(model, ScoreModel) and np.isfinite(model.psi_p) and model.closed_form:
-        return model
+    if isinstance(model, ScoreModel) and isinstance(model.covariance, Covariance):
+        if np.isfinite(model.psi_p) and model.closed_form:
+            return model
     raise ModelError(
-        f"derivatives are not known for {model}; they are for a ScoreModel of one class of data "
-        "with finite psi_p and noise_draws=math.inf"
+        f"derivatives are not known for {model}; they are for a ScoreModel of a Covariance with "
+        "finite psi_p and noise_draws=math.inf"
     )
 
 

@@ -224,7 +224,7 @@ class _Problem:
         found = least_squares(
             lambda u: self._evaluate(u)[0], np.zeros(len(self.names)),
             jac=lambda u: self._evaluate(u)[1], bounds=(-most, most), x_scale="jac",
-            xtol=1e-10, ftol=1e-12, gtol=1e-12, max_nfev=100,
+            xtol=1e-9, ftol=1e-9, gtol=1e-9, max_nfev=100,
         )  # fmt: skip
         residuals, jacobian, solution, rule, rate, losses = self._evaluate(found.x)
         dof = residuals.size - len(self.names)
