@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
-from dmft_rf._convert import one_of, shown
+from dmft_rf._convert import one_of
 from dmft_rf._show import Shown, Table, over_times
 from dmft_rf._typing import Array
 from dmft_rf.curves.linearized import Linearized
@@ -153,7 +153,7 @@ def derivatives(
     >>> bool(slopes.test["psi_n"][1] < 0.0 < slopes.test["tau"][1])  # more data, later stopping
     True
     """
-    stated, names = differentiable(solution), _names(of)
+    stated, names = differentiable(solution), chosen(of, PARAMETERS, "of")
     rule, times = checked_rule(rule), checked_times(tau)
     losses = Linearized(solution.nodes, stated, times.ravel(), rule)
     slopes: dict[str, dict[str, Array]] = {curve: {} for curve in CURVES}
@@ -188,20 +188,21 @@ def differentiable(solution: Solution) -> ScoreModel:
 
 def required(model: FeatureModel) -> ScoreModel:
     """A model whose curves have derivatives here; ModelError otherwise."""
-    if isinstance(model, ScoreModel) and isinstance(model.covariance, Covariance):
-        if np.isfinite(model.psi_p) and model.closed_form:
-            return model
+    one = isinstance(model, ScoreModel) and isinstance(model.covariance, Covariance)
+    if one and np.isfinite(model.psi_p) and model.closed_form:
+        assert isinstance(model, ScoreModel)
+        return model
     raise ModelError(
         f"derivatives are not known for {model}; they are for a ScoreModel of a Covariance with "
         "finite psi_p and noise_draws=math.inf"
     )
 
 
-def _names(of: str | Sequence[str]) -> tuple[str, ...]:
-    names = (of,) if isinstance(of, str) else tuple(of)
-    if not names:
-        raise ModelError(f"of is {shown(of)}; it must name parameters: {', '.join(PARAMETERS)}")
-    return tuple(dict.fromkeys(one_of(name, PARAMETERS, "a parameter") for name in names))
+def chosen(value: Any, options: Sequence[str], name: str) -> tuple[str, ...]:
+    """One name or several of ``options``, each once; ModelError otherwise."""
+    several = not isinstance(value, str) and isinstance(value, Sequence) and len(value)
+    wanted = tuple(value) if several else (value,)
+    return tuple(dict.fromkeys(one_of(each, options, name) for each in wanted))
 
 
 def _value(model: ScoreModel, rule: Rule, times: Array, name: str) -> Array:

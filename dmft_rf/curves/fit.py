@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee
-from dmft_rf._convert import instance, number, one_of, shown
+from dmft_rf._convert import instance, number
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table
 from dmft_rf._typing import Array
-from dmft_rf.curves.derivatives import differentiable, directions, required
+from dmft_rf.curves.derivatives import chosen, differentiable, directions, required
 from dmft_rf.curves.linearized import Linearized
 from dmft_rf.curves.measured import Measured, measured
 from dmft_rf.curves.solve import Solution, checked_rtol, checked_rule, solve
@@ -65,6 +65,8 @@ class Fit(Shown):
         The fitted model, solved.
     rule : Rule
         As fitted.
+    unit : str
+        "steps" or "tau", what the clock counts.
     clock, curve, loss, deviation, fitted, residuals : (n,) arrays
         One entry for each measured value: time or step, "train" or "test", the loss and its
         standard error, the loss of the fitted model, and their difference over the error.
@@ -79,6 +81,7 @@ class Fit(Shown):
     rate: float
     solution: Solution
     rule: Rule
+    unit: str
     clock: Array
     curve: NDArray[np.str_]
     loss: Array
@@ -242,10 +245,12 @@ class _Problem:
         log_covariance = noise**2 * np.linalg.inv(jacobian.T @ jacobian)
         covariance = log_covariance * np.multiply.outer(scale, scale)
         errors = dict(zip(self.names, np.sqrt(np.diag(covariance)).tolist(), strict=True))
+        data, off = self.data, -residuals
+        unit = "steps" if data.steps else "tau"
         return Fit(
             FrozenDict(values), FrozenDict(errors), covariance, chi2, dof, noise, rate, solution,
-            rule, self.data.clock, self.data.curve, self.data.loss, noise * self.data.deviation,
-            losses, -residuals / noise if noise > 0.0 else -residuals,
+            rule, unit, data.clock, data.curve, data.loss, noise * data.deviation, losses,
+            off / noise if noise > 0.0 else off,
         )  # fmt: skip
 
     def _values(self, u: Array) -> dict[str, float]:
@@ -318,17 +323,13 @@ class _Problem:
 
 
 def _free(free: Any, rule: Rule) -> tuple[str, ...]:
-    names = (free,) if isinstance(free, str) else tuple(free)
-    if not names:
-        raise ModelError(f"free is {shown(free)}; it must name parameters: {', '.join(FREE)}")
-    for name in names:
-        one_of(name, FREE, "a free parameter")
+    names = chosen(free, FREE, "free")
     if "weight_decay" in names and not rule.decay > 0.0:
         raise ModelError(
             f"weight_decay is free and starts from the {rule.decay!r} of {rule}; it must start "
             "above 0: rule=GradientFlow(weight_decay=0.01)"
         )
-    return tuple(dict.fromkeys(names))
+    return names
 
 
 def _scanned(data: Measured, model: ScoreModel, rule: Rule, rtol: float) -> float:

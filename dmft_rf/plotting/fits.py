@@ -1,18 +1,18 @@
-"""Pictures of fits to measured curves and of derivatives."""
+"""Pictures of fits to measured curves."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dmft_rf
 from dmft_rf._convert import instance
-from dmft_rf.plotting.curves import draw_curve
 from dmft_rf.plotting.style import (
     BLUE,
-    COLOURS,
     GREY,
+    SYMBOLS,
     VERMILION,
     figure_of,
     label_decades,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dmft_rf._typing import Array
-    from dmft_rf.curves.derivatives import Derivatives
     from dmft_rf.curves.fit import Fit
 
 # curve: what it is called, colour, marker of the data and line of the fit
@@ -38,7 +37,6 @@ STYLES: dict[str, tuple[str, str, str, Any]] = {
     "train": ("training", BLUE, "s", "--"),
 }
 RESIDUALS = "residuals"
-_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
 # points of a fitted line
 _DENSE = 200
 
@@ -65,8 +63,12 @@ def plot_fit(fit: Fit) -> Figure:
     _axis(ax, fit)
     ax.set_xlabel("")
     draw_residuals(below, fit)
-    legend_above(ax)
-    titles(figure, "Fit", fit.model, rule_text(fit.rule))
+    legend_above(ax, 2)
+    found = ", ".join(
+        f"{SYMBOLS.get(name, name)} = {_with_error(value, fit.errors[name])}"
+        for name, value in fit.values.items()
+    )
+    titles(figure, f"Fit: {found}", fit.model, rule_text(fit.rule), pad=30.0)
     return figure
 
 
@@ -87,7 +89,7 @@ def draw_residuals(ax: Axes, fit: Fit, label: str | None = None, colour: str | N
     for name, (text, shade, marker, _) in STYLES.items():
         own = fit.curve == name
         if own.any():
-            named = f"{label}, {text}" if label else None
+            named = f"{label}, {text}" if label else text
             ax.plot(
                 positive(fit.clock[own]), fit.residuals[own], linestyle="", marker=marker,
                 color=colour or shade, fillstyle="none", label=named,
@@ -116,6 +118,14 @@ def _losses(
     ax.plot(times, curve, color=shade, linestyle=line, label=f"{text}, fitted")
 
 
+def _with_error(value: float, error: float) -> str:
+    """A value to two digits of its error."""
+    if not 0.0 < error < abs(value):
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return rf"{value:.{digits}f} $\pm$ {error:.{digits}f}"
+
+
 def _dense(fit: Fit) -> Array:
     clock = fit.clock[np.isfinite(fit.clock) & (fit.clock > 0.0)]
     low, high = (clock.min(), clock.max()) if clock.size else (1.0, 1.0)
@@ -124,25 +134,7 @@ def _dense(fit: Fit) -> Array:
 
 def _axis(ax: Axes, fit: Fit, log: bool = True) -> None:
     ax.set_xscale("log")
-    ax.set_xlabel(r"training time $\tau$" if fit.rate == 1.0 else "clock of the run (steps)")
+    ax.set_xlabel("steps" if fit.unit == "steps" else r"training time $\tau$")
     label_decades(ax.xaxis, _dense(fit))
     if log:
         log_if_wide(ax, fit.loss)
-
-
-def draw_derivatives(ax: Axes, slopes: Derivatives, request: Any) -> None:
-    """Parameter times derivative, one line for each parameter; of a `Request` of `results`."""
-    count = 0
-    for curve in request.names:
-        for name, values in slopes.logarithmic(curve).items():
-            rows = values if values.ndim > slopes.tau.ndim else values[None]
-            for i, row in enumerate(rows):
-                own = name if len(rows) == 1 else f"{name.removesuffix('s')} {i}"
-                parts = [request.label, curve if len(request.names) > 1 else None, own]
-                colour = request.colour or COLOURS[count % len(COLOURS)]
-                text = ", ".join(part.replace("_", " ") for part in parts if part)
-                draw_curve(ax, slopes.tau, row, text, colour, _LINES[count % len(_LINES)])
-                count += 1
-    ax.axhline(0.0, color=GREY, linewidth=0.6)
-    what = request.names[0].replace("_", " ") if len(request.names) == 1 else "loss"
-    ax.set_ylabel(f"change of {what}\nper relative change")

@@ -17,8 +17,14 @@ from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
-from dmft_rf.plotting.curves import SCALED, draw_curve, draw_power_law, draw_scaling
-from dmft_rf.plotting.fits import RESIDUALS, STYLES, draw_derivatives, draw_fit
+from dmft_rf.plotting.curves import (
+    SCALED,
+    draw_curve,
+    draw_derivatives,
+    draw_power_law,
+    draw_scaling,
+)
+from dmft_rf.plotting.fits import RESIDUALS, STYLES, draw_fit
 from dmft_rf.plotting.generated import draw_generation_times
 from dmft_rf.plotting.measured import (
     draw_dates,
@@ -35,6 +41,7 @@ from dmft_rf.plotting.style import (
     GREEN,
     GREY,
     MARK,
+    SYMBOLS,
     WIDTH,
     drawings,
     label_decades,
@@ -79,8 +86,6 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     **{name: (text, colour, line) for name, text, colour, line in LOSSES},
     "score_error": (r"score error $E_{\rm score}$", GREEN, "-"),
 }
-
-_SYMBOLS = {"psi_n": r"$\psi_n$", "psi_p": r"$\psi_p$", "t": "$t$", "noise_draws": "$m$"}
 
 
 class Request(NamedTuple):
@@ -264,7 +269,7 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
         values = np.moveaxis(sweep[name], [names.index(o) for o in others], range(len(others)))
         for j, place in enumerate(places):
             at = [
-                rf"{_SYMBOLS.get(o, o)} = {unformatted(_short(axes[o][i]))}"
+                rf"{SYMBOLS.get(o, o)} = {unformatted(_short(axes[o][i]))}"
                 for o, i in zip(others, place, strict=True)
             ]
             own = _text_of(name) if len(request.names) > 1 or not at else None
