@@ -14,9 +14,11 @@ from dmft_rf.errors import ConvergenceError, DataError, ModelError, WorkerError,
 
 if TYPE_CHECKING:
     from dmft_rf.curves.bulk_split import BulkSplit, bulk_split
+    from dmft_rf.curves.derivatives import Derivatives, derivatives
     from dmft_rf.curves.error_parts import ErrorParts, error_parts
     from dmft_rf.curves.error_times import ErrorTimes, error_times
     from dmft_rf.curves.finite_size import FiniteCurves, FiniteSize, finite_size
+    from dmft_rf.curves.fit import Fit, fit
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.curves.many import ManyCurves, learning_curves_many
     from dmft_rf.curves.solve import Solution, solve
@@ -49,12 +51,14 @@ _HOME = {
     "Advice": "monitor.advice",
     "BulkSplit": "curves.bulk_split",
     "Covariance": "model.covariance",
+    "Derivatives": "curves.derivatives",
     "Generation": "generated.result",
     "GenerationTimes": "generated.times",
     "ErrorParts": "curves.error_parts",
     "ErrorTimes": "curves.error_times",
     "FiniteCurves": "curves.finite_size",
     "FiniteSize": "curves.finite_size",
+    "Fit": "curves.fit",
     "GradientDescent": "rules.steps",
     "GradientFlow": "rules.flow",
     "HeavyBall": "rules.steps",
@@ -76,9 +80,11 @@ _HOME = {
     "WeightAverage": "rules.average",
     "advise": "monitor.advice",
     "bulk_split": "curves.bulk_split",
+    "derivatives": "curves.derivatives",
     "error_parts": "curves.error_parts",
     "error_times": "curves.error_times",
     "finite_size": "curves.finite_size",
+    "fit": "curves.fit",
     "generation": "generated.generation",
     "generation_times": "generated.times",
     "learning_curves_many": "curves.many",
@@ -127,10 +133,12 @@ __all__ = [
     "ConvergenceError",
     "Covariance",
     "DataError",
+    "Derivatives",
     "ErrorParts",
     "ErrorTimes",
     "FiniteCurves",
     "FiniteSize",
+    "Fit",
     "Generation",
     "GenerationTimes",
     "GradientDescent",
@@ -157,9 +165,11 @@ __all__ = [
     "__version__",
     "advise",
     "bulk_split",
+    "derivatives",
     "error_parts",
     "error_times",
     "finite_size",
+    "fit",
     "generation",
     "generation_times",
     "learning_curves_many",

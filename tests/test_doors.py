@@ -52,7 +52,7 @@ ELSEWHERE = {
 MADE = {
     "BulkSplit", "ErrorParts", "ErrorTimes", "LearningCurves", "Solution", "Timescales",
     "Coefficients", "PencilNodes", "PencilNodes.integral", "PencilNodes.quadratic",
-    "Advice", "FiniteCurves", "FiniteSize", "ManyCurves",
+    "Advice", "FiniteCurves", "FiniteSize", "ManyCurves", "Derivatives", "Fit",
     "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
     "GenerationTimes", "PathBound", "linear_part", "PowerLaw.plot",
 }  # fmt: skip

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dmft_rf.plotting.advice import plot_advice
     from dmft_rf.plotting.covariance import plot_covariance
     from dmft_rf.plotting.curves import plot_curves, plot_scaling
+    from dmft_rf.plotting.fits import plot_fit
     from dmft_rf.plotting.generated import plot_generation
     from dmft_rf.plotting.monitor import plot_monitor
     from dmft_rf.plotting.monitor_page import write_page
@@ -30,6 +31,7 @@ _HOME = {
     "plot_covariance": "covariance",
     "plot_curves": "curves",
     "plot_monitor": "monitor",
+    "plot_fit": "fits",
     "plot_generation": "generated",
     "plot_error_parts": "parts",
     "plot_pencil": "spectra",
@@ -48,6 +50,7 @@ __all__ = [
     "plot_covariance",
     "plot_curves",
     "plot_error_parts",
+    "plot_fit",
     "plot_generation",
     "plot_monitor",
     "plot_pencil",

@@ -15,6 +15,7 @@ from dmft_rf.plotting.style import (
     COLOURS,
     GREEN,
     GREY,
+    SYMBOLS,
     figure_of,
     label_decades,
     legend_above,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from dmft_rf.curves.derivatives import Derivatives
     from dmft_rf.curves.losses import LearningCurves
     from dmft_rf.sweeps.results import PowerLaw, Scaling
 
@@ -57,6 +59,13 @@ _PARAMETERS = {
     "noise": r"noise of SGD $\epsilon = \eta/(d\beta)$",
     "batch": r"batch $\beta$ of SGD at one learning rate",
 }
+_NAMES = {
+    "train": "training loss",
+    "test": "test loss",
+    "generalization_gap": "gap",
+    "score_error": "score error",
+}
+_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
 # the times of a scaling law
 SCALED = ("tau_gen", "tau_opt", "usable_end", "tau_mem")
 
@@ -246,3 +255,22 @@ def draw_power_law(
     ax.set_yscale("log")
     ax.set_xlabel("parameter $P$")
     ax.set_ylabel(rf"$Q \propto P^{{{law.exponent:z.2f}}}$")
+
+
+def draw_derivatives(ax: Axes, slopes: Derivatives, request: Any) -> None:
+    """Parameter times derivative, one line for each parameter; of a `Request` of `results`."""
+    names, count = request.names, 0
+    for curve in names:
+        for name, values in slopes.logarithmic(curve).items():
+            rows = values if values.ndim > slopes.tau.ndim else values[None]
+            for i, row in enumerate(rows):
+                symbol = SYMBOLS.get(name, name)
+                own = symbol if len(rows) == 1 else f"{symbol} {i}"
+                parts = [request.label, _NAMES[curve] if len(names) > 1 else None, own]
+                colour = request.colour or COLOURS[count % len(COLOURS)]
+                label = ", ".join(part for part in parts if part)
+                draw_curve(ax, slopes.tau, row, label, colour, _LINES[count % len(_LINES)])
+                count += 1
+    ax.axhline(0.0, color=GREY, linewidth=0.6)
+    what = f"the {_NAMES[names[0]]}" if len(names) == 1 else "losses"
+    ax.set_ylabel(f"change of {what}\nper relative change")

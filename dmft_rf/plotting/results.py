@@ -17,7 +17,14 @@ from dmft_rf.errors import ModelError
 from dmft_rf.generated.divergences import NAMES as DIVERGENCES
 from dmft_rf.plotting.advice import draw_advice
 from dmft_rf.plotting.covariance import draw_covariance
-from dmft_rf.plotting.curves import SCALED, draw_curve, draw_power_law, draw_scaling
+from dmft_rf.plotting.curves import (
+    SCALED,
+    draw_curve,
+    draw_derivatives,
+    draw_power_law,
+    draw_scaling,
+)
+from dmft_rf.plotting.fits import RESIDUALS, STYLES, draw_fit
 from dmft_rf.plotting.generated import draw_generation_times
 from dmft_rf.plotting.measured import (
     draw_dates,
@@ -34,6 +41,7 @@ from dmft_rf.plotting.style import (
     GREEN,
     GREY,
     MARK,
+    SYMBOLS,
     WIDTH,
     drawings,
     label_decades,
@@ -78,8 +86,6 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     **{name: (text, colour, line) for name, text, colour, line in LOSSES},
     "score_error": (r"score error $E_{\rm score}$", GREEN, "-"),
 }
-
-_SYMBOLS = {"psi_n": r"$\psi_n$", "psi_p": r"$\psi_p$", "t": "$t$", "noise_draws": "$m$"}
 
 
 class Request(NamedTuple):
@@ -263,7 +269,7 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
         values = np.moveaxis(sweep[name], [names.index(o) for o in others], range(len(others)))
         for j, place in enumerate(places):
             at = [
-                rf"{_SYMBOLS.get(o, o)} = {unformatted(_short(axes[o][i]))}"
+                rf"{SYMBOLS.get(o, o)} = {unformatted(_short(axes[o][i]))}"
                 for o, i in zip(others, place, strict=True)
             ]
             own = _text_of(name) if len(request.names) > 1 or not at else None
@@ -275,14 +281,8 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
             if along == "tau":
                 draw_curve(ax, axes[along], values[place], label, colour, line)
             else:
-                ax.plot(
-                    axes[along],
-                    values[place],
-                    color=colour,
-                    linestyle=line,
-                    marker="o",
-                    label=label,
-                )
+                style = {"color": colour, "linestyle": line, "marker": "o"}
+                ax.plot(axes[along], values[place], label=label, **style)
     x = axes[along]
     if along != "tau":
         if x.dtype.kind in "fiu" and x.min() > 0.0 and x.max() > 5.0 * x.min():
@@ -373,6 +373,8 @@ _DRAWINGS: dict[str, Drawing] = {
     "Solution": Drawing(_draw_solution, lambda _: dmft_rf.LearningCurves.curves, _LOSSES),
     # the sentence of when to stop stands below
     "Timescales": _alone(draw_timescales, legend="upper left"),
+    "Derivatives": Drawing(draw_derivatives, lambda slopes: slopes.curves, ("test",)),
+    "Fit": Drawing(draw_fit, lambda _: (*STYLES, RESIDUALS), _LOSSES),
     "BulkSplit": Drawing(_draw_bulks, lambda _: ("removed", "test", "score_error")),
     "Generation": Drawing(_draw_over_tau, lambda _: DIVERGENCES, ("kl", "reverse_kl")),
     "PathBound": Drawing(_draw_over_tau, lambda _: ("kl_bound", "integral")),

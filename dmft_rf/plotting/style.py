@@ -65,6 +65,18 @@ BULKS: dict[str, tuple[str, str, Any]] = {
     "merged": ("bulks", BLUE, "-"),
 }
 
+#: what parameters are called
+SYMBOLS = {
+    "psi_n": r"$\psi_n$",
+    "psi_p": r"$\psi_p$",
+    "t": "$t$",
+    "tau": r"$\tau$",
+    "noise_draws": "$m$",
+    "weight_decay": r"$\omega$",
+    "eigenvalues": r"$\lambda$",
+    "weights": "$w$",
+}
+
 #: inches of a figure that a column of a journal holds at three quarters of its size
 WIDTH = 4.6
 SETTINGS: dict[str, Any] = {

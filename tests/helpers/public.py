@@ -54,6 +54,9 @@ MIXTURE = Mixture([0.5, 0.5], [[0.5, 0.5], [0.5, 2.5]])
 GROUPED = ScoreModel(0.1, 4.0, 2.0, "tanh", MIXTURE, noise_draws=2)
 
 
+RUN = {"tau": [1.0, 10.0, 100.0, 1e4], "test": [0.97, 0.89, 1.08, 1.75]}
+
+
 @functools.cache
 def solution() -> dmft_rf.Solution:
     return solve(MODEL, 1e-6)
@@ -89,6 +92,8 @@ def results() -> dict[str, Any]:
         "Covariance": COVARIANCE, "Mixture": MIXTURE, "ScoreModel": MODEL, "grouped model": GROUPED,
         "ImageModel": images, "drawn Solution": solve(images),
         "Solution of an ImageModel": solve(images.replace(route="equations")),
+        "Derivatives": dmft_rf.derivatives(one, [1.0, 2.0], ("psi_p", "eigenvalues", "tau")),
+        "Fit": dmft_rf.fit(RUN, MODEL, "psi_n", rtol=1e-4),
         "FiniteSize": finite, "FiniteCurves": finite.learning_curves([1.0, 2.0]),
         "Activation": Activation.of("relu"), "coefficients": coefficients("relu", 0.1),
         "GradientFlow": GradientFlow(0.1, 1.0), "Ridge": Ridge(0.1),
@@ -240,6 +245,10 @@ def calls() -> dict[str, Call]:
     found["advise"] = Call(dmft_rf.advise, found["advise"].arguments, long=True)
     add("Advice.stated", r["Advice"].stated, level="sigma = 0.3")
     add("bulk_split", bulk_split, solution=one, tau=[1.0], rule=GradientFlow())
+    add("derivatives", dmft_rf.derivatives, solution=one, tau=[1.0], of="psi_p", rule=Ridge(0.1))
+    add("Derivatives.logarithmic", r["Derivatives"].logarithmic, curve="test")
+    add("fit", dmft_rf.fit, curves=RUN, model=MODEL, free="psi_n", rule=GradientFlow(), rate=1.0,
+        rtol=1e-4)  # fmt: skip
     add("error_parts", error_parts, solution=one, tau=[1.0], rule=GradientFlow())
     add("error_times", error_times, solution=one, level=0.1, factor=1.1)
     span = {"schedule": "score", "sampler": "sde", "t_start": 0.3, "t_end": 0.2, "rtol": 1e-2}
@@ -326,6 +335,7 @@ def calls() -> dict[str, Call]:
         timescales=r["Timescales"],
     )
     add("plot_error_parts", plotting.plot_error_parts, parts=error_parts(one, [1.0, 2.0]))
+    add("plot_fit", plotting.plot_fit, fit=r["Fit"])
     add("plot_scaling", plotting.plot_scaling, scaling=r["Scaling"])
     covariances = import_module("dmft_rf.plotting.covariance")
     add("plot_covariance", covariances.plot_covariance, covariance=COVARIANCE)
@@ -346,7 +356,7 @@ _DRAWN = (
     "Covariance", "Spectrum", "PencilSpectrum", "Timescales", "LearningCurves", "Solution", "Sweep",
     "BulkSplit", "Generation", "PathBound", "Scaling", "PhaseDiagram",
     "ErrorParts", "ErrorTimes", "GenerationTimes", "Advice", "ManyCurves",
-    "FiniteSize", "FiniteCurves",
+    "FiniteSize", "FiniteCurves", "Derivatives", "Fit",
 )  # fmt: skip
 
 

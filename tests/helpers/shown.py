@@ -37,6 +37,8 @@ NAMES = (
     "ManyCurves",
     "FiniteSize",
     "FiniteCurves",
+    "Derivatives",
+    "Fit",
     "SGD",
     "plane of times",
     "list",

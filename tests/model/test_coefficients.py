@@ -206,7 +206,7 @@ def test_the_two_methods_agree_across_the_switch(
 ) -> None:
     t = 0.16  # varrho = 0.726, a series by default
     by_series = coefficients(name, t, 1.0)
-    monkeypatch.setattr(module, "_SERIES_UP_TO", 0.5)
+    monkeypatch.setattr(module, "SERIES_UP_TO", 0.5)
     by_increments = module._coefficients.__wrapped__(NAMED[name], t, 1.0)
     # another route, with another estimate of its error (the values may agree to the last bit)
     assert by_increments.error_estimate != by_series.error_estimate
