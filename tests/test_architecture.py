@@ -208,8 +208,8 @@ BESIDE_ROOMS: dict[str, set[str]] = {
     "validation.attack": {"validation.common"},
     "validation.benchmark": {"validation.common"},
     "validation.finite": {"validation.common"},
-    "validation.compare": {"validation.common", "validation.finite"},
     RUN: {"validation.common"},
+    "validation.compare": {"validation.common", "validation.finite", RUN},
     ANALYSIS: {"validation.common", RUN},
     PICTURES: {"validation.common", RUN, ANALYSIS},
 }
