@@ -180,8 +180,8 @@ class Work:
 
 def _values(solution: Any) -> dict[str, float]:
     times = timescales(solution)
-    found = (times.final_gap, times.end.test, times.tau_mem, times.tau_opt)
-    return dict(zip(QUANTITIES, map(float, found), strict=True))
+    found = (float(times.final_gap), float(times.end.test), times.tau_mem, times.tau_opt)
+    return dict(zip(QUANTITIES, found, strict=True))
 
 
 def _curves(solution: Any) -> dict[str, list[float]]:
