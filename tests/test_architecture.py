@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "curves": {"kernels", "numerics", "model", "rules", "spectra", "images"},
     "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
     "sweeps": {"numerics", "model", "rules", "spectra", "curves", "files"},
-    "monitor": {"model", "data", "files", "curves"},
+    "monitor": {"model", "data", "files", "images", "curves"},
     "plotting": {
         "model",
         "rules",
