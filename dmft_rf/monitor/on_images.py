@@ -68,20 +68,26 @@ def on_images(
             "the covariance of the images alone: the equations of networks on the images "
             f"themselves were off by up to {100.0 * own.model_error:.2g} % on data like these"
         ), nothing
-    reached = [size for size in sizes if size <= _BEYOND * images.count]
     values = nothing.copy()
-    try:
-        for row, size in enumerate(sizes):
-            if size in reached:
-                times = Timescales(solve(own.replace(n=size)))
-                values[row] = times.test_min, times.tau_opt, float(times.final_gap)
-    except ConvergenceError as error:
-        return f"the covariance of the images alone: {error}", nothing
-    most = " and ".join(f"{size:,}" for size in sorted(reached))
+    reached = []
+    for row, size in enumerate(sizes):
+        if size > _BEYOND * images.count:
+            continue
+        try:
+            times = Timescales(solve(own.replace(n=size)))
+        except ConvergenceError:
+            break  # so far beyond the pool its equations may have no solution
+        values[row] = times.test_min, times.tau_opt, float(times.final_gap)
+        reached.append(f"{size:,}")
+    if not reached:
+        return (
+            "the covariance of the images alone: the equations of networks on the images "
+            "themselves were not solved"
+        ), nothing
     return (
-        f"the covariance of the images; for {most} images least test loss, best time and final "
-        f"gap of networks on the images themselves too (equations, {p} features, to be trusted "
-        f"within {100.0 * own.model_error:.2g} %)"
+        f"the covariance of the images; for {' and '.join(reached)} images least test loss, best "
+        f"time and final gap of networks on the images themselves too (equations, {p} features, "
+        f"to be trusted within {100.0 * own.model_error:.2g} %)"
     ), values
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmft_rf import Advice, ImageModel, advise, solve, timescales
+from dmft_rf import Advice, ConvergenceError, ImageModel, Solution, advise, solve, timescales
 from dmft_rf.monitor import on_images, sentences
 from dmft_rf.store import load_results, save
 
@@ -62,6 +62,25 @@ def test_what_is_said(advice: Advice) -> None:
         "least test loss 0.5 at 1.50 times its best time, against 0.6 of"
     )
     assert "times its" not in sentences.on_images(0.5, math.inf, 0.1, 0.6, 20.0, 0.2)
+
+
+def test_equations_without_a_solution_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those of more images than there are may have none; what was found is kept."""
+    least = [600]
+
+    def fails(model: ImageModel) -> Solution:
+        if model.n >= least[0]:
+            raise ConvergenceError("no leverages")
+        return solve(model)
+
+    monkeypatch.setattr(on_images, "solve", fails)
+    found = advise(clusters(), 32 * 8, 0.1)
+    assert "for 300 images" in found.route
+    assert np.isfinite(found.table["images_gap"]).tolist() == [True, False, False]
+    least[0] = 1
+    found = advise(clusters(), 32 * 8, 0.1)
+    assert "were not solved" in found.route
+    assert np.isnan(found.table["images_gap"]).all()
 
 
 def test_a_file_gives_them_back(advice: Advice, tmp_path: Path) -> None:
