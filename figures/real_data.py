@@ -1,129 +1,107 @@
-"""Real data: predicted from their covariance and from the samples, against trained networks."""
+"""Real data: predicted from their covariance and from the samples, against exact networks.
+
+The numbers are those of `python -m validation samples`, which come with the project: not every data
+set does.
+"""
 
 from __future__ import annotations
 
-import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dmft_rf import ImageModel, ScoreModel, solve
 from figures.figure import Figure
 from figures.numbers import Numbers
-from figures.shared import curves
-from figures.simulations import Simulations, means
+from figures.simulations import SHIPPED, Simulations
 from validation.common import style
-from validation.finite import imagery
-from validation.finite.case import FLOW, Case
+from validation.compare.samples import FEATURES, PARTS, TAU, Results, Sizes, cases
 
-T, PSI_P, PSI_N, DATA = 0.1, 4.0, 2.0, ("digits", "patches")
-SEEDS = {"quick": 10, "paper": 32}
-TAU = np.geomspace(0.1, 3e4, 160)
-# of leverage, by the rule of the model
-CLASSES: int | None = None
+STORED: Path = SHIPPED.parent
+NAMES = {"digits": "digits", "mnist": "MNIST", "fashion": "Fashion-MNIST", "patches": "patches"}
+SOURCES = ("theory", "gauss", "samples", "rows")
 
 
-def cases(profile: str) -> list[Case]:
-    """The cases of `validation`: Gaussian data of the same covariance, and the rows themselves."""
-    judged = (1.0, 10.0, 100.0, 1e3, math.inf)
-    found = []
-    for data in DATA:
-        model = ScoreModel(T, PSI_P, PSI_N, covariance=imagery.covariance(data))
-        name = f"{data}_t{T:g}_p{PSI_P:g}_n{PSI_N:g}"
-        sizes = ((64, SEEDS[profile]),)
-        found.append(Case(f"{name}_gauss", f"Gaussian {data}", model, sizes, judged))
-        found.append(Case(f"{name}_rows", data, model, sizes, judged, data=data, verdict=False))
-    return found
+def shown(results: Results) -> list[Sizes]:
+    """The case of every data set that is drawn, where all of it is stored."""
+    return [
+        case
+        for case in cases()
+        if case.drawn and all((case.name, part) in results.known for part in PARTS)
+    ]
 
 
 def compute(profile: str, simulations: Simulations) -> Numbers:
-    """Theory, Gaussian data, the equations on the samples, and the rows for each data set."""
-    numbers = Numbers(remarks={"t": T, "psi_p": PSI_P, "psi_n": PSI_N})
-    for networks in cases(profile):
-        kind = "rows" if networks.data else "gauss"
-        data = next(name for name in DATA if networks.name.startswith(name))
-        tau = networks.tau(networks.rules[FLOW])
-        found = means(simulations.cells(networks), tau)
-        # the exact score of real data is not known
-        found = {k: v for k, v in found.items() if not k.startswith("score_error")}
-        numbers.put(f"{data}/{kind}", found)
-        if not networks.data:
-            curves.put_theory(numbers, f"{data}/theory", solve(networks.model), TAU)
-            d_eff = networks.model.covariance.effective_dimension
-            assert d_eff is not None
-            numbers[f"{data}/d_eff"] = d_eff
-            numbers.put(f"{data}/samples", _on_samples(data))
+    """Limit theory, networks on Gaussian data, equations on the samples, networks on them."""
+    results = Results(STORED)
+    numbers = Numbers()
+    for case in shown(results):
+        networks, equations, theory = (results.known[case.name, part] for part in PARTS)
+        curves = (theory["curves"], theory["gaussian"], equations["curves"], networks["curves"])
+        for source, found in zip(SOURCES, curves, strict=True):
+            numbers.put(f"{case.data}/{source}", found)
+        for source, held in (("theory", theory), ("samples", equations), ("rows", networks)):
+            numbers[f"{case.data}/{source}/final_gap"] = held["values"]["final_gap"]
+        numbers[f"{case.data}/d_eff"] = theory["d_eff"]
+        numbers[f"{case.data}/d"] = networks["rows"][1]
+        numbers.remarks |= {"t": case.t, "n": case.n, "features": FEATURES}
     return numbers
-
-
-def _on_samples(data: str) -> dict[str, Any]:
-    """Losses of the equations on the samples, for one draw of the features."""
-    rows = imagery.rows(data)
-    d = rows.shape[1]
-    model = ImageModel(
-        rows, T, round(PSI_N * d), features=round(PSI_P * d), classes=CLASSES, route="equations"
-    )
-    found = solve(model, 1e-3).learning_curves(TAU)
-    return {"tau": TAU, "train": found.train, "test": found.test}
 
 
 def draw(numbers: Numbers) -> Any:
     """Test and train loss for each data set."""
-    figure, axes = style.canvas(1, 2, 3.0, sharey=True)
+    names = [name for name in NAMES if f"{name}/d" in numbers]
+    rows = -(-len(names) // 2)
+    figure, axes = style.canvas(rows, 2, 2.1 * rows + 0.7, sharey=True, sharex=True)
     dashes = (0, (4, 1.3))
-    for ax, data in zip(axes[0], DATA, strict=True):
+    for ax, data in zip(axes.flat, names, strict=False):
         style.log(ax)
-        tau = numbers[f"{data}/theory/tau"]
-        for name, line in (("test", "-"), ("train", dashes)):
-            ax.plot(tau, numbers[f"{data}/theory/{name}"], color=style.BLACK, linestyle=line)
-            own = numbers[f"{data}/samples/{name}"]
-            ax.plot(tau, own, color=style.GREEN, linestyle=line)
-            for kind, colour, marker in (
-                ("gauss", style.BLUE, "o"), ("rows", style.VERMILION, "s"),
-            ):  # fmt: skip
-                at = numbers[f"{data}/{kind}/tau"]
-                shown = (at > tau[0]) & (at < tau[-1])
-                shown &= np.append(True, at[1:] > 1.4 * np.maximum(at[:-1], 1e-9))
+        for source, colour, width in (("theory", style.BLACK, 1.0), ("samples", style.GREEN, 1.6)):
+            for name, line in (("test", "-"), ("train", dashes)):
+                values = numbers[f"{data}/{source}/{name}"]
+                ax.plot(TAU, values, color=colour, linestyle=line, linewidth=width)
+        # the two kinds of networks beside one another, not on top
+        for source, colour, marker, first in (
+            ("gauss", style.BLUE, "o", 1), ("rows", style.VERMILION, "s", 3),
+        ):  # fmt: skip
+            at = slice(first, None, 4)
+            for name in ("test", "train"):
                 style.points(
-                    ax, at[shown], numbers[f"{data}/{kind}/{name}"][shown],
-                    numbers[f"{data}/{kind}/{name}_error"][shown], colour=colour, marker=marker,
+                    ax, TAU[at], numbers[f"{data}/{source}/{name}"][at],
+                    numbers[f"{data}/{source}/{name}_error"][at], colour=colour, marker=marker,
                     hollow=name == "train",
                 )  # fmt: skip
-        ax.set_xlim(tau[0], tau[-1])
+        ax.set_xlim(0.5, 2e4)
+        d, d_eff = (numbers.number(f"{data}/{name}") for name in ("d", "d_eff"))
+        title = rf"{NAMES[data]}, $d = {d:.0f}$, $d_{{\rm eff}} = {d_eff:.1f}$"
+        ax.set_title(title, loc="left", x=0.06)
+    for ax in axes[-1]:
         ax.set_xlabel(style.TAU)
-        d_eff = numbers.number(f"{data}/d_eff")
-        ax.set_title(rf"{data}, $d = 64$, $d_{{\rm eff}} = {d_eff:.1f}$", loc="left", x=0.04)
     values = np.concatenate(
         [
             numbers[f"{data}/{source}/{name}"]
-            for data in DATA
-            for source in ("theory", "gauss", "samples", "rows")
+            for data in names
+            for source in SOURCES
             for name in ("train", "test")
         ]
     )
     style.limits(axes[0, 0], float(values.min()), float(values.max()))
-    axes[0, 0].set_ylabel("loss per dimension")
-    style.letters(list(axes[0]))
-    seeds = numbers.number(f"{DATA[0]}/rows/seeds")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("loss per dimension")
+    style.letters(list(axes.flat))
     handles = [
         style.handle("limit theory of the covariance", style.BLACK, "-"),
         style.handle("equations on the samples", style.GREEN, "-"),
         style.handle("train loss", style.GREY, dashes),
-        style.handle("networks on Gaussian data, same covariance", style.BLUE, "", "o"),
-        style.handle(f"networks on the data ({seeds:g} seeds)", style.VERMILION, "", "s"),
+        style.handle("networks, Gaussian data", style.BLUE, "", "o"),
+        style.handle("networks, these data", style.VERMILION, "", "s"),
     ]
     style.legend_over(figure, handles, 3)
     return figure
 
 
 FIGURE = Figure(
-    "Handwritten digits and image patches against the theory (t = 0.1, psi_p = 4, psi_n = 2)",
-    "The theory knows nothing of the data but the eigenvalues of their covariance. For the "
-    "digits it predicts the fall of the test loss within 3 % up to tau = 100 and over-estimates "
-    "the late overfitting. The patches, far from Gaussian, are learned faster than their "
-    "covariance says: at tau = 100 their test loss is a quarter below the theory's. The "
-    "difference between theory and Gaussian data of the same covariance and size is finite size "
-    "(about 1/d_eff), the difference between those and the data is that images are not Gaussian. "
-    "The equations on the samples (ImageModel) know both. Open markers and dashes: train loss.",
-    compute, draw, cases,
+    "Images against the theories (t = 0.1, 512 features, 128 samples)",
+    "",
+    compute, draw,
 )  # fmt: skip

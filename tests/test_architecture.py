@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "curves": {"kernels", "numerics", "model", "rules", "spectra", "images"},
     "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
     "sweeps": {"numerics", "model", "rules", "spectra", "curves", "files"},
-    "monitor": {"model", "data", "files", "curves"},
+    "monitor": {"model", "data", "files", "images", "curves"},
     "plotting": {
         "model",
         "rules",
@@ -208,8 +208,8 @@ BESIDE_ROOMS: dict[str, set[str]] = {
     "validation.attack": {"validation.common"},
     "validation.benchmark": {"validation.common"},
     "validation.finite": {"validation.common"},
-    "validation.compare": {"validation.common", "validation.finite"},
     RUN: {"validation.common"},
+    "validation.compare": {"validation.common", "validation.finite", RUN},
     ANALYSIS: {"validation.common", RUN},
     PICTURES: {"validation.common", RUN, ANALYSIS},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -134,6 +135,7 @@ def _report(advice: Advice) -> Report:
         "t": model.t,
         "psi_p": model.psi_p,
         "psi_n": model.psi_n,
+        "theory": advice.route,
         "n_star": advice.n_star,
         "usable": {"start": start, "end": end},
         "pilot": {"name": advice.pilot, "n": advice.pilot_n} if advice.pilot else None,
@@ -167,7 +169,11 @@ def _steps(advice: Advice) -> tuple[list[str], list[list[str]]]:
 
 def _theory(advice: Advice) -> tuple[list[str], list[list[str]]]:
     columns = ["images", "least test loss", "score error", "usable from", "to, of the best time"]
-    return columns, _rows(advice, ("n", "test_loss", "score_error", "usable_start", "usable_end"))
+    names = ["n", "test_loss", "score_error", "usable_start", "usable_end"]
+    if math.isfinite(advice.table["images_test_loss"][0]):
+        columns.insert(2, "on the images")
+        names.insert(2, "images_test_loss")
+    return columns, _rows(advice, tuple(names))
 
 
 def _rows(advice: Advice, names: tuple[str, ...]) -> list[list[str]]:

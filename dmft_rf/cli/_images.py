@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
     from dmft_rf.cli._options import OutputOptions, SweepOptions
     from dmft_rf.cli._rules import CurveOptions, RuleOptions
+    from dmft_rf.curves.solve import Solution
     from dmft_rf.curves.timescales import Timescales
     from dmft_rf.images.image_model import ImageModel
 
@@ -96,15 +97,47 @@ def _rows(options: ModelOptions) -> Any:
     return np.concatenate(list(blocks))
 
 
-def _begin(command: str, model: ImageModel, divisor: float, data: str | None) -> Report:
+class _Solved(NamedTuple):
+    """How a number of samples was solved, and how far off that may be, in per cent."""
+
+    n: int
+    route: str
+    classes: int
+    error: float
+
+    @classmethod
+    def of(cls, model: ImageModel, solution: Solution) -> _Solved:
+        if model.route == "equations":
+            return cls(model.n, model.route, model.leverage_classes, 100.0 * model.model_error)
+        gap = solution.learning_curves(math.inf).generalization_gap
+        scatter = solution.scatter(math.inf)["generalization_gap"]
+        return cls(model.n, model.route, 0, float(100.0 * scatter / gap))
+
+
+def _begin(
+    command: str, model: ImageModel, solved: list[_Solved], divisor: float, data: str | None
+) -> Report:
+    """The head of the report on a model, or on several that differ in n."""
     N, d = model.pool.rows.shape
-    way = (
-        "ten exact networks on drawn samples"
-        if model.route == "networks"
-        else f"equations, {model.leverage_classes} classes of leverage"
-    )
     by = "as in the file" if divisor == 1.0 else f"variances divided by {divisor:.6g}"
     attributes, _ = model.stored()
+    n = f"n = {model.n} (psi_n = {model.psi_n:.6g})" if len(solved) == 1 else "n is swept"
+    ways, errors = [], []
+    for route in ("networks", "equations"):
+        some = [one for one in solved if one.route == route]
+        if not some:
+            continue
+        where = f" for n = {some[0].n} to {some[-1].n}" if len(some) < len(solved) else ""
+        worst = max(one.error for one in some)
+        if route == "networks":
+            ways.append(f"ten exact networks on drawn samples{where}")
+            errors.append(f"none but scatter: standard error of the gap {worst:.2g} %{where}")
+        else:
+            ways.append(f"equations, {some[-1].classes} classes of leverage{where}")
+            errors.append(
+                f"{worst:.3g} % of gap, test loss and times, the largest that was measured on "
+                f"data of this kind (docs/images.md){where}"
+            )
     return Report(
         {
             "command": command,
@@ -116,17 +149,11 @@ def _begin(command: str, model: ImageModel, divisor: float, data: str | None) ->
             (
                 "model",
                 f"t = {model.t:.6g}, {model.features} features (psi_p = {model.psi_p:.6g}), "
-                f"n = {model.n} (psi_n = {model.psi_n:.6g}), {model.activation.name}",
+                f"{n}, {model.activation.name}",
             ),
             ("samples", f"{data}: {N} of dimension {d}, {by}"),
-            ("solved by", way),
-            (
-                "model error",
-                "none but scatter: the mean of ten networks"
-                if model.route == "networks"
-                else f"{100 * model.model_error:.3g} % of gap, test loss and times, the largest "
-                "that was measured on data of this kind (docs/images.md)",
-            ),
+            ("solved by", "; ".join(ways)),
+            ("model error", "; ".join(errors)),
         ],
     )
 
@@ -148,7 +175,7 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
     solution = _solve(model, options)
     found = automatic_times(solution, rule) if tau is None else tau
     result = solution.learning_curves(found, rule)
-    report = _begin("curves", model, divisor, options.data)
+    report = _begin("curves", model, [_Solved.of(model, solution)], divisor, options.data)
     accuracy(report, result.relative_error, solution.rtol)
     report.tables.append(curve_table(result, tau is None))
     report.notes.append(
@@ -172,7 +199,7 @@ def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptio
     model, divisor = build(options)
     solution = _solve(model, options)
     times = dmft_rf.timescales(solution, rule=rule)
-    report = _begin("timescales", model, divisor, options.data)
+    report = _begin("timescales", model, [_Solved.of(model, solution)], divisor, options.data)
     report.header.append(("rule", named(rule)))
     accuracy(report, solution.error_estimate, solution.rtol)
     report.header.append(("when to stop", when_to_stop(times)))
@@ -212,13 +239,15 @@ def scaling(
         raise ModelError(f"--from {low / d:g} to --to {high / d:g}: n must rise from 1 on")
     sizes = np.unique(np.rint(np.geomspace(low, high, sweep.points)).astype(int))
     found: list[Timescales] = []
+    solved: list[_Solved] = []
     for n in sizes:
-        solution = _solve(model.replace(n=int(n)), options)
+        one = model.replace(n=int(n))
+        solution = _solve(one, options)
         found.append(dmft_rf.timescales(solution, rule=rule))
+        solved.append(_Solved.of(one, solution))
     values = {name: np.array([one.value(name) for one in found]) for name in _SWEPT}
     slopes = {name: _slopes(sizes, value) for name, value in values.items()}
-    report = _begin("scaling", model, divisor, options.data)
-    report.header[0] = ("model", f"{report.header[0][1].split(', n =')[0]}; n is swept")
+    report = _begin("scaling", model, solved, divisor, options.data)
     report.header.append(("rule", named(rule)))
     texts = definitions(0.1, rule=None if rule == GradientFlow() else named(rule))
     rows = [
@@ -231,7 +260,12 @@ def scaling(
         + "; ".join(f"{name}: {texts[name]}" for name in _SWEPT)
         + f". {TAU}"
     )
-    report.document["results"] = {"n": sizes, "quantities": values, "local_exponents": slopes}
+    report.document["results"] = {
+        "n": sizes,
+        "routes": [one.route for one in solved],
+        "quantities": values,
+        "local_exponents": slopes,
+    }
     show(report, output, start, _no_picture, {"n": sizes, **values})
 
 

@@ -29,6 +29,7 @@ from dmft_rf.model.score_model import ScoreModel, stored_model
 from dmft_rf.monitor import sentences
 from dmft_rf.monitor.images import measure
 from dmft_rf.monitor.noise_levels import time_of
+from dmft_rf.monitor.on_images import COLUMNS, on_images
 from dmft_rf.monitor.pilot import STEPS, pilot_of, reach_of, steps_of
 from dmft_rf.monitor.samples import Samples
 from dmft_rf.monitor.transfer import table
@@ -36,7 +37,7 @@ from dmft_rf.monitor.transfer import table
 __all__ = ["Advice", "advise", "stored_advice", "time_of"]
 
 _RTOL = 1e-6
-_THEORY = ("test_loss", "score_error", "best_time", "usable_start", "usable_end")
+_THEORY = ("test_loss", "score_error", "best_time", "usable_start", "usable_end", "final_gap")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,9 +65,13 @@ class Advice(Shown):
     table : dict of arrays, shape (k,)
         By name, for every number of images ``n``, that of the data first: ``test_loss`` and
         ``score_error``, least ones of the model; ``best_time``, its time of the least test loss;
-        ``usable_start`` and ``usable_end``, in units of it; and with a pilot ``best_step``,
-        ``low``, ``high`` (its 90 % range), ``ratio_2``, ``ratio_2_low``, ``ratio_2_high`` (held-out
-        loss twice the train loss). nan where there is no answer.
+        ``usable_start`` and ``usable_end``, in units of it; ``final_gap``; of networks on the
+        images themselves, where that was measured, ``images_test_loss``, ``images_best_time`` and
+        ``images_gap``; and with a pilot ``best_step``, ``low``, ``high`` (its 90 % range),
+        ``ratio_2``, ``ratio_2_low``, ``ratio_2_high`` (held-out loss twice the train loss). nan
+        where there is no answer.
+    route : str
+        Which theory answers, and why it is that of the covariance alone if it is.
     pilot : str
         Where steps are from, "" without a pilot.
     pilot_n : int
@@ -85,6 +90,7 @@ class Advice(Shown):
     classes: float
     n_star: float
     table: FrozenDict[str, Array]
+    route: str
     pilot: str = ""
     pilot_n: int = 0
     unit: str = "step"
@@ -123,6 +129,7 @@ class Advice(Shown):
             "images": f"{self.n:,} of d = {d:,} numbers, {self.name}",
             "scale": f"variances divided by {self.divisor:.6g}, so that their mean is "
             f"{law.mean:.4g} and that of the noise 1",
+            "theory": f"of {self.route}",
             "psi_n": f"{model.psi_n:.4g} = n/d, of the data",
             "psi_p": f"{model.psi_p:.4g} = P/d^2, of {model.psi_p * d * d:,.0f} parameters",
             "t": f"{model.t:.4g}" + (f", from {self.level}" if self.level else ""),
@@ -157,10 +164,16 @@ class Advice(Shown):
     def more_data(self) -> tuple[str, ...]:
         """A sentence on what every larger number of images buys."""
         t = self.table
+        own, theory = t["images_test_loss"], t["test_loss"]
+        # beyond what the images tell, the theory of their covariance says what is gained
+        last = max(0, int(np.isfinite(own).sum()) - 1)
+        loss = np.where(np.isfinite(own), own / own[0], own[last] / own[0] * theory / theory[last])
+        if not math.isfinite(own[0]):
+            loss = theory / theory[0]
         return tuple(
             sentences.more_data(
                 float(t["n"][k] / self.n),
-                float(t["test_loss"][k] / t["test_loss"][0]),
+                float(loss[k]),
                 float(t["score_error"][k] / t["score_error"][0]),
                 float(t["usable_end"][k]),
             )
@@ -173,12 +186,19 @@ class Advice(Shown):
         law = self.model.covariance
         assert law.dimension is not None
         assert law.effective_dimension is not None
-        said = [
-            sentences.closeness(self.kurtosis),
-            sentences.classes(self.classes, self.n),
-            sentences.finite_size(law.effective_dimension),
-            sentences.few_images(self.n, law.dimension),
-        ]
+        theory, own = (
+            [float(self.table[name][0]) for name in names]
+            for names in (("test_loss", "best_time", "final_gap"), COLUMNS)
+        )
+        if math.isfinite(own[0]):
+            said = [sentences.on_images(*own, *theory)]
+        else:
+            said = [
+                sentences.closeness(self.kurtosis),
+                sentences.classes(self.classes, self.n),
+                sentences.finite_size(law.effective_dimension),
+            ]
+        said.append(sentences.few_images(self.n, law.dimension))
         if not self.pilot:
             said.append(sentences.NO_PILOT)
         elif self.full_batch:
@@ -228,13 +248,13 @@ class Advice(Shown):
 
 _KEPT = (
     "name", "level", "divisor", "kurtosis", "classes", "n_star", "pilot", "pilot_n", "unit",
-    "full_batch",
+    "full_batch", "route",
 )  # fmt: skip
 
 
 def stored_advice(attributes: Attributes, arrays: Arrays) -> Advice:
     """The advice of `Advice.stored`; KeyError if something of it is missing."""
-    columns = {name: arrays[name] for name in ("n", *_THEORY, *STEPS)}
+    columns = {name: arrays[name] for name in ("n", *_THEORY, *COLUMNS, *STEPS)}
     kept = {name: attributes[name] for name in _KEPT}
     return Advice(stored_model(attributes, arrays), table=FrozenDict(columns), **kept)
 
@@ -319,12 +339,14 @@ def advise(
     columns = {"n": np.array(sizes)}
     theory = np.array([_of_model(model, size / d) for size in sizes])
     columns |= dict(zip(_THEORY, theory.T, strict=True))
+    route, own = on_images(read, model, divisor, sizes)
+    columns |= dict(zip(COLUMNS, own.T, strict=True))
+    pilot_says = ("", 0, "step") if run is None else (run.name, run.n, run.unit)
     told = np.array([steps_of(run, size, model, full_batch) for size in sizes])
     columns |= dict(zip(STEPS, told.T, strict=True))
     return Advice(
         model, read.name, level, divisor, kurtosis, classes, d * n_star(model, rtol=_RTOL),
-        FrozenDict(columns), *(("", 0, "step") if run is None else (run.name, run.n, run.unit)),
-        full_batch,
+        FrozenDict(columns), route, *pilot_says, full_batch,
     )  # fmt: skip
 
 
@@ -334,7 +356,8 @@ def _of_model(model: ScoreModel, psi_n: float) -> tuple[float, ...]:
     best, (start, end) = times.tau_opt, times.usable()
     # nothing ever overfits: there is no best time to measure in, but the whole is usable
     unit = best if math.isfinite(best) else max(start, 1e-300)
-    return times.test_min, times.score_error_min, best, start / unit, end / unit
+    ends = start / unit, end / unit
+    return times.test_min, times.score_error_min, best, *ends, float(times.final_gap)
 
 
 def _transfer(times: float) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "few_images",
     "finite_size",
     "more_data",
+    "on_images",
     "plain_number",
     "steps",
     "transfer",
@@ -139,6 +140,22 @@ NO_PILOT = (
     "No steps: they need a pilot, a log or one best step of a run with the same optimiser. For "
     "Adam they never follow from theory."
 )
+
+
+def on_images(
+    loss: float, time: float, gap: float, theory_loss: float, theory_time: float, theory_gap: float
+) -> str:
+    """Networks on the user's own images against the theory of their covariance."""
+    when = ""
+    if math.isfinite(time) and math.isfinite(theory_time):
+        when = f" at {time / theory_time:.2f} times its best time"
+    return (
+        "Your images are not Gaussian, and d is finite: networks on the images themselves have "
+        f"the least test loss {plain_number(loss)}{when}, against {plain_number(theory_loss)} of "
+        f"the theory of their covariance, and a final gap of {plain_number(gap)} against "
+        f"{plain_number(theory_gap)}. Score error and usable interval are those of that theory: "
+        "the exact score of images is known to nobody."
+    )
 
 
 def finite_size(effective_dimension: float) -> str:

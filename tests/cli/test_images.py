@@ -29,9 +29,15 @@ def test_curves_and_times_are_those_of_the_model(samples):
 def test_scaling_goes_beyond_what_networks_reach(samples):
     found = result("scaling", *SIZES, "--data", samples, "--points", "3", "--to", "40")
     assert found["results"]["n"][-1] == 200
+    assert found["results"]["routes"] == ["networks", "networks", "equations"]
+    text = " ".join(
+        run("scaling", *SIZES, "--data", samples, "--points", "3", "--to", "40").stdout.split()
+    )
+    first, middle, last = found["results"]["n"]
+    assert f"ten exact networks on drawn samples for n = {first} to {middle}; equations" in text
+    assert f"classes of leverage for n = {last} to {last}" in text
     gaps = found["results"]["quantities"]["final_gap"]
     assert sorted(gaps, reverse=True) == gaps
-    assert "equations" in run("curves", *SIZES, "--data", samples, "--psi-n", "40").stdout
 
 
 def test_finite_size_stands_beside_the_limit(samples):

@@ -25,7 +25,7 @@ TINY: dict[str, dict[str, Any]] = {
     "early-stopping": {"POINTS": {"quick": 2}},
     "bulk-learning": {"NETWORKS": ((4, 2),), "WIDTHS": {"quick": 2}},
     "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
-    "real-data": {"SEEDS": {"quick": 2}, "CLASSES": 1},
+    "real-data": {},
     "noise-draws": {
         "SHOWN": (16, math.inf),
         "CUTS": (16,),

@@ -38,10 +38,33 @@ def rows(name: str) -> Array:
         data = _patches()
     else:
         raise DataError(f"no data set {name!r}: there are digits, patches")
+    return unit(data)
+
+
+def unit(data: Array) -> Array:
+    """Rows of mean zero with Tr Sigma/d = 1, shape (n, d), read-only."""
     data = data - data.mean(axis=0)
     data /= np.sqrt(np.mean(data**2))
     data.setflags(write=False)
     return data
+
+
+def averaged(pictures: Array, side: int) -> Array:
+    """Pictures (n, s, s) averaged over squares to rows of ``side`` x ``side``, shape (n, side^2).
+
+    Raises
+    ------
+    DataError
+        If s is no multiple of ``side``.
+    """
+    count, *sides = pictures.shape
+    if len(sides) != 2 or sides[0] != sides[1] or sides[0] % side:
+        raise DataError(
+            f"pictures of {' x '.join(map(str, sides))} cannot be averaged to {side} x {side}"
+        )
+    step = sides[0] // side
+    tiles = np.asarray(pictures, dtype=float).reshape(count, side, step, side, step)
+    return tiles.mean(axis=(2, 4)).reshape(count, side * side)
 
 
 @lru_cache(maxsize=4)

@@ -87,7 +87,7 @@ def load(name: str, side: int) -> Images:
     DataError
         If it is not installed, is not of the right kind or cannot be brought to that side.
     """
-    raw, source = _raw(name)
+    raw, source = read_pictures(name)
     pictures = to_side(raw, side, name)
     first = {picture.tobytes(): i for i, picture in reversed(list(enumerate(pictures)))}
     kept = sorted(first.values())
@@ -155,7 +155,14 @@ def to_side(pictures: NDArray[Any], side: int, name: str) -> NDArray[np.float64]
     return np.ascontiguousarray(tiles.mean(axis=(2, 4), dtype=np.float64))
 
 
-def _raw(name: str) -> tuple[NDArray[Any], str]:
+def read_pictures(name: str) -> tuple[NDArray[Any], str]:
+    """Pictures (N, rows, columns) of ``name`` as they are, and where they come from.
+
+    Raises
+    ------
+    DataError
+        If they are not installed or cannot be read.
+    """
     if name == "digits":
         with np.load(datasets.path("digits")) as file:
             rows = np.asarray(file[file.files[0]], dtype=np.float64)
