@@ -116,7 +116,9 @@ class OneGroupPairs(Frozen):
         kappa = (par[2] - s.k) / y
         powers = w * lam ** np.arange(3)[:, None]
         pole = y[:, None] * s.r  # 1/(kappa + lambda)
-        sums = [powers @ (pole**n).T for n in (1, 2, 3, 5)]
+        square = pole * pole
+        cube = square * pole
+        sums = [powers @ power.T for power in (pole, square, cube, cube * square)]
         f = np.stack([-sums[0][0], -sums[0][1], kappa * sums[0][1]])
         slopes = sums[1], -2.0 * sums[2], -24.0 * sums[3]  # derivatives of order 1, 2 and 4
         reach = _CLOSE / np.abs(pole).max(axis=1)

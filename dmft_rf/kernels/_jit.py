@@ -1,6 +1,8 @@
 """The one place where numba is configured.
 
 Kernels do IEEE arithmetic: a division by zero gives an infinity, and their callers test for it.
+Those compiled by ``njit_sums`` may add their terms in any order, so that the processor handles
+several at once; everything else in them is IEEE arithmetic too.
 They hold no lock of Python's, so that those of several threads run beside one another.
 
 Kernels are compiled by ``njit`` below and cached on disk, beside the package or in the
@@ -11,6 +13,8 @@ every kernel back into plain Python, and ``DMFT_RF_CACHE=0`` turns the disk cach
 A file of the cache is believed only if a digest says that it is whole and made for this kernel,
 these types, this processor and this numba: whatever else is found in its place is compiled anew
 and, where that is possible, written over. Nothing that happens to the cache is an error.
+
+``modulus`` and ``reciprocal`` stand for what numba does slowly to complex numbers.
 
 A cached kernel is recompiled when any file of its folder changes, so that kernels may call those
 of other modules beside them.
@@ -37,14 +41,24 @@ from dmft_rf._interrupt import held_back
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
+_IN_ANY_ORDER = {"reassoc", "nsz"}
 _DIGEST = hashlib.sha256().digest_size
 
 
 def njit(function: F) -> F:
     """Compile ``function`` in nopython mode, with a disk cache where one can be kept."""
+    return _compiled(function, _OPTIONS)
+
+
+def njit_sums(function: F) -> F:
+    """``njit`` for a kernel of sums over many atoms, which are added in any order."""
+    return _compiled(function, {**_OPTIONS, "fastmath": _IN_ANY_ORDER})
+
+
+def _compiled(function: F, options: dict[str, Any]) -> F:
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return np.errstate(divide="ignore", invalid="ignore", over="ignore")(function)
-    kernel: Any = numba.njit(**_OPTIONS)(function)
+    kernel: Any = numba.njit(**options)(function)
     # LLVM's callbacks drop interruptions
     kernel.compile = held_back()(kernel.compile)
     if os.environ.get("DMFT_RF_CACHE", "1") != "0":
@@ -124,3 +138,28 @@ class _Files:
         identity = hashlib.sha256(f"{self._origin} {key!r}".encode()).digest()
         name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         return self._folder / f"{self._base}.{name}.nbc", identity
+
+
+# between these a number is the square of one that has a square
+_TINY, _HUGE = 1e-290, 1e290
+
+
+@njit
+def modulus(x):
+    """|x|, without hypot where |x|^2 is a float."""
+    size = x.real * x.real + x.imag * x.imag
+    return np.sqrt(size) if _TINY < size < _HUGE else abs(x)
+
+
+@njit
+def reciprocal(x):
+    """1/x, without the branches of the general quotient; not a number at 0."""
+    re, im = x.real, x.imag
+    size = re * re + im * im
+    if _TINY < size < _HUGE:
+        per_size = 1.0 / size
+        return complex(re * per_size, -im * per_size)
+    unit = 2.0**-500 if size > 1.0 else 2.0**500
+    re, im = unit * re, unit * im
+    size = re * re + im * im
+    return complex(unit * (re / size), unit * (-im / size))

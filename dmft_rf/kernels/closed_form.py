@@ -35,57 +35,103 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmft_rf.kernels._jit import njit
+from dmft_rf.kernels._jit import modulus, njit, njit_sums, reciprocal
 
 CONVERGED = 0
 NOT_CONVERGED = 1
 WRONG_BRANCH = 2
 
 _MAX_NEWTON = 40
+# relative steps below which Newton's method has converged: their squares are far below rounding,
+# or no larger than it, near an edge by the factor by which rounding is magnified there
+_SMALL_STEP, _ENOUGH = 1e-9, 1e-8
 _MAX_STEPS = 600
 
 
-@njit
-def moments(k, E, par, lam, w):
-    """<r>, <lambda r>, <r^2>, <lambda r^2>, <lambda^2 r^2> for r = 1/(beta - k)."""
-    x = par[2] - k
-    y = par[5] / E
-    r1 = 0.0 * y
-    l1 = 0.0 * y
-    r2 = 0.0 * y
-    l2 = 0.0 * y
-    ll2 = 0.0 * y
+@njit_sums
+def moments(x, y, lam, w):
+    """<r>, <lambda r>, <r^2>, <lambda r^2>, <lambda^2 r^2> for complex r = 1/(x + lambda y)."""
+    # powers of 2, so that |1/r|^2 is a float
+    unit = 1.0
+    if abs(x.real) + abs(x.imag) + (abs(y.real) + abs(y.imag)) * lam[-1] > 1e140:
+        unit = 2.0**-500
+    x_re, x_im, y_re, y_im = unit * x.real, unit * x.imag, unit * y.real, unit * y.imag
+    r1_re, r1_im, l1_re, l1_im = 0.0, 0.0, 0.0, 0.0
+    r2_re, r2_im, l2_re, l2_im, ll2_re, ll2_im = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for a in range(lam.size):
+        re, im = x_re + y_re * lam[a], x_im + y_im * lam[a]
+        per_size = 1.0 / (re * re + im * im)
+        re, im = re * per_size, -im * per_size
+        one_re, one_im = w[a] * re, w[a] * im
+        r1_re += one_re
+        r1_im += one_im
+        l1_re += lam[a] * one_re
+        l1_im += lam[a] * one_im
+        two_re, two_im = one_re * re - one_im * im, one_re * im + one_im * re
+        r2_re += two_re
+        r2_im += two_im
+        two_re, two_im = lam[a] * two_re, lam[a] * two_im
+        l2_re += two_re
+        l2_im += two_im
+        ll2_re += lam[a] * two_re
+        ll2_im += lam[a] * two_im
+    square = unit * unit
+    return (
+        complex(unit * r1_re, unit * r1_im),
+        complex(unit * l1_re, unit * l1_im),
+        complex(square * r2_re, square * r2_im),
+        complex(square * l2_re, square * l2_im),
+        complex(square * ll2_re, square * ll2_im),
+    )
+
+
+@njit_sums
+def real_moments(x, y, lam, w):
+    """``moments`` for real x and y."""
+    r1, l1, r2, l2, ll2 = 0.0, 0.0, 0.0, 0.0, 0.0
     for a in range(lam.size):
         r = 1.0 / (x + y * lam[a])
-        wr = w[a] * r
-        r1 += wr
-        l1 += lam[a] * wr
-        wr2 = wr * r
-        r2 += wr2
-        l2 += lam[a] * wr2
-        ll2 += lam[a] * lam[a] * wr2
+        one = w[a] * r
+        r1 += one
+        l1 += lam[a] * one
+        two = one * r
+        r2 += two
+        l2 += lam[a] * two
+        ll2 += lam[a] * lam[a] * two
     return r1, l1, r2, l2, ll2
 
 
 @njit
-def system(k, E, par, lam, w):
-    """z(k, E) - s^2, G(k, E) and their derivatives: (z - s^2, G, z_k, z_E, G_k, G_E)."""
+def equations(k, per_k, per_E, E, par, averages):
+    """z(k, E) - s^2, G(k, E) and their derivatives: (z - s^2, G, z_k, z_E, G_k, G_E).
+
+    ``averages`` are <r>, <lambda r>, <r^2>, <lambda r^2>, <lambda^2 r^2>.
+    """
     psi_p, psi_n, b2, v2, gamma2 = par[0], par[1], par[2], par[3], par[5]
-    r1, l1, r2, l2, ll2 = moments(k, E, par, lam, w)
-    y = gamma2 / E
+    r1, l1, r2, l2, ll2 = averages
+    y = gamma2 * per_E
     vn = v2 / psi_n
     # <beta r> = 1 + k <r>: the form without cancellation
-    if abs(k * r1) < 0.5:
-        z = (psi_p - 1.0) * k - k * k * r1 + v2 / E
+    if modulus(k * r1) < 0.5:
+        z = (psi_p - 1.0) * k - k * k * r1 + v2 * per_E
         z_k = (psi_p - 1.0) - 2.0 * k * r1 - k * k * r2
     else:
-        z = psi_p * k - k * (b2 * r1 + y * l1) + v2 / E
+        z = psi_p * k - k * (b2 * r1 + y * l1) + v2 * per_E
         z_k = psi_p - (b2 * b2 * r2 + 2.0 * b2 * y * l2 + y * y * ll2)
-    G = E - 1.0 + vn / k - gamma2 / psi_n * l1
-    G_k = -vn / (k * k) - gamma2 / psi_n * l2
-    z_E = psi_n * k * k / (E * E) * G_k
-    G_E = 1.0 - gamma2 * gamma2 / (psi_n * E * E) * ll2
+    G = E - 1.0 + vn * per_k - gamma2 / psi_n * l1
+    G_k = -vn * per_k * per_k - gamma2 / psi_n * l2
+    z_E = psi_n * (k * per_E) * (k * per_E) * G_k
+    G_E = 1.0 - y * y / psi_n * ll2
     return z, G, z_k, z_E, G_k, G_E
+
+
+@njit
+def system(k, E, par, lam, w):
+    """``equations`` at complex k and E, and then 1/k and 1/E."""
+    per_k, per_E = reciprocal(k), reciprocal(E)
+    averages = moments(par[2] - k, par[5] * per_E, lam, w)
+    z, G, z_k, z_E, G_k, G_E = equations(k, per_k, per_E, E, par, averages)
+    return z, G, z_k, z_E, G_k, G_E, per_k, per_E
 
 
 @njit
@@ -100,7 +146,8 @@ def outside(k, kappa, c, par, lam, w):
     vn = par[3] / par[1]
     far = abs(b2 - k) >= abs(k - vn)
     E = kappa * gamma2 / (b2 - k) if far else -(1.0 - vn / k) * kappa / c
-    z, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
+    averages = real_moments(b2 - k, gamma2 / E, lam, w)
+    z, _, z_k, z_E, G_k, G_E = equations(k, 1.0 / k, 1.0 / E, E, par, averages)
     if not G_E > 0.0:
         return z, -np.inf
     return z, z_k - z_E * G_k / G_E
@@ -133,46 +180,51 @@ def on_branch(k, E, par):
     if not k.imag > 0.0:
         return False
     kappa = E * (b2 - k) / gamma2
-    c = (k - b2) * (k - vn) / (gamma2 * k)
+    c = (k - b2) * (k - vn) * reciprocal(gamma2 * k)
     small = 1e-9
-    if abs(c.imag) <= small * abs(c) or abs(kappa.imag) <= small * abs(kappa):
+    if abs(c.imag) <= small * modulus(c) or abs(kappa.imag) <= small * modulus(kappa):
         return True
     return kappa.imag * c.imag < 0.0
 
 
 @njit
-def newton(z, k, E, par, lam, w):
+def newton(z, k, E, par, lam, w, checked=True):
     """Newton's method for (1) and (2) at complex z from the guess (k, E).
 
-    Returns (k, E, dk/dz, dE/dz, relative size of the last step, iterations, status). The last
-    step is taken after the relative step has passed below 1e-9, so that what remains is rounding.
+    Returns (k, E, dk/dz, dE/dz, relative size of the last step, iterations, status). What remains
+    after a small step is rounding. Where the solution is ``checked`` one more step shows it, and
+    the slopes are those of the solution; else they are those of the last guess.
     """
     step = np.inf
-    dk_dz = 0.0 * k
-    dE_dz = 0.0 * E
     for iteration in range(_MAX_NEWTON):
-        zz, G, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
-        det = z_k * G_E - z_E * G_k
+        zz, G, z_k, z_E, G_k, G_E, per_k, per_E = system(k, E, par, lam, w)
+        per_det = reciprocal(z_k * G_E - z_E * G_k)
         f = zz - (z - par[4])
-        dk_dz = G_E / det
-        dE_dz = -G_k / det
-        dk = -(G_E * f - z_E * G) / det
-        dE = -(z_k * G - G_k * f) / det
-        size = max(abs(dk) / abs(k), abs(dE) / abs(E))
+        dk = (z_E * G - G_E * f) * per_det
+        dE = (G_k * f - z_k * G) * per_det
+        of_k, of_E = dk * per_k, dE * per_E
+        size = np.sqrt(
+            max(
+                of_k.real * of_k.real + of_k.imag * of_k.imag,
+                of_E.real * of_E.real + of_E.imag * of_E.imag,
+            )
+        )
         if not size < 1e300:
-            return k, E, dk_dz, dE_dz, np.inf, iteration, NOT_CONVERGED
-        if step < 1e-9 and size >= 0.5 * step:
-            return k, E, dk_dz, dE_dz, step, iteration, CONVERGED
+            return k, E, G_E * per_det, -G_k * per_det, np.inf, iteration, NOT_CONVERGED
+        if step < _SMALL_STEP and size >= 0.5 * step:
+            return k, E, G_E * per_det, -G_k * per_det, step, iteration, CONVERGED
         damp = 1.0 if size < 0.5 else 0.5 / size
         k = k + damp * dk
         E = E + damp * dE
-        if step < 1e-9 or size < 1e-13:
+        if not checked and size < _ENOUGH:
+            return k, E, G_E * per_det, -G_k * per_det, size, iteration + 1, CONVERGED
+        if step < _SMALL_STEP or size < 1e-13:
             # the slopes of the solution: those of the last guess are as wrong as it was
-            _, _, z_k, z_E, G_k, G_E = system(k, E, par, lam, w)
-            det = z_k * G_E - z_E * G_k
-            return k, E, G_E / det, -G_k / det, size, iteration + 1, CONVERGED
+            _, _, z_k, z_E, G_k, G_E, _, _ = system(k, E, par, lam, w)
+            per_det = reciprocal(z_k * G_E - z_E * G_k)
+            return k, E, G_E * per_det, -G_k * per_det, size, iteration + 1, CONVERGED
         step = size
-    return k, E, dk_dz, dE_dz, step, _MAX_NEWTON, NOT_CONVERGED
+    return k, E, G_E * per_det, -G_k * per_det, step, _MAX_NEWTON, NOT_CONVERGED
 
 
 @njit
@@ -265,12 +317,13 @@ def hermite(s, here, slope, before, slope_before):
 
 
 @njit
-def solve_path(z, par, lam, w):
+def solve_path(z, par, lam, w, checked=True):
     """Solve at the points of a path z, shape (n,), each warm-started from the two before it.
 
     A warm start that Newton's method or condition (4) refuses is replaced by continuation from
     infinity, so that the result does not depend on the order of the points. Returns arrays
-    k, E, dk/dz, dE/dz, residual (size of the last Newton step), status and the total iterations.
+    k, E, dk/dz, dE/dz, residual (size of the last Newton step), status and the total iterations;
+    ``checked`` as in ``newton``.
     """
     n = z.size
     k = np.empty(n, np.complex128)
@@ -284,22 +337,27 @@ def solve_path(z, par, lam, w):
         done = False
         if i > 0 and status[i - 1] == CONVERGED:
             dz = z[i] - z[i - 1]
-            if i > 1 and status[i - 2] == CONVERGED and abs(dz) < 2.0 * abs(z[i - 1] - z[i - 2]):
+            if (
+                i > 1
+                and status[i - 2] == CONVERGED
+                and modulus(dz) < 2.0 * modulus(z[i - 1] - z[i - 2])
+            ):
                 h = z[i - 1] - z[i - 2]
-                k_0 = hermite(dz / h, k[i - 1], h * dk[i - 1], k[i - 2], h * dk[i - 2])
-                E_0 = hermite(dz / h, E[i - 1], h * dE[i - 1], E[i - 2], h * dE[i - 2])
+                s = dz * reciprocal(h)
+                k_0 = hermite(s, k[i - 1], h * dk[i - 1], k[i - 2], h * dk[i - 2])
+                E_0 = hermite(s, E[i - 1], h * dE[i - 1], E[i - 2], h * dE[i - 2])
             else:
                 k_0 = k[i - 1] + dk[i - 1] * dz
                 E_0 = E[i - 1] + dE[i - 1] * dz
-            if not k_0.imag > 0.0 or abs(k_0 - k[i - 1]) > 0.7 * abs(k[i - 1]):
+            if not k_0.imag > 0.0 or modulus(k_0 - k[i - 1]) > 0.7 * modulus(k[i - 1]):
                 k_0, E_0 = k[i - 1], E[i - 1]
             k[i], E[i], dk[i], dE[i], residual[i], used, status[i] = newton(
-                z[i], k_0, E_0, par, lam, w
+                z[i], k_0, E_0, par, lam, w, checked
             )
             total += used
             done = status[i] == CONVERGED and on_branch(k[i], E[i], par)
             # on the real axis a solution with a vanishing imaginary part proves nothing
-            done = done and (z[i].imag > 0.0 or k[i].imag > 1e-9 * abs(k[i]))
+            done = done and (z[i].imag > 0.0 or k[i].imag > 1e-9 * modulus(k[i]))
         if not done:
             k[i], E[i], dk[i], dE[i], residual[i], used, status[i] = continued(z[i], par, lam, w)
             total += used

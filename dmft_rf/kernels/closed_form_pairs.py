@@ -19,17 +19,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmft_rf.kernels._jit import njit
+from dmft_rf.kernels._jit import njit, reciprocal
 
 # what the second points of a grid of pairs are to the first
 ANY, SYMMETRIC, MIRRORED = 0, 1, 2
-
-
-@njit
-def reciprocal(x):
-    """1/x for complex x whose square is a float: without the branches of the general quotient."""
-    size = x.real * x.real + x.imag * x.imag
-    return complex(x.real / size, -x.imag / size)
 
 
 @njit

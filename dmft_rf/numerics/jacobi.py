@@ -64,8 +64,16 @@ class JacobiMatrix(Frozen):
             basis[j] = vector
             vector = vector * self._points
             self._diagonal.append(float(basis[j] @ vector))
-            for _ in range(2):
-                vector = vector - (basis[: j + 1] @ vector) @ basis[: j + 1]
-            self._beside.append(float(np.sqrt(vector @ vector)))
-            vector = vector / self._beside[-1]
+            vector -= self._diagonal[-1] * basis[j]
+            if j > 0:
+                vector -= self._beside[-1] * basis[j - 1]
+            size = float(np.sqrt(vector @ vector))
+            for _ in range(3):
+                before = size
+                vector -= (basis[: j + 1] @ vector) @ basis[: j + 1]
+                size = float(np.sqrt(vector @ vector))
+                if size > 0.5 * before:  # what cancels leaves rounding along the others
+                    break
+            self._beside.append(size)
+            vector = vector / size
         self._basis, self._next = frozen(basis), frozen(vector)

@@ -210,15 +210,18 @@ def solved_at(model: FeatureModel, z: Complex, *, general: bool = False) -> Reso
 
 
 def on_path(
-    groups: SampleGroups, z: Complex, *, general: bool = False
+    groups: SampleGroups, z: Complex, *, general: bool = False, checked: bool = True
 ) -> tuple[Complex, Complex, Complex, Array, NDArray[np.int64], int]:
     """k, E (n, J), dk/dz, Newton's last steps, status and Newton steps in total on a path z (n,).
 
     The points lie in the upper half-plane or on the real axis. One group is solved by its two
-    unknowns, which is faster, or, if ``general``, by the equations of any number of groups.
+    unknowns, which is faster, or, if ``general``, by the equations of any number of groups. Unless
+    ``checked`` it may stop as soon as what remains is rounding, with slopes of fewer digits.
     """
     if groups.closed_form and not general:
-        k, E, dk, _, residual, status, total = closed_form.solve_path(z, *groups.two_unknowns)
+        k, E, dk, _, residual, status, total = closed_form.solve_path(
+            z, *groups.two_unknowns, checked
+        )
         return k, E[:, None], dk, residual, status, int(total)
     k, e, dk, _, residual, status, total = grouped.solve_path(z, *groups.one_point)
     return k, -e / k[:, None], dk, residual, status, int(total)

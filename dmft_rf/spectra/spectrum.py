@@ -186,7 +186,7 @@ class Spectrum(Shown):
     def _densities(self, offset: Array) -> Array:
         """The density at ascending points inside the bulks, shape (n,)."""
         k, _, _, residual, status, _ = on_path(
-            self.model.groups.from_floor, offset.astype(np.complex128)
+            self.model.groups.from_floor, offset.astype(np.complex128), checked=False
         )
         rho: Array = np.maximum((-1.0 / k).imag, 0.0) / (math.pi * self.model.psi_p)
         # within rounding of a soft edge the solution is real and the density is zero
