@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dmft_rf.model.feature_model import FeatureModel
 
 # h at which the upper end is looked for
-_TRIED = (-0.15, -0.25, -0.35, -0.45, -0.55, -0.65)
+_TRIED = (-0.25, -0.4, -0.55)
 _HALVINGS = 40
 # of the leverages, as a part of the accuracy of the curves, and the least
 _LEVERAGES, _FINEST = 0.01, 1e-11

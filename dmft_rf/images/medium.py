@@ -68,30 +68,24 @@ class Medium(Frozen):
         """1 - q."""
         return 1.0 - self.q
 
-    def matrix(self, h: NDArray[Any], z: complex) -> NDArray[Any]:
-        """R^{-1} of (1) for h (J,), shape (p, p)."""
-        weights = self.shares / (1.0 + self.a * h)
-        flat, p = self.S.reshape(weights.size, -1), self.noise.size
-        total: NDArray[Any] = np.empty((p, p), dtype=weights.dtype)
+    def matrix(self, h: NDArray[Any], z: complex, flat: NDArray[Any] | None = None) -> NDArray[Any]:
+        """R^{-1} of (1) for h (J,), shape (p, p), in the precision of ``flat``: S (J, p^2)."""
+        if flat is None:
+            flat = self.S.reshape(self.shares.size, -1)
+        weights, p = self.shares / (1.0 + self.a * h), self.noise.size
+        total: NDArray[Any]
         if np.iscomplexobj(weights):
-            total.real, total.imag = (
-                (part @ flat).reshape(p, p) for part in (weights.real.copy(), weights.imag.copy())
-            )
+            total = np.empty((p, p), dtype=np.result_type(flat, np.complex64))
+            parts = np.stack([weights.real, weights.imag]).astype(flat.dtype) @ flat
+            total.real, total.imag = parts.reshape(2, p, p)
         else:
-            total[...] = (weights @ flat).reshape(p, p)
+            total = (weights @ flat).reshape(p, p)
         total[np.diag_indices(p)] += self.noise - z
         return total
 
     def held(self, h: NDArray[Any]) -> NDArray[Any]:
         """Right side of (1)."""
         return h * (1.0 + self.a * h) / (1.0 + h)
-
-    def response(self, R: NDArray[Any]) -> NDArray[Any]:
-        """Left side of (1), shape (J,)."""
-        flat = self.S.reshape(self.shares.size, -1)
-        if np.iscomplexobj(R):
-            return (flat @ R.real.ravel() + 1j * (flat @ R.imag.ravel())) / self.n
-        return flat @ R.ravel() / self.n
 
     def released(self, held: NDArray[Any]) -> NDArray[Any]:
         """h of the right side of (1): the root that vanishes with it."""

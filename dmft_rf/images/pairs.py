@@ -2,6 +2,7 @@ r"""Two resolvents of a medium at all pairs of points, equation (2) of `dmft_rf.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.images.medium import Medium
-from dmft_rf.images.path import Solved, put_away, solved_on
+from dmft_rf.images.path import Solved, complex_part, put_away, solved_on
 
-# rows of the matrices that are multiplied at once, times numbers in a row (bounds the memory)
-_BLOCK = 2**22
+# numbers of all matrices that are multiplied at once (bounds the memory)
+_BLOCK = 2**23
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,30 +63,35 @@ def pairs(solved: Solved) -> tuple[NDArray[Any], NDArray[Any]]:
     """T of (2) at (z_i, z_j) and at (z_i, conj z_j), each (n_z, n_z)."""
     m, RV = solved.medium, solved.RV
     J, count = m.shares.size, solved.z.size
-    plain, mixed = _traces(solved.X, solved.R, m.noise)
     d = m.V.shape[1]
     S = m.S.astype(RV.real.dtype, copy=False)
     left = np.stack([one @ RV for one in S], axis=1).reshape(count * J, -1)
     middle = (m.noise[:, None] * RV).reshape(count, -1)
     right = RV.reshape(count, -1)
+    sums = _sums(solved.X)
     found = []
-    for traces, other, h in ((plain, right, solved.h), (mixed, right.conj(), solved.h.conj())):
+    for conjugate in (False, True):
+        other = right.conj() if conjugate else right
         K = (left @ other.T / d).reshape(count, J, count).transpose(0, 2, 1)
         start = middle @ other.T / d
-        found.append(_assembled(solved, traces, K, start, h))
+        traces = complex_part(sums, conjugate).transpose(0, 2, 1, 3)
+        found.append(_assembled(solved, traces, K, start, conjugate))
     return found[0], found[1]
 
 
 def _assembled(
     solved: Solved,
-    traces: NDArray[Any],
+    P: NDArray[Any],
     K: NDArray[Any],
     start: NDArray[Any],
-    other: NDArray[Any],
+    conjugate: bool,
 ) -> NDArray[Any]:
     m = solved.medium
     J = m.shares.size
-    h1, h2 = solved.h[:, None, :], other[None, :, :]
+    h1, h2 = solved.h[:, None, :], solved.h[None, :, :]
+    if conjugate:
+        h2 = h2.conj()
+    M = _noise_traces(solved, P, h1, h2, conjugate)
     w1, w2 = m.q / (1.0 + m.a * h1), m.q / (1.0 + m.a * h2)
     u = (1.0 + w1 * h1) * (1.0 + w2 * h2)
     # (a/q) w_1 w_2, without the division where q = 0
@@ -93,38 +99,52 @@ def _assembled(
     t = u * ((1.0 - w1) * (1.0 - w2) / ((1.0 + h1) * (1.0 + h2)) + again)
     s = 1.0 / (1.0 + m.q * t * h1 * h2 / u)
     factor = m.shares * t * s / m.n
-    P, M = traces[..., :J], traces[..., J]
     system = np.eye(J) - P * factor[..., None, :]
     Y = np.linalg.solve(system, K[..., None])[..., 0]
     total: NDArray[Any] = start + ((m.shares * u * s + factor * M) * Y).sum(axis=-1)
     return total
 
 
-def _traces(X: NDArray[Any], R: NDArray[Any], noise: Array) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Tr X_j(1) X_k(2) for k < J and Tr X_j(1) N_0 R_2 for k = J, plain and with conj of 2.
+def _noise_traces(
+    solved: Solved, P: NDArray[Any], h1: NDArray[Any], h2: NDArray[Any], conjugate: bool
+) -> NDArray[Any]:
+    r"""M_j = Tr S_j R_1 N_0 R_2 from P_jk, without a further product; shape (n_z, n_z, J).
 
-    Each (n_z, n_z, J, J + 1).
+    With beta_k = c_k/(1 + a h_k), R^{-1} = sum_k beta_k S_k + N_0 - z gives
+
+        R_1 - R_2 = R_1 (sum_k (beta_k(2) - beta_k(1)) S_k - (z_2 - z_1)) R_2,
+        N_0 R_2 = 1 + z_2 R_2 - sum_k beta_k(2) S_k R_2.
     """
-    count, J, p, _ = X.shape
-    part = X.real.dtype
-    size = max(1, _BLOCK // (count * (J + 1) * p))
-    total: NDArray[Any] = np.zeros((2, count * J, 2, count * (J + 1)))
-    put_away(R)
-    for start in range(0, p, size):
-        rows = slice(start, min(start + size, p))
-        width = rows.stop - start
-        left = np.empty((2, count, J, width, p), dtype=part)
-        right = np.empty((2, count, J + 1, width, p), dtype=part)
-        for i in range(count):
-            for k, name in enumerate(("real", "imag")):
-                x, r = getattr(X[i], name), getattr(R[i], name)
-                left[k, i] = x[:, rows, :]
-                right[k, i, :J] = x[:, :, rows].swapaxes(1, 2)
-                right[k, i, J] = r[rows, :] * noise  # R is symmetric
-            put_away(X, R)
-        stacked = left.reshape(2 * count * J, -1), right.reshape(2 * count * (J + 1), -1)
-        total += (stacked[0] @ stacked[1].T).reshape(total.shape)
-    rr, ri, ir, ii = total[0, :, 0], total[0, :, 1], total[1, :, 0], total[1, :, 1]
-    both = (rr - ii + 1j * (ri + ir), rr + ii + 1j * (ir - ri))
-    shaped = [one.reshape(count, J, count, J + 1).transpose(0, 2, 1, 3) for one in both]
-    return shaped[0], shaped[1]
+    m, z, own = solved.medium, solved.z, solved.responses
+    first, second = m.shares / (1.0 + m.a * h1), m.shares / (1.0 + m.a * h2)
+    z2, other = (z.conj(), own.conj()) if conjugate else (z, own)
+    apart = (z2[None, :] - z[:, None])[..., None]
+    moved = np.einsum("xyjk,xyk->xyj", P, second - first) - (own[:, None, :] - other[None, :, :])
+    same = apart == 0.0
+    squares = np.where(same, solved.squares[:, None, :], moved) / np.where(same, 1.0, apart)
+    found: NDArray[Any] = (
+        own[:, None, :] + z2[None, :, None] * squares - np.einsum("xyjk,xyk->xyj", P, second)
+    )
+    return found
+
+
+def _sums(X: NDArray[Any]) -> NDArray[Any]:
+    """sum_ab X_ab Y_ba of all real and imaginary parts: (parts, n_z, J) twice.
+
+    Tile by tile: a tile of X meets the one across the diagonal of Y, and what those two give in
+    the other order is the same transposed.
+    """
+    count, parts, J, p, _ = X.shape
+    rows = count * parts * J
+    size = max(1, min(math.isqrt(_BLOCK // rows), p))
+    tiles = [slice(start, min(start + size, p)) for start in range(0, p, size)]
+    total = np.zeros((rows, rows))
+    for i, across in enumerate(tiles):
+        for down in tiles[i:]:
+            left = X[..., across, down].reshape(rows, -1)
+            right = X[..., down, across].swapaxes(3, 4).reshape(rows, -1)
+            put_away(X)
+            found = left @ right.T
+            total += found if across == down else found + found.T
+    shaped = total.reshape(count, parts, J, count, parts, J)
+    return shaped.transpose(1, 0, 2, 4, 3, 5)

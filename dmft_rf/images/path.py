@@ -6,14 +6,6 @@ inverse,
     (d/dz): J dh/dz = -Tr(S_j R^2)/n,    J the Jacobian of (1) of `dmft_rf.images.medium`,
 
 are carried on by a polynomial. Two inverses a point are then enough.
-
-In single precision R^{-1} = X + i Y is turned by a phase until its real part P is positive
-definite: the arguments of its parts alpha_j = 1/(1 + a h_j) and N_0 - z span less than pi for
-q <= 1. With Q the imaginary part, P = L L^T and C = L^{-1} Q,
-
-    (P + i Q)^{-1} = G - i L^{-T} C G,    G = (P + C^T C)^{-1},
-
-which is twice as fast as elimination.
 """
 
 from __future__ import annotations
@@ -31,6 +23,7 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
+from dmft_rf.images.inverse import symmetric_inverse
 
 if TYPE_CHECKING:
     from dmft_rf.images.medium import Medium
@@ -43,7 +36,9 @@ _FIRST_STEPS, _MOST_STEPS = 6, 60
 # points before, whose h and Jacobian are carried on
 _BEFORE, _BEFORE_JACOBIAN = 4, 6
 # bytes of matrices at all points that are held in memory; more are held in a temporary file
-_IN_MEMORY = 2**30
+_IN_MEMORY = 2**29
+# what R^{-1} R may be off by where it was inverted without pivots beyond the pool
+_UNHARMED = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +50,14 @@ class Solved(Frozen):
     medium : Medium
     z : (n_z,) array
     h : (n_z, J) array
-    R : (n_z, p, p) array
-    X : (n_z, J, p, p) array
-        S_j R.
+    X : (n_z, parts, J, p, p) array
+        S_j R: its real part and, off the real axis, its imaginary part.
+    RV : (n_z, p, d) array
+        R V.
+    responses, squares : (n_z, J) arrays
+        Tr S_j R and Tr S_j R^2.
+    traces : (2, n_z) array
+        Tr R and Tr N_0 R.
     residual : (n_z,) array
         Relative size of the last step.
     iterations : int
@@ -67,15 +67,13 @@ class Solved(Frozen):
     medium: Medium
     z: NDArray[Any]
     h: NDArray[Any]
-    R: NDArray[Any]
     X: NDArray[Any]
+    RV: NDArray[Any]
+    responses: NDArray[Any]
+    squares: NDArray[Any]
+    traces: NDArray[Any]
     residual: Array
     iterations: int
-
-    @lazy
-    def RV(self) -> NDArray[Any]:
-        """R V, shape (n_z, p, d)."""
-        return self.R @ self.medium.V.astype(self.R.real.dtype)
 
     @lazy
     def S_VV(self) -> NDArray[Any]:
@@ -91,23 +89,23 @@ class Solved(Frozen):
         bound by the condition of R is too large by orders, because rows of R^{-1} differ in size.
         """
         m = self.medium
-        if self.R.dtype != np.complex64:
+        if self.X.dtype != np.float32:
             return 0.0
-        exact = np.linalg.inv(m.matrix(self.h[0], self.z[0]))
+        exact = symmetric_inverse(m.matrix(self.h[0], self.z[0]))
         off = np.einsum("ia,ia->", m.V, exact @ m.V) / m.V.shape[1] / self.S_VV[0] - 1.0
         return 3.0 * max(float(abs(off)), float(np.finfo(np.float32).eps))
 
-    @lazy
+    @property
     def trace(self) -> NDArray[Any]:
         """Tr R/p at the points."""
-        return np.einsum("zii->z", self.R) / self.R.shape[1]
+        p: int = self.RV.shape[1]
+        return self.traces[0] / p
 
-    @lazy
+    @property
     def seen(self) -> NDArray[Any]:
         """Tr R U_test/d = (Tr R N_0 + n sum c h)/d at the points."""
         m = self.medium
-        noise = np.einsum("zii,i->z", self.R, m.noise)
-        return (noise + m.n * (self.h @ m.shares)) / m.V.shape[1]
+        return (self.traces[1] + m.n * (self.h @ m.shares)) / m.V.shape[1]
 
 
 def solved_on(
@@ -132,16 +130,20 @@ def solved_on(
     ConvergenceError
         If no solution of the upper half-plane is found at a point.
     """
-    J, p = medium.shares.size, medium.noise.size
+    (p, d), J = medium.V.shape, medium.shares.size
     kind = z.dtype
     if tolerance is None:
         tolerance = FINE if kind.kind == "c" else FINEST
     single = tolerance >= COARSE and kind.kind == "c" and medium.q <= 1.0
-    stored = np.dtype(np.complex64) if single else kind
-    S = medium.S.astype(stored.type(0).real.dtype, copy=False).reshape(J * p, p)
-    inverse = _Inverse(medium, single)
-    h = np.empty((z.size, J), dtype=kind)
-    R, X = _space((z.size, p, p), stored), _space((z.size, J, p, p), stored)
+    inverse = _Inverse.of(medium, single)
+    real = inverse.flat.dtype
+    stored = np.result_type(real, kind.type(0)) if not single else np.dtype(np.complex64)
+    S, V = inverse.flat.reshape(J * p, p), medium.V.astype(real, copy=False)
+    parts = ("real", "imag") if kind.kind == "c" else ("real",)
+    h, RV = np.empty((z.size, J), dtype=kind), np.empty((z.size, p, d), dtype=stored)
+    X = _space((z.size, len(parts), J, p, p), real)
+    responses, squares = np.empty((2, z.size, J), dtype=kind)
+    traces = np.empty((2, z.size), dtype=kind)
     residual = np.empty(z.size)
     iterations = 0
     slopes, jacobians = np.zeros((z.size, J), dtype=kind), np.empty((z.size, J, J), dtype=kind)
@@ -155,17 +157,20 @@ def solved_on(
         else:
             first = _carried(h[before][:_BEFORE], slopes[before][:_BEFORE])
             jacobian = _carried(jacobians[before][:_BEFORE_JACOBIAN])
-        h[i], R[i], residual[i], steps = _root(inverse, z[i], first, jacobian, tolerance)
+        h[i], R, residual[i], steps = _root(inverse, z[i], first, jacobian, tolerance)
         iterations += steps
-        for part in ("real", "imag") if kind.kind == "c" else ("real",):
-            target = getattr(X[i].reshape(J * p, p), part)
-            target[...] = S @ getattr(R[i], part)
-        products, squares = _dots(X[i], X[i]), _dots(X[i], R[i][None])[:, 0]
+        for k, part in enumerate(parts):
+            own = np.ascontiguousarray(getattr(R, part))
+            np.matmul(S, own, out=X[i, k].reshape(J * p, p))
+        RV[i] = R @ V
+        responses[i] = inverse.responses(R)
+        traces[:, i] = np.trace(R), np.diagonal(R) @ medium.noise
+        products, squares[i] = _products(X[i], R)
         jacobians[i] = medium.jacobian(h[i], products)
         if pace is not None:
-            slopes[i] = np.linalg.solve(jacobians[i], -squares / medium.n) * pace[i]
-        put_away(R, X)
-    return Solved(medium, z, h, R, X, residual, iterations)
+            slopes[i] = np.linalg.solve(jacobians[i], -squares[i] / medium.n) * pace[i]
+        put_away(X)
+    return Solved(medium, z, h, X, RV, responses, squares, traces, residual, iterations)
 
 
 def _space(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
@@ -176,19 +181,33 @@ def _space(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
         return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
 
-def put_away(*stored: NDArray[Any]) -> None:
+def put_away(stored: NDArray[Any]) -> None:
     """Free the memory of matrices that are held in a file; they are read from it again."""
-    for one in stored:
-        pages: Any = one.base
-        if isinstance(pages, mmap.mmap) and hasattr(pages, "madvise"):
-            pages.madvise(mmap.MADV_DONTNEED)
+    pages: Any = stored.base
+    if isinstance(pages, mmap.mmap) and hasattr(pages, "madvise"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
-def _dots(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """Tr A_j B_k of matrices (J, p, p) and (K, p, p), shape (J, K)."""
-    turned = np.ascontiguousarray(right.swapaxes(1, 2)).reshape(right.shape[0], -1)
-    total: NDArray[Any] = left.reshape(left.shape[0], -1) @ turned.T
-    return total
+def _products(X: NDArray[Any], R: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Tr X_j X_k and Tr X_j R of one point, shapes (J, J) and (J,)."""
+    parts, J, p, _ = X.shape
+    left = X.reshape(parts * J, p * p)
+    turned = np.ascontiguousarray(X.swapaxes(2, 3)).reshape(parts * J, p * p)
+    own = np.stack([R.real, R.imag] if parts == 2 else [R]).reshape(parts, p * p)
+    return (
+        complex_part((left @ turned.T).reshape(parts, J, parts, J)),
+        complex_part((left @ own.T).reshape(parts, J, parts, 1))[:, 0],
+    )
+
+
+def complex_part(sums: NDArray[Any], conjugate: bool = False) -> NDArray[Any]:
+    """Products of complex numbers from those of their parts (parts, ..., parts, ...)."""
+    half = sums.ndim // 2
+    if sums.shape[0] == 1:
+        return np.squeeze(sums, (0, half))
+    sums = np.moveaxis(sums, half, 1).astype(float, copy=False)
+    (rr, ri), (ir, ii) = sums
+    return rr + ii + 1j * (ir - ri) if conjugate else rr - ii + 1j * (ri + ir)
 
 
 def _carried(values: NDArray[Any], slopes: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -207,50 +226,31 @@ def _carried(values: NDArray[Any], slopes: NDArray[Any] | None = None) -> NDArra
 
 @dataclass(frozen=True)
 class _Inverse:
-    """R of (1), in single or double precision."""
+    """R of (1), in single or double precision, from S (J, p^2)."""
 
     medium: Medium
-    single: bool
+    flat: NDArray[Any]
+
+    @classmethod
+    def of(cls, medium: Medium, single: bool) -> _Inverse:
+        flat = medium.S.reshape(medium.shares.size, -1)
+        return cls(medium, flat.astype(np.float32 if single else float, copy=False))
 
     def __call__(self, h: NDArray[Any], z: complex) -> NDArray[Any]:
-        if not self.single:
-            return np.linalg.inv(self.medium.matrix(h, z))
-        return self._turned(h, z)
+        matrix = self.medium.matrix(h, z, self.flat)
+        R = symmetric_inverse(matrix)
+        if self.medium.q > 1.0:
+            # beyond the pool nothing keeps quarters of the matrix away from singular ones
+            row_sums = matrix @ R.sum(axis=1)
+            if not float(np.abs(row_sums - 1.0).max()) <= _UNHARMED:
+                R = np.linalg.inv(matrix)
+        return R
 
-    @lazy
-    def _flat(self) -> NDArray[Any]:
-        S = self.medium.S
-        return S.reshape(S.shape[0], -1).astype(np.float32)
-
-    def _turned(self, h: NDArray[Any], z: complex) -> NDArray[Any]:
-        from scipy.linalg import blas, lapack
-
-        m = self.medium
-        alpha = 1.0 / (1.0 + m.a * h)
-        args = np.angle(np.concatenate([alpha, m.noise[[0, -1]] - z]))
-        turn = np.exp(-0.5j * (args.min() + args.max()))
-        weights, p = turn * m.shares * alpha, m.noise.size
-        diagonal = turn * (m.noise - z)
-        P, Q = (
-            (part.astype(np.float32) @ self._flat).reshape(p, p)
-            for part in (weights.real, weights.imag)
-        )
-        P[np.diag_indices(p)] += diagonal.real
-        Q[np.diag_indices(p)] += diagonal.imag
-        L, wrong = lapack.spotrf(P.T, lower=1)
-        C = blas.strsm(1.0, L, Q.T, lower=1)
-        G = blas.ssyrk(1.0, C, beta=1.0, c=P.T, trans=1, lower=1)
-        factor, also_wrong = lapack.spotrf(G, lower=1, overwrite_a=1)
-        if wrong or also_wrong:
-            raise ConvergenceError(
-                f"the matrix of the leverages at z = {z} is singular to single precision"
-            )
-        G = lapack.spotri(factor, lower=1, overwrite_c=1)[0]
-        G = np.tril(G) + np.tril(G, -1).T
-        found = np.empty((p, p), dtype=np.complex64)
-        found.real = G
-        found.imag = -blas.strsm(1.0, L, C @ G, lower=1, trans_a=1)
-        found *= np.complex64(turn)
+    def responses(self, R: NDArray[Any]) -> NDArray[Any]:
+        """Tr S_j R, shape (J,)."""
+        if np.iscomplexobj(R):
+            return self.flat @ R.real.ravel() + 1j * (self.flat @ R.imag.ravel())
+        found: NDArray[Any] = self.flat @ R.ravel()
         return found
 
 
@@ -266,11 +266,11 @@ def _root(
     if jacobian is None:
         # far from the spectrum, or below it, each step brings it nearer
         for _ in range(_FIRST_STEPS):
-            h = medium.released(medium.response(inverse(h, z)))
+            h = medium.released(inverse.responses(inverse(h, z)) / medium.n)
         steps = _FIRST_STEPS
         jacobian = -np.diag(medium.slope(h))
     R = inverse(h, z)
-    g = medium.response(R) - medium.held(h)
+    g = inverse.responses(R) / medium.n - medium.held(h)
     size = math.inf
     for _ in range(_MOST_STEPS):
         step = -np.linalg.solve(jacobian, g)
@@ -280,7 +280,7 @@ def _root(
         h = h + step
         steps += 1
         R = inverse(h, z)
-        before, g = g, medium.response(R) - medium.held(h)
+        before, g = g, inverse.responses(R) / medium.n - medium.held(h)
         change = g - before - jacobian @ step
         jacobian = jacobian + np.outer(change, step.conj()) / np.vdot(step, step)
     physical = bool(np.all(h.imag > 0.0)) if np.iscomplexobj(h) else bool(np.all(h > -1.0))
@@ -295,6 +295,6 @@ def _root(
 
 def row_leverages(medium: Medium, means: Array) -> Array:
     """h of every row (N,) at z = 0, for a pool in one class."""
-    R = solved_on(medium, np.zeros(1)).R[0]
+    R = _root(_Inverse.of(medium, False), 0.0, np.zeros(1), None, FINEST)[1]
     held = np.einsum("in,in->n", means, R @ means) / medium.n
     return np.asarray(medium.released(held))

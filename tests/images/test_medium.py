@@ -104,7 +104,7 @@ def test_a_pool_that_is_used_up_is_no_average() -> None:
     z = np.array([0.5 + 1.0j])
     found = solved_on(medium(f, noise, V, 40), z)
     exact = np.linalg.inv(np.diag(noise) + f @ f.T / 40 - z[0] * np.eye(20))
-    np.testing.assert_allclose(found.R[0], exact, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.RV[0], exact @ V, rtol=1e-9, atol=1e-12)
 
 
 def test_an_endless_pool_and_beyond() -> None:
