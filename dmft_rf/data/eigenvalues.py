@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._paths import input_file
-from dmft_rf.data.readers import DAMAGE, damaged
+from dmft_rf.data.readers import readable
 from dmft_rf.data.text_reader import csv_blocks
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.files.hdf5 import has_seal
@@ -139,22 +139,15 @@ def _columns(path: Path, table: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any
 
 
 def _npy(path: Path) -> NDArray[Any]:
-    try:
+    with readable(path, ".npy"):
         return np.asarray(np.load(path, allow_pickle=False))
-    except DAMAGE as error:
-        damaged(str(path), ".npy", error)
 
 
 def _hdf5(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     import h5py
 
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            if "eigenvalues" not in file:
-                raise DataError(f"{path}: has no array 'eigenvalues'")
-            weights = file["weights"][()] if "weights" in file else None
-            return file["eigenvalues"][()], weights
-    except DataError:
-        raise
-    except DAMAGE as error:
-        damaged(str(path), "HDF5", error)
+    with readable(path, "HDF5"), h5py.File(path, "r", locking=False) as file:
+        if "eigenvalues" not in file:
+            raise DataError(f"{path}: has no array 'eigenvalues'")
+        weights = file["weights"][()] if "weights" in file else None
+        return file["eigenvalues"][()], weights

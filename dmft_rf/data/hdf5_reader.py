@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmft_rf.data.readers import DAMAGE, Blocks, as_float64, check_array, choose, damaged, rows_of
+from dmft_rf.data.readers import Blocks, as_float64, check_array, choose, readable, rows_of
 from dmft_rf.errors import DataError
 from dmft_rf.files.hdf5 import is_hard_link, stored_elsewhere
 
@@ -51,26 +51,21 @@ def hdf5_blocks(path: Path, dataset: str | None, chunk_bytes: int) -> Blocks:
     """
     import h5py
 
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            key = _found(file, path, dataset)
-            name = f"{path}, data set {key!r}"
-            item = file[key]
-            _check_meaning(item, name)
-            n, d = check_array(name, item.shape or (), item.dtype)
-            step = rows_of(d, chunk_bytes)
-            access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-            access.set_chunk_cache(100_003, _chunks_to_keep(item, name, step), 1.0)
-            item = h5py.Dataset(h5py.h5d.open(file.id, key.encode(), access))
-            absent = _Absent(item)
-            for start in range(0, n, step):
-                rows = item[start : start + step]
-                absent.check(rows, name, start)
-                yield as_float64(rows, d, name)
-    except DataError:
-        raise
-    except DAMAGE as error:
-        damaged(str(path), "HDF5", error)
+    with readable(path, "HDF5"), h5py.File(path, "r", locking=False) as file:
+        key = _found(file, path, dataset)
+        name = f"{path}, data set {key!r}"
+        item = file[key]
+        _check_meaning(item, name)
+        n, d = check_array(name, item.shape or (), item.dtype)
+        step = rows_of(d, chunk_bytes)
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(100_003, _chunks_to_keep(item, name, step), 1.0)
+        item = h5py.Dataset(h5py.h5d.open(file.id, key.encode(), access))
+        absent = _Absent(item)
+        for start in range(0, n, step):
+            rows = item[start : start + step]
+            absent.check(rows, name, start)
+            yield as_float64(rows, d, name)
 
 
 def _found(file: Any, path: Path, wanted: str | None) -> str:

@@ -15,6 +15,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -65,13 +66,8 @@ def npy_blocks(path: Path, chunk_bytes: int) -> Blocks:
     ------
     ndarray, shape (rows, d)
     """
-    try:
-        with path.open("rb") as stream:
-            yield from _mapped_blocks(stream, str(path), path.stat().st_size, chunk_bytes)
-    except DataError:
-        raise
-    except DAMAGE as error:
-        damaged(str(path), ".npy", error)
+    with readable(path, ".npy"), path.open("rb") as stream:
+        yield from _mapped_blocks(stream, str(path), path.stat().st_size, chunk_bytes)
 
 
 def npz_blocks(path: Path, dataset: str | None, chunk_bytes: int) -> Blocks:
@@ -90,21 +86,16 @@ def npz_blocks(path: Path, dataset: str | None, chunk_bytes: int) -> Blocks:
     ------
     ndarray, shape (rows, d)
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            arrays: dict[str, zipfile.ZipInfo] = {}
-            for info in archive.infolist():
-                key = info.filename.removesuffix(".npy")
-                if key in arrays:
-                    raise DataError(f"{path}: has two arrays of the name {key!r}")
-                if key != info.filename:
-                    arrays[key] = info
-            key = choose(str(path), "array", list(arrays), dataset)
-            yield from _member_blocks(archive, arrays[key], f"{path}, array {key!r}", chunk_bytes)
-    except DataError:
-        raise
-    except DAMAGE as error:
-        damaged(str(path), ".npz", error)
+    with readable(path, ".npz"), zipfile.ZipFile(path) as archive:
+        arrays: dict[str, zipfile.ZipInfo] = {}
+        for info in archive.infolist():
+            key = info.filename.removesuffix(".npy")
+            if key in arrays:
+                raise DataError(f"{path}: has two arrays of the name {key!r}")
+            if key != info.filename:
+                arrays[key] = info
+        key = choose(str(path), "array", list(arrays), dataset)
+        yield from _member_blocks(archive, arrays[key], f"{path}, array {key!r}", chunk_bytes)
 
 
 def _member_blocks(
@@ -277,6 +268,17 @@ def choose(path: str, kind: str, found: list[str], wanted: str | None) -> str:
     if wanted is None:
         raise DataError(f"{path}: has {len(found)} arrays, name one as dataset: {listed}")
     raise DataError(f"{path}: has no {kind} {wanted!r}, there is: {listed}")
+
+
+@contextmanager
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Turn what a damaged file makes its reader raise into a `DataError`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except DAMAGE as error:
+        damaged(str(path), kind, error)
 
 
 def damaged(name: str, kind: str, error: BaseException) -> NoReturn:

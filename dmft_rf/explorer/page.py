@@ -252,9 +252,7 @@ class _AdviceForm:
                 text = str(self._schedule.value)
                 level = text if ":" in text else float(text)
                 found = dmft_rf.advise(images, self._parameters.value, level)
-        except ValueError as error:  # ModelError is one
-            self._page.object = f"<b>{html.escape(self._upload.hide(str(error)))}</b>"
-        except (DataError, ConvergenceError) as error:
+        except (ValueError, DataError, ConvergenceError) as error:  # ModelError is a ValueError
             self._page.object = f"<b>{html.escape(self._upload.hide(str(error)))}</b>"
         else:
             self._page.object = found._repr_html_()

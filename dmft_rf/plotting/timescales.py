@@ -11,7 +11,22 @@ from numpy.typing import ArrayLike, NDArray
 import dmft_rf
 from dmft_rf._convert import instance
 from dmft_rf.curves.definitions import FACTOR
-from dmft_rf.plotting import style
+from dmft_rf.plotting.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    PURPLE,
+    USABLE,
+    VERMILION,
+    figure_of,
+    legend_above,
+    log_if_wide,
+    positive,
+    rule_text,
+    styled,
+    tex,
+    titles,
+)
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stochastic import step_of
 
@@ -26,18 +41,18 @@ if TYPE_CHECKING:
 
 #: name of a time -> label, colour, line style, marker
 TIMES: dict[str, tuple[str, str, Any, str]] = {
-    "tau_gen": (r"$\tau_{\rm gen}$", style.BLUE, "-", "o"),
-    "tau_opt": (r"$\tau_{\rm opt}$", style.GREEN, "--", "s"),
-    "usable_end": ("usable until", style.PURPLE, ":", "D"),
-    "tau_overfit": (r"$\tau_{\rm overfit}$", style.PURPLE, (0, (5, 1, 1, 1)), "D"),
-    "tau_ratio": (r"test/train $= 2$", style.GREY, ":", "v"),
-    "tau_mem": (r"$\tau_{\rm mem}$", style.VERMILION, "-.", "^"),
+    "tau_gen": (r"$\tau_{\rm gen}$", BLUE, "-", "o"),
+    "tau_opt": (r"$\tau_{\rm opt}$", GREEN, "--", "s"),
+    "usable_end": ("usable until", PURPLE, ":", "D"),
+    "tau_overfit": (r"$\tau_{\rm overfit}$", PURPLE, (0, (5, 1, 1, 1)), "D"),
+    "tau_ratio": (r"test/train $= 2$", GREY, ":", "v"),
+    "tau_mem": (r"$\tau_{\rm mem}$", VERMILION, "-.", "^"),
 }
 #: name of a loss, label, colour, line style
 LOSSES = (
-    ("test", r"test $L_{\rm test}$", style.VERMILION, "-"),
-    ("train", r"training $L_{\rm train}$", style.BLUE, "--"),
-    ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", style.PURPLE, "-."),
+    ("test", r"test $L_{\rm test}$", VERMILION, "-"),
+    ("train", r"training $L_{\rm train}$", BLUE, "--"),
+    ("generalization_gap", r"gap $L_{\rm test}-L_{\rm train}$", PURPLE, "-."),
 )
 #: the axis of such losses
 ABOVE_FLOOR = r"loss $-$ loss of exact score"
@@ -46,7 +61,7 @@ _HIDDEN = 0.02
 TAU = r"training time $\tau$ (gradient flow, $dA/d\tau = -d^2\,\nabla_{\!A} L_{\rm train}$)"
 
 
-@style.styled
+@styled
 def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     """Draw the learning curves of a rule with the usable interval and every time marked.
 
@@ -64,7 +79,7 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     """
     instance(solution, dmft_rf.Solution, "solution", "solve(model)")
     instance(timescales, dmft_rf.Timescales, "timescales", "dmft_rf.timescales(solution)")
-    figure, (score, losses) = style.figure_of(2, (1.2, 1.0))
+    figure, (score, losses) = figure_of(2, (1.2, 1.0))
     curves = draw_timescales(score, timescales)
     _draw_marks(losses, curves, timescales)
     floor = floor_of(solution.model)
@@ -75,10 +90,10 @@ def plot_timescales(solution: Solution, timescales: Timescales) -> Figure:
     losses.set_xlabel(_axis(timescales))
     score.set_xlabel("")
     losses.set_xscale("log")
-    style.legend_above(score, columns=3)
-    style.legend_above(losses)
+    legend_above(score, columns=3)
+    legend_above(losses)
     pad = 8.0 + 11.0 * math.ceil(len(score.get_legend_handles_labels()[0]) / 3)
-    style.titles(figure, "When to stop", solution.model, style.rule_text(timescales.rule), pad=pad)
+    titles(figure, "When to stop", solution.model, rule_text(timescales.rule), pad=pad)
     return figure
 
 
@@ -89,7 +104,8 @@ def draw_timescales(axes: Axes, times: Timescales) -> LearningCurves:
     curves = solution.learning_curves(tau, times.rule)
     _draw_score(axes, curves, times)
     _draw_marks(axes, curves, times, labelled=True)
-    axes.set(xlabel=_axis(times), xscale="log")
+    axes.set_xlabel(_axis(times))
+    axes.set_xscale("log")
     return curves
 
 
@@ -103,13 +119,13 @@ def _draw_marks(
     """The usable interval, shaded, and a line at each time."""
     start, end = (times.values[f"usable_{side}"] for side in ("start", "end"))
     if start < math.inf:
-        axes.axvspan(max(start, curves.tau[0]), min(end, curves.tau[-1]), **style.USABLE)
+        axes.axvspan(max(start, curves.tau[0]), min(end, curves.tau[-1]), **USABLE)
     for name, value in _marks(times).items():
-        text, colour, line, _ = TIMES[name]
+        text, colour, style, _ = TIMES[name]
         relation = r"\,{\rm at}\," if name == "tau_ratio" else "="
-        said = rf"{text} ${relation} {style.tex(value, 3)}$"
+        said = rf"{text} ${relation} {tex(value, 3)}$"
         label = said if labelled else None
-        axes.axvline(value, color=colour, linewidth=1.1, linestyle=line, label=label)
+        axes.axvline(value, color=colour, linewidth=1.1, linestyle=style, label=label)
 
 
 def _marks(times: Timescales) -> dict[str, float]:
@@ -149,7 +165,7 @@ def floor_of(model: FeatureModel) -> float:
 def above_floor(name: str, values: ArrayLike, floor: float) -> NDArray[np.float64]:
     """A loss less ``floor``, nan where it is below; a difference of losses as it is."""
     array = np.asarray(values, dtype=float)
-    return style.positive(array - floor) if floor and name in ("test", "train") else array
+    return positive(array - floor) if floor and name in ("test", "train") else array
 
 
 def finish_losses(axes: Axes, curves: LearningCurves, floor: float) -> None:
@@ -160,16 +176,16 @@ def finish_losses(axes: Axes, curves: LearningCurves, floor: float) -> None:
         values = np.concatenate([test - floor, (train - floor)[train - floor > 0.1 * (1 - floor)]])
     else:
         axes.set_ylabel("loss per dimension")
-        axes.axhline(curves.model.floor, color=style.GREY, linestyle=":", label="exact score")
+        axes.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
         values = np.concatenate([test, train])
-    style.log_if_wide(axes, values, floor=True)
+    log_if_wide(axes, values, floor=True)
 
 
 def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
     """The score error, with the interval to stop in named on it."""
-    axes.plot(curves.tau, curves.score_error, color=style.GREEN)
+    axes.plot(curves.tau, curves.score_error, color=GREEN)
     untrained = times.untrained
-    axes.axhline(untrained, color=style.GREY, linewidth=0.9, linestyle=":")
+    axes.axhline(untrained, color=GREY, linewidth=0.9, linestyle=":")
     axes.annotate(
         "untrained network; worse above",
         (1.0, untrained),
@@ -177,13 +193,13 @@ def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
         xytext=(-3, 1),
         textcoords="offset points",
         fontsize=7,
-        color=style.GREY,
+        color=GREY,
         ha="right",
         va="bottom",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
     )
     axes.set_ylabel(r"score error $E_{\rm score}$")
-    style.log_if_wide(axes, curves.score_error)
+    log_if_wide(axes, curves.score_error)
     low, high = axes.get_ylim()
     wide = axes.get_yscale() == "log"
     # room for the two texts: above the line, and on a logarithmic axis below the curve
@@ -216,4 +232,4 @@ def _draw_score(axes: Axes, curves: LearningCurves, times: Timescales) -> None:
 
 def _short(tau: float) -> str:
     """A time in at most four digits, without an exponent where it needs none."""
-    return f"{tau:.0f}" if 100.0 <= tau < 1e4 else style.tex(tau, 3)
+    return f"{tau:.0f}" if 100.0 <= tau < 1e4 else tex(tau, 3)

@@ -5,28 +5,13 @@ import functools
 import numpy as np
 
 from dmft_rf import Covariance, ScoreModel, spectrum
-from tests.helpers.plain import reference_model
+from tests.helpers.models import SHARED, TWO
 
 ISO = Covariance.isotropic()
-TWO = Covariance([0.5, 1.5], [0.5, 0.5])
-WIDE = Covariance([1e-4, 1.0], [0.5, 0.5])
 MODELS = {
-    "A_iso": reference_model("A_iso"),
-    "B_two": reference_model("B_two"),
-    "C_paper": reference_model("C_paper"),
-    "D_under": reference_model("D_under"),
-    "E_relu": reference_model("E_relu"),
-    "few samples": ScoreModel(0.01, 3.0, 0.05, "tanh", TWO),
+    **SHARED,
     "many samples": ScoreModel(0.1, 3.0, 1e4, "gelu", TWO),
-    "few features": ScoreModel(0.1, 0.05, 2.0, "softplus", TWO),
-    "many features": ScoreModel(0.1, 1e4, 2.0, "tanh", TWO),
-    "early": ScoreModel(1e-6, 6.0, 3.0, "tanh", TWO),
     "late": ScoreModel(2.0, 6.0, 3.0, "relu", TWO),
-    "linear, p > d": ScoreModel(0.1, 3.0, 2.0, "linear", TWO),
-    "linear, p < d": ScoreModel(0.1, 0.5, 2.0, "linear", TWO),
-    "hard edge": ScoreModel(0.1, 3.0, 2.0, "tanh", TWO),
-    "wide": ScoreModel(0.01, 6.0, 3.0, "tanh", WIDE),
-    "zero atom": ScoreModel(0.01, 6.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
     "power law": ScoreModel(0.01, 6.0, 3.0, "tanh", Covariance.power_law(1.5, atoms=16)),
 }
 

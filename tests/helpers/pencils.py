@@ -40,15 +40,9 @@ class NoiseDraws:
     @classmethod
     def of(cls, model: ScoreModel, draws: int) -> NoiseDraws:
         """Return the pencil with the coefficients of ``model`` and ``draws`` noise draws."""
-        c = model.coefficients
-        values = {
-            "psi_p": model.psi_p,
-            "psi_n": model.psi_n,
-            "b": c.b,
-            "v": math.sqrt(c.v2),
-            "s": math.sqrt(c.s2),
-            "gamma": math.copysign(math.sqrt(c.gamma2), c.mu1),
-        }
+        values, c = score_values(model), model.coefficients
+        del values["b2"], values["s2"]
+        values |= {"b": c.b, "s": math.sqrt(c.s2)}
         return cls(noise_draws(draws).bind(model.covariance, **values))
 
     def S_VV(self, points: Points) -> Complex:

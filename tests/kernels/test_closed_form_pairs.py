@@ -10,15 +10,11 @@ import pytest
 from dmft_rf import Covariance, ScoreModel, resolvent, solve, spectrum
 from dmft_rf.kernels.closed_form_pairs import ANY, MIRRORED, SYMMETRIC, assemble
 from dmft_rf.spectra.resolvent import Resolvent
-from tests.helpers.plain import network, reference_model, two_point
+from tests.helpers.models import REFERENCES, TWO
+from tests.helpers.plain import network, two_point
 
-TWO = Covariance([0.5, 1.5], [0.5, 0.5])
 MODELS = {
-    "A_iso": reference_model("A_iso"),
-    "B_two": reference_model("B_two"),
-    "C_paper": reference_model("C_paper"),
-    "D_under": reference_model("D_under"),
-    "E_relu": reference_model("E_relu"),
+    **REFERENCES,
     "zero atom": ScoreModel(0.3, 3.0, 0.5, "erf", Covariance([0.0, 1.0], [0.6, 0.4])),
     "wide": ScoreModel(0.05, 2.0, 3.0, "gelu", Covariance([1e-4, 1.0], [0.5, 0.5])),
     "power law": ScoreModel(0.1, 0.7, 2.0, "sigmoid", Covariance.power_law(1.2, atoms=12)),

@@ -15,7 +15,8 @@ from dmft_rf import (
     resolvent,
     spectrum,
 )
-from tests.helpers.laws import ISO, MODELS, TWO, WIDE, moments_of_U, points_off_the_axis
+from tests.helpers.laws import ISO, MODELS, moments_of_U, points_off_the_axis
+from tests.helpers.models import TWO, WIDE
 from tests.helpers.plain import network
 
 # v^2 is 1e-9: unknowns of groups differ by seven orders of magnitude

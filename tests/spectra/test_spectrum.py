@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from dmft_rf import Covariance, ScoreModel, Spectrum, resolvent, spectrum
-from tests.helpers.laws import (
-    ISO,
-    MODELS,
-    TWO,
-    WIDE,
-    cached_spectrum,
-    moments_of_U,
-    points_off_the_axis,
-)
+from tests.helpers.laws import ISO, MODELS, cached_spectrum, moments_of_U, points_off_the_axis
+from tests.helpers.models import TWO, WIDE
 from tests.helpers.plain import one_point, one_point_residual
 
 
