@@ -82,7 +82,7 @@ SECTIONS = {
     ],
     "start": ["which", "questions", "explore"],
     "practitioners": ["advise", "monitor", "images"],
-    "physicists": ["paper", "groups", "pencils"],
+    "physicists": ["paper", "groups", "pencils", "fit"],
     "howto": ["data", "sweeps", "capacity"],
     "concepts": ["times", "glossary", "conventions"],
     "evidence": ["validation", "networks", "performance", "numerics", "provenance"],

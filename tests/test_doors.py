@@ -53,7 +53,8 @@ MADE = {
     "BulkSplit", "ErrorParts", "ErrorTimes", "LearningCurves", "Solution", "Timescales",
     "Coefficients", "PencilNodes", "PencilNodes.integral", "PencilNodes.quadratic",
     "Advice", "FiniteCurves", "FiniteSize", "ManyCurves", "Derivatives", "Fit",
-    "converged", "of_stated", "deviation", "Activation.values_for", "Generation",
+    "converged", "of_stated", "deviation", "Profile", "profile_under", "half_mean_square_increment",
+    "Activation.values_for", "Generation",
     "GenerationTimes", "PathBound", "linear_part", "PowerLaw.plot",
 }  # fmt: skip
 

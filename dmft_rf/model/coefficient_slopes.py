@@ -26,15 +26,15 @@ import numpy as np
 
 from dmft_rf._typing import Array
 from dmft_rf.model.activation import Activation
-from dmft_rf.model.coefficients import deviation
-from dmft_rf.model.equivalent import Coefficients
-from dmft_rf.model.gaussian_averages import hermite_averages
-from dmft_rf.model.profile import (
+from dmft_rf.model.coefficients import (
     SERIES_UP_TO,
     Profile,
+    deviation,
     half_mean_square_increment,
     profile_under,
 )
+from dmft_rf.model.equivalent import Coefficients
+from dmft_rf.model.gaussian_averages import hermite_averages
 from dmft_rf.numerics.estimate import EPS, ROUNDING
 
 

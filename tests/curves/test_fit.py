@@ -22,6 +22,7 @@ from dmft_rf import (
     fit,
     solve,
 )
+from dmft_rf.monitor.logs import Log
 from validation.finite.losses import Trained
 from validation.finite.network import draw_network
 
@@ -188,6 +189,8 @@ def test_tables_of_any_kind() -> None:
     assert fewer.dof == found.dof - 2
     as_lists = {name: [None if x != x else x for x in part[name]] for name in part}
     assert fit(as_lists, TRUTH, rate=RATE) == fewer
+    log = Log(data["steps"], data["train"], data["test"])
+    assert fit(log, TRUTH, rate=RATE) == found
     of_train = fit({"step": data["steps"], "train": data["train"]}, TRUTH, "psi_n", rate=RATE)
     assert set(of_train.curve) == {"train"}
     assert of_train.values["psi_n"] == pytest.approx(4.0, rel=0.1)
