@@ -27,8 +27,10 @@ _HEAVY = 5.0
 # n over N at most
 _BEYOND = 2
 # largest signed error of gap, test loss or a timescale that was measured, and where
-_USUAL, _FEW_DIRECTIONS, _HEAVY_TAILS = 0.09, 0.13, 0.6
+_USUAL, _FEW_DIRECTIONS, _HEAVY_TAILS, _NOISY_ROWS = 0.09, 0.13, 0.1, 0.6
 _FEW = 10.0
+# noise_error up to which no quantity was off by more than 10 % for it
+_NOISY = 0.005
 _ROUTES = ("networks", "equations")
 # drawn networks are cheaper than the equations up to this many features, and leave rows to test on
 # up to this part of the pool
@@ -63,13 +65,15 @@ class ImageModel(FeatureModel):
         Of W.
     activation : str, callable or Activation, default "tanh"
     classes : int, optional
-        Classes of leverage that the rows are in. By default 3; 8 where the leverages have a heavy
-        tail (`tail_index` below 5).
+        Classes of leverage that the rows are in, of equal size. By default 3; 8 where the leverages
+        have a heavy tail (`tail_index` below 5), in which rows that stand out are among few.
     route : "networks" or "equations", optional
         How it is solved. "networks" are ten exact networks, each trained on n rows that are drawn
         from the pool and tested on the others; "equations" are those of `dmft_rf.images.medium`,
         which have no scatter and go beyond the pool. By default networks where they are cheaper:
         up to 1000 features and n up to nine tenths of the pool, unless ``classes`` are stated.
+        Where equations are taken by default `solve` refuses those that are not good to ten per
+        cent (`noise_error` above 0.005); stated, they are solved all the same.
 
     Raises
     ------
@@ -201,21 +205,44 @@ class ImageModel(FeatureModel):
         Networks that are drawn have none, but scatter (`Solution.scatter`).
 
         The largest that was measured on data sets of this kind (docs/images.md), on networks of up
-        to 512 features with n from 64 to 512: 0.09; 0.13 where the samples have fewer than ten
-        effective directions; 0.6 where the leverages have a heavy tail.
+        to 512 features with n from 64 to 1024: 0.09; 0.13 where the samples have fewer than ten
+        effective directions; 0.1 where the leverages have a heavy tail; 0.6 where `noise_error` is
+        above 0.005.
         """
         if self.route == "networks":
             return 0.0
+        if self.noise_error > _NOISY:
+            return _NOISY_ROWS
         if self.tail_index < _HEAVY:
             return _HEAVY_TAILS
         rows = self.pool.rows - self.pool.rows.mean(axis=0)
         C = rows.T @ rows
         return _FEW_DIRECTIONS if np.trace(C) ** 2 < _FEW * np.vdot(C, C) else _USUAL
 
+    @property
+    def noise_error(self) -> float:
+        """psi_p |1 - n/N|/n times the spread of the rows' noise (`Pool.noise_spread`).
+
+        The equations take the noise part of the features from all rows, networks from those that
+        they are trained on. This says how much that matters.
+        """
+        N, d = self.pool.rows.shape
+        return self.features / d * abs(1.0 - self.n / N) / self.n * self.pool.noise_spread
+
     @lazy
     def medium(self) -> Medium:
-        """The pool in its classes."""
-        return self.pool.in_classes(self.n, self.leverage_classes)
+        """The pool in its classes; raises ModelError where the equations are not to be trusted."""
+        if self._stated["route"] is None and self.noise_error > _NOISY:
+            few = self.n <= _MOST_DRAWN * self.pool.rows.shape[0]
+            raise ModelError(
+                f"n is {self.n}: the noise of {self.features} features differs so much between "
+                f"the rows that the equations would be off by more than 10 % (noise_error "
+                f"{self.noise_error:.2g}, allowed {_NOISY:g}); "
+                + ("route='networks' is exact, " if few else "")
+                + "route='equations' insists"
+            )
+        heavy = self.classes_given is None and self.tail_index < _HEAVY
+        return self.pool.in_classes(self.n, self.leverage_classes, by_weight=heavy)
 
     @property
     def Delta_t(self) -> float:

@@ -94,6 +94,14 @@ class Medium(Frozen):
         root: NDArray[Any] = 2.0 * held / (b + np.sqrt(b * b + 4.0 * self.a * held))
         return root
 
+    def nearer(self, h: NDArray[Any], held: NDArray[Any]) -> NDArray[Any]:
+        """A next h of an iteration of (1), from the left side that h makes."""
+        if self.q <= 1.0:
+            return self.released(held)
+        # `released` has no root where an h on the way is too large; this form always has one
+        share = held / (1.0 + self.a * h)
+        return share / (1.0 - share)
+
     def slope(self, h: NDArray[Any]) -> NDArray[Any]:
         """Derivative of the right side of (1)."""
         return (1.0 + 2.0 * self.a * h + self.a * h * h) / (1.0 + h) ** 2

@@ -64,8 +64,7 @@ def pairs(solved: Solved) -> tuple[NDArray[Any], NDArray[Any]]:
     m, RV = solved.medium, solved.RV
     J, count = m.shares.size, solved.z.size
     d = m.V.shape[1]
-    S = m.S.astype(RV.real.dtype, copy=False)
-    left = np.stack([one @ RV for one in S], axis=1).reshape(count * J, -1)
+    left = solved.XV.reshape(count * J, -1)
     middle = (m.noise[:, None] * RV).reshape(count, -1)
     right = RV.reshape(count, -1)
     sums = _sums(solved.X)

@@ -54,6 +54,8 @@ class Solved(Frozen):
         S_j R: its real part and, off the real axis, its imaginary part.
     RV : (n_z, p, d) array
         R V.
+    XV : (n_z, J, p, d) array
+        S_j R V.
     responses, squares : (n_z, J) arrays
         Tr S_j R and Tr S_j R^2.
     traces : (2, n_z) array
@@ -69,6 +71,7 @@ class Solved(Frozen):
     h: NDArray[Any]
     X: NDArray[Any]
     RV: NDArray[Any]
+    XV: NDArray[Any]
     responses: NDArray[Any]
     squares: NDArray[Any]
     traces: NDArray[Any]
@@ -140,7 +143,8 @@ def solved_on(
     stored = np.result_type(real, kind.type(0)) if not single else np.dtype(np.complex64)
     S, V = inverse.flat.reshape(J * p, p), medium.V.astype(real, copy=False)
     parts = ("real", "imag") if kind.kind == "c" else ("real",)
-    h, RV = np.empty((z.size, J), dtype=kind), np.empty((z.size, p, d), dtype=stored)
+    h = np.empty((z.size, J), dtype=kind)
+    RV, XV = np.empty((z.size, p, d), dtype=stored), np.empty((z.size, J, p, d), dtype=stored)
     X = _space((z.size, len(parts), J, p, p), real)
     responses, squares = np.empty((2, z.size, J), dtype=kind)
     traces = np.empty((2, z.size), dtype=kind)
@@ -162,6 +166,7 @@ def solved_on(
         for k, part in enumerate(parts):
             own = np.ascontiguousarray(getattr(R, part))
             np.matmul(S, own, out=X[i, k].reshape(J * p, p))
+            setattr(XV[i], part, X[i, k] @ V)
         RV[i] = R @ V
         responses[i] = inverse.responses(R)
         traces[:, i] = np.trace(R), np.diagonal(R) @ medium.noise
@@ -170,7 +175,7 @@ def solved_on(
         if pace is not None:
             slopes[i] = np.linalg.solve(jacobians[i], -squares[i] / medium.n) * pace[i]
         put_away(X)
-    return Solved(medium, z, h, X, RV, responses, squares, traces, residual, iterations)
+    return Solved(medium, z, h, X, RV, XV, responses, squares, traces, residual, iterations)
 
 
 def _space(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
@@ -266,7 +271,7 @@ def _root(
     if jacobian is None:
         # far from the spectrum, or below it, each step brings it nearer
         for _ in range(_FIRST_STEPS):
-            h = medium.released(inverse.responses(inverse(h, z)) / medium.n)
+            h = medium.nearer(h, inverse.responses(inverse(h, z)) / medium.n)
         steps = _FIRST_STEPS
         jacobian = -np.diag(medium.slope(h))
     R = inverse(h, z)

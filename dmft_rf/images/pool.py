@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.images.averages import noise_moments
+from dmft_rf.images.hermite import HermiteRule
 from dmft_rf.images.medium import Medium
 from dmft_rf.images.path import row_leverages
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _TAIL = 0.05
 # leverages are those of at most this part of the pool: beyond it little is left untrained on
 _MOST_USED = 0.9
+# rows whose noise is compared with that of all
+_PROBED = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +110,46 @@ class Pool(Frozen):
         most = min(n, _MOST_USED * self.rows.shape[0])
         return row_leverages(self.in_one_class(most), self.moments.means)
 
-    def in_classes(self, n: float, classes: int) -> Medium:
-        """The pool in ``classes`` of (nearly) equal size by the leverage of each row."""
+    def in_classes(self, n: float, classes: int, *, by_weight: bool = False) -> Medium:
+        """The pool in ``classes`` by the leverage of each row.
+
+        They are of (nearly) equal size or, ``by_weight``, hold equal parts of the sum of log(1 + h)
+        over the rows, what they add to log det U: few rows are then alone in the highest classes.
+        """
         one, means = self.in_one_class(n), self.moments.means
         if classes == 1:
             return one
-        order = np.argsort(self.leverages(n), kind="stable")
-        parts = np.array_split(order, classes)
+        h = self.leverages(n)
+        order = np.argsort(h, kind="stable")
+        if by_weight:
+            weight = np.cumsum(np.log1p(h[order]))
+            shares = np.arange(1, classes) / classes
+            parts = np.split(order, np.searchsorted(weight, shares * weight[-1], side="right"))
+            parts = [part for part in parts if part.size]
+        else:
+            parts = np.array_split(order, classes)
         S = np.stack([means[:, part] @ means[:, part].T / part.size for part in parts])
         shares = np.array([part.size / order.size for part in parts])
         return Medium(n, one.q, shares, S, one.noise, one.V)
+
+    @lazy
+    def noise_spread(self) -> float:
+        """Variance over the rows of the size of their noise, in units of its squared mean.
+
+        The size is that of the part linear in the noise, Tr V_nu^T N_0^{-1} V_nu with
+        V_nu = E_xi[sigma xi^T] of one row, of at most 500 rows evenly spread over the pool.
+        """
+        m, N = self.moments, self.rows.shape[0]
+        probed = self.rows[np.unique(np.linspace(0, N - 1, min(N, _PROBED)).astype(int))]
+        norm, d = np.linalg.norm(self.W, axis=1), self.W.shape[1]
+        width = math.sqrt(-math.expm1(-2.0 * self.t) / d) * norm
+        means = (math.exp(-self.t) / math.sqrt(d)) * (self.W @ probed.T)
+        rule = HermiteRule.of(self.activation, 2, float(width.max()))
+        slopes = rule(means, np.broadcast_to(width[:, None], means.shape))[0][1]
+        direction = self.W / norm[:, None]
+        metric = (m.basis / m.noise) @ m.basis.T * (direction @ direction.T)
+        sizes = np.einsum("in,in->n", slopes, metric @ slopes)
+        return float(np.var(sizes) / np.mean(sizes) ** 2)
 
 
 def tail_index(leverages: Array) -> float:

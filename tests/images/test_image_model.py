@@ -197,6 +197,31 @@ def test_more_classes_for_heavy_tails() -> None:
     assert model.replace(classes=2).leverage_classes == 2
 
 
+def test_classes_of_heavy_tails_weigh_the_same() -> None:
+    model = ImageModel(rows("patches")[:600], T, 20, features=P, route="equations")
+    h = np.sort(model.pool.leverages(20))
+    shares = model.pool.in_classes(20, 6, by_weight=True).shares
+    ends = np.rint(np.cumsum(shares) * 600).astype(int)
+    weight = np.concatenate([[0.0], np.cumsum(np.log1p(h))[ends - 1]])
+    # equal but for the one row that a cut falls on
+    assert np.ptp(np.diff(weight)) <= 2.0 * np.log1p(h[-1])
+    assert shares[-1] < 0.5 * shares[0]
+
+
+def test_rows_that_differ_in_noise_are_refused() -> None:
+    """A linear network's noise is the same on all rows."""
+    linear = ImageModel(clusters(), T, 40, features=6, activation="linear", classes=1)
+    assert linear.noise_error == pytest.approx(0.0, abs=1e-20)
+    many = ImageModel(rows("patches")[:600], 0.01, 20, features=128, classes=2)
+    assert many.noise_error > 0.005
+    with pytest.raises(ModelError, match="differs so much between the rows"):
+        solve(many)
+    insisted = many.replace(route="equations")
+    assert insisted.medium.shares.size == 2
+    assert insisted.model_error > digits().model_error
+    assert many.replace(n=560, route="equations").noise_error < 0.005
+
+
 def test_tail_index_of_a_power_law() -> None:
     """P(h > x) = x^{-3}."""
     h = (1.0 - (np.arange(20_000) + 0.5) / 20_000) ** (-1.0 / 3.0)

@@ -120,6 +120,13 @@ def test_an_endless_pool_and_beyond() -> None:
     assert at[1.0 + 1e-6] == pytest.approx(at[1.0], rel=1e-4)
 
 
+def test_far_beyond_the_pool_without_noise() -> None:
+    """The features fit p samples: what the rows that are trained on hold adds up to p."""
+    f, noise, V = pool(20, 40, 3)
+    found = at_points(medium(f, 1e-9 * noise, V, 80), np.zeros(1))
+    assert found.h[0] / (1.0 + found.h[0]) @ [0.5, 0.5] == pytest.approx(20 / 80, rel=1e-7)
+
+
 def test_the_upper_end_is_above_every_eigenvalue_and_near() -> None:
     p, N, n = 80, 160, 40
     f, noise, V = pool(p, N, 3)
