@@ -24,11 +24,7 @@ SOURCES = ("theory", "gauss", "samples", "rows")
 
 def shown(results: Results) -> list[Sizes]:
     """The case of every data set that is drawn, where all of it is stored."""
-    return [
-        case
-        for case in cases()
-        if case.drawn and all((case.name, part) in results.known for part in PARTS)
-    ]
+    return [case for case in cases() if case.drawn and results.has(case)]
 
 
 def compute(profile: str, simulations: Simulations) -> Numbers:

@@ -39,6 +39,7 @@ ROOMS: dict[str, set[str]] = {
         "model",
         "rules",
         "spectra",
+        "images",
         "pencil",
         "curves",
         "generated",

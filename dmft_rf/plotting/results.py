@@ -60,6 +60,7 @@ from dmft_rf.plotting.timescales import (
     TIMES,
     above_floor,
     draw_timescales,
+    floor_name,
     floor_of,
 )
 from dmft_rf.rules.flow import GradientFlow
@@ -184,7 +185,7 @@ def _draw_curves(ax: Axes, curves: LearningCurves, request: Request) -> None:
         values = above_floor(name, getattr(curves, name), floor)
         draw_curve(ax, curves.tau, values, *request.style(k, *usual))
     if "test" in request.names and request.colour is None and not floor:
-        ax.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
+        ax.axhline(curves.model.floor, color=GREY, linestyle=":", label=floor_name(curves.model))
     _finish(ax, request.names)
     if floor:
         ax.set_ylabel(ABOVE_FLOOR)

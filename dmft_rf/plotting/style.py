@@ -28,6 +28,7 @@ from dmft_rf._convert import flag, instance
 from dmft_rf._version import __version__
 from dmft_rf.errors import DataError
 from dmft_rf.files.replace import check_output, replacing
+from dmft_rf.images.image_model import ImageModel
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.stochastic import TrainingRule
@@ -234,8 +235,6 @@ def titles(
 
     ``pad`` leaves room, in points, for a legend between them and the axes.
     """
-    assert isinstance(model, ScoreModel)
-    c = model.covariance
     hidden = (without,) if isinstance(without, str) else without
     parts = [
         rf"${symbol} = {tex(getattr(model, name))}$"
@@ -244,16 +243,8 @@ def titles(
     ]
     if math.isfinite(model.noise_draws) and "noise_draws" not in hidden:
         parts.append(rf"$m = {tex(model.noise_draws)}$")
-    parts += [unformatted(model.activation.name), more]  # type: ignore[union-attr]
-    swept = "power_law.exponent" in hidden  # and the covariance with it
-    law = f"power law, d = {c.dimension or c.n_atoms}" if swept else unformatted(c.label)
-    lines = [", ".join(part for part in parts if part), rf"$\Sigma$: {law}"]
-    error = None if swept else c.expected_finite_size_error
-    if error is not None:
-        lines[1] += (
-            rf", $d = {c.dimension}$, $d_{{\rm eff}} = {c.effective_dimension:.1f}$"
-            rf" (expected finite-size error $\approx$ {100 * error:.1f} %)"
-        )
+    parts += [unformatted(model.activation.name), more]  # type: ignore[attr-defined]
+    lines = [", ".join(part for part in parts if part), _data_of(model, hidden)]
     axes = figure.axes[0]
     below = axes.set_title(
         "\n".join(lines), fontsize=7, color=GREY, linespacing=1.35, loc="left",
@@ -264,6 +255,25 @@ def titles(
         title, (0.0, 1.0), xycoords=below, xytext=(0.0, 4.0), textcoords="offset points",
         fontsize=9, va="bottom", annotation_clip=False,
     )  # fmt: skip
+
+
+def _data_of(model: FeatureModel, hidden: Sequence[str]) -> str:
+    """What a title says of the data of a model."""
+    if isinstance(model, ImageModel):
+        N, d = model.pool.rows.shape
+        way = "ten networks" if model.route == "networks" else "equations"
+        return rf"{way} of {model.features} features, on {model.n} of {N:,} samples, $d = {d}$"
+    assert isinstance(model, ScoreModel)
+    c = model.covariance
+    swept = "power_law.exponent" in hidden  # and the covariance with it
+    law = f"power law, d = {c.dimension or c.n_atoms}" if swept else unformatted(c.label)
+    error = None if swept else c.expected_finite_size_error
+    if error is None:
+        return rf"$\Sigma$: {law}"
+    return (
+        rf"$\Sigma$: {law}, $d = {c.dimension}$, $d_{{\rm eff}} = {c.effective_dimension:.1f}$"
+        rf" (expected finite-size error $\approx$ {100 * error:.1f} %)"
+    )
 
 
 def log_if_wide(axes: Axes, values: NDArray[np.float64], *, floor: bool = False) -> None:

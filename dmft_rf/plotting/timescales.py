@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 import dmft_rf
 from dmft_rf._convert import instance
 from dmft_rf.curves.definitions import FACTOR
+from dmft_rf.images.image_model import ImageModel
 from dmft_rf.plotting.style import (
     BLUE,
     GREEN,
@@ -162,6 +163,11 @@ def floor_of(model: FeatureModel) -> float:
     return model.floor if 1.0 - model.floor < _HIDDEN else 0.0
 
 
+def floor_name(model: FeatureModel) -> str:
+    """Whose test loss ``model.floor`` is."""
+    return "best network" if isinstance(model, ImageModel) else "exact score"
+
+
 def above_floor(name: str, values: ArrayLike, floor: float) -> NDArray[np.float64]:
     """A loss less ``floor``, nan where it is below; a difference of losses as it is."""
     array = np.asarray(values, dtype=float)
@@ -176,7 +182,7 @@ def finish_losses(axes: Axes, curves: LearningCurves, floor: float) -> None:
         values = np.concatenate([test - floor, (train - floor)[train - floor > 0.1 * (1 - floor)]])
     else:
         axes.set_ylabel("loss per dimension")
-        axes.axhline(curves.model.floor, color=GREY, linestyle=":", label="exact score")
+        axes.axhline(curves.model.floor, color=GREY, linestyle=":", label=floor_name(curves.model))
         values = np.concatenate([test, train])
     log_if_wide(axes, values, floor=True)
 

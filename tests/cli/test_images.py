@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dmft_rf import ImageModel, ScoreModel, finite_size, read_covariance, solve, timescales
+from dmft_rf.plotting import plot_curves
+from dmft_rf.store import load
 from tests.helpers.command import result, run
 
 SIZES = ("--t", "0.1", "--psi-p", "8", "--psi-n", "4", "--images")
@@ -38,6 +40,22 @@ def test_scaling_goes_beyond_what_networks_reach(samples):
     assert f"classes of leverage for n = {last} to {last}" in text
     gaps = found["results"]["quantities"]["final_gap"]
     assert sorted(gaps, reverse=True) == gaps
+
+
+@pytest.mark.parametrize("command", ["curves", "timescales"])
+def test_pictures_and_files(command, samples, tmp_path):
+    out, plot = tmp_path / "a.h5", tmp_path / "a.png"
+    found = result(command, *SIZES, "--data", samples, "--plot", plot, "--out", out)
+    assert plot.stat().st_size > 10_000
+    assert load(out)[command].attributes["samples"] == found["model"]["samples"]
+
+
+def test_pictures_name_what_is_below_them(samples):
+    rows = np.load(samples)
+    solution = solve(ImageModel(rows - rows.mean(axis=0), 0.1, 20, features=40))
+    ax, _ = plot_curves(solution.learning_curves([1.0, 10.0])).axes
+    assert "best network" in [line.get_label() for line in ax.lines]
+    assert "ten networks of 40 features, on 20 of" in ax.get_title("left")
 
 
 def test_finite_size_stands_beside_the_limit(samples):

@@ -13,6 +13,8 @@ from dmft_rf import DataError, ImageModel, solve, timescales
 from validation.compare import samples
 from validation.finite import imagery
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +78,11 @@ def test_pictures_of_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     for wrong, said in (("mine=x", "must be NAME=PATH"), ("fashion=x", "no data 'x'")):
         assert samples.main([*out, wrong]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_page_shows_what_is_stored(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is computed, and no data set has to be there."""
+    assert samples.main(["--out", str(ROOT / "docs" / "data"), "--stored"]) == samples.PASS
+    table = capsys.readouterr().out.strip()
+    assert "| mnist | 0.1 | 64 | tanh |" in table
+    assert table in (ROOT / "docs" / "images.md").read_text()
