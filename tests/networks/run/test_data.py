@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from dmft_rf import DataError, ModelError
 from validation.networks.run import data, mixture
@@ -135,9 +136,16 @@ def test_parts_are_disjoint_and_training_sets_nested() -> None:
         data.split(images, 1500, 128, 0)
 
 
+def multivariate_mixture(x: np.ndarray) -> np.ndarray:
+    parts = [multivariate_normal(np.full(x.shape[1], m)).pdf(x) for m in (1.0, -1.0)]
+    return np.log(0.5 * (parts[0] + parts[1]))
+
+
 def test_score_is_the_gradient_of_the_log_density() -> None:
     rng = np.random.default_rng(2)
     x, a, step = rng.standard_normal((6, 3)), 0.8, 1e-6
+
+    assert np.allclose(mixture.log_density(x), multivariate_mixture(x), atol=1e-12)
 
     def log_density(at: np.ndarray) -> np.ndarray:
         exponents = [-0.5 * np.sum((at - s * a) ** 2, axis=1) for s in (1.0, -1.0)]

@@ -19,7 +19,8 @@ from tests.helpers.fake_training import SMALL, Diverging, Fake, contents, settin
 from validation.__main__ import main as validation_main
 from validation.networks import command
 from validation.networks.run.engine import ended_early, run
-from validation.networks.run.plan import SGD_RATE, Setting, profile
+from validation.networks.run.plan import SGD_RATE, Setting
+from validation.networks.run.profiles import profile
 from validation.networks.run.store import SCHEMA, Checkpoint, Store
 
 
@@ -71,18 +72,19 @@ def test_profiles(name: str) -> None:
 
 def test_the_paper_profile_has_what_the_laws_need() -> None:
     runs = profile("paper", "images")
-    least = "sgd, batch 64, rate 0.0015625"
+    least = "momentum, batch 64, rate 0.0015625"
     laws = [
         ((run.side, run.width, run.protocol), (run.n, run.seed))
         for run in runs
         if run.n < (2048 if run.side == 16 else 512)
     ]
     for side, sizes in ((16, range(4, 10)), (8, range(6, 9))):
-        line = [place for law, place in laws if law == (side, 32, "adam, batch 64")]
+        line = [place for law, place in laws if law == (side, 32, "Adam, batch 64")]
         assert sorted(line) == [(2**k, seed) for k in sizes for seed in range(3)]
     assert {run.protocol for run in runs} == {
-        "adam, batch 64", "adam, batch 512", "sgd, batch 64", "sgd, batch 512", "sgd, full batch",
-        "adam, full batch of 4 noises", "sgd, batch 64, rate 0.0125", least,
+        "Adam, batch 64", "Adam, batch 512", "momentum, batch 64", "momentum, batch 512",
+        "momentum, full batch", "Adam, full batch of 4 noises", "momentum, batch 64, rate 0.0125",
+        least,
     }  # fmt: skip
     # every law has three seeds, that of the least rate one, and spans two octaves or more
     for group in {law for law, _ in laws}:
@@ -95,10 +97,19 @@ def test_the_paper_profile_has_what_the_laws_need() -> None:
 def test_names_tell_the_rate_of_momentum_where_it_is_not_the_usual_one() -> None:
     usual = dataclasses.replace(SMALL, optimiser="sgd", rate=SGD_RATE)
     slow = dataclasses.replace(usual, rate=SGD_RATE / 8)
-    assert (usual.key, usual.protocol) == (SMALL.key.replace("adam", "sgd"), "sgd, batch 64")
+    assert (usual.key, usual.protocol) == (SMALL.key.replace("adam", "sgd"), "momentum, batch 64")
     assert slow.key == SMALL.key.replace("adam", "sgd0.0125")
-    assert slow.protocol == "sgd, batch 64, rate 0.0125"
+    assert slow.protocol == "momentum, batch 64, rate 0.0125"
     assert dataclasses.replace(SMALL, rate=0.5).key == SMALL.key
+
+
+def test_the_divergence_is_of_the_mixture_and_of_what_is_generated() -> None:
+    mixture = dataclasses.replace(SMALL, case="mixture", data="mixture", divergence=8)
+    assert Setting.of(mixture.describe()) == mixture
+    assert "divergence" not in dataclasses.replace(mixture, divergence=0).describe()
+    for other in (dataclasses.replace(SMALL), mixture):
+        with pytest.raises(ModelError, match="divergence is 9"):
+            dataclasses.replace(other, divergence=9)
 
 
 def test_a_full_batch_shows_every_sample_equally_often_whatever_n_is() -> None:

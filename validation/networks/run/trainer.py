@@ -67,6 +67,7 @@ class Trainer:
         self._key = jax.random.fold_in(key, 1)
         self._losses = _loss_reader(apply, setting.indices)
         self._generate = _sampler(apply, setting.sampler_steps)
+        self._volume = _volume_reader(apply, setting.sampler_steps)
         # mini-batches are drawn from an array of one size, so that all n share one compilation
         rows = data.LARGEST if setting.batch else setting.n
         padded = np.zeros((rows, *self._data.train.shape[1:]), dtype=np.float32)
@@ -171,6 +172,8 @@ class Trainer:
             raise Diverged(f"a loss is not finite at step {self.step}; lower the rate")
         if self.setting.generated > 1:
             row |= self._quality(average)
+        if self.setting.divergence:
+            row |= self._divergence(average)
         if self._noise is not None:
             row |= self._noise.measure(self._state, self.step)
         return row
@@ -188,6 +191,22 @@ class Trainer:
             difference = -predicted[i] / NOISE[k] - mixture.score(noisy, float(SIGNAL[k]))
             found.append(np.mean(difference**2))
         return np.asarray(found)
+
+    def _divergence(self, params: Any) -> dict[str, Array]:
+        """KL(generated || mixture) per dimension, its error, and where the sampler folds."""
+        start = self._start[: self.setting.divergence]
+        samples, log_volume, sign = (
+            np.asarray(part, dtype=np.float64) for part in self._volume(params, start)
+        )
+        gained = mixture.log_normal(np.asarray(start, dtype=np.float64)) - log_volume
+        values = (gained - mixture.log_density(samples)) / self.setting.side
+        if not np.isfinite(values).all():
+            raise Diverged(f"the density of a sample is not finite at step {self.step}")
+        return {
+            "divergence": np.asarray(values.mean()),
+            "divergence_error": np.asarray(measures.standard_error(values)),
+            "folded": np.asarray(float(np.mean(sign < 0.0))),
+        }
 
     def _quality(self, params: Any) -> dict[str, Array]:
         samples = np.asarray(self._generate(params, self._start))
@@ -319,3 +338,25 @@ def _sampler(apply: Any, steps: int) -> Any:
         return jax.lax.scan(one, start, (jnp.asarray(times), *rows))[0]
 
     return generate
+
+
+@cache
+def _volume_reader(apply: Any, steps: int) -> Any:
+    """(weights, starting points) -> samples, log |det| and sign of det of the sampler's Jacobian.
+
+    The sampler is a map without noise: the density of a sample is that of its starting point over
+    the determinant.
+    """
+    generate = _sampler(apply, steps)
+
+    @jax.jit
+    def read(params: Any, start: Any) -> Any:
+        def one(x: Any) -> Any:
+            found = generate(params, x[None])[0]
+            return found, found
+
+        slopes, samples = jax.vmap(jax.jacfwd(one, has_aux=True))(start)
+        sign, log_volume = jnp.linalg.slogdet(slopes)
+        return samples, log_volume, sign
+
+    return read
