@@ -50,6 +50,7 @@ NETWORKS = (
     "networks-passes",
     "networks-mixture",
     "networks-divergence",
+    "networks-guidance",
     "networks-mixture-scaling",
     "networks-theory",
     "networks-exponents",

@@ -36,10 +36,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def momentum(full: Store) -> Store:
-    """The same, and momentum with two rates."""
+    """The same, momentum with two rates, and guidance."""
     store = Store(full.path.with_name("momentum.h5"))
     work = settings(steps=6000, optimiser="sgd")
     work = [dataclasses.replace(s, rate=rate) for s in work for rate in (0.1, 0.0125)]
+    work += settings(network="residual", guidance=1.0)
     run(store, [s for s in work if s.width == 16], Fake, quiet=True)
     store.runs |= full.runs
     return store

@@ -61,6 +61,31 @@ def test_idx_of_another_kind(tmp_path: Path) -> None:
         data.load(str(tmp_path / "empty"), 8)
 
 
+def test_labels_stand_beside_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = pictures(700)
+    raw[5] = raw[4]  # a copy, which goes with its label
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(raw))
+    labels = np.arange(700, dtype=np.uint8) % 10
+    content = b"\x00\x00\x08\x01" + struct.pack(">I", 700) + labels.tobytes()
+    file = tmp_path / "train-labels-idx1-ubyte.gz"
+    file.write_bytes(gzip.compress(content))
+    monkeypatch.setattr(data, "FASHION", tmp_path)
+    images = data.load("fashion", 8)
+    assert np.array_equal(images.labels, np.delete(labels, 5))
+    parts = data.split(images, 16, 64, 0)
+    for rows, told in zip((parts.train, parts.test), parts.labels, strict=True):
+        where = [int(np.flatnonzero((images.pixels == row).all(axis=(1, 2)))[0]) for row in rows]
+        assert np.array_equal(images.labels[where], told)
+    data.load.cache_clear()
+    file.write_bytes(gzip.compress(b"\x00\x00\x08\x03" + content[4:]))
+    with pytest.raises(DataError, match="no IDX file of labels"):
+        data.load("fashion", 8)
+    file.unlink()
+    data.load.cache_clear()
+    with pytest.raises(DataError, match="idx1-ubyte"):
+        data.load("fashion", 8)
+
+
 def test_own_arrays(tmp_path: Path) -> None:
     raw = pictures().astype(float)
     np.save(tmp_path / "a.npy", raw)
@@ -128,7 +153,9 @@ def test_parts_are_disjoint_and_training_sets_nested() -> None:
     small, large = (data.split(images, n, 128, 3) for n in (16, 64))
     assert np.array_equal(small.train, large.train[:16])
     assert np.array_equal(small.test, large.test)
-    rows = [tuple(x.ravel()) for part in vars(large).values() for x in part]
+    rows = [
+        tuple(x.ravel()) for name, part in vars(large).items() if name != "labels" for x in part
+    ]
     assert len(rows) == len(set(rows))
     other = data.split(images, 16, 128, 4)
     assert not np.array_equal(small.train, other.train)

@@ -19,6 +19,7 @@ import pytest
 from dmft_rf import DataError
 from validation.networks import command
 from validation.networks.command import FILE, main
+from validation.networks.run import data
 from validation.networks.run.engine import Diverged, run
 from validation.networks.run.plan import Setting
 from validation.networks.run.schedule import NOISE, SIGNAL
@@ -190,6 +191,39 @@ def test_divergence_of_known_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     log_cosh = np.logaddexp(c * math.sqrt(8) * z, -c * math.sqrt(8) * z) - math.log(2.0)
     exact = 0.5 * c**2 - math.log(c) - weight @ log_cosh / math.sqrt(2.0 * math.pi) / 8
     assert abs(found["divergence"] - exact) < 4.0 * found["divergence_error"] < 0.1
+
+
+def test_labels_guide_what_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = jax.random.key(3)
+    params = nets.labelled_init(key, 8, 16)
+    x = jax.random.normal(key, (4, 8, 8))
+    time, labels = jnp.full(4, 30), jnp.asarray([1, 2, 3, 3])
+    plain = nets.labelled(params, x, time)
+    told = nets.labelled(params, x, time + 1000 * labels)
+    no_label = nets.residual(params, x.reshape(4, -1), time, params["label"][0])
+    assert np.array_equal(plain, no_label.reshape(x.shape))
+    assert np.abs(told - plain).max() > 1e-4
+    # guidance 0 follows the label alone, guidance 1 goes as far again beyond it at the first step
+    one, two = (
+        np.asarray(trainer._sampler(nets.labelled, 2, g)(params, x, labels)) for g in (0.0, 1.0)
+    )
+    alone = np.asarray(trainer._sampler(lambda p, x, k: nets.labelled(p, x, k + 1000 * labels), 2)(
+        params, x))  # fmt: skip
+    assert np.allclose(one, alone, atol=1e-6)
+    assert np.abs(two - one).max() > 1e-4
+    # a whole run; the labels are those of the pictures
+    images = data.load("digits", 8)
+    known = dataclasses.replace(images, labels=np.arange(len(images.pixels)) % 10)
+    monkeypatch.setattr(data, "load", lambda name, side: known)
+    guided = dataclasses.replace(SMALL, network="residual", guidance=1.0)
+    run_ = trainer.Trainer(guided)
+    parts = data.split(known, guided.n, guided.held_out, guided.seed)
+    assert np.array_equal(run_._labels["train"][: guided.n], 1 + parts.labels[0])
+    run_.advance(20)
+    assert np.isfinite(run_.measure()["frechet"])
+    monkeypatch.setattr(data, "load", lambda name, side: images)
+    with pytest.raises(DataError, match="no labels"):
+        trainer.Trainer(guided)
 
 
 def test_divergence_is_said_and_written_down(tmp_path: Path) -> None:

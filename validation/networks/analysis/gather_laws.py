@@ -12,7 +12,7 @@ import numpy as np
 
 from dmft_rf._typing import Array
 from validation.networks.analysis import dating, summary
-from validation.networks.analysis.gather import main_line
+from validation.networks.analysis.gather import main_line, momentum_line
 from validation.networks.analysis.summary import Dated, grouped
 from validation.networks.run.store import Run, Store
 
@@ -39,8 +39,8 @@ def _law(dated: list[Dated], against: str) -> Numbers:
 
 
 def scaling(store: Store, case: str = "images") -> Numbers:
-    """Training times against n on the main line."""
-    line = main_line(store, case)
+    """Training times against n with momentum, and for the mixture on the main line."""
+    line = momentum_line(store) if case == "images" else main_line(store, case)
     if len({run.setting.n for run in line}) < 2:
         return {}
     return {

@@ -68,6 +68,10 @@ class Setting:
         load of the noise is measured too. Empty: neither.
     divergence : int
         Mixture: generated samples behind the Kullback-Leibler divergence; 0: it is not measured.
+    guidance : float
+        Images as rows, with labels: the network is told them but for one sample in five, and what
+        is generated follows (1 + guidance) v(label) - guidance v (Ho, Salimans, arXiv:2207.12598).
+        0: no labels.
     """
 
     case: str
@@ -93,6 +97,7 @@ class Setting:
     network: str = ""
     calm: tuple[float, ...] = ()
     divergence: int = 0
+    guidance: float = 0.0
 
     def __post_init__(self) -> None:
         if self.case not in CASES:
@@ -124,6 +129,11 @@ class Setting:
                 f"divergence is {self.divergence}; it must be 0, or for the mixture at most the "
                 f"{self.generated} generated samples"
             )
+        if not self.guidance >= 0.0 or (self.guidance and self.network != "residual"):
+            raise ModelError(
+                f"guidance is {self.guidance:g} with network {self.network!r}; it must be 0, or "
+                "positive with network residual"
+            )
         if not self.rate > 0.0 or not self.indices:
             raise ModelError("rate must be positive and indices must not be empty")
 
@@ -134,6 +144,7 @@ class Setting:
         batch = f"b{self.batch}" if self.batch else full
         rule = self.optimiser if self._usual else f"{self.optimiser}{self.rate:g}"
         network = f"{self.network or 'w'}{self.width}"
+        batch += f".g{self.guidance:g}" if self.guidance else ""
         return (
             f"{self.case}-{_label(self.data)}{self.side}.n{self.n}.{network}.{rule}"
             f".{batch}.s{self.seed}"
@@ -146,7 +157,9 @@ class Setting:
         batch = f"batch {self.batch}" if self.batch else full
         network = f"{self.network} network, " if self.network else ""
         rule = {"adam": "Adam", "sgd": "momentum"}[self.optimiser]
-        return f"{network}{rule}, {batch}{'' if self._usual else f', rate {self.rate:g}'}"
+        more = "" if self._usual else f", rate {self.rate:g}"
+        more += f", guidance {self.guidance:g}" if self.guidance else ""
+        return f"{network}{rule}, {batch}{more}"
 
     @property
     def _usual(self) -> bool:
@@ -175,7 +188,7 @@ class Setting:
         found = dataclasses.asdict(self)
         if self.copies == 1:  # as runs were described before there were copies
             del found["copies"]
-        for name in ("network", "calm", "divergence"):  # and before there was a choice
+        for name in ("network", "calm", "divergence", "guidance"):  # and before there was a choice
             if not found[name]:
                 del found[name]
         return found

@@ -62,6 +62,7 @@ def _paper(data: str | None) -> list[Setting]:
         *_optimisers(data),
         *_few_pixels(data),
         *_mixture_widths(),
+        *([] if data else _guided()),
     ]
 
 
@@ -134,14 +135,20 @@ def _noise(data: str | None) -> list[Setting]:
 
 
 def _widths(data: str | None) -> list[Setting]:
-    """tau against W, and the (n, W) diagram at one budget; W = 32 comes from the main line."""
+    """tau against W, and the (n, W) diagram at one budget; W = 32 comes from the main line.
+
+    The widest networks are trained until tau_gen only.
+    """
     law = [
         _image(data, n, width, s, steps=30_000)
         for s in range(3)
         for n in (32, 128, 512)
         for width in (8, 16, 48)
     ]
-    return law + [_image(data, 2048, width, 0, steps=30_000) for width in (8, 16, 32, 48)]
+    law += [_image(data, 2048, width, 0, steps=30_000) for width in (8, 16, 32, 48)]
+    return law + [
+        _image(data, n, width, 0, steps=400) for n in (64, 128, 256) for width in (64, 96)
+    ]
 
 
 def _optimisers(data: str | None) -> list[Setting]:
@@ -174,6 +181,18 @@ def _mixture_law(seeds: range) -> list[Setting]:
         )
         for s in seeds
         for n in (16, 32, 64, 128, 256, 512)
+    ]  # fmt: skip
+
+
+def _guided() -> list[Setting]:
+    """Classifier-free guidance on labelled pictures, 8 x 8."""
+    return [
+        Setting(
+            "images", "fashion", 8, n, 256, seed, "adam", 1e-3, 64, max(4000, 220 * n), 2.5, 0.2,
+            indices=(50, 20, 100, 200, 400), per_decade=8, network="residual", guidance=1.0,
+        )
+        for seed in range(2)
+        for n in (32, 64, 128, 256)
     ]  # fmt: skip
 
 
