@@ -241,7 +241,7 @@ PICTURES: dict[str, Picture] = {
     "networks-times": Picture(
         "Quality comes first, memorization later, and later for more samples",
         "U-Net with momentum; averaged weights, one line per seed. On tau/n the memorized "
-        "fractions come together where the law tau_mem ~ n holds. Dashed: real sets of the same size.",
+        "fractions come together where the law tau_mem ~ n holds. Dashed: real sets of that size.",
         gather.times, draw_times,
     ),
     "networks-losses": Picture(
