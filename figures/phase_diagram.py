@@ -18,7 +18,7 @@ T, LEVEL, MULTIPLE, LEARNED = 0.1, 0.1, 3.0, 0.1
 TIMES = (1e3,)
 LOW, HIGH, HIGHEST = 0.3, 300.0, 3e3
 PSI_P_WINDOW, EARLY, LATE = 64.0, 2.0, 1e5
-POINTS = {"quick": 19, "paper": 41}
+POINTS = {"quick": 49, "paper": 121}
 # where the borders at a given time are looked for
 _FIRST, _LAST = 0.01, 3e4
 _RTOL = 1e-6
@@ -70,7 +70,10 @@ def compute(profile: str, simulations: Simulations) -> Numbers:
     numbers["times"] = TIMES
     numbers["borders"] = [[border(float(psi_p), tau) for psi_p in grid] for tau in TIMES]
     numbers["smallest_width"] = [smallest_width(float(psi_n)) for psi_n in grid]
-    fine = np.geomspace(LOW, HIGHEST, 2 * POINTS[profile])
+    fine = np.geomspace(LOW, HIGHEST, POINTS[profile])
+    # tau_overfit has no end below n*: more points where it rises there
+    star = n_star(ScoreModel(T, PSI_P_WINDOW, 1.0), LEVEL, rtol=_RTOL)
+    fine = np.union1d(fine, star * (1.0 - np.geomspace(1e-6, 0.3, POINTS[profile] // 3)))
     window = phase_diagram(
         ScoreModel(T, PSI_P_WINDOW, 1.0), {"psi_n": fine, "tau": [1.0]}, level=LEVEL, rtol=_RTOL
     )

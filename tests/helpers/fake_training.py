@@ -54,7 +54,11 @@ class Fake:
         x = self.step / (30.0 * s.n / np.sqrt(s.width / 16)) * (1.0 + 0.02 * s.seed)
         test = np.full(len(s.indices), 0.2 + 0.8 / (1.0 + self.step / 20.0) + 0.02 * x)
         pixels = (16, s.side, s.side) if s.case == "images" else (16, s.side)
-        return {
+        divergence = {} if not s.divergence else {
+            "divergence": np.asarray(0.05 + 0.25 / (1.0 + self.step / 20.0) + 0.1 * x),
+            "divergence_error": np.asarray(0.01), "folded": np.asarray(0.0),
+        }  # fmt: skip
+        return divergence | {
             "step": np.asarray(float(self.step)),
             "test": test, "train": test / (1.0 + x), "test_error": 0.01 * test,
             "train_error": 0.01 * test, "last_test": self.weights[:2].copy(), "last_train": test,

@@ -107,7 +107,7 @@ def test_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     (_, _, averages), (_, _, dates), (_, _, loads) = noise.sections([short, quiet(), late])
     # averages like the last weights, whose train loss the load has raised by 1/(1 - f)
     assert [row[:-1] for row in averages.rows] == [
-        ["16", "sgd, batch 64", "1", "0.30 to 0.30", "1.28", "1.28"]
+        ["16", "momentum, batch 64", "1", "0.30 to 0.30", "1.28", "1.28"]
     ]
     assert [row[:2] for row in dates.rows] == [["16", "0"], ["16", "1"]]
     assert dates.rows[1][2:6] == ["-"] * 4

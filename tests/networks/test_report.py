@@ -28,8 +28,21 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("full") / "networks.h5")
     work = settings(steps=6000)
     work += [dataclasses.replace(s, batch=0) for s in work if s.width == 16]
-    work += [dataclasses.replace(s, case="mixture", data="mixture") for s in work if s.batch]
+    mixture = {"case": "mixture", "data": "mixture", "divergence": 8}
+    work += [dataclasses.replace(s, **mixture) for s in work if s.batch]
     run(store, work, Fake, quiet=True)
+    return store
+
+
+@pytest.fixture(scope="module")
+def momentum(full: Store) -> Store:
+    """The same, momentum with two rates, and guidance."""
+    store = Store(full.path.with_name("momentum.h5"))
+    work = settings(steps=6000, optimiser="sgd")
+    work = [dataclasses.replace(s, rate=rate) for s in work for rate in (0.1, 0.0125)]
+    work += settings(network="residual", guidance=1.0)
+    run(store, [s for s in work if s.width == 16], Fake, quiet=True)
+    store.runs |= full.runs
     return store
 
 
@@ -78,8 +91,8 @@ def test_a_minimum_at_the_end_is_no_minimum() -> None:
     assert np.isnan(list(dated.times.values())).all()
 
 
-def test_every_picture_and_the_report(full: Store, tmp_path: Path) -> None:
-    report.write(tmp_path, full, "quick", 0)
+def test_every_picture_and_the_report(full: Store, momentum: Store, tmp_path: Path) -> None:
+    report.write(tmp_path, momentum, "quick", 0)
     text = (tmp_path / "networks.md").read_text(encoding="utf-8")
     page = (tmp_path / "networks.html").read_text(encoding="utf-8")
     assert "Not drawn" not in text
@@ -88,7 +101,7 @@ def test_every_picture_and_the_report(full: Store, tmp_path: Path) -> None:
         assert f"({name}.png)" in text
     assert page.count("data:image/png;base64,") == len(pictures.PICTURES)
     assert "Preliminary" not in text
-    assert (tmp_path / "networks-runs.csv").read_text().count("\n") == len(full.runs) + 1
+    assert (tmp_path / "networks-runs.csv").read_text().count("\n") == len(momentum.runs) + 1
     few = Store(full.path)
     few.runs = dict([next(item for item in full.runs.items() if item[1].setting.case == "mixture")])
     report.write(tmp_path, few, "quick", 3)
@@ -199,28 +212,63 @@ def test_times_against_the_width_at_every_n(full: Store) -> None:
         assert seeds == 3
 
 
+def test_samples_that_are_not_memorized_in_time(full: Store) -> None:
+    """tau_mem is 30 n/(W/16)^(1/2) and tau_gen the same for all widths: n(p) is known."""
+    numbers = gather_laws.boundary(full)
+    for width, n, error in zip((16, 32), numbers["own/8/n"], numbers["own/8/error"], strict=True):
+        members = [one for one in summary.dates(full.runs.values())
+                   if (one.setting.case, one.setting.width, one.setting.batch)
+                   == ("images", width, 64)]  # fmt: skip
+        gen = np.exp(np.mean([np.log(one.times["gen_frechet_common"]) for one in members]))
+        # the middle seed is 2 % faster than the first
+        assert math.isclose(n, 8 / 30 * gen * math.sqrt(width / 16) * 1.02, rel_tol=0.02)
+        assert math.isclose(error, 0.0196 / math.sqrt(3.0), rel_tol=0.3)
+    assert np.isnan(numbers["own/100/n"]).all()  # above the largest n
+    assert np.isnan(numbers["own/3/n"][0])  # below the smallest
+
+
+def test_exponents_against_the_noise_of_the_gradient(momentum: Store) -> None:
+    numbers = gather_laws.noise(momentum)
+    for octave in ("16 to 32", "32 to 64"):
+        assert numbers[f"{octave}/x"].tolist() == [1.0, 0.125]
+        np.testing.assert_allclose(numbers[f"{octave}/value"], 1.0, atol=0.03)
+    assert not gather_laws.noise(Store(momentum.path.with_name("none.h5")))
+
+
+def test_the_divergence_dates_when_quality_comes_and_goes(full: Store) -> None:
+    """KL is 0.05 + 0.25/(1 + step/20) + 0.1 x in the fake, x = step/(30 n) at W = 16."""
+    one = full.runs["mixture-mixture8.n64.w16.adam.b64.s0"]
+    found = summary.date(one).times
+
+    def excess(step: float, level: float) -> float:
+        return 0.05 + 0.25 / (1.0 + step / 20.0) + 0.1 * step / (30.0 * 64) - level
+
+    assert math.isclose(found["gen_divergence"], brentq(excess, 10, 300, (0.1,)), rel_tol=0.03)
+    assert math.isclose(found["mem_divergence"], brentq(excess, 500, 6000, (0.2,)), rel_tol=0.03)
+
+
 def test_the_same_number_of_passes(full: Store) -> None:
     """The fake loss ratio is 1 + step/(30 n) at W = 16: of full batches it falls with n."""
     numbers = gather_laws.passes(full)
     where = float(numbers["passes"])
-    n, ratio = (numbers[f"adam, full batch/at/{name}"] for name in ("n", "ratio"))
+    n, ratio = (numbers[f"Adam, full batch/at/{name}"] for name in ("n", "ratio"))
     assert n.tolist() == [16, 32, 64]
     # seeds scatter by 2 %, a decade has ten measurements
     assert np.allclose(ratio, 1.0 + where / (30.0 * n), rtol=0.05)
     # with batches of 64 a pass is n/64 steps, and all n agree: the ratio is 2 after 30 * 64
     for size in (16, 32, 64):
-        path = f"adam, batch 64/n={size}/s0"
+        path = f"Adam, batch 64/n={size}/s0"
         log_passes = np.log(numbers[f"{path}/step"])
         at = math.exp(np.interp(2.0, numbers[f"{path}/ratio"], log_passes))
         assert math.isclose(at, 30 * 64, rel_tol=0.02)
-    ratio = numbers["adam, batch 64/at/ratio"]
+    ratio = numbers["Adam, batch 64/at/ratio"]
     assert np.allclose(ratio, 1.0 + where / (30.0 * 64.0), rtol=0.05)
 
 
 def test_tables_have_one_line_for_all_seeds(full: Store) -> None:
     runs = list(full.runs.values())
     sections = {title: table for title, _, table in tables.times(runs)}
-    table = sections["Training times: digits, 8 x 8, adam, batch 64"]
+    table = sections["Training times: digits, 8 x 8, Adam, batch 64"]
     head, rows = table.head, table.rows
     assert [row[:3] for row in rows] == [
         [str(w), str(n), "3"] for w in (16, 32) for n in (16, 32, 64)
@@ -254,7 +302,7 @@ def test_exponents_beside_those_of_the_solvable_model(full: Store) -> None:
     """The networks' own are those of the law they were made of; the model's end at 1."""
     found = gather_theory.local_exponents(full)
     assert {path.split("/")[0] for path in found} == {"digits, 8 x 8", "mixture, d = 8"}
-    for protocol in ("adam, batch 64", "adam, full batch"):
+    for protocol in ("Adam, batch 64", "Adam, full batch"):
         path = f"digits, 8 x 8/network/{protocol}"
         np.testing.assert_allclose(found[f"{path}/x"], np.sqrt([512.0, 2048.0]) / 64)
         np.testing.assert_allclose(found[f"{path}/value"], 1.0, atol=0.03)

@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
 
         print(f"{renew()} is that of docs/data/networks.h5")
         return DONE
-    from validation.networks.run.plan import profile
+    from validation.networks.run.profiles import profile
 
     if options.hours is not None and not options.hours > 0.0:
         raise ModelError(f"hours is {options.hours}; it must be positive")

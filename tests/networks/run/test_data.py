@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from dmft_rf import DataError, ModelError
 from validation.networks.run import data, mixture
@@ -58,6 +59,31 @@ def test_idx_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no file"):
         data.load(str(tmp_path / "empty"), 8)
+
+
+def test_labels_stand_beside_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = pictures(700)
+    raw[5] = raw[4]  # a copy, which goes with its label
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(raw))
+    labels = np.arange(700, dtype=np.uint8) % 10
+    content = b"\x00\x00\x08\x01" + struct.pack(">I", 700) + labels.tobytes()
+    file = tmp_path / "train-labels-idx1-ubyte.gz"
+    file.write_bytes(gzip.compress(content))
+    monkeypatch.setattr(data, "FASHION", tmp_path)
+    images = data.load("fashion", 8)
+    assert np.array_equal(images.labels, np.delete(labels, 5))
+    parts = data.split(images, 16, 64, 0)
+    for rows, told in zip((parts.train, parts.test), parts.labels, strict=True):
+        where = [int(np.flatnonzero((images.pixels == row).all(axis=(1, 2)))[0]) for row in rows]
+        assert np.array_equal(images.labels[where], told)
+    data.load.cache_clear()
+    file.write_bytes(gzip.compress(b"\x00\x00\x08\x03" + content[4:]))
+    with pytest.raises(DataError, match="no IDX file of labels"):
+        data.load("fashion", 8)
+    file.unlink()
+    data.load.cache_clear()
+    with pytest.raises(DataError, match="idx1-ubyte"):
+        data.load("fashion", 8)
 
 
 def test_own_arrays(tmp_path: Path) -> None:
@@ -127,7 +153,9 @@ def test_parts_are_disjoint_and_training_sets_nested() -> None:
     small, large = (data.split(images, n, 128, 3) for n in (16, 64))
     assert np.array_equal(small.train, large.train[:16])
     assert np.array_equal(small.test, large.test)
-    rows = [tuple(x.ravel()) for part in vars(large).values() for x in part]
+    rows = [
+        tuple(x.ravel()) for name, part in vars(large).items() if name != "labels" for x in part
+    ]
     assert len(rows) == len(set(rows))
     other = data.split(images, 16, 128, 4)
     assert not np.array_equal(small.train, other.train)
@@ -135,9 +163,16 @@ def test_parts_are_disjoint_and_training_sets_nested() -> None:
         data.split(images, 1500, 128, 0)
 
 
+def multivariate_mixture(x: np.ndarray) -> np.ndarray:
+    parts = [multivariate_normal(np.full(x.shape[1], m)).pdf(x) for m in (1.0, -1.0)]
+    return np.log(0.5 * (parts[0] + parts[1]))
+
+
 def test_score_is_the_gradient_of_the_log_density() -> None:
     rng = np.random.default_rng(2)
     x, a, step = rng.standard_normal((6, 3)), 0.8, 1e-6
+
+    assert np.allclose(mixture.log_density(x), multivariate_mixture(x), atol=1e-12)
 
     def log_density(at: np.ndarray) -> np.ndarray:
         exponents = [-0.5 * np.sum((at - s * a) ** 2, axis=1) for s in (1.0, -1.0)]

@@ -19,7 +19,8 @@ from tests.helpers.fake_training import SMALL, Diverging, Fake, contents, settin
 from validation.__main__ import main as validation_main
 from validation.networks import command
 from validation.networks.run.engine import ended_early, run
-from validation.networks.run.plan import SGD_RATE, Setting, profile
+from validation.networks.run.plan import SGD_RATE, Setting
+from validation.networks.run.profiles import profile
 from validation.networks.run.store import SCHEMA, Checkpoint, Store
 
 
@@ -70,35 +71,56 @@ def test_profiles(name: str) -> None:
 
 
 def test_the_paper_profile_has_what_the_laws_need() -> None:
-    runs = profile("paper", "images")
-    least = "sgd, batch 64, rate 0.0015625"
+    runs = [run for run in profile("paper", "images") if not run.guidance]
+    least = "momentum, batch 64, rate 0.0015625"
     laws = [
         ((run.side, run.width, run.protocol), (run.n, run.seed))
         for run in runs
         if run.n < (2048 if run.side == 16 else 512)
     ]
     for side, sizes in ((16, range(4, 10)), (8, range(6, 9))):
-        line = [place for law, place in laws if law == (side, 32, "adam, batch 64")]
+        line = [place for law, place in laws if law == (side, 32, "Adam, batch 64")]
         assert sorted(line) == [(2**k, seed) for k in sizes for seed in range(3)]
     assert {run.protocol for run in runs} == {
-        "adam, batch 64", "adam, batch 512", "sgd, batch 64", "sgd, batch 512", "sgd, full batch",
-        "adam, full batch of 4 noises", "sgd, batch 64, rate 0.0125", least,
+        "Adam, batch 64", "Adam, batch 512", "momentum, batch 64", "momentum, batch 512",
+        "momentum, full batch", "Adam, full batch of 4 noises", "momentum, batch 64, rate 0.0125",
+        least,
     }  # fmt: skip
-    # every law has three seeds, that of the least rate one, and spans two octaves or more
+    # every law spans two octaves or more and has three seeds; one: least rate, widest networks
     for group in {law for law, _ in laws}:
         here = sorted(place for law, place in laws if law == group)
         sizes = sorted({n for n, _ in here})
         assert sizes[-1] >= 4 * sizes[0]
-        assert here == [(n, seed) for n in sizes for seed in range(1 if group[2] == least else 3)]
+        seeds = range(1 if group[2] == least or group[1] > 48 else 3)
+        assert here == [(n, seed) for n in sizes for seed in seeds]
 
 
 def test_names_tell_the_rate_of_momentum_where_it_is_not_the_usual_one() -> None:
     usual = dataclasses.replace(SMALL, optimiser="sgd", rate=SGD_RATE)
     slow = dataclasses.replace(usual, rate=SGD_RATE / 8)
-    assert (usual.key, usual.protocol) == (SMALL.key.replace("adam", "sgd"), "sgd, batch 64")
+    assert (usual.key, usual.protocol) == (SMALL.key.replace("adam", "sgd"), "momentum, batch 64")
     assert slow.key == SMALL.key.replace("adam", "sgd0.0125")
-    assert slow.protocol == "sgd, batch 64, rate 0.0125"
+    assert slow.protocol == "momentum, batch 64, rate 0.0125"
     assert dataclasses.replace(SMALL, rate=0.5).key == SMALL.key
+
+
+def test_the_divergence_is_of_the_mixture_and_of_what_is_generated() -> None:
+    mixture = dataclasses.replace(SMALL, case="mixture", data="mixture", divergence=8)
+    assert Setting.of(mixture.describe()) == mixture
+    assert "divergence" not in dataclasses.replace(mixture, divergence=0).describe()
+    for other in (dataclasses.replace(SMALL), mixture):
+        with pytest.raises(ModelError, match="divergence is 9"):
+            dataclasses.replace(other, divergence=9)
+
+
+def test_guidance_needs_rows() -> None:
+    rows = dataclasses.replace(SMALL, network="residual", guidance=1.0)
+    assert rows.key == SMALL.key.replace("w16", "residual16").replace(".s0", ".g1.s0")
+    assert rows.protocol == "residual network, Adam, batch 64, guidance 1"
+    assert Setting.of(rows.describe()) == rows
+    for network, guidance in (("", 1.0), ("residual", -1.0)):
+        with pytest.raises(ModelError, match="guidance is"):
+            dataclasses.replace(rows, network=network, guidance=guidance)
 
 
 def test_a_full_batch_shows_every_sample_equally_often_whatever_n_is() -> None:

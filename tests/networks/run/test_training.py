@@ -6,6 +6,7 @@ Run as ``pytest -m jax``; skipped without the extra: ``pip install '.[experiment
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from dmft_rf import DataError
 from validation.networks import command
 from validation.networks.command import FILE, main
+from validation.networks.run import data
 from validation.networks.run.engine import Diverged, run
 from validation.networks.run.plan import Setting
 from validation.networks.run.schedule import NOISE, SIGNAL
@@ -161,6 +163,67 @@ def test_the_exact_score_would_have_no_score_error() -> None:
     low = 1.0 - SIGNAL[list(setting.indices)] ** 2
     assert (found > low - 0.05).all()
     assert (found < 1.05).all()
+
+
+def of_the_exact_score(params: Any, x: Any, index: Any) -> Any:
+    """v of the mixture: a xi - s x with the expected noise xi = -s score."""
+    a, s = (jnp.asarray(part, dtype=jnp.float32)[index][:, None] for part in (SIGNAL, NOISE))
+    noise = -s * (-x + a * jnp.tanh(a * x.sum(axis=-1, keepdims=True)))
+    return (noise - s * x) / a
+
+
+def test_divergence_of_known_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = Setting(
+        "mixture", "mixture", 8, 8, 16, 0, "adam", 2e-3, 16, 10, 1e3, 2.0, noisy=32, held_out=32,
+        generated=1024, divergence=1024, sampler_steps=200,
+    )  # fmt: skip
+    one = trainer.Trainer(setting)
+    monkeypatch.setattr(one, "_volume", trainer._volume_reader(of_the_exact_score, 200))
+    found = one._divergence({})
+    # the sampler itself is 0.001 away
+    assert abs(found["divergence"] - 1e-3 / 8) < 4.0 * found["divergence_error"] < 1e-3
+    assert found["folded"] == 0.0
+    # v = 0: every step is a factor, and what is generated is N(0, c^2)
+    monkeypatch.setattr(one, "_volume", trainer._volume_reader(lambda p, x, k: 0.0 * x, 200))
+    found = one._divergence({})
+    c = float(trainer._sampler(lambda p, x, k: 0.0 * x, 200)({}, jnp.ones((1, 8)))[0, 0])
+    z, weight = np.polynomial.hermite_e.hermegauss(100)
+    log_cosh = np.logaddexp(c * math.sqrt(8) * z, -c * math.sqrt(8) * z) - math.log(2.0)
+    exact = 0.5 * c**2 - math.log(c) - weight @ log_cosh / math.sqrt(2.0 * math.pi) / 8
+    assert abs(found["divergence"] - exact) < 4.0 * found["divergence_error"] < 0.1
+
+
+def test_labels_guide_what_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = jax.random.key(3)
+    params = nets.labelled_init(key, 8, 16)
+    x = jax.random.normal(key, (4, 8, 8))
+    time, labels = jnp.full(4, 30), jnp.asarray([1, 2, 3, 3])
+    plain = nets.labelled(params, x, time)
+    told = nets.labelled(params, x, time + 1000 * labels)
+    no_label = nets.residual(params, x.reshape(4, -1), time, params["label"][0])
+    assert np.array_equal(plain, no_label.reshape(x.shape))
+    assert np.abs(told - plain).max() > 1e-4
+    # guidance 0 follows the label alone, guidance 1 goes as far again beyond it at the first step
+    one, two = (
+        np.asarray(trainer._sampler(nets.labelled, 2, g)(params, x, labels)) for g in (0.0, 1.0)
+    )
+    alone = np.asarray(trainer._sampler(lambda p, x, k: nets.labelled(p, x, k + 1000 * labels), 2)(
+        params, x))  # fmt: skip
+    assert np.allclose(one, alone, atol=1e-6)
+    assert np.abs(two - one).max() > 1e-4
+    # a whole run; the labels are those of the pictures
+    images = data.load("digits", 8)
+    known = dataclasses.replace(images, labels=np.arange(len(images.pixels)) % 10)
+    monkeypatch.setattr(data, "load", lambda name, side: known)
+    guided = dataclasses.replace(SMALL, network="residual", guidance=1.0)
+    run_ = trainer.Trainer(guided)
+    parts = data.split(known, guided.n, guided.held_out, guided.seed)
+    assert np.array_equal(run_._labels["train"][: guided.n], 1 + parts.labels[0])
+    run_.advance(20)
+    assert np.isfinite(run_.measure()["frechet"])
+    monkeypatch.setattr(data, "load", lambda name, side: images)
+    with pytest.raises(DataError, match="no labels"):
+        trainer.Trainer(guided)
 
 
 def test_divergence_is_said_and_written_down(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ Definitions, all on the logarithmic axis of steps:
 - ``tau_gen`` (score, where it is known): the score error comes within 10 % of its minimum;
 - ``tau_gen`` (samples): the Frechet distance comes within a factor 1.5 of its minimum, or falls to
   half of its first value;
+- ``tau_gen`` (divergence) and ``tau_mem`` (divergence), on the mixture: KL(generated || data) per
+  dimension falls to 0.1, and after its minimum rises to 0.2;
 - ``tau_gen`` (common): the test loss at the first time index comes within 10 %, the Frechet
   distance within a factor 1.5, of the minimum that the smallest n of the main line reaches.
 
@@ -32,6 +34,8 @@ from dmft_rf import ModelError
 from dmft_rf._typing import Array
 
 RATIO, FRACTIONS, NEAR, QUALITY = 2.0, (0.1, 0.5), 1.1, 1.5
+#: KL per dimension at which quality has come, and at which it has gone
+GOOD, SPOILED = 0.1, 0.2
 
 
 def reach(step: ArrayLike, value: ArrayLike, level: float) -> float:

@@ -27,10 +27,27 @@ def main_line(store: Store, case: str) -> list[Run]:
     return summary.main_line(run for run in store.runs.values() if run.setting.case == case)
 
 
-def _put(out: Numbers, runs: Iterable[Run], names: Iterable[str], label: str = "n") -> None:
+def momentum_line(store: Store) -> list[Run]:
+    """The line of images trained with momentum, the paper's rule; the main line without one.
+
+    Of those with most sizes, that in which most runs memorized a tenth of what they generate.
+    """
+    runs = [run for run in store.runs.values()
+            if run.setting.case == "images" and run.setting.optimiser == "sgd"
+            and run.setting.batch and "memorized" in run.curves]  # fmt: skip
+    lines = [summary.main_line(group.members) for group in grouped(runs, lambda s: (s.side,))]
+    some = [(len({run.setting.n for run in line}),
+             sum(float(run.curves["memorized"][-1, 0]) >= 0.1 for run in line))
+            for line in lines]  # fmt: skip
+    return lines[some.index(max(some))] if lines else main_line(store, "images")
+
+
+def _put(
+    out: Numbers, runs: Iterable[Run], names: Iterable[str], label: str = "n", under: str = ""
+) -> None:
     """Curves as ``n=<n>/s<seed>/<name>``; losses at the first time index."""
     for run in runs:
-        path = f"{label}={getattr(run.setting, 'width' if label == 'W' else label)}"
+        path = f"{under}{label}={getattr(run.setting, 'width' if label == 'W' else label)}"
         path += f"/s{run.setting.seed}"
         for name in ("step", *names):
             if name not in run.curves:
@@ -46,39 +63,50 @@ def _memorized_at_last(run: Run, level: float) -> tuple[bool, float]:
 
 
 def regimes(store: Store) -> Numbers:
-    """Samples and their nearest training pictures at three times of one run."""
+    """Samples and their nearest training pictures before, at and after the time of quality.
+
+    Before and at the least test loss of the largest n, then at the end of the largest n of which
+    samples were memorized; all from the same noise where their seeds are the same.
+    """
     runs = [r for r in main_line(store, "images") if "shown" in r.curves]
     if not runs:
         return {}
-    # the largest set that memorized, or what came nearest to it: it goes through all regimes
-    run = max(runs, key=lambda r: _memorized_at_last(r, 0.3))
-    test = run.curves["test"][:, 0]
-    best = int(np.argmin(test))
-    at = sorted({max(0, best - 8 if best > 8 else 0), best, len(test) - 1})
-    out: Numbers = {
-        "n": _number(run.setting.n), "step": run.step[at], "frechet": run.curves["frechet"][at],
-        "memorized": run.curves["memorized"][at, 0],
-    }  # fmt: skip
-    for i, place in enumerate(at):
+    largest = max(runs, key=lambda r: r.setting.n)
+    memorized = max(runs, key=lambda r: _memorized_at_last(r, 0.3))
+    best = int(np.argmin(largest.curves["test"][:, 0]))
+    learning = int(np.searchsorted(largest.step, largest.step[best] / 300.0))
+    rows = [(largest, learning), (largest, best), (memorized, len(memorized.step) - 1)]
+    out: Numbers = {"n": np.array([float(run.setting.n) for run, _ in rows])}
+    for name in ("step", "frechet", "memorized"):
+        values = [np.atleast_1d(run.curves[name][place])[0] for run, place in rows]
+        out[name] = np.array(values, dtype=float)
+    out["real"] = _number(largest.curves["frechet_real"][0, 0])
+    for i, (run, place) in enumerate(rows):
         out[f"at{i}/shown"] = run.curves["shown"][place][:8].astype(float)
         out[f"at{i}/nearest"] = run.curves["shown_nearest"][place][:8].astype(float)
     return out
 
 
-def times(store: Store, case: str = "images") -> Numbers:
+def times(store: Store) -> Numbers:
     """Frechet distance and memorized fraction along training, for every n."""
+    return _quality([run for run in momentum_line(store) if "memorized" in run.curves])
+
+
+def guided(store: Store) -> Numbers:
+    """The same with classifier-free guidance on labelled pictures."""
+    return _quality(summary.main_line(r for r in store.runs.values() if r.setting.guidance))
+
+
+def _quality(runs: list[Run]) -> Numbers:
     out: Numbers = {}
-    runs = [run for run in main_line(store, case) if "memorized" in run.curves]
     _put(out, runs, ("memorized", "memorized_error", "frechet", "frechet_real"))
-    if runs:
-        out["width"] = _number(runs[0].setting.width)
     return out
 
 
-def losses(store: Store, case: str = "images") -> Numbers:
+def losses(store: Store) -> Numbers:
     """Train and test loss at the first time index, for every n, and how well tau/n collapses."""
     out: Numbers = {}
-    runs = main_line(store, case)
+    runs = momentum_line(store)
     _put(out, runs, ("train", "train_error", "test", "test_error"))
     if not runs:
         return out
@@ -96,33 +124,36 @@ def losses(store: Store, case: str = "images") -> Numbers:
 
 
 def width(store: Store) -> Numbers:
-    """Loss ratio, memorized fraction and quality for several widths at one n."""
+    """Quality at the largest n and loss ratios at all n, for several widths, of the first seed.
+
+    ``n=<n>/W=<W>/s<seed>/...``, for the n that have more than half of the widths.
+    """
     line = main_line(store, "images")
     if not line:
         return {}
     like = line[0].setting
-    groups = grouped(
-        (
-            run
-            for run in store.runs.values()
-            if (run.setting.case, run.setting.data, run.setting.side, run.setting.protocol)
-            == (like.case, like.data, like.side, like.protocol)
-        ),
-        lambda s: (s.n,),
-    )
-    # most widths; of several the largest n that memorized somewhere
-    best = max(
-        (g.members for g in groups),
-        key=lambda m: (
-            len({r.setting.width for r in m}),
-            max((_memorized_at_last(r, 0.1) for r in m if "memorized" in r.curves), default=()),
-        ),
-    )
-    if len({run.setting.width for run in best}) < 2:
+    alike = [
+        run
+        for run in summary.alike(store.runs.values(), line)
+        if (run.setting.protocol, run.setting.seed) == (like.protocol, like.seed)
+        and "frechet" in run.curves
+    ]
+    several = [group.members for group in grouped(alike, lambda s: (s.n,))]
+    most = max(len(members) for members in several)
+    # the largest sets may have been trained for the regions only, at one budget for all
+    chosen = [m for m in several if len(m) > max(1, most // 2) and _some_memorized(m)]
+    if not chosen:
         return {}
-    out: Numbers = {"n": _number(best[0].setting.n)}
-    _put(out, best, ("train", "test", "memorized", "frechet", "frechet_real"), "W")
+    out: Numbers = {}
+    for members in chosen:
+        _put(out, members, ("train", "test", "frechet", "frechet_real"), "W",
+             under=f"n={members[0].setting.n}/")  # fmt: skip
+    out["n"] = _number(chosen[-1][0].setting.n)
     return out
+
+
+def _some_memorized(runs: list[Run]) -> bool:
+    return any(np.isfinite(summary.date(run).times["mem_loss"]) for run in runs)
 
 
 def criteria(store: Store) -> Numbers:
@@ -141,4 +172,25 @@ def mixture(store: Store) -> Numbers:
     """Losses, score error and memorized fraction on the Gaussian mixture."""
     out: Numbers = {}
     _put(out, main_line(store, "mixture"), ("train", "test", "score_error", "memorized"))
+    return out
+
+
+def divergence(store: Store) -> Numbers:
+    """KL and memorized fraction on the mixture: by n at one width, by W at one n.
+
+    ``n=<n>/s<seed>/...`` at the width with most sizes, ``W=<W>/s<seed>/...`` at the n with most
+    widths and of several the largest.
+    """
+    runs = [run for run in store.runs.values() if "divergence" in run.curves]
+    if not runs:
+        return {}
+    out: Numbers = {}
+    by_width = [group.members for group in grouped(runs, lambda s: (s.width,))]
+    by_n = [group.members for group in grouped(runs, lambda s: (s.n,))]
+    line = max(by_width, key=lambda m: (len({r.setting.n for r in m}), len(m)))
+    across = max(by_n, key=lambda m: (len({r.setting.width for r in m}), m[0].setting.n))
+    names = ("divergence", "divergence_error", "memorized")
+    _put(out, line, names)
+    _put(out, across, names, "W")
+    out["W"], out["n"] = _number(line[0].setting.width), _number(across[0].setting.n)
     return out

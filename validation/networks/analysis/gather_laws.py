@@ -12,7 +12,7 @@ import numpy as np
 
 from dmft_rf._typing import Array
 from validation.networks.analysis import dating, summary
-from validation.networks.analysis.gather import main_line
+from validation.networks.analysis.gather import main_line, momentum_line
 from validation.networks.analysis.summary import Dated, grouped
 from validation.networks.run.store import Run, Store
 
@@ -39,8 +39,8 @@ def _law(dated: list[Dated], against: str) -> Numbers:
 
 
 def scaling(store: Store, case: str = "images") -> Numbers:
-    """Training times against n on the main line."""
-    line = main_line(store, case)
+    """Training times against n with momentum, and for the mixture on the main line."""
+    line = momentum_line(store) if case == "images" else main_line(store, case)
     if len({run.setting.n for run in line}) < 2:
         return {}
     return {
@@ -67,6 +67,99 @@ def scaling_width(store: Store) -> Numbers:
             found = _law(group.members, "width")
             out |= {f"n={group.label[0]}/{path}": values for path, values in found.items()}
     return out
+
+
+#: training times, in units of tau_gen, of the lines n(p)
+MULTIPLES = (3.0, 8.0, 30.0, 100.0)
+
+
+def boundary(store: Store) -> Numbers:
+    """The n whose loss ratio is 2 after a number of tau_gen, against the number of parameters.
+
+    ``p``; ``own/<multiple>/n`` and ``error`` with tau_gen (Frechet distance, common level) of each
+    width, ``common/...`` with that of the width of the main line for all. Between sizes the law is
+    a straight line of logarithms; nan outside.
+    """
+    runs = _widths(store)
+    dated = [group.members for group in grouped(_dated(store, runs), lambda s: (s.width,))]
+    parts = [(m, _gen(m)) for m in dated if len(_sizes(m)) > 1 and math.isfinite(_gen(m))]
+    if len(parts) < 2:
+        return {}
+    width = main_line(store, "images")[0].setting.width
+    common = {m[0].setting.width: tau for m, tau in parts}.get(width, math.nan)
+    count = {run.setting.width: float(run.facts["parameters"]) for run in runs}
+    out: Numbers = {"p": np.array([count[m[0].setting.width] for m, _ in parts])}
+    for kind in ("own", "common"):
+        for multiple in MULTIPLES:
+            found = [_n_at(m, multiple * (tau if kind == "own" else common)) for m, tau in parts]
+            path = f"{kind}/{multiple:g}"
+            out[f"{path}/n"], out[f"{path}/error"] = np.array(found).T
+    return out
+
+
+def _sizes(dated: list[Dated]) -> set[int]:
+    return {one.setting.n for one in dated if math.isfinite(one.times["mem_loss"])}
+
+
+def _gen(dated: list[Dated]) -> float:
+    """Geometric mean of tau_gen (Frechet distance, common level)."""
+    logs = np.log([one.times["gen_frechet_common"] for one in dated])
+    logs = logs[np.isfinite(logs)]
+    return float(np.exp(logs.mean())) if logs.size else math.nan
+
+
+def _n_at(dated: list[Dated], tau: float) -> tuple[float, float]:
+    """n at which tau_mem is ``tau``: geometric mean over seeds, relative standard error."""
+    logs = []
+    for group in _by_seed(dated):
+        law = sorted((one.setting.n, one.times["mem_loss"]) for one in group
+                     if math.isfinite(one.times["mem_loss"]))  # fmt: skip
+        if len(law) > 1 and law[0][1] <= tau <= law[-1][1]:
+            n, times = np.log(np.array(law)).T
+            logs.append(float(np.interp(math.log(tau), times, n)))
+    if not logs:
+        return math.nan, math.nan
+    error = np.std(logs, ddof=1) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+    return math.exp(float(np.mean(logs))), float(error)
+
+
+def _by_seed(dated: list[Dated]) -> list[list[Dated]]:
+    """By seed, which orders them."""
+    seeds = sorted({one.setting.seed for one in dated})
+    return [[one for one in dated if one.setting.seed == seed] for seed in seeds]
+
+
+def noise(store: Store) -> Numbers:
+    """Exponents of tau_mem by octave against the noise of momentum's gradient, rate over batch.
+
+    For the data set with most values of the noise: ``<low> to <high>/x`` (in units of the largest),
+    ``value``, ``error``; ``n`` of all octaves.
+    """
+    momentum = [r for r in store.runs.values()
+                if r.setting.case == "images" and r.setting.optimiser == "sgd" and r.setting.batch
+                and not r.setting.network]  # fmt: skip
+    sets = [group.members for group in grouped(momentum, lambda s: (s.data, s.side))]
+    best = max(sets, key=lambda m: len({_noise(r) for r in m}), default=[])
+    if len({_noise(run) for run in best}) < 2:
+        return {}
+    largest = max(_noise(run) for run in best)
+    out: Numbers = {}
+    lines = [group.members for group in grouped(best, lambda s: (s.protocol,))]
+    for members in sorted(lines, key=lambda m: -_noise(m[0])):
+        for low, high, fit in summary.local_slopes(map(summary.date, members), "mem_loss"):
+            path = f"{low} to {high}"
+            values = {
+                "x": _noise(members[0]) / largest, "value": fit.value, "error": fit.error,
+                "batch": members[0].setting.batch,
+            }  # fmt: skip
+            for name, value in values.items():
+                before = out.get(f"{path}/{name}", np.empty(0))
+                out[f"{path}/{name}"] = np.append(before, value)
+    return out
+
+
+def _noise(run: Run) -> float:
+    return run.setting.rate / run.setting.batch
 
 
 def diagram(store: Store) -> Numbers:

@@ -12,7 +12,15 @@ import numpy as np
 
 from dmft_rf._typing import Array
 from validation.networks.analysis import dating
-from validation.networks.analysis.dating import FRACTIONS, NEAR, QUALITY, RATIO, Slope
+from validation.networks.analysis.dating import (
+    FRACTIONS,
+    GOOD,
+    NEAR,
+    QUALITY,
+    RATIO,
+    SPOILED,
+    Slope,
+)
 from validation.networks.run.plan import Setting
 from validation.networks.run.store import Run
 
@@ -21,9 +29,11 @@ DATES = {
     "mem_loss": "test/train loss = 2",
     "mem_0.1": "f_mem = 0.1",
     "mem_0.5": "f_mem = 0.5",
+    "mem_divergence": f"KL per dimension back at {SPOILED:g}",
     "gen_loss_common": "test loss at common level",
     "gen_frechet_common": "Frechet distance at common level",
     "gen_half": "Frechet distance halved",
+    "gen_divergence": f"KL per dimension down to {GOOD:g}",
     "gen_loss": "test loss near its minimum",
     "gen_frechet": "Frechet distance near its minimum",
     "gen_score": "score error near its minimum",
@@ -133,6 +143,11 @@ def date(run: Run, common: Levels = Levels()) -> Dated:
         times["gen_frechet"] = _near(step, distance, QUALITY)
         times["gen_half"] = dating.fall(step, distance, 0.5 * float(distance[0]))
         times["gen_frechet_common"] = dating.fall(step, distance, common.frechet)
+    if "divergence" in curves:
+        divergence = curves["divergence"]
+        after = int(np.argmin(divergence))
+        times["gen_divergence"] = dating.fall(step, divergence, GOOD)
+        times["mem_divergence"] = dating.reach(step[after:], divergence[after:], SPOILED)
     if "score_error" in curves:
         times["gen_score"] = _near(step, curves["score_error"][:, 0], NEAR)
     return Dated(run.setting, {name: times.get(name, math.nan) for name in DATES}, by_index)

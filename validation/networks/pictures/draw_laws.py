@@ -11,10 +11,12 @@ from validation.common.style import (
     COLOURS,
     GREEN,
     GREY,
+    LINES,
     ORANGE,
     PURPLE,
     SKY,
     VERMILION,
+    letters,
     ordered,
 )
 from validation.networks.analysis.summary import DATES, REGIONS
@@ -37,9 +39,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOUR = dict(zip(DATES, (BLUE, VERMILION, ORANGE, GREEN, PURPLE, SKY, GREEN, PURPLE, GREY),
-                   strict=True))  # fmt: skip
-_MARK = dict(zip(DATES, "os^DvPDvX", strict=True))
+_COLOUR = dict(zip(DATES, (BLUE, VERMILION, ORANGE, PURPLE, GREEN, PURPLE, SKY, ORANGE, GREEN,
+                           PURPLE, GREY), strict=True))  # fmt: skip
+_MARK = dict(zip(DATES, "os^<DvP>DvX", strict=True))
 #: tau_gen whose level is each curve's own minimum, which moves with n
 _MOVING = ("gen_loss", "gen_frechet", "gen_score")
 
@@ -117,17 +119,20 @@ def draw_scaling_width(numbers: Numbers) -> Figure:
 
 
 def draw_diagram(numbers: Numbers) -> Figure:
-    """Three regions of (n, W); the seeds of a place side by side."""
+    """Three regions of (n, W): that of most seeds, open where they differ."""
     figure, ((ax,),) = canvas(1, 3.4, 4.6)
     table = numbers["table"]
-    seeds = np.unique(table[:, 3])
-    shift = 2.0 ** (0.18 * (np.searchsorted(seeds, table[:, 3]) - (len(seeds) - 1) / 2))
+    places = np.unique(table[:, :2], axis=0)
+    votes = [table[(table[:, :2] == place).all(axis=1), 2] for place in places]
+    most = np.array([np.bincount(vote.astype(int), minlength=3).argmax() for vote in votes])
+    agreed = np.array([np.ptp(vote) == 0.0 for vote in votes])
     for value, (name, colour, mark) in enumerate(
         zip(REGIONS, (VERMILION, GREEN, BLUE), "so^", strict=True)
     ):
-        here = table[:, 2] == value
-        ax.plot((table[:, 0] * shift)[here], table[here, 1], mark, color=colour, label=name,
-                markersize=5)  # fmt: skip
+        ax.plot([], [], mark, color=colour, label=name, markersize=5)
+        for same, face in ((True, colour), (False, "white")):
+            here = places[(most == value) & (agreed == same)]
+            ax.plot(here[:, 0], here[:, 1], mark, color=colour, markerfacecolor=face, markersize=6)
     log2_x(ax, table[:, 0])
     ax.set_yscale("log", base=2)
     widths = np.unique(table[:, 1])
@@ -136,9 +141,61 @@ def draw_diagram(numbers: Numbers) -> Figure:
     ax.tick_params(axis="x", labelsize=7)
     ax.set_xlabel("training samples n")
     ax.set_ylabel("width W")
-    several = f", {len(seeds)} seeds side by side" if len(seeds) > 1 else ""
-    ax.set_title(f"after {float(numbers['budget']):g} steps{several}", fontsize=8)
+    ax.set_title(f"after {float(numbers['budget']):g} steps", fontsize=8)
     legend(ax, loc="upper center", bbox_to_anchor=(0.45, -0.17), ncols=1)
+    return figure
+
+
+def draw_boundary(numbers: Numbers) -> Figure:
+    """n(p) at several multiples of tau_gen, of each width and of one for all."""
+    figure, (axes,) = canvas(2, 3.0)
+    p = numbers["p"]
+    found = [path.split("/")[1] for path in numbers if path.startswith("own/")]
+    multiples = list(dict.fromkeys(found))
+    colours = ordered(len(multiples))
+    every: list[float] = []
+    for ax, kind in zip(axes, ("own", "common"), strict=True):
+        for multiple, colour, mark in zip(multiples, colours, MARKS, strict=False):
+            n = numbers[f"{kind}/{multiple}/n"]
+            if np.isfinite(n).any():
+                error = np.nan_to_num(numbers[f"{kind}/{multiple}/error"]) * n
+                ax.errorbar(p, n, yerr=error, color=colour, marker=mark, markersize=4.5,
+                            linewidth=1.1, label=rf"{multiple} $\tau_{{\rm gen}}$")  # fmt: skip
+                every += n[np.isfinite(n)].tolist()
+    for ax, kind in zip(axes, ("of each width", "one for all widths"), strict=True):
+        ax.set_xscale("log")
+        ax.set_xticks(p, [f"{1e-3 * value:.0f}k" for value in p])
+        ax.minorticks_off()
+        ax.set_yscale("log", base=2)
+        ax.set_xlim(0.8 * p.min(), 1.25 * p.max())
+        ticks = 2.0 ** np.arange(np.floor(np.log2(min(every))), np.ceil(np.log2(max(every))) + 1)
+        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.set_xlabel("parameters p")
+        ax.set_title(rf"$\tau_{{\rm gen}}$ {kind}", fontsize=8)
+    axes[0].set_ylabel("n(p): samples until ratio 2")
+    letters(axes)
+    legend_below(figure, axes[0])
+    return figure
+
+
+def draw_noise(numbers: Numbers) -> Figure:
+    """The exponent of each octave against the noise of the gradient."""
+    figure, ((ax,),) = canvas(1, 2.9, 3.9)
+    found = list(dict.fromkeys(path.split("/")[0] for path in numbers))
+    for name, colour, mark, line in zip(found, ordered(len(found)), MARKS, LINES, strict=False):
+        x, y, error, batch = (numbers[f"{name}/{k}"] for k in ("x", "value", "error", "batch"))
+        small = batch == batch.min()
+        for which, face in ((small, colour), (~small, "white")):
+            ax.errorbar(x[which], y[which], yerr=np.nan_to_num(error[which]), color=colour,
+                        marker=mark, markersize=5, markerfacecolor=face,
+                        linestyle=line if which is small else "none",
+                        label=f"n = {name}" if which is small else None)  # fmt: skip
+    ax.axhline(1.0, color=GREY, linewidth=0.8)
+    ax.set_xscale("log", base=2)
+    ax.set_ylim(0.7, 2.5)
+    ax.set_xlabel("noise of the gradient (rate/batch)")
+    ax.set_ylabel(r"$d\log\tau_{\rm mem}/d\log n$")
+    legend(ax, loc="upper left")
     return figure
 
 

@@ -65,7 +65,7 @@ def size(label: str) -> float:
 
 def curves(
     ax: Axes, numbers: Numbers, start: str, value: Callable[[str], Array | None],
-    over: Callable[[str], float] = lambda label: 1.0, line: str = "-", named: bool = True,
+    over: Callable[[str], float] = lambda label: 1.0, line: Any = "-", named: bool = True,
     under: str = "", among: list[str] | None = None,
 ) -> None:  # fmt: skip
     """One colour per label (of those in ``among``), one thin line per seed."""
@@ -76,7 +76,8 @@ def curves(
         for i, path in enumerate(paths):
             y = value(path)
             if y is not None:
-                ax.plot(numbers[f"{path}/step"] / over(label), y, line, color=colour, linewidth=1.1,
+                ax.plot(numbers[f"{path}/step"] / over(label), y, linestyle=line, color=colour,
+                        linewidth=1.1,
                         label=label.replace("=", " = ") if named and i == 0 else None)  # fmt: skip
     ax.set_xscale("log")
     ax.set_xlabel(TAU)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from validation.common.style import BLUE, GREEN, GREY, VERMILION, ordered
+from validation.common.style import BLACK, BLUE, GREEN, GREY, LINES, VERMILION, ordered
 from validation.networks.analysis import gather, gather_laws, gather_theory
+from validation.networks.analysis.dating import GOOD, SPOILED
 from validation.networks.pictures import draw_laws
 from validation.networks.pictures.drawing import (
     MARKS,
@@ -60,8 +61,9 @@ def draw_regimes(numbers: Numbers) -> Figure:
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.set_title(
-            f"n = {float(numbers['n']):g}, step {numbers['step'][i]:.0f}, memorized "
-            f"{100 * numbers['memorized'][i]:.0f} %, Frechet distance {numbers['frechet'][i]:.1f}",
+            f"n = {numbers['n'][i]:g}, step {numbers['step'][i]:.0f}, memorized "
+            f"{100 * numbers['memorized'][i]:.0f} %, Frechet distance {numbers['frechet'][i]:.1f} "
+            f"(real sets {float(numbers['real']):.1f})",
             fontsize=8, loc="left",
         )  # fmt: skip
     return figure
@@ -110,19 +112,27 @@ def draw_losses(numbers: Numbers) -> Figure:
 
 
 def draw_width(numbers: Numbers) -> Figure:
-    """The same n with several widths."""
-    figure, (axes,) = canvas(3)
-    curves(axes[0], numbers, "W", get(numbers, "frechet"))
-    curves(axes[1], numbers, "W", get(numbers, "memorized"), named=False)
-    curves(axes[2], numbers, "W", ratio(numbers), named=False)
-    _real_sets(axes[0], numbers)
-    for ax, name in zip(axes, ("Frechet distance", "memorized fraction", "test over train loss"),
-                        strict=True):  # fmt: skip
-        ax.set_ylabel(name)
-    log_y(axes[0])
-    log_y(axes[2])
-    axes[1].set_title(f"n = {float(numbers['n']):g}", fontsize=8)
-    legend_below(figure, axes[0])
+    """Quality and loss ratio for several widths; below over W tau and W tau/n."""
+    figure, axes = canvas(2, 4.8, rows=2)
+    most, sizes = f"n={float(numbers['n']):g}/", labels(numbers, "n")
+    for row, over in zip(axes, (lambda label: 1.0, lambda label: 1.0 / size(label)), strict=True):
+        curves(row[0], numbers, "W", get(numbers, "frechet"), over=over, under=most)
+        _real_sets(row[0], numbers)
+        for n, line in zip(sizes, LINES, strict=False):
+            per = size(n) if row is axes[1] else 1.0
+            curves(row[1], numbers, "W", ratio(numbers), under=f"{n}/", line=line, named=False,
+                   over=lambda label, over=over, per=per: per * over(label))  # fmt: skip
+        for ax in row:
+            log_y(ax)
+        row[0].set_ylabel("Frechet distance")
+        row[1].set_ylabel("test over train loss")
+        row[0].set_title(most.replace("=", " = ").strip("/"), fontsize=8, loc="left")
+    axes[1, 0].set_xlabel(r"$W\,\tau$")
+    axes[1, 1].set_xlabel(r"$W\,\tau/n$")
+    for n, line in zip(sizes, LINES, strict=False):
+        axes[0, 1].plot([], [], color=BLACK, linestyle=line, label=n.replace("=", " = "))
+    legend(axes[0, 1], loc="upper left")
+    legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -157,6 +167,23 @@ def draw_mixture(numbers: Numbers) -> Figure:
     log_y(axes[0])
     log_y(axes[1])
     legend_below(figure, axes[0])
+    return figure
+
+
+def draw_divergence(numbers: Numbers) -> Figure:
+    """KL over tau by n and by W, and the memorized fraction."""
+    figure, axes = canvas(2, 4.6, rows=2)
+    for row, label, fixed in zip(axes, ("n", "W"), ("W", "n"), strict=True):
+        curves(row[0], numbers, label, get(numbers, "divergence"))
+        curves(row[1], numbers, label, get(numbers, "memorized"), named=False)
+        log_y(row[0])
+        for level in (GOOD, SPOILED):
+            row[0].axhline(level, color=GREY, linewidth=0.8)
+        row[0].set_ylabel("KL(generated || data)/d")
+        row[1].set_ylabel(r"memorized fraction $f_{\rm mem}$")
+        legend(row[0], loc="upper left", ncols=2)
+        for ax in row:
+            ax.set_title(f"{fixed} = {float(numbers[fixed]):g}", fontsize=8, loc="right")
     return figure
 
 
@@ -209,14 +236,14 @@ PICTURES: dict[str, Picture] = {
     "networks-regimes": Picture(
         "Generated pictures along training",
         "Upper rows: generated from the same noise; lower rows: the nearest training picture (the "
-        "mean picture is taken out). "
-        "Before, at and after the least test loss of the largest set that was memorized.",
+        "mean picture is taken out). At the largest n before and at its least test loss, then "
+        "the largest set of which samples were memorized, at its end.",
         gather.regimes, draw_regimes,
     ),
     "networks-times": Picture(
         "Quality comes first, memorization later, and later for more samples",
-        "U-Net; averaged weights, one line per seed. On tau/n the memorized fractions come "
-        "together where the law tau_mem ~ n holds. Dashed: real sets of the same size.",
+        "U-Net with momentum; averaged weights, one line per seed. On tau/n the memorized "
+        "fractions come together where the law tau_mem ~ n holds. Dashed: real sets of that size.",
         gather.times, draw_times,
     ),
     "networks-losses": Picture(
@@ -241,13 +268,35 @@ PICTURES: dict[str, Picture] = {
         gather_laws.scaling_width, draw_laws.draw_scaling_width,
     ),
     "networks-width": Picture(
-        "The same data, networks of several widths", "One line per seed.",
+        "Networks of several widths, on the training time and rescaled",
+        "First seed. Left: Frechet distance at the largest n; right: test over train loss at all "
+        "n. Above over the steps tau, below over W tau and W tau/n, the paper's scales of tau_gen "
+        "and tau_mem: the curves of W = 32 and 48 come together there for each n, narrower "
+        "networks are later. The rate is the same at all widths.",
         gather.width, draw_width,
     ),
     "networks-diagram": Picture(
         "Three regions of samples and width",
-        "After one budget of steps. What ended before the budget without memorizing is not shown.",
+        "After one budget of steps; the region of most seeds, open where they differ. What ended "
+        "before the budget without memorizing is not shown.",
         gather_laws.diagram, draw_laws.draw_diagram,
+    ),
+    "networks-boundary": Picture(
+        "From how many samples on a network does not memorize in time",
+        "n(p): the n whose loss ratio is 2 after 3, 8, 30 and 100 tau_gen, against the number of "
+        "parameters; Frechet distance at the common level dates tau_gen. (a) That of each width; "
+        "(b) that of the width of the main line for all, so that a line has one training time. "
+        "Smaller multiples end below the smallest n trained. Errors over seeds, mostly smaller "
+        "than the markers.",
+        gather_laws.boundary, draw_laws.draw_boundary,
+    ),
+    "networks-quiet": Picture(
+        "The exponent of memorization with less noise in the gradient",
+        "Momentum; exponent of tau_mem (loss ratio 2) in n from size to size, against the noise "
+        "of the gradient, rate over batch, in units of the largest. Full: batches of 64 at "
+        "falling rates; open: batches of 512. One seed at the least noise (no error bar), three "
+        "elsewhere (n = 512: two). The paper's law is the exponent 1 (line).",
+        gather_laws.noise, draw_laws.draw_noise,
     ),
     "networks-criteria": Picture(
         "The threshold on the ratio of distances",
@@ -273,6 +322,21 @@ PICTURES: dict[str, Picture] = {
         "Residual network, d = 8, means +-1. The score error has its minimum "
         "before the losses part widely.",
         gather.mixture, draw_mixture,
+    ),
+    "networks-divergence": Picture(
+        "Quality by the Kullback-Leibler divergence on the Gaussian mixture",
+        "Momentum, batches of 512; averaged weights, one line per seed. KL of the generated law "
+        "from the mixture per dimension, with the exact density of what the sampler generates; "
+        "horizontal: 0.1 and 0.2, which date when quality has come and gone. Above by the number "
+        "of samples, below by the width.",
+        gather.divergence, draw_divergence,
+    ),
+    "networks-guidance": Picture(
+        "Classifier-free guidance on labelled pictures",
+        "Residual network on labelled pictures of 8 x 8, guidance 1, Adam, batch 64; averaged "
+        "weights, one line per seed. Guided samples, too, are memorized later for more samples. "
+        "Their Frechet distance stays above that of real sets.",
+        gather.guided, draw_times,
     ),
     "networks-mixture-scaling": Picture(
         "Training times on the Gaussian mixture",

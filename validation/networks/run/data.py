@@ -54,6 +54,8 @@ class Images:
         SHA-256 of ``pixels``; runs on other data are not mistaken for runs on these.
     dropped : int
         Exact copies that were left out.
+    labels : int array (N,), optional
+        From 0 to 9; for fashion only.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Images:
     pixels: Array
     digest: str
     dropped: int
+    labels: NDArray[np.int64] | None = None
 
     @property
     def side(self) -> int:
@@ -70,12 +73,16 @@ class Images:
 
 @dataclass(frozen=True)
 class Split:
-    """Training, held-out and two reference sets, disjoint; each (m, side, side)."""
+    """Training, held-out and two reference sets, disjoint; each (m, side, side).
+
+    ``labels`` are those of the first two, where the pictures have labels.
+    """
 
     train: Array
     test: Array
     reference: Array
     yardstick: Array
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
 
 @lru_cache(maxsize=4)
@@ -99,7 +106,8 @@ def load(name: str, side: int) -> Images:
     final = np.ascontiguousarray(pixels * (0.5 / scale), dtype=np.float32)
     final.setflags(write=False)
     digest = hashlib.sha256(final.tobytes()).hexdigest()
-    return Images(name, source, final, digest, len(pictures) - len(kept))
+    labels = _idx_labels(FASHION)[kept] if name == "fashion" else None
+    return Images(name, source, final, digest, len(pictures) - len(kept), labels)
 
 
 def split(images: Images, n: int, held_out: int, seed: int) -> Split:
@@ -123,7 +131,8 @@ def split(images: Images, n: int, held_out: int, seed: int) -> Split:
     left = order[start + held_out :][: 2 * _REFERENCE]
     half = len(left) // 2
     parts = (order[:n], test, left[:half], left[half:])
-    return Split(*(images.pixels[part] for part in parts))
+    labels = None if images.labels is None else (images.labels[order[:n]], images.labels[test])
+    return Split(*(images.pixels[part] for part in parts), labels)
 
 
 def to_side(pictures: NDArray[Any], side: int, name: str) -> NDArray[np.float64]:
@@ -212,6 +221,27 @@ def _idx_folder(folder: Path) -> tuple[NDArray[Any], str]:
     return np.concatenate(parts), ", ".join(str(file) for file in files)
 
 
+def _idx_labels(folder: Path) -> NDArray[np.int64]:
+    """Labels of the pictures of a folder, in their order."""
+    parts = []
+    for file in sorted(p for p in folder.iterdir() if "idx1-ubyte" in p.name):
+        content = _unpacked(file)
+        if content[:4] != b"\x00\x00\x08\x01":
+            raise DataError(f"{file}: is no IDX file of labels in unsigned bytes")
+        parts.append(np.frombuffer(content, dtype=np.uint8, offset=8).astype(np.int64))
+    if not parts:
+        raise DataError(f"{folder}: holds no file *idx1-ubyte or *idx1-ubyte.gz")
+    return np.concatenate(parts)
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+
+
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Pictures (N, rows, columns) of an IDX file of unsigned bytes, packed by gzip or not.
 
@@ -220,12 +250,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     DataError
         If the file is truncated or of another kind.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    content = _unpacked(path)
     if len(content) < 16 or content[:4] != b"\x00\x00\x08\x03":
         raise DataError(f"{path}: is no IDX file of pictures in unsigned bytes")
     count, rows, columns = struct.unpack(">III", content[4:16])

@@ -26,3 +26,13 @@ def draw(rng: np.random.Generator, count: int, d: int) -> Array:
 def score(x: Array, signal: float) -> Array:
     """Score of the diffused mixture at x (m, d) for a = ``signal``; shape (m, d)."""
     return np.asarray(-x + signal * np.tanh(signal * x.sum(axis=-1, keepdims=True)))
+
+
+def log_normal(x: Array) -> Array:
+    """Logarithm of the density of N(0, 1) in every coordinate, at x (m, d); shape (m,)."""
+    return np.asarray(-0.5 * (x**2).sum(axis=-1) - 0.5 * x.shape[-1] * np.log(2.0 * np.pi))
+
+
+def log_density(x: Array) -> Array:
+    """Logarithm of the density of the mixture at x (m, d); shape (m,)."""
+    return np.asarray(np.logaddexp(log_normal(x - 1.0), log_normal(x + 1.0)) - np.log(2.0))

@@ -20,6 +20,8 @@ Tree = dict[str, Any]
 
 #: cells along a side at the first level; pixels of a cell become channels
 CELLS = 4
+#: labels that there are at most
+LABELS = 10
 _EMBEDDING = 32
 _GROUPS = 8
 _BLOCKS = 3
@@ -137,10 +139,11 @@ def residual_init(key: Any, d: int, width: int) -> Tree:
     return tree
 
 
-def residual(params: Tree, x: Any, index: Any) -> Any:
-    """v for x (m, d) at time indices (m,); shape of x."""
+def residual(params: Tree, x: Any, index: Any, more: Any = None) -> Any:
+    """v for x (m, d) at time indices (m,), ``more`` (m, width) added first; shape of x."""
     time = _embed(index)
     h = _dense(params["enter"], jnp.concatenate([x, time], axis=-1))
+    h = h if more is None else h + more
     for i in range(_BLOCKS):
         block = params[f"block{i}"]
         inside = _dense(block["one"], jax.nn.silu(h)) + _dense(block["time"], time)
@@ -156,6 +159,18 @@ def rows_init(key: Any, side: int, width: int) -> Tree:
 def rows(params: Tree, x: Any, index: Any) -> Any:
     """v of the residual network for pictures x (m, side, side), which it sees as rows."""
     return residual(params, x.reshape(x.shape[0], -1), index).reshape(x.shape)
+
+
+def labelled_init(key: Any, side: int, width: int) -> Tree:
+    """Parameters of the residual network for labelled pictures of ``side`` x ``side``."""
+    embedding = jax.random.normal(jax.random.fold_in(key, 1), (LABELS + 1, width))
+    return rows_init(key, side, width) | {"label": embedding}
+
+
+def labelled(params: Tree, x: Any, index: Any) -> Any:
+    """v for pictures x (m, side, side); index is the time index + TIMES (1 + label, or 0)."""
+    more = params["label"][index // TIMES]
+    return residual(params, x.reshape(x.shape[0], -1), index % TIMES, more).reshape(x.shape)
 
 
 # -- parts -------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ from validation.networks.run.plan import CALMER, MOMENTUM, Setting
 from validation.networks.run.schedule import NOISE, SIGNAL, TIMES, sampling_times
 
 _AVERAGE = 17.0
+# share of the samples whose label a step does not tell
+_DROPPED = 0.2
 #: generated samples that are kept to be looked at
 SHOWN = 16
 
@@ -53,10 +55,11 @@ class Trainer:
         self.setting = setting
         self._data = _arrays(setting)
         make, apply = {
-            ("images", ""): (nets.unet_init, nets.unet),
-            ("images", "residual"): (nets.rows_init, nets.rows),
-            ("mixture", ""): (nets.residual_init, nets.residual),
-        }[setting.case, setting.network]
+            ("images", "", False): (nets.unet_init, nets.unet),
+            ("images", "residual", False): (nets.rows_init, nets.rows),
+            ("images", "residual", True): (nets.labelled_init, nets.labelled),
+            ("mixture", "", False): (nets.residual_init, nets.residual),
+        }[setting.case, setting.network, setting.guidance > 0.0]
         key = jax.random.key(setting.seed)
         params = make(jax.random.fold_in(key, 0), setting.side, setting.width)
         rule = _rule(setting.optimiser, setting.rate)
@@ -66,12 +69,14 @@ class Trainer:
         self._advance = _advancer(apply, setting.optimiser, setting.rate, setting.batch)
         self._key = jax.random.fold_in(key, 1)
         self._losses = _loss_reader(apply, setting.indices)
-        self._generate = _sampler(apply, setting.sampler_steps)
+        self._generate = _sampler(apply, setting.sampler_steps, setting.guidance)
+        self._volume = _volume_reader(apply, setting.sampler_steps)
         # mini-batches are drawn from an array of one size, so that all n share one compilation
         rows = data.LARGEST if setting.batch else setting.n
         padded = np.zeros((rows, *self._data.train.shape[1:]), dtype=np.float32)
         padded[: setting.n] = self._data.train
         self._train = jnp.asarray(np.repeat(padded, setting.copies, axis=0))
+        self._labels = self._told(rows)
         self._prepare(jax.random.fold_in(key, 2))
         self._noise = None
         if setting.calm:
@@ -79,6 +84,22 @@ class Trainer:
             self._noise = Noise(
                 setting, apply, calmer, self._mean_losses, self._train, jax.random.fold_in(key, 4)
             )
+
+    def _told(self, rows: int) -> dict[str, Any]:
+        """Labels + 1 of all that the network sees; none of pictures without guidance."""
+        if not self.setting.guidance:
+            return dict.fromkeys(("step", "train", "test", "generated"))
+        if self._data.labels is None:
+            raise DataError(f"{self.setting.data}: has no labels; guidance needs them (fashion)")
+        train, test = (1 + part for part in self._data.labels)
+        s, n = self.setting, self.setting.n
+        padded = np.zeros(rows, dtype=np.int32)
+        padded[:n] = train
+        labels = {
+            "step": np.repeat(padded, s.copies), "train": np.tile(train, -(-s.noisy // n)),
+            "test": test, "generated": np.resize(train, max(s.generated, 1)),
+        }  # fmt: skip
+        return {name: jnp.asarray(values, dtype=jnp.int32) for name, values in labels.items()}
 
     def _prepare(self, key: Any) -> None:
         """Noisy samples and starting points, the same at every measurement."""
@@ -110,8 +131,9 @@ class Trainer:
         """Train up to step ``to``."""
         if to > self.step:
             state = self._advance(
-                self._state, self._train, self.setting.n, self._key, self.step, to
-            )
+                self._state, self._train, self.setting.n, self._key, self.step, to,
+                self._labels["step"],
+            )  # fmt: skip
             # state and step change together, also where somebody interrupts the waiting
             self._state, self.step = jax.block_until_ready(state), to
 
@@ -160,7 +182,7 @@ class Trainer:
         row: dict[str, Array] = {"step": np.asarray(float(self.step))}
         for name, (x, noise) in self._probe.items():
             for prefix, tree in (("", average), ("last_", params)):
-                values, predicted = self._losses(tree, x, noise)
+                values, predicted = self._losses(tree, x, noise, self._labels[name])
                 values = np.asarray(values, dtype=np.float64)
                 row[f"{prefix}{name}"] = values.mean(axis=1)
                 if not prefix:
@@ -171,6 +193,8 @@ class Trainer:
             raise Diverged(f"a loss is not finite at step {self.step}; lower the rate")
         if self.setting.generated > 1:
             row |= self._quality(average)
+        if self.setting.divergence:
+            row |= self._divergence(average)
         if self._noise is not None:
             row |= self._noise.measure(self._state, self.step)
         return row
@@ -189,8 +213,24 @@ class Trainer:
             found.append(np.mean(difference**2))
         return np.asarray(found)
 
+    def _divergence(self, params: Any) -> dict[str, Array]:
+        """KL(generated || mixture) per dimension, its error, and where the sampler folds."""
+        start = self._start[: self.setting.divergence]
+        samples, log_volume, sign = (
+            np.asarray(part, dtype=np.float64) for part in self._volume(params, start)
+        )
+        gained = mixture.log_normal(np.asarray(start, dtype=np.float64)) - log_volume
+        values = (gained - mixture.log_density(samples)) / self.setting.side
+        if not np.isfinite(values).all():
+            raise Diverged(f"the density of a sample is not finite at step {self.step}")
+        return {
+            "divergence": np.asarray(values.mean()),
+            "divergence_error": np.asarray(measures.standard_error(values)),
+            "folded": np.asarray(float(np.mean(sign < 0.0))),
+        }
+
     def _quality(self, params: Any) -> dict[str, Array]:
-        samples = np.asarray(self._generate(params, self._start))
+        samples = np.asarray(self._generate(params, self._start, self._labels["generated"]))
         if not np.isfinite(samples).all():
             raise Diverged(f"generated samples are not finite at step {self.step}")
         ratio, index = measures.nearest(samples, self._data.train)
@@ -210,7 +250,7 @@ class _Data:
     def __init__(self, parts: data.Split, source: str, digest: str):
         self.train, self.test = parts.train, parts.test
         self.reference, self.yardstick = parts.reference, parts.yardstick
-        self.source, self.digest = source, digest
+        self.source, self.digest, self.labels = source, digest, parts.labels
 
 
 def _arrays(setting: Setting) -> _Data:
@@ -244,7 +284,7 @@ def _rule(optimiser: str, rate: float) -> Any:
 
 @cache
 def _advancer(apply: Any, optimiser: str, rate: float, batch: int) -> Any:
-    """(state, training set, n, key, start, stop) -> state; a step is compiled.
+    """(state, training set, n, key, start, stop, labels) -> state; a step is compiled.
 
     The loop over steps is not: inside a compiled loop the processor's gradient of a convolution is
     twenty times slower.
@@ -252,17 +292,22 @@ def _advancer(apply: Any, optimiser: str, rate: float, batch: int) -> Any:
     rule = _rule(optimiser, rate)
     signal, noise = (jnp.asarray(part, dtype=jnp.float32) for part in (SIGNAL, NOISE))
 
-    def loss(params: Any, x: Any, k: Any, xi: Any) -> Any:
+    def loss(params: Any, x: Any, k: Any, xi: Any, told: Any) -> Any:
         a, s = _column(signal[k], x), _column(noise[k], x)
-        return jnp.mean((apply(params, a * x + s * xi, k) - (a * xi - s * x)) ** 2)
+        return jnp.mean((apply(params, a * x + s * xi, k + told) - (a * xi - s * x)) ** 2)
 
-    def one(number: Any, state: Any, train: Any, n: Any, key: Any) -> Any:
+    def one(number: Any, state: Any, train: Any, n: Any, key: Any, labels: Any) -> Any:
         params, memory, average = state
         keys = jax.random.split(jax.random.fold_in(key, number), 3)
-        x = train[jax.random.randint(keys[0], (batch,), 0, n)] if batch else train
+        which = jax.random.randint(keys[0], (batch,), 0, n) if batch else jnp.arange(len(train))
+        x = train[which] if batch else train
         k = jax.random.randint(keys[1], (x.shape[0],), 0, TIMES)
         xi = jax.random.normal(keys[2], x.shape)
-        gradient = jax.grad(loss)(params, x, k, xi)
+        told = 0
+        if labels is not None:
+            kept = jax.random.uniform(jax.random.fold_in(keys[1], 1), k.shape) >= _DROPPED
+            told = TIMES * jnp.where(kept, labels[which], 0)
+        gradient = jax.grad(loss)(params, x, k, xi, told)
         update, memory = rule.update(gradient, memory, params)
         params = optax.apply_updates(params, update)
         share = 1.0 - (1.0 - 1.0 / (number + 1.0)) ** _AVERAGE
@@ -271,10 +316,12 @@ def _advancer(apply: Any, optimiser: str, rate: float, batch: int) -> Any:
 
     step = jax.jit(one, donate_argnums=1)
 
-    def advance(state: Any, train: Any, n: int, key: Any, start: int, stop: int) -> Any:
+    def advance(
+        state: Any, train: Any, n: int, key: Any, start: int, stop: int, labels: Any = None
+    ) -> Any:
         state = jax.tree_util.tree_map(jnp.copy, state)  # the caller's is not given away
         for number in range(start, stop):
-            state = step(number, state, train, n, key)
+            state = step(number, state, train, n, key, labels)
         return state
 
     return advance
@@ -286,11 +333,13 @@ def _loss_reader(apply: Any, indices: tuple[int, ...]) -> Any:
     signal, noise = (jnp.asarray(part[places], dtype=jnp.float32) for part in (SIGNAL, NOISE))
 
     @jax.jit
-    def read(params: Any, x: Any, xi: Any) -> Any:
+    def read(params: Any, x: Any, xi: Any, labels: Any = None) -> Any:
+        told = 0 if labels is None else TIMES * labels
+
         def at(arguments: Any) -> Any:
             a, s, k, drawn = arguments
             noisy = a * x + s * drawn
-            v = apply(params, noisy, jnp.full(x.shape[0], k))
+            v = apply(params, noisy, jnp.full(x.shape[0], k) + told)
             predicted = s * noisy + a * v
             error = (predicted - drawn) ** 2
             return error.reshape(x.shape[0], -1).mean(axis=1), predicted
@@ -301,8 +350,11 @@ def _loss_reader(apply: Any, indices: tuple[int, ...]) -> Any:
 
 
 @cache
-def _sampler(apply: Any, steps: int) -> Any:
-    """Deterministic sampler (Song, Meng, Ermon, arXiv:2010.02502), from noise to k = 0."""
+def _sampler(apply: Any, steps: int, guidance: float = 0.0) -> Any:
+    """Deterministic sampler (Song, Meng, Ermon, arXiv:2010.02502), from noise to k = 0.
+
+    With labels, v is (1 + guidance) v(label) - guidance v.
+    """
     times = sampling_times(steps)
     here = (SIGNAL[times], NOISE[times])
     # behind the last time index there is no noise
@@ -310,12 +362,37 @@ def _sampler(apply: Any, steps: int) -> Any:
     rows = [jnp.asarray(part, dtype=jnp.float32) for part in (*here, *then)]
 
     @jax.jit
-    def generate(params: Any, start: Any) -> Any:
+    def generate(params: Any, start: Any, labels: Any = None) -> Any:
         def one(x: Any, row: Any) -> Any:
             k, a, s, a_next, s_next = row
             v = apply(params, x, jnp.full(x.shape[0], k))
+            if labels is not None:
+                told = apply(params, x, jnp.full(x.shape[0], k) + TIMES * labels)
+                v = (1.0 + guidance) * told - guidance * v
             return a_next * (a * x - s * v) + s_next * (s * x + a * v), None
 
         return jax.lax.scan(one, start, (jnp.asarray(times), *rows))[0]
 
     return generate
+
+
+@cache
+def _volume_reader(apply: Any, steps: int) -> Any:
+    """(weights, starting points) -> samples, log |det| and sign of det of the sampler's Jacobian.
+
+    The sampler is a map without noise: the density of a sample is that of its starting point over
+    the determinant.
+    """
+    generate = _sampler(apply, steps)
+
+    @jax.jit
+    def read(params: Any, start: Any) -> Any:
+        def one(x: Any) -> Any:
+            found = generate(params, x[None])[0]
+            return found, found
+
+        slopes, samples = jax.vmap(jax.jacfwd(one, has_aux=True))(start)
+        sign, log_volume = jnp.linalg.slogdet(slopes)
+        return samples, log_volume, sign
+
+    return read
