@@ -256,8 +256,7 @@ def _draw_sweep(ax: Axes, sweep: Sweep, request: Request) -> None:
         axes["tau"] = sweep.request["tau"]
     of_numbers = [name for name, values in axes.items() if values.dtype.kind in "fiu"]
     along = "tau" if "tau" in axes else max(of_numbers, key=lambda n: axes[n].size, default="")
-    if not along:
-        along = next(iter(axes))
+    along = along or next(iter(axes))
     others = [name for name in axes if name != along]
     places = list(itertools.product(*(range(axes[name].size) for name in others)))
     if len(places) * len(request.names) > _MOST_LINES:
