@@ -15,7 +15,7 @@ from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
 from validation.__main__ import main
-from validation.attack.attack import ALLOWED, Tally, drawn
+from validation.attack.attack import ALLOWED, Tally, between, drawn
 from validation.attack.models import case
 
 INF = math.inf
@@ -25,13 +25,7 @@ THREE = rf.Mixture([0.2, 0.3, 0.5], [[1.0], [2.0], [0.5]])
 
 def ratios(one: rf.LearningCurves, other: rf.LearningCurves) -> dict[str, float]:
     """Largest |difference|/(sum of claimed errors) of every curve."""
-    found = {}
-    for name in one.error:
-        x, y = getattr(one, name), getattr(other, name)
-        off = np.abs(x - y)[np.isfinite(x)]
-        claimed = (one.error[name] + other.error[name])[np.isfinite(x)]
-        found[name] = float(np.max(off[off > 0.0] / claimed[off > 0.0], initial=0.0))
-    return found
+    return {found.name: found.ratio for found in between("", one, other)}
 
 
 MODELS = {
