@@ -134,16 +134,16 @@ def derivatives(
     -------
     Derivatives
 
-    Notes
-    -----
-    Source: docs/theory.md, section 19. Coefficients of the activation and their derivatives count
-    as exact; they are good to 1e-11 or better.
-
     Raises
     ------
     ModelError
         If a name is none of these, the rule is another, the model has several classes of data, a
         finite number of noise draws or infinite width, or the solution is compressed.
+
+    Notes
+    -----
+    Source: docs/theory.md, section 19. Coefficients of the activation and their derivatives count
+    as exact; they are good to 1e-11 or better.
 
     Examples
     --------
