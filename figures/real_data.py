@@ -98,6 +98,13 @@ def draw(numbers: Numbers) -> Any:
 
 FIGURE = Figure(
     "Images against the theories (t = 0.1, 512 features, 128 samples)",
-    "",
+    "What is known of the data decides what is predicted. The limit theory, which knows the "
+    "eigenvalues of their covariance alone, over-estimates the final gap between test and train "
+    "loss by 43, 13, 113, 57 % for (a), (b), (c), (d). Exact networks on Gaussian data of the "
+    "same covariance and dimension show what of it is finite size; the rest is that images are "
+    "not Gaussian. The equations on the samples (ImageModel) know both and are within 4.5 % of "
+    "exact networks on these images. The first fall of the test loss is that of the theory for "
+    "all but the patches, whose loss at tau = 100 is a quarter below it. Open markers and "
+    "dashes: train loss.",
     compute, draw,
 )  # fmt: skip

@@ -111,3 +111,16 @@ def test_heavy_tails_are_not_asked() -> None:
     images = clusters()
     images *= np.random.default_rng(5).pareto(1.5, (300, 1)) + 1.0
     assert "off by up to 60 % on data like these" in advise(images, 32 * 8, 0.1).route
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_images, "_FEATURES", (256, 512))
+    found = advise("digits", 32768, 0.1).table
+    page = (Path(__file__).parents[2] / "docs" / "advise.md").read_text(encoding="utf-8")
+    times = found["images_best_time"][0] / found["best_time"][0]
+    said = (
+        f"least test loss {found['images_test_loss'][0]:.3f} at {times:.1f} times the best time of "
+        f"the theory, against {found['test_loss'][0]:.3f}"
+    )
+    assert said in " ".join(page.split())

@@ -16,25 +16,23 @@ from validation.finite import imagery
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "FEATURES", 32)
-
-
 def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / samples.FILE).read_text().splitlines()]
 
 
-def test_errors_are_those_of_the_claim(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_those_of_the_claim(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Held-out sizes are not among those of the design; a second run computes nothing."""
+    monkeypatch.setattr(samples, "FEATURES", 32)
     all_cases = list(samples.cases())
     design = {case.name for case in all_cases if not case.held_out}
     assert not design & {case.name for case in all_cases if case.held_out}
     arguments = ["--out", str(tmp_path), "--cases", "digits 0.1 64", "--quiet"]
     first = samples.main(arguments)
-    assert "digits | 0.1 | 64 | tanh" in capsys.readouterr().out
+    assert "digits | 0.1 | 32 | 64 | tanh" in capsys.readouterr().out
     networks, equations, theory = kept = lines(tmp_path)
-    assert {line["name"] for line in kept} == {"digits 0.1 64 tanh"}
+    assert {line["name"] for line in kept} == {"digits 0.1 64 tanh 32"}
     model = ImageModel(imagery.rows("digits"), 0.1, 64, features=32)
     assert networks["found"]["values"]["final_gap"] == timescales(solve(model)).final_gap
     allowed = equations["found"]["claimed"]
@@ -84,5 +82,5 @@ def test_the_page_shows_what_is_stored(capsys: pytest.CaptureFixture[str]) -> No
     """Nothing is computed, and no data set has to be there."""
     assert samples.main(["--out", str(ROOT / "docs" / "data"), "--stored"]) == samples.PASS
     table = capsys.readouterr().out.strip()
-    assert "| mnist | 0.1 | 64 | tanh |" in table
+    assert "| mnist | 0.1 | 512 | 64 | tanh |" in table
     assert table in (ROOT / "docs" / "images.md").read_text()
