@@ -14,7 +14,7 @@ from figures.simulations import Simulations
 from validation.common import style
 
 T, PSI_P, PSI_N_PATH = 0.1, 64.0, 8.0
-POINTS = {"quick": 17, "paper": 49}
+POINTS = {"quick": 41, "paper": 81}
 DATA = {
     "isotropic": Covariance.isotropic(),
     "power law, exponent 1": Covariance.power_law(1.0, 32),

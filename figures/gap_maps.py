@@ -15,7 +15,7 @@ from validation.finite.case import FLOW, Case
 
 T, TIMES = 0.1, (1e3, 1e4)
 D = 100  # of the second axes, n and p
-GRID = {"quick": 25, "paper": 61}
+GRID = {"quick": 49, "paper": 97}
 LOW, HIGH = 0.5, 128.0
 NETWORKS = (1, 4, 16)
 SIZES = {"quick": ((32, 4),), "paper": ((100, 8),)}
@@ -72,9 +72,13 @@ def draw(numbers: Numbers) -> Any:
         drawn = ax.pcolormesh(
             grid, grid, gap[k], norm=norm, cmap="viridis", shading="gouraud", rasterized=True
         )
-        levels = [0.03, 0.1, 0.3, 1.0, 3.0]
-        lines = ax.contour(grid, grid, gap[k], levels=levels, colors="white", linewidths=0.7)
-        ax.clabel(lines, fmt="%g", fontsize=7.0)
+        # through the logarithm, in which the gap is smooth
+        levels = {float(np.log(level)): f"{level:g}" for level in (0.03, 0.1, 0.3, 1.0, 3.0)}
+        lines = ax.contour(
+            grid, grid, np.log(gap[k]), levels=list(levels), colors="white", linewidths=0.7,
+            linestyles="solid",
+        )  # fmt: skip
+        ax.clabel(lines, fmt=levels, fontsize=7.0)
         ax.plot([LOW, HIGH], [LOW, HIGH], color=style.VERMILION, linestyle=(0, (5, 2)))
         found = numbers["networks/gap"]
         ax.scatter(
@@ -85,7 +89,7 @@ def draw(numbers: Numbers) -> Any:
         ax.set_ylim(LOW, HIGH)
         ax.set_xlabel(style.PSI_N)
         power = round(np.log10(tau))
-        ax.set_title(rf"$\tau = 10^{power}$", loc="left", x=0.04)
+        ax.set_title(rf"after the training time $\tau = 10^{power}$", loc="left", x=0.04)
     axes[0, 0].set_ylabel(style.PSI_P)
     bar = figure.colorbar(drawn, ax=list(axes[0]), pad=0.015)
     bar.set_label(r"gap $L_{\rm gen} = L_{\rm test} - L_{\rm train}$")

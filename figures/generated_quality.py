@@ -15,7 +15,7 @@ from validation.common import style
 
 PSI_N = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 LEVEL = 0.1
-POINTS = {"quick": 61, "paper": 121}
+POINTS = {"quick": 181, "paper": 361}
 FIRST, LAST = 1.0, 1e6
 RTOL = 1e-7
 

@@ -18,7 +18,7 @@ from validation.finite.case import FLOW, Case, Sizes
 T, PSI_P = 0.01, (32.0, 256.0, 1e4)
 NETWORKS = (1, 2, 4, 8, 16, 32, 64)
 FITTED = 0.59  # by the paper, to ten simulated sizes
-POINTS = {"quick": 25, "paper": 61}
+POINTS = {"quick": 61, "paper": 121}
 SIZES: Sizes = ((12, 24), (25, 16), (50, 8))
 
 

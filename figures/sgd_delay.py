@@ -14,7 +14,7 @@ from validation.common import style
 
 T, PSI_P, WIDE = 0.01, 64.0, 1e4
 LOADS = (0.0, 0.5, 0.9, 0.95)
-POINTS = {"quick": 22, "paper": 43}
+POINTS = {"quick": 64, "paper": 127}
 LOW, HIGH = 2.0, 256.0
 
 
@@ -55,7 +55,7 @@ def draw(numbers: Numbers) -> Any:
             there = np.isfinite(time)
             keys: dict[str, Any] = {"color": colour, "linestyle": line}
             if psi_p == PSI_P:
-                keys |= {"marker": marker, "markevery": 3}
+                keys |= {"marker": marker, "markevery": 9}
             times.plot(psi_n[there], time[there], **keys)
             if load:
                 delays.plot(psi_n[there], (time / np.where(there, flow, 1.0))[there], **keys)

@@ -17,7 +17,7 @@ MODEL = ScoreModel(0.01, 64.0, 32.0)
 LOAD = 0.01
 AVERAGE, FALL = 100.0, 10.0
 TAU = np.geomspace(1.0, 1e5, 120)
-LOADS = {"quick": 21, "paper": 41}
+LOADS = {"quick": 48, "paper": 95}
 LOW, HIGH = 1e-5, 0.5
 #: name, text of the legend
 RULES = {

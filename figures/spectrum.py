@@ -51,10 +51,11 @@ def draw(numbers: Numbers) -> Any:
         # groups of bulks between the wide gaps
         ratio = edges[1:, 0] / edges[:-1, 1]
         cuts = np.flatnonzero(ratio > 2.0) + 1
-        for ax, group in zip(panels[1:], np.split(np.arange(len(edges)), cuts), strict=True):
+        groups = np.split(np.arange(len(edges)), cuts)
+        for ax, group, name in zip(panels[1:], groups, laws.BULKS, strict=True):
             laws.draw_zoom(ax, numbers, row, group, 26)
             total = float(mass[group].sum())
-            ax.set_title(f"mass {total * PSI_P:.3g}/64", fontsize=7.0)
+            ax.set_title(f"{name}, mass {total * PSI_P:.3g}/64", fontsize=7.0)
             ax.locator_params(axis="x", nbins=3)
             ax.locator_params(axis="y", nbins=5)
     axes[0, 1].set_ylabel(r"density $\rho(\lambda)$ / mass", labelpad=2)
@@ -67,8 +68,9 @@ def draw(numbers: Numbers) -> Any:
 FIGURE = Figure(
     "Spectrum of U at t = 0.01, psi_p = 64, psi_n = 8 (tanh)",
     "The whole spectrum of the feature matrix on a logarithmic axis (left) and each group of "
-    "bulks on linear axes, divided by its mass; below, half of the eigenvalues of Sigma are 0.5 "
-    "and half 1.5. Besides the atom at s_t^2 (dashed) and the two bulks of the leading-order "
+    "bulks (thin, of the samples, of the data) on linear axes, divided by its mass; below, half of "
+    "the eigenvalues of Sigma are 0.5 and half 1.5. Besides the atom at s_t^2 (dashed) and the "
+    "two bulks of the leading-order "
     "picture, the exact law has a third, thin bulk of mass 1/64 just above the atom: it is what "
     "the training sample is memorized with (see bulk-learning). The leading-order laws (dashed) "
     "give the edges of the middle bulk within 5 %; the upper bulk is 3.0 times as wide as the "

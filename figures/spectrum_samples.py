@@ -37,6 +37,8 @@ def draw(numbers: Numbers) -> Any:
         laws.draw_overview(ax, numbers, path)
         mass = numbers[f"{path}/atoms"][0, 1]
         ax.set_title(rf"$\psi_n = {psi_n}$, atom of mass {mass:.3f}", loc="left", x=0.04)
+        for (start, _), name in zip(numbers[f"{path}/edges"], laws.BULKS, strict=True):
+            ax.text(start, 0.8, name, fontsize=7.0)
     low = min(ax.get_xlim()[0] for ax in axes[0])
     high = max(ax.get_xlim()[1] for ax in axes[0])
     axes[0, 0].set_xlim(low, high)

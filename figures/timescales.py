@@ -14,7 +14,7 @@ from validation.common import style
 from validation.finite import imagery
 
 T, PSI_P = 0.01, 256.0
-POINTS = {"quick": 21, "paper": 41}
+POINTS = {"quick": 49, "paper": 97}
 TIMES = (
     ("tau_gen", r"$\tau_{\rm gen}$"),
     ("tau_opt", r"$\tau_{\rm opt}$"),

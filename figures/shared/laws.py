@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from figures.simulations import Simulations
 
 
+#: groups of bulks from below, as `bulk-learning` names them
+BULKS = ("thin", "samples", "data")
 # samples per dimension that stand for infinitely many in the population law
 _MANY = 1e9
 

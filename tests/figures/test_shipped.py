@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from dmft_rf import ScoreModel, solve, spectrum
-from figures import adam, bulk_learning, diffusion_times, minimal_error
+from figures import (
+    adam,
+    bulk_learning,
+    diffusion_times,
+    eigenmodes,
+    learning_curves,
+    minimal_error,
+    noise_draws,
+)
 from figures.catalogue import MODULES, figure
 from figures.numbers import Numbers
 from figures.shared import laws
@@ -79,7 +87,7 @@ def test_bulks_of_a_network_of_the_papers_size(tmp_path: Path) -> None:
 
 
 def cases() -> list[Case]:
-    modules = (diffusion_times, minimal_error)
+    modules = (diffusion_times, learning_curves, minimal_error)
     return [one for module in modules for one in module.cases("quick")]
 
 
@@ -109,6 +117,30 @@ def test_extrapolated_parts_lie_on_the_curves() -> None:
         value, error = estimate(networks["d"], networks[name])
         line = getattr(split, name)
         assert np.all(np.abs(value / line - 1.0) < 0.05 + 3.0 * error / line), name
+
+
+@pytest.mark.parametrize("draws", noise_draws.CUTS)
+def test_extrapolated_noise_draws_lie_on_the_curves(
+    draws: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise_draws, "networks", never)
+    found = noise_draws.kept(Simulations(tmp_path), draws)
+    value, error = estimate(found["d"], found["test"])
+    model = noise_draws.model_of(draws)
+    line = solve(model, rtol=1e-8).learning_curves(noise_draws.AT).test
+    assert np.all(np.abs(value / line - 1.0) < 0.05 + 3.0 * error / line)
+
+
+def test_extrapolated_modes_lie_on_the_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares learned, up to 1.7: within 0.05 and three standard errors."""
+    monkeypatch.setattr(eigenmodes, "networks", never)
+    monkeypatch.setattr(eigenmodes, "PSI_N", ())
+    numbers = eigenmodes.compute("quick", Simulations(tmp_path))
+    line = eigenmodes.learned(solve(eigenmodes.model_of(8.0)), eigenmodes.AT)
+    miss = np.abs(numbers["networks/learned"] - line)
+    assert np.all(miss < 0.05 + 3.0 * numbers["networks/learned_error"])
 
 
 def test_adam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ TINY: dict[str, dict[str, Any]] = {
     "phase-diagram": {"POINTS": {"quick": 2}},
     "early-stopping": {"POINTS": {"quick": 2}},
     "bulk-learning": {"NETWORKS": ((4, 2),), "WIDTHS": {"quick": 2}},
-    "eigenmodes": {"NETWORKS": {"quick": 2}, "PSI_N": (8.0,)},
+    "eigenmodes": {"NETWORKS": ((1, 2), (2, 1)), "PSI_N": (8.0,)},
     "real-data": {},
     "noise-draws": {
         "SHOWN": (16, math.inf),
@@ -33,7 +33,7 @@ TINY: dict[str, dict[str, Any]] = {
         "WIDTHS": {"quick": 3},
         "LOW": 8.0,
         "HIGH": 32.0,
-        "NETWORKS": {"quick": (8, 2)},
+        "NETWORKS": ((8, 2),),
     },
     "sgd-losses": {"SIZES": {"quick": ((12, 6),)}},
     "sgd-delay": {"POINTS": {"quick": 3}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
