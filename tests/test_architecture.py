@@ -60,7 +60,7 @@ DOORS = {"", "__main__", "store"}
 MOST_FLOORS = 12
 # lines of a module
 MOST_LINES = 400
-HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "numba")
+HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "scipy.special", "numba")
 
 
 def _name(path: Path) -> str:
@@ -384,10 +384,7 @@ def loaded_after(statement: str) -> set[str]:
         ("import dmft_rf", (*HEAVY, "numpy", "scipy", "typer")),
         ("from dmft_rf import Covariance, ScoreModel, GradientFlow, read_covariance", HEAVY),
         ("from dmft_rf import ScoreModel; ScoreModel(0.1, 8, 4).coefficients", HEAVY),
-        (
-            "from dmft_rf import solve, spectrum, timescales, scaling, resolvent",
-            (*HEAVY[:-1], "scipy.special"),
-        ),
+        ("from dmft_rf import solve, spectrum, timescales, scaling, resolvent", HEAVY[:-1]),
         ("import dmft_rf.cli", (*HEAVY, "numpy")),
         ("import dmft_rf.pencil.zoo", HEAVY),
         ("import dmft_rf.store", HEAVY),
