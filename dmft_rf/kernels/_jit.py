@@ -37,12 +37,14 @@ from dmft_rf._interrupt import held_back
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
+#: Whether kernels are compiled; else they are plain Python.
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 _DIGEST = hashlib.sha256().digest_size
 
 
 def njit(function: F) -> F:
     """Compile ``function`` in nopython mode, with a disk cache where one can be kept."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    if not COMPILED:
         return np.errstate(divide="ignore", invalid="ignore", over="ignore")(function)
     kernel: Any = numba.njit(**_OPTIONS)(function)
     # LLVM's callbacks drop interruptions
