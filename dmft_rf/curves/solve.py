@@ -25,6 +25,7 @@ from dmft_rf.curves.carrying import (
 )
 from dmft_rf.curves.compression import Compression, compressed_or_whole
 from dmft_rf.curves.contour_cache import Kept
+from dmft_rf.curves.fused import flow_nodes, with_flow
 from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.curves.losses import (
     LearningCurves,
@@ -74,7 +75,8 @@ class Solution(Shown):
         What ``compress`` made of the covariance; ``nodes`` are those of the quadrature then.
     diagnostics : dict
         nodes, newton_steps, residual (of the last Newton step, relative), support (both edges),
-        defect (against two exact integrals), tries, seconds; of an ImageModel its route.
+        defect (against two exact integrals), tries, seconds, compiled (whether one compiled call
+        did all of it); of an ImageModel its route.
     """
 
     model: FeatureModel
@@ -346,6 +348,7 @@ def _whole(model: FeatureModel, rtol: float) -> Solution:
     """``solve`` with every eigenvalue."""
     start = time.perf_counter()
     law = law_of(model, rtol)
+    found = flow_nodes(law, rtol)
     m, M = law.ends
     if not m > 0.0 and model.closed_form:
         raise ConvergenceError(
@@ -353,8 +356,10 @@ def _whole(model: FeatureModel, rtol: float) -> Solution:
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    nodes, error, tries = carrying_nodes(law, rtol)
+    nodes, error, tries = found or carrying_nodes(law, rtol)
+    nodes = nodes if found else with_flow(nodes)
     diagnostics = {
+        "compiled": found is not None,
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.solved[0],
         "residual": nodes.solved[1],

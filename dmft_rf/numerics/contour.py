@@ -80,10 +80,13 @@ def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     complement = 4.0 * (m / (m + M)) * (M / (m + M))  # 1 - k^2
     K = float(ellipkm1(complement))
     fall = math.exp(-math.pi * float(ellipk(complement)) / (4.0 * K))
-    # z at theta = pi: z^2 = m M (1 - sqrt(k))/(1 + sqrt(k))
-    left = m * math.sqrt(2.0 * M / (M + m)) / (1.0 + math.sqrt((M - m) / (M + m)))
     z, weights, readings = half_plane(m, M, nodes, K, complement, fall)
-    return Contour(z, weights, readings, left)
+    return Contour(z, weights, readings, crossing(m, M))
+
+
+def crossing(m: float, M: float) -> float:
+    """Where it crosses the real axis below m, theta = pi: z^2 = m M (1 - sqrt(k))/(1 + sqrt(k))."""
+    return m * math.sqrt(2.0 * M / (M + m)) / (1.0 + math.sqrt((M - m) / (M + m)))
 
 
 def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
