@@ -61,7 +61,7 @@ DOORS = {"", "__main__", "store"}
 MOST_FLOORS = 12
 # lines of a module
 MOST_LINES = 400
-HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "numba")
+HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "scipy.special", "numba")
 
 
 def _name(path: Path) -> str:

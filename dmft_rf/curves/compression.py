@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dmft_rf._convert import flag, instance
 from dmft_rf.curves.automatic_times import Solved
 from dmft_rf.curves.losses import JUDGED, SMALL, LearningCurves, probe_times
-from dmft_rf.errors import ModelError
+from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.mixture import Mixture
+from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.estimate import EPS
 from dmft_rf.numerics.jacobi import JacobiMatrix
 from dmft_rf.spectra.spectrum import spectrum
 
 if TYPE_CHECKING:
-    from dmft_rf.model.score_model import ScoreModel
     from dmft_rf.rules.flow import Rule
 
 # what rounding of the atoms may add to a curve, relative to it, at least
 _OF_ATOMS = 300.0 * EPS
 # atoms that it begins with
-_FEWEST_ATOMS = 32
+_FEWEST_ATOMS = 36
+# unasked, a covariance of so many atoms is compressed, to so few and at most this share of them,
+# with an error of this share of rtol
+_MANY_ATOMS, _FEW_ATOMS, _SHARE, _OF_RTOL = 1000, 100, 0.1, 0.1
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Compression:
     error : float
         Largest relative difference of train loss, test loss and score error under gradient flow,
         over all times, from those with a quarter fewer atoms, and the rounding of atoms. As in
-        LearningCurves.relative_error, small losses count as 1e-3 of the untrained network's.
+        LearningCurves.relative_error, small losses count as 1e-3 of the untrained network's. Rules
+        that need other contours are solved with all atoms.
     """
 
     atoms: int
@@ -68,6 +73,10 @@ class Solution(Solved, Protocol):
     def error_estimate(self) -> float:
         """Estimated relative error of its curves."""
 
+    @property
+    def hard_edge(self) -> bool:
+        """Whether contours lead around 0."""
+
     def learning_curves(self, tau: ArrayLike, rule: Rule | None = None) -> LearningCurves:
         """Learning curves at the times ``tau``."""
 
@@ -75,26 +84,57 @@ class Solution(Solved, Protocol):
 S = TypeVar("S", bound=Solution)
 
 
-def compressed(model: ScoreModel, rtol: float, solve: Callable[[ScoreModel, float], S]) -> S | None:
+def compressed_or_whole(
+    model: FeatureModel, rtol: float, compress: bool | None, whole: Callable[[Any, float], S]
+) -> S:
+    """What ``whole`` makes of the model, or of a compression of it; ``compress`` as in `solve`."""
+    asked = compress is not None and flag(compress, "compress")
+    if asked:
+        stated = instance(model, ScoreModel, "compress: model", "ScoreModel(0.01, 64, 8)")
+        if isinstance(stated.covariance, Mixture):
+            raise ModelError("compress is True; covariances of a mixture cannot be compressed")
+        return _compressed(stated, rtol, whole, asked) or whole(model, rtol)
+    if (
+        compress is None
+        and isinstance(model, ScoreModel)
+        and not isinstance(model.covariance, Mixture)
+        and model.covariance.n_atoms >= _MANY_ATOMS
+    ):
+        return _compressed(model, rtol, whole, asked) or whole(model, rtol)
+    return whole(model, rtol)
+
+
+def _compressed(
+    model: ScoreModel, rtol: float, solve: Callable[[Any, float], S], asked: bool
+) -> S | None:
     """``solve`` on Gauss quadratures of a third more nodes each time, until two agree.
 
-    None where this needs about as many atoms as the covariance has.
+    None where this needs about as many atoms as the covariance has; unless it was ``asked`` for,
+    also where it needs more than a few, leads around 0 or fails.
     """
     start = time.perf_counter()
     cov = model.covariance
-    if isinstance(cov, Mixture):
-        raise ModelError("compress is True; the covariances of a mixture cannot be compressed")
+    assert not isinstance(cov, Mixture)
+    most = 0.25 * cov.n_atoms if asked else min(_FEW_ATOMS, _SHARE * cov.n_atoms)
+    allowed = 0.5 * rtol if asked else _OF_RTOL * rtol
     atoms, before, probes = _FEWEST_ATOMS, None, np.empty(0)
     jacobi = JacobiMatrix(cov.eigenvalues, cov.weights)
-    while 4 * atoms < cov.n_atoms:
+    while atoms < most:
         fewer = model.replace(covariance=cov.from_rule(*jacobi.rule(atoms)))
-        found = solve(fewer, rtol)
+        try:
+            found = solve(fewer, rtol)
+        except ConvergenceError:
+            if asked:
+                raise
+            return None
+        if found.hard_edge and not asked:
+            return None
         if before is None:
             probes = np.minimum(probe_times(fewer, *found.diagnostics["support"]), found.horizon)
         curves = found.learning_curves(probes)
         if before is not None:
             error = curves.difference(before) + _rounding_of_atoms(fewer, model)
-            if error <= 0.5 * rtol and error + found.error_estimate <= rtol:
+            if error <= allowed and error + found.error_estimate <= rtol:
                 diagnostics = {**found.diagnostics, "seconds": time.perf_counter() - start}
                 return replace(
                     found,

@@ -183,8 +183,7 @@ def error_parts(solution: Solution, tau: ArrayLike, rule: Rule | None = None) ->
     ------
     ModelError
         If a time is not one of the rule's, the rule diverges on this spectrum, or the parts are not
-        derived: SGD, a solution that is compressed, tau = inf where the test loss diverges (a hard
-        edge).
+        derived: SGD, tau = inf where the test loss diverges (a hard edge).
     ConvergenceError
         If no contour carries the rule (momentum close to 1), if ``solution.rtol`` is missed, or if
         the parts do not add up to the score error.
@@ -239,12 +238,7 @@ def nodes_of(solution: Solution, times: Array, rule: Rule | None) -> tuple[Nodes
     rule = checked_rule(rule)
     if math.isinf(solution.model.psi_p):
         raise ModelError("psi_p is inf; the parts of the score error are those of a finite width")
-    if solution.compression is not None:
-        raise ModelError(
-            "this solution is compressed: its directions are nodes of a quadrature, not those of "
-            "the data; solve(model) without compress"
-        )
-    return _carried(solution, times, rule)
+    return _carried(solution.uncompressed, times, rule)
 
 
 class Direction:

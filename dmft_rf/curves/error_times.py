@@ -119,7 +119,7 @@ def error_times(solution: Solution, level: float = 0.1, factor: float = FACTOR) 
     Raises
     ------
     ModelError
-        If an argument is outside its domain, or the solution is compressed.
+        If an argument is outside its domain.
     ConvergenceError
         If the curves miss ``solution.rtol``.
 

@@ -60,14 +60,14 @@ def ratio_time(events: Events, ratio: float) -> Event:
 
 def generation_time(events: Events, level: float) -> Event:
     """When all but ``level`` of the score error's fall to its minimum has been made."""
-    start, least = events.untrained, float(events.best.score_error)
+    best, least, error = events.least
+    start = events.untrained
     target = least + level * (start - least)
-    off = (1.0 - level) * float(events.best.error["score_error"])
+    off = (1.0 - level) * error
 
     def fallen(curves: LearningCurves) -> Estimate:
         return Estimate(target - curves.score_error, curves.error["score_error"] + off)
 
-    best = events.minimum.at
     if best == 0.0:  # nothing falls
         return Event(0.0)
     # it is reached before the minimum

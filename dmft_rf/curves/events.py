@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._convert import instance
@@ -23,6 +23,7 @@ from dmft_rf.curves.measures import ContourMeasures
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
+from dmft_rf.numerics.minimum import Least, least_values
 from dmft_rf.numerics.roots import first_root, root_error
 from dmft_rf.rules.flow import GradientFlow
 
@@ -122,6 +123,36 @@ class Events(Frozen):
         """The curves at the minimum of the test loss."""
         return self.at(self.minimum.at)
 
+    @lazy
+    def least(self) -> Least:
+        """The least score error, without its exact place where that takes longer.
+
+        From polynomials through exact values around the least of those that are known anyway.
+        """
+        curves = self._covering if self.clock.plain else None
+        if curves is not None:
+            moving = np.isfinite(curves.tau) & (curves.tau > 0.0)
+            tau, score = curves.tau[moving], curves.score_error[moving]
+            turns = _turns_between(score)
+            ends = curves if math.isinf(curves.tau[-1]) else self.end
+            found = [_least(math.inf, ends)]
+            if turns.size:
+                found += least_values(lambda at: _score(self.at(at)), tau[turns], tau[turns + 2])
+            best = min(found, key=lambda one: one.value)
+            if best.error <= self.solution.rtol * best.value:
+                return best
+        return _least(self.minimum.at, self.best)
+
+    @property
+    def _covering(self) -> LearningCurves | None:
+        """Curves of gradient flow from before its first turn to after its last; or none."""
+        known, model = self._known, self.solution.model
+        if known is not None and math.isinf(model.noise_draws):
+            M = self.solution.diagnostics["support"][1]
+            if self._dense(_FIRST_TURN / (model.rate * M)):
+                return known
+        return self.curves if math.isinf(self.solution.horizon) else None
+
     def _least_of_turns(self) -> Event:
         """The best minimum between neighbours of the times `tau`, or one of the ends of training.
 
@@ -133,8 +164,7 @@ class Events(Frozen):
         brackets = np.flatnonzero(depth > 2.0 * error[1:-1])
 
         def value(times: Array) -> Estimate:
-            found = self.at(times)
-            return Estimate(found.score_error, found.error["score_error"])
+            return _score(self.at(times))
 
         name = f"tau_opt ({self.parameters})"
         found = [
@@ -156,18 +186,11 @@ class Events(Frozen):
 
     def _turns_of_known(self) -> list[tuple[float, float]] | None:
         """The same from the known curves; None if they have too few times."""
-        if self._known is None:
+        if self._known is None or not self._dense(self._before_turns):
             return None
         used = np.isfinite(self._known.tau) & (self._known.tau > 0.0)
         tau, score = self._known.tau[used], self._known.score_error[used]
-        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
-        if tau.size < 3 or tau[0] > self._before_turns or tau[-1] * rate * m < _LAST_TURN:
-            return None
-        steps = np.diff(tau)
-        if np.any(steps <= 0.0) or np.any(tau[1:] > tau[:-1] * 10.0 ** (1.0 / self._density)):
-            return None
-        low = np.minimum(score[:-2], score[2:]) - score[1:-1] > ROUNDING * score[1:-1]
-        turns = np.flatnonzero(low)
+        turns = _turns_between(score)
         brackets = [(float(tau[i]), float(tau[i + 2])) for i in turns]
         slope = self._slope(np.array(brackets).ravel())
         beyond = np.abs(slope.value) > 2.0 * slope.error
@@ -176,6 +199,16 @@ class Events(Frozen):
         if np.any(signs[real, 0] >= 0.0) or np.any(signs[real, 1] <= 0.0):
             return None  # the interval does not enclose the root
         return [bracket for bracket, there in zip(brackets, real, strict=True) if there]
+
+    def _dense(self, first: float) -> bool:
+        """Whether the known curves are, from before ``first`` to after the last turn."""
+        assert self._known is not None
+        tau = self._known.tau[np.isfinite(self._known.tau) & (self._known.tau > 0.0)]
+        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
+        if tau.size < 3 or tau[0] > first or tau[-1] * rate * m < _LAST_TURN:
+            return False
+        apart = tau[1:] / tau[:-1]
+        return bool(np.all((apart > 1.0) & (apart <= 10.0 ** (1.0 / self._density))))
 
     @lazy
     def tau(self) -> Array:
@@ -275,6 +308,22 @@ class Events(Frozen):
             f"{name} was not bracketed between tau = {self.tau[0]:.3g} and {self.tau[-1]:.3g} "
             f"({self.parameters})"
         )
+
+
+def _score(curves: LearningCurves) -> Estimate:
+    return Estimate(curves.score_error, curves.error["score_error"])
+
+
+def _least(at: float, curves: LearningCurves) -> Least:
+    """The score error at the last of the times."""
+    score = _score(curves)
+    return Least(at, float(score.value.flat[-1]), float(score.error.flat[-1]))
+
+
+def _turns_between(score: Array) -> NDArray[np.intp]:
+    """The values before those that lie below both of their neighbours."""
+    low = np.minimum(score[:-2], score[2:]) - score[1:-1] > ROUNDING * score[1:-1]
+    return np.flatnonzero(low)
 
 
 def gap_above(gap: float, error: float) -> Callable[[LearningCurves], Estimate]:

@@ -29,7 +29,7 @@ from dmft_rf.numerics.contour import Contour, contour_in
 from dmft_rf.numerics.estimate import EPS, Estimate
 from dmft_rf.numerics.region import Region
 from dmft_rf.rules.flow import Rule
-from dmft_rf.spectra.resolvent import solved_at
+from dmft_rf.spectra.resolvent import Resolvent, solved_at
 
 if TYPE_CHECKING:
     from dmft_rf.spectra.spectrum import Spectrum
@@ -60,14 +60,23 @@ class Nodes(Frozen):
     contour : Contour
     general : bool
         Solve the equations of any number of groups where there is a closed form too.
+    resolvent : Resolvent, optional
+        The solution at the nodes, where it is known.
     """
 
     _content: ClassVar[tuple[str, ...]] = ("law", "contour", "resolvent")
 
-    def __init__(self, law: Spectrum, contour: Contour, *, general: bool = False):
+    def __init__(
+        self,
+        law: Spectrum,
+        contour: Contour,
+        *,
+        general: bool = False,
+        resolvent: Resolvent | None = None,
+    ):
         self.law = law
         self.contour = contour
-        self.resolvent = solved_at(law.model, contour.z, general=general)
+        self.resolvent = resolvent or solved_at(law.model, contour.z, general=general)
         fast = law.model.groups.closed_form and not general
         self.pairs = (OneGroupPairs if fast else GroupedPairs)(self.resolvent)
         self.seal()
@@ -115,6 +124,11 @@ class Nodes(Frozen):
     def S_test(self) -> Complex:
         """(1/d) Tr Q M^T (U - z)^{-1} M."""
         return self.resolvent.S_test
+
+    @lazy
+    def flow(self) -> Any:
+        """What compiled calls take of it, put here by `fused`; None where they do not apply."""
+        return None
 
     @property
     def variance(self) -> tuple[Complex, Complex]:

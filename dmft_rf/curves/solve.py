@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee, lazy
-from dmft_rf._convert import flag, instance, number, shown
+from dmft_rf._convert import instance, number, shown
 from dmft_rf._show import Shown, Table
 from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
@@ -23,8 +23,9 @@ from dmft_rf.curves.carrying import (
     nodes_needed,
     region_until,
 )
-from dmft_rf.curves.compression import Compression, compressed
+from dmft_rf.curves.compression import Compression, compressed_or_whole
 from dmft_rf.curves.contour_cache import Kept
+from dmft_rf.curves.fused import flow_nodes, with_flow
 from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.curves.losses import (
     LearningCurves,
@@ -71,10 +72,11 @@ class Solution(Shown):
         Estimated relative error of train loss, test loss and score error under gradient flow, the
         largest over all times; at a hard edge, over those that the nodes carry.
     compression : Compression or None
-        What ``compress`` made of the covariance.
+        What ``compress`` made of the covariance; ``nodes`` are those of the quadrature then.
     diagnostics : dict
         nodes, newton_steps, residual (of the last Newton step, relative), support (both edges),
-        defect (against two exact integrals), tries, seconds; of an ImageModel its route.
+        defect (against two exact integrals), tries, seconds, compiled (whether one compiled call
+        did all of it); of an ImageModel its route.
     """
 
     model: FeatureModel
@@ -92,7 +94,8 @@ class Solution(Shown):
 
     def _about(self) -> str:
         nodes, reached = self.diagnostics["nodes"], self.error_estimate
-        return f"{self.model.label}; error {reached:.1e} with {nodes} nodes; gradient flow:"
+        fewer = "" if self.compression is None else f" and {self.compression.atoms} eigenvalues"
+        return f"{self.model.label}; error {reached:.1e} with {nodes} nodes{fewer}; gradient flow:"
 
     def _table(self) -> Table:
         return self.learning_curves(automatic_times(self, GradientFlow(), 2))._table()
@@ -136,21 +139,26 @@ class Solution(Shown):
             If ``rtol`` cannot be reached for this rule.
         """
         if isinstance(rule, StochasticGradientDescent):
-            return self._under_noise(tau, rule).require(self.rtol)
+            return self.uncompressed._under_noise(tau, rule).require(self.rtol)
         rule = checked_rule(rule)
         if rule.can_diverge:
             rule.check(self.spectrum.ends[1], self.model.rate)
-        curves = self._curves(tau, rule)
-        if self.compression is not None:
-            curves = self.compression.applied(curves, self.model)
-        return curves.require(self.rtol)
+        if self.compression is None:
+            return self._curves(tau, rule).require(self.rtol)
+        if rule.region(self.model.rate) != Region():  # on another contour its error is not known
+            return self.uncompressed.learning_curves(tau, rule)
+        return self.compression.applied(self._curves(tau, rule), self.model).require(self.rtol)
+
+    @property
+    def uncompressed(self) -> Solution:
+        """The solution with every eigenvalue of the covariance: itself, unless it is compressed."""
+        return self if self.compression is None else self._whole
+
+    @lazy
+    def _whole(self) -> Solution:
+        return _whole(self.model, self.rtol)
 
     def _under_noise(self, tau: ArrayLike, rule: StochasticGradientDescent) -> StochasticCurves:
-        if self.compression is not None:
-            raise ModelError(
-                "this solution is compressed; the error that this makes is known for deterministic "
-                "rules only: solve(model) without compress"
-            )
         _ = self.model.groups  # a model whose columns are not Gaussian says so
         law = self.nodes.law
 
@@ -164,12 +172,8 @@ class Solution(Shown):
     def scatter(self, tau: ArrayLike, rule: Rule | None = None) -> dict[str, Array]:
         """Standard error of the losses of drawn networks, by name, each shaped like ``tau``.
 
-        Of train, test and generalization_gap; ``error`` of the curves is the rounding alone.
-
-        Raises
-        ------
-        ModelError
-            If the solution is not one of drawn networks, or as in `learning_curves`.
+        Of train, test and generalization_gap; ``error`` of the curves is the rounding alone. Raises
+        ModelError if the solution is not one of drawn networks, or as `learning_curves`.
         """
         if not isinstance(self.nodes, DrawnNodes):
             raise ModelError(f"{self.model} is solved by equations, which have no scatter")
@@ -193,20 +197,14 @@ class Solution(Shown):
 
     @property
     def hard_edge(self) -> bool:
-        """Whether contours lead around 0.
-
-        They do where the spectrum reaches down to 0 (p = n m), where the test loss diverges, or so
-        near to it that rounding spoils the latest times.
-        """
+        """Whether contours lead around 0: at p = n m, where the test loss diverges, or near it."""
         return self.nodes.around_zero
 
     @property
     def horizon(self) -> float:
         """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
-        if not self.hard_edge:
-            return math.inf
         start = self.nodes.contour.start
-        return -1.0 / (self.model.rate * start)
+        return -1.0 / (self.model.rate * start) if self.hard_edge else math.inf
 
     def _fits(self, region: Region) -> bool:
         law = self.nodes.law
@@ -315,7 +313,9 @@ class Solution(Shown):
 
 
 @ieee
-def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = False) -> Solution:
+def solve(
+    model: FeatureModel, rtol: float | None = None, *, compress: bool | None = None
+) -> Solution:
     """Solve ``model`` once, for all training rules and times; what comes back is a ``Solution``.
 
     Parameters
@@ -323,12 +323,13 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
     model : ScoreModel or ImageModel
     rtol : float, optional
         Relative accuracy of train loss, test loss and score error, between 1e-13 and 1e-2; values
-        below 1e-3 of the untrained network's are accurate to rtol times that. By default 1e-10; of
-        an ImageModel, whose equations are good to some per cent, 1e-4.
-    compress : bool
+        below 1e-3 of the untrained network's are accurate to rtol times that. By default 1e-10, of
+        an ImageModel 1e-4.
+    compress : bool, optional
         Solve with a Gauss quadrature of the covariance's law (``Covariance.gauss``), of as many
-        nodes as ``rtol`` needs: for thousands of eigenvalues. The curves are those of the model as
-        stated, and so is ``spectrum``.
+        nodes as ``rtol`` needs; by default from 1,000 eigenvalues on, where at most 100 nodes leave
+        an error below ``rtol``/10. Curves are those of the model as stated, and so is ``spectrum``;
+        discrete steps and SGD are solved with every eigenvalue all the same.
 
     Returns
     -------
@@ -341,15 +342,18 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
         If ``rtol`` is outside its range, or a Mixture is to be compressed.
     ConvergenceError
         If the one-point equations fail at a node, a linear activation makes the support of U touch
-        0, or ``rtol`` is not reached; ``partial`` is then the Solution with its error estimate.
+        0, or ``rtol`` is not reached: ``partial`` is then the Solution.
     """
     instance(model, (ScoreModel, ImageModel), "model", "ScoreModel(0.01, 64, 8)")
     rtol = model.usual_rtol if rtol is None else checked_rtol(rtol)
-    if flag(compress, "compress"):
-        stated = instance(model, ScoreModel, "compress: model", "ScoreModel(0.01, 64, 8)")
-        return compressed(stated, rtol, solve) or solve(stated, rtol)  # nothing to be gained
+    return compressed_or_whole(model, rtol, compress, _whole)
+
+
+def _whole(model: FeatureModel, rtol: float) -> Solution:
+    """``solve`` with every eigenvalue."""
     start = time.perf_counter()
     law = law_of(model, rtol)
+    found = flow_nodes(law, rtol)
     m, M = law.ends
     if not m > 0.0 and model.closed_form:
         raise ConvergenceError(
@@ -357,8 +361,10 @@ def solve(model: FeatureModel, rtol: float | None = None, *, compress: bool = Fa
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    nodes, error, tries = carrying_nodes(law, rtol)
+    nodes, error, tries = found or carrying_nodes(law, rtol)
+    nodes = nodes if found else with_flow(nodes)
     diagnostics = {
+        "compiled": found is not None,
         "nodes": int(nodes.points.size),
         "newton_steps": nodes.solved[0],
         "residual": nodes.solved[1],
@@ -388,9 +394,8 @@ def checked_rtol(rtol: Any) -> float:
 
 def checked_rule(rule: Any) -> Rule:
     """A training rule, GradientFlow() for None; ModelError if it is none."""
-    if rule is None:
-        return GradientFlow()
-    return instance(rule, Rule, "rule", "GradientFlow(weight_decay=1e-3)")
+    flow = GradientFlow()
+    return flow if rule is None else instance(rule, Rule, "rule", "GradientFlow(weight_decay=1e-3)")
 
 
 def solved(value: Any, caller: str) -> Solution:

@@ -292,7 +292,7 @@ class Timescales(Shown):
     @ieee
     def score_error_min(self) -> float:
         """Score error at tau_opt."""
-        return float(self._events.best.score_error)
+        return self._events.least.value
 
     @property
     @ieee
@@ -370,7 +370,7 @@ class Timescales(Shown):
         gap = float(self.end.error["generalization_gap"])
         return {
             "test_min": float(self._events.best.error["test"]),
-            "score_error_min": float(self._events.best.error["score_error"]),
+            "score_error_min": self._events.least.error,
             "final_gap": gap,
             "relative_gap": gap / unit_gap(self.model),
         }[name]

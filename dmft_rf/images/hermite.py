@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
@@ -168,6 +167,8 @@ def _relu(m: Array, s: Array, count: int) -> tuple[Array, Array]:
     c_0 = s (a Phi + phi), c_1 = s Phi, c_k = s phi(a) He_{k-2}(-a)/sqrt(k!),
     M = s^2 [(1 + a^2) Phi + a phi].
     """
+    from scipy.special import ndtr
+
     a = m / s
     phi, Phi = np.exp(-0.5 * a * a) / math.sqrt(2.0 * math.pi), ndtr(a)
     c = np.empty((count, m.size))

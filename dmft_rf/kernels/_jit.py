@@ -42,6 +42,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
 _IN_ANY_ORDER = {"reassoc", "nsz"}
+#: Whether kernels are compiled; else they are plain Python.
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -56,7 +58,7 @@ def njit_sums(function: F) -> F:
 
 
 def _compiled(function: F, options: dict[str, Any]) -> F:
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    if not COMPILED:
         return np.errstate(divide="ignore", invalid="ignore", over="ignore")(function)
     kernel: Any = numba.njit(**options)(function)
     # LLVM's callbacks drop interruptions

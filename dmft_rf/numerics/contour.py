@@ -25,7 +25,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ellipj, ellipk, ellipkm1, elliprf
 
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
@@ -76,13 +75,18 @@ class Contour(Frozen):
 
 def half_plane_contour(m: float, M: float, nodes: int) -> Contour:
     """Contour in Re z > 0 around [m, M], 0 < m < M, with ``nodes`` nodes in Im z > 0."""
+    from scipy.special import ellipk, ellipkm1
+
     complement = 4.0 * (m / (m + M)) * (M / (m + M))  # 1 - k^2
     K = float(ellipkm1(complement))
     fall = math.exp(-math.pi * float(ellipk(complement)) / (4.0 * K))
-    # z at theta = pi: z^2 = m M (1 - sqrt(k))/(1 + sqrt(k))
-    left = m * math.sqrt(2.0 * M / (M + m)) / (1.0 + math.sqrt((M - m) / (M + m)))
     z, weights, readings = half_plane(m, M, nodes, K, complement, fall)
-    return Contour(z, weights, readings, left)
+    return Contour(z, weights, readings, crossing(m, M))
+
+
+def crossing(m: float, M: float) -> float:
+    """Where it crosses the real axis below m, theta = pi: z^2 = m M (1 - sqrt(k))/(1 + sqrt(k))."""
+    return m * math.sqrt(2.0 * M / (M + m)) / (1.0 + math.sqrt((M - m) / (M + m)))
 
 
 def contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
@@ -129,6 +133,8 @@ def _contour_in(region: Region, m: float, M: float, nodes: int) -> Contour:
 
 def _in_ellipse(u: Complex, end: float, beta: float) -> tuple[Complex, Complex]:
     """z - start and dz/du of Schwarz's map."""
+    from scipy.special import elliprf
+
     K, k_prime = _modulus(beta)
     one, two = 1.0 - u * u, 1.0 - (k_prime * u) ** 2
     zeta = 1j * (math.pi / K) * u * elliprf(one, two, 1.0)
@@ -160,6 +166,8 @@ def _in_half_plane(x: float, end: float) -> float:
 
 def _seen(y: float, beta: float) -> float:
     """u at a real point y of the ellipse."""
+    from scipy.special import ellipj
+
     K, k_prime = _modulus(beta)
     if k_prime < 1e-150:
         return math.inf
@@ -176,6 +184,8 @@ def _seen(y: float, beta: float) -> float:
 
 def _modulus(beta: float) -> tuple[float, float]:
     """K(k) and k' of the rectangle with K'/K = ln(1/beta)/(2 pi), by theta functions."""
+    from scipy.special import ellipk
+
     depth = -0.5 * math.log(beta)
     nome = math.exp(-(math.pi**2) / depth)  # of k'
     n = np.arange(40)

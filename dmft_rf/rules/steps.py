@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log1p
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import floats, number
@@ -127,12 +127,12 @@ class GradientDescent(_Steps):
         k = np.where(np.isinf(count), 0.0, count)[:, None]
         if np.iscomplexobj(z):
             # log1p keeps (1 - z)^k exact to rounding for a billion small steps
-            power = np.exp(k * log1p(-z))
+            power = np.exp(k * _log1p(-z))
         else:
             flip = z > 1.0  # a negative factor: its size and its sign apart
             size = np.where(flip, 2.0 - z, z)
             gone = size == 1.0
-            power = np.exp(k * log1p(-np.where(gone, 0.0, size)))
+            power = np.exp(k * _log1p(-np.where(gone, 0.0, size)))
             power = np.where(gone, k == 0.0, np.where(flip, _alternating(k), 1.0) * power)
         return np.where(np.isinf(count)[:, None], 0.0, power)
 
@@ -141,7 +141,7 @@ class GradientDescent(_Steps):
         count = self.counts(tau)
         k = np.where(np.isinf(count), 0.0, count)[:, None]
         early = np.abs(z) < 0.5
-        exponent = k * log1p(-np.where(early, z, 0.0))
+        exponent = k * _log1p(-np.where(early, z, 0.0))
         value = np.where(early, -np.expm1(exponent), 1.0 - self.memory(x, tau, rate))
         return np.where(np.isinf(count)[:, None], 1.0, value)
 
@@ -218,7 +218,7 @@ class HeavyBall(_Steps):
         from_v = middle + root
         from_w = z / from_v
         w, v = 1.0 - from_w, 1.0 - from_v
-        log_w, log_v = log1p(-from_w), log1p(-from_v)
+        log_w, log_v = _log1p(-from_w), _log1p(-from_v)
         ratio = log_v - log_w
         small = np.where(ratio == 0.0, -1.0, ratio)
 
@@ -316,3 +316,11 @@ def _power_minus_one(log: Array, k: Array) -> Array:
 def _alternating(k: Array) -> Array:
     """(-1)^k for whole numbers k held as floats."""
     return 1.0 - 2.0 * np.mod(k, 2.0)
+
+
+def _log1p(x: NDArray[Any]) -> NDArray[Any]:
+    """log(1 + x); NumPy's loses digits of complex numbers."""
+    from scipy.special import log1p  # imported at first use: a tenth of a second
+
+    found: NDArray[Any] = log1p(x)
+    return found

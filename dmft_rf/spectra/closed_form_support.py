@@ -41,6 +41,7 @@ from dmft_rf.numerics.search import (
 )
 from dmft_rf.spectra.support import Support, ZeroPoint
 
+Ends = Callable[[Array, Array, Array], tuple[float, float, float, float, float]]
 Slope = Callable[[float], tuple[float, float]]  # parameter -> (z - s^2, dz/dk)
 
 # of z(k), relative to its terms
@@ -77,6 +78,8 @@ class SupportFinder(Frozen):
         psi_p, psi_n, b^2, v^2, s^2, gamma^2, as in kernels.closed_form.
     lam, w : (n_atoms,) arrays
         Eigenvalues (ascending, distinct) and weights of Sigma.
+    ends : function
+        `dmft_rf.kernels.fused_support.ends`, which finds the two outermost edges.
 
     Raises
     ------
@@ -84,8 +87,9 @@ class SupportFinder(Frozen):
         If an edge cannot be resolved (psi_p/psi_n beyond about 1e7).
     """
 
-    def __init__(self, par: Array, lam: Array, w: Array):
+    def __init__(self, par: Array, lam: Array, w: Array, ends: Ends):
         self.par, self.lam, self.w = par, lam, w
+        self._outermost = ends
         self.psi_p, self.psi_n, self.b2, v2, _, self.gamma2 = (float(x) for x in par)
         self.vn = v2 / self.psi_n
         nonzero = slice(int(np.searchsorted(lam, 0.0, side="right")), None)
@@ -139,10 +143,9 @@ class SupportFinder(Frozen):
         if abs(excess) <= 4e-15 * self.psi_p:  # hard edge: the support begins at s^2 itself
             return _Gap(-math.inf, 0.0, self.psi_p), 0.0
         if excess < 0.0:
-            low = self._edge(lambda u: self._at_k(-math.exp(u), False), *self._range_below_zero())
-            return _Gap(-math.inf, low, self.psi_p), 0.0
+            return _Gap(-math.inf, self._outer(0), self.psi_p), 0.0
         if self.vn > 0.0:
-            edge = self._outer_edge(-1)
+            edge = self._outer(0)
         else:
             first = self.poles[0][0] if self.poles else self._k(self._c(self._data_ends[1]), 1)
             edge = self._one_sided(lambda k: self._at_k(k, False), 0.0, first)
@@ -161,7 +164,7 @@ class SupportFinder(Frozen):
 
     @lazy
     def _top(self) -> _Gap:
-        return _Gap(self._outer_edge(1), math.inf, 0.0)
+        return _Gap(self._outer(1), math.inf, 0.0)
 
     def _centre(self) -> list[_Gap]:
         """Between the two families, c below the support of C; poles at c = 0 split it."""
@@ -263,36 +266,25 @@ class SupportFinder(Frozen):
         try:
             root = brentq(clipped, a, b, xtol=1e-15, rtol=1e-14)
         except ValueError:  # no change of sign
-            raise ConvergenceError(
-                f"an edge of the spectrum of U is too close to an eigenvalue of its kernel to be "
-                f"resolved (psi_p = {self.psi_p:g}, psi_n = {self.psi_n:g})"
-            ) from None
+            raise self._unresolved() from None
         return float(slope(root)[0])
 
-    def _range_below_zero(self) -> tuple[float, float]:
-        """log(-k) on both sides of the root of dz/dk on k < 0."""
-        spread = (
-            self.b2 + self.vn + self.gamma2 * float(self.lam.max()) * (1 + self.psi_n**-0.5) ** 2
+    def _unresolved(self) -> ConvergenceError:
+        return ConvergenceError(
+            f"an edge of the spectrum of U is too close to an eigenvalue of its kernel to be "
+            f"resolved (psi_p = {self.psi_p:g}, psi_n = {self.psi_n:g})"
         )
-        start = math.log(spread * math.sqrt(self.total / self.psi_p)) + 1.0
 
-        def slope(u: float) -> float:
-            return self._at_k(-math.exp(u), False)[1]
+    def _outer(self, which: int) -> float:
+        """The lowest edge (0) or the highest (1)."""
+        edge = self._ends[which]
+        if math.isnan(edge):
+            raise self._unresolved()
+        return edge
 
-        low = first_where(lambda u: not slope(u) > 0.0, start, -2.0)
-        return low, first_where(lambda u: not slope(u) < 0.0, start, 1.0)
-
-    def _outer_edge(self, sign: int) -> float:
-        """The edge in the piece beyond the largest eigenvalue of C: top (+) or bottom (-)."""
-        start = self._data_ends[0]
-
-        def slope(u: float) -> tuple[float, float]:
-            return self._at_kappa(start - math.exp(u), sign)
-
-        scale = math.log(abs(start))
-        low = first_where(lambda u: not slope(u)[1] > 0.0, scale, -2.0)
-        high = first_where(lambda u: not slope(u)[1] <= 0.0, scale, 2.0)
-        return self._edge(slope, low, high)
+    @lazy
+    def _ends(self) -> tuple[float, float, float, float, float]:
+        return self._outermost(self.par, self.lam, self.w)
 
     def _one_sided(self, at: Slope, a: float, b: float) -> float:
         """Edge in (a, b) when the slope falls from a positive value at a to -infinity at b."""

@@ -23,6 +23,7 @@ from dmft_rf._arithmetic import lazy
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array, Complex
 from dmft_rf.errors import ConvergenceError
+from dmft_rf.kernels.fused_support import ends
 from dmft_rf.kernels.infinite_width import effective_ridges, seen_from
 from dmft_rf.kernels.sample_covariance import effective_ridge
 from dmft_rf.numerics.edge_map import edge_map
@@ -72,7 +73,7 @@ class SampleLaw(Frozen):
 
     def __init__(self, psi_n: float, lam: Array, w: Array):
         self.psi_n, self.lam, self.w = psi_n, lam, w
-        self._finder = SupportFinder(np.array([1.0, psi_n, 1.0, 0.0, 0.0, 1.0]), lam, w)
+        self._finder = SupportFinder(np.array([1.0, psi_n, 1.0, 0.0, 0.0, 1.0]), lam, w, ends)
         self.seal()
 
     @lazy
@@ -159,7 +160,7 @@ class SampleLaw(Frozen):
     def kernel(self, b2: float, v2: float, gamma2: float) -> KernelSupport:
         """Support of U at infinite width for these coefficients of the activation."""
         par = np.array([1.0, self.psi_n, b2, v2, 0.0, gamma2])
-        finder = SupportFinder(par, self.lam, self.w)
+        finder = SupportFinder(par, self.lam, self.w, ends)
         edges, masses = self._finder.sample_bulks
         bulks, shares = finder.family(edges, 1), masses
         if v2 > 0.0:

@@ -17,6 +17,7 @@ from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array, Mask
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.kernels.closed_form import CONVERGED
+from dmft_rf.kernels.fused_support import ends
 from dmft_rf.kernels.infinite_width import sample_parameters
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import stored_model
@@ -81,7 +82,7 @@ class Spectrum(Shown):
     def _finder(self) -> Finder:
         groups = self.model.groups
         if groups.closed_form:
-            return SupportFinder(*groups.two_unknowns)
+            return SupportFinder(*groups.two_unknowns, ends)
         return GroupedSupportFinder(groups)
 
     @lazy

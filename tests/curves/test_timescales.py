@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dmft_rf import ConvergenceError, Covariance, ModelError, ScoreModel, solve, timescales
+from dmft_rf.curves.clock import Clock
 from dmft_rf.curves.definitions import DEFINITIONS
-from dmft_rf.curves.events import score_error_slope, unit_gap
+from dmft_rf.curves.events import Events, score_error_slope, unit_gap
 from dmft_rf.curves.timescales import Timescales
 from dmft_rf.rules.flow import GradientFlow
 
@@ -301,3 +302,27 @@ def test_errors_cover_the_difference_of_two_accuracies(model) -> None:
         off, claimed = abs(rough.values[name] - value), rough.error[name]
         assert off <= 2.0 * (claimed + fine.error[name]), name
         assert claimed <= 1e-3 * value, name  # and says something
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("m", [math.inf, 3])
+@pytest.mark.parametrize(("t", "psi_p", "psi_n"), [(0.01, 64, 8), (0.1, 4, 20), (1e-3, 0.5, 0.4)])
+@pytest.mark.parametrize("rtol", [1e-10, 1e-5])
+def test_the_least_error_without_its_place(
+    t: float, psi_p: float, psi_n: float, m: float, rtol: float
+) -> None:
+    """From polynomials through values, and at the root of the exact slope."""
+    model = ScoreModel(t, psi_p, psi_n, covariance=Covariance([0.2, 1.8]), noise_draws=m)
+    solution = solve(model, rtol)
+    low, high = solution.spectrum.ends
+    tau = np.append(np.geomspace(0.02 / high, 50.0 / low, 200) / model.rate, math.inf)
+    known = solution.learning_curves(tau)
+    clock = Clock(solution.spectrum, GradientFlow())
+    for events in (Events(solution, clock), Events(solution, clock, known)):
+        least = events.least
+        assert "minimum" not in vars(events)
+        best = Events(solution, clock).best
+        off = least.error + float(best.error["score_error"])
+        assert off <= 2.0 * rtol * least.value
+        assert abs(least.value - float(best.score_error)) <= off
+        assert least.value <= known.score_error.min() + off
