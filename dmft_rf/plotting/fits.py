@@ -64,11 +64,15 @@ def plot_fit(fit: Fit) -> Figure:
     ax.set_xlabel("")
     draw_residuals(below, fit)
     legend_above(ax, 2)
-    found = ", ".join(
+    found = [
         f"{SYMBOLS.get(name, name)} = {_with_error(value, fit.errors[name])}"
         for name, value in fit.values.items()
-    )
-    titles(figure, f"Fit: {found}", fit.model, rule_text(fit.rule), pad=30.0)
+    ]
+    ax.text(
+        0.02, 0.05, "\n".join(found), transform=ax.transAxes, fontsize=7.0, va="bottom",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.0},
+    )  # fmt: skip
+    titles(figure, "Fit", fit.model, rule_text(fit.rule), pad=30.0)
     return figure
 
 
