@@ -185,8 +185,8 @@ def divergence(store: Store) -> Numbers:
     if not runs:
         return {}
     out: Numbers = {}
-    by_width = [group.members for group in grouped(runs, lambda s: (s.width,))]
-    by_n = [group.members for group in grouped(runs, lambda s: (s.n,))]
+    by_width = [group.members for group in grouped(runs, lambda s: (s.protocol, s.width))]
+    by_n = [group.members for group in grouped(runs, lambda s: (s.protocol, s.n))]
     line = max(by_width, key=lambda m: (len({r.setting.n for r in m}), len(m)))
     across = max(by_n, key=lambda m: (len({r.setting.width for r in m}), m[0].setting.n))
     names = ("divergence", "divergence_error", "memorized")
