@@ -126,7 +126,8 @@ def losses(store: Store) -> Numbers:
 def width(store: Store) -> Numbers:
     """Quality at the largest n and loss ratios at all n, for several widths, of the first seed.
 
-    ``n=<n>/W=<W>/s<seed>/...``, for the n that have more than half of the widths.
+    ``n=<n>/W=<W>/s<seed>/...``, for the n that have more than half of the widths; of those, the
+    ones that the largest n has.
     """
     line = main_line(store, "images")
     if not line:
@@ -145,7 +146,9 @@ def width(store: Store) -> Numbers:
     if not chosen:
         return {}
     out: Numbers = {}
+    widths = {run.setting.width for run in chosen[-1]}
     for members in chosen:
+        members = [run for run in members if run.setting.width in widths]
         _put(out, members, ("train", "test", "frechet", "frechet_real"), "W",
              under=f"n={members[0].setting.n}/")  # fmt: skip
     out["n"] = _number(chosen[-1][0].setting.n)
@@ -185,8 +188,8 @@ def divergence(store: Store) -> Numbers:
     if not runs:
         return {}
     out: Numbers = {}
-    by_width = [group.members for group in grouped(runs, lambda s: (s.width,))]
-    by_n = [group.members for group in grouped(runs, lambda s: (s.n,))]
+    by_width = [group.members for group in grouped(runs, lambda s: (s.protocol, s.width))]
+    by_n = [group.members for group in grouped(runs, lambda s: (s.protocol, s.n))]
     line = max(by_width, key=lambda m: (len({r.setting.n for r in m}), len(m)))
     across = max(by_n, key=lambda m: (len({r.setting.width for r in m}), m[0].setting.n))
     names = ("divergence", "divergence_error", "memorized")

@@ -299,6 +299,6 @@ def draw_local_exponents(numbers: Numbers) -> Figure:
     named: dict[str, Any] = {}
     for ax in axes:
         named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    figure.legend(named.values(), named, loc="outside lower center", ncols=4, fontsize=7,
+    figure.legend(named.values(), named, loc="outside lower center", ncols=3, fontsize=7,
                   frameon=False)  # fmt: skip
     return figure
