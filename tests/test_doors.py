@@ -64,7 +64,7 @@ def test_every_public_name_is_called() -> None:
     silent = {"semicircle", "anticommutator", "sample_covariance", "deformed_covariance"}
     silent |= {"wishart_sum", "wishart_product", "score_model", "regression"}
     drawing = {name for name in public_callables() if name.startswith("draw_")}  # on given axes
-    drawing |= {"above_floor", "finish_losses", "floor_of"}
+    drawing |= {"above_floor", "finish_losses", "floor_name", "floor_of"}
     left = public_callables() - drawing - set(calls()) - ELSEWHERE - MADE - inherited - silent
     assert left == set(), "a public function needs a valid call in tests/public.py"
 

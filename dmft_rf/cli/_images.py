@@ -240,8 +240,7 @@ def scaling(
     sizes = np.unique(np.rint(np.geomspace(low, high, sweep.points)).astype(int))
     found: list[Timescales] = []
     solved: list[_Solved] = []
-    for n in sizes:
-        one = model.replace(n=int(n))
+    for one in [model.replace(n=int(n)) for n in sizes]:  # all are valid before one is solved
         solution = _solve(one, options)
         found.append(dmft_rf.timescales(solution, rule=rule))
         solved.append(_Solved.of(one, solution))

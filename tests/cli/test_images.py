@@ -79,6 +79,7 @@ def test_finite_size_stands_beside_the_limit(samples):
         (("curves", "--data", "digits", "--images", "--psi-p", "inf"), "finite width"),
         (("curves", "--data", "digits", "--images", "--psi-p", "64"), "4096 features"),
         (("scaling", "--data", "digits", "--images", "--plot", "x.png"), "--plot is not there"),
+        (("scaling", "--data", "digits", "--images", "--to", "80"), "n is 5120; it must be"),
     ],
 )
 def test_refusals(arguments, message):
