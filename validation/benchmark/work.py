@@ -1,5 +1,7 @@
 """What is measured, each with its target and, where there is one, the plain route beside it."""
 
+from __future__ import annotations
+
 import inspect
 import itertools
 import math
