@@ -21,13 +21,16 @@ from dmft_rf.model.activation import Activation, ActivationLike
 from dmft_rf.model.columns import SampleClass, SampleGroups
 from dmft_rf.model.feature_model import FeatureModel
 
-# classes of leverage, and where the tail of the leverages falls more slowly than x^{-5}
-_CLASSES, _HEAVY_CLASSES = 3, 8
-_HEAVY = 5.0
+# classes of leverage, usually and where the leverages are uneven: their tail falls more slowly than
+# x^{-5}, or their standard deviation is above 0.8 of their mean
+_CLASSES, _MANY_CLASSES = 3, 8
+_HEAVY, _UNEVEN = 5.0, 0.8
+# uneven rows that are trained on count as n/(1 + spread^2) of them, of which there must be so many
+_FEW_COUNT = 100.0
 # n over N at most
 _BEYOND = 2
 # largest signed error of gap, test loss or a timescale that was measured, and where
-_USUAL, _FEW_DIRECTIONS, _HEAVY_TAILS, _NOISY_ROWS = 0.09, 0.13, 0.1, 0.6
+_USUAL, _FEW_DIRECTIONS, _UNEVEN_ROWS, _OUTSIDE = 0.09, 0.13, 0.15, 0.6
 _FEW = 10.0
 # noise_error up to which no quantity was off by more than 10 % for it
 _NOISY = 0.005
@@ -65,15 +68,15 @@ class ImageModel(FeatureModel):
         Of W.
     activation : str, callable or Activation, default "tanh"
     classes : int, optional
-        Classes of leverage that the rows are in, of equal size. By default 3; 8 where the leverages
-        have a heavy tail (`tail_index` below 5), in which rows that stand out are among few.
+        Classes of leverage that the rows are in, of equal size. By default 3; 8 where they are
+        `uneven`, in which rows that stand out are among few.
     route : "networks" or "equations", optional
         How it is solved. "networks" are ten exact networks, each trained on n rows that are drawn
         from the pool and tested on the others; "equations" are those of `dmft_rf.images.medium`,
         which have no scatter and go beyond the pool. By default networks where they are cheaper:
         up to 1000 features and n up to nine tenths of the pool, unless ``classes`` are stated.
-        Where equations are taken by default `solve` refuses those that are not good to ten per
-        cent (`noise_error` above 0.005); stated, they are solved all the same.
+        Where equations are taken by default `solve` refuses those that are not `trusted`; stated,
+        they are solved all the same.
 
     Raises
     ------
@@ -186,16 +189,30 @@ class ImageModel(FeatureModel):
         return self
 
     @lazy
+    def _leverages(self) -> Array:
+        return self.pool.leverages(self.n)
+
+    @property
     def tail_index(self) -> float:
         """alpha of the tail x^{-alpha} of the rows' leverages (`dmft_rf.images.pool`)."""
-        return tail_index(self.pool.leverages(self.n))
+        return tail_index(self._leverages)
+
+    @property
+    def leverage_spread(self) -> float:
+        """Standard deviation of the rows' leverages over their mean."""
+        return float(self._leverages.std() / self._leverages.mean())
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the leverages have a heavy tail or differ by about their mean."""
+        return self.tail_index < _HEAVY or self.leverage_spread > _UNEVEN
 
     @property
     def leverage_classes(self) -> int:
         """Classes of leverage: as stated, or by the rule."""
         if self.classes_given is not None:
             return self.classes_given
-        usual = _CLASSES if self.tail_index >= _HEAVY else _HEAVY_CLASSES
+        usual = _MANY_CLASSES if self.uneven else _CLASSES
         return min(usual, self.pool.rows.shape[0] // 2)
 
     @property
@@ -206,15 +223,14 @@ class ImageModel(FeatureModel):
 
         The largest that was measured on data sets of this kind (docs/images.md), on networks of up
         to 512 features with n from 64 to 1024: 0.09; 0.13 where the samples have fewer than ten
-        effective directions; 0.1 where the leverages have a heavy tail; 0.6 where `noise_error` is
-        above 0.005.
+        effective directions; 0.15 where they are `uneven`; 0.6 outside the `trusted` domain.
         """
         if self.route == "networks":
             return 0.0
-        if self.noise_error > _NOISY:
-            return _NOISY_ROWS
-        if self.tail_index < _HEAVY:
-            return _HEAVY_TAILS
+        if not self.trusted:
+            return _OUTSIDE
+        if self.uneven:
+            return _UNEVEN_ROWS
         rows = self.pool.rows - self.pool.rows.mean(axis=0)
         C = rows.T @ rows
         return _FEW_DIRECTIONS if np.trace(C) ** 2 < _FEW * np.vdot(C, C) else _USUAL
@@ -229,20 +245,30 @@ class ImageModel(FeatureModel):
         N, d = self.pool.rows.shape
         return self.features / d * abs(1.0 - self.n / N) / self.n * self.pool.noise_spread
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the equations are good to `model_error`, about ten per cent.
+
+        They are not where `noise_error` is above 0.005, nor where the leverages are `uneven` and
+        n/(1 + leverage_spread^2) is below 100: then few rows decide.
+        """
+        few = self.n / (1.0 + self.leverage_spread**2) < _FEW_COUNT
+        return self.noise_error <= _NOISY and not (self.uneven and few)
+
     @lazy
     def medium(self) -> Medium:
-        """The pool in its classes; raises ModelError where the equations are not to be trusted."""
-        if self._stated["route"] is None and self.noise_error > _NOISY:
+        """The pool in its classes; raises ModelError where the equations are not `trusted`."""
+        if self._stated["route"] is None and not self.trusted:
             few = self.n <= _MOST_DRAWN * self.pool.rows.shape[0]
             raise ModelError(
-                f"n is {self.n}: the noise of {self.features} features differs so much between "
-                f"the rows that the equations would be off by more than 10 % (noise_error "
-                f"{self.noise_error:.2g}, allowed {_NOISY:g}); "
+                f"n is {self.n}: the rows differ so much that the equations may be off by more "
+                f"than 15 % (noise_error {self.noise_error:.2g} of at most {_NOISY:g}, "
+                f"leverage_spread {self.leverage_spread:.2g}); "
                 + ("route='networks' is exact, " if few else "")
                 + "route='equations' insists"
             )
-        heavy = self.classes_given is None and self.tail_index < _HEAVY
-        return self.pool.in_classes(self.n, self.leverage_classes, by_weight=heavy)
+        by_weight = self.classes_given is None and self.uneven
+        return self.pool.in_classes(self.n, self.leverage_classes, by_weight=by_weight)
 
     @property
     def Delta_t(self) -> float:

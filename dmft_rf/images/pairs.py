@@ -140,10 +140,13 @@ def _sums(X: NDArray[Any]) -> NDArray[Any]:
     total = np.zeros((rows, rows))
     for i, across in enumerate(tiles):
         for down in tiles[i:]:
-            left = X[..., across, down].reshape(rows, -1)
-            right = X[..., down, across].swapaxes(3, 4).reshape(rows, -1)
-            put_away(X)
-            found = left @ right.T
+            shape = (count, parts, J, across.stop - across.start, down.stop - down.start)
+            left, right = np.empty(shape, X.dtype), np.empty(shape, X.dtype)
+            for k, one in enumerate(X):
+                left[k] = one[..., across, down]
+                right[k] = one[..., down, across].swapaxes(2, 3)
+                put_away(X)
+            found = left.reshape(rows, -1) @ right.reshape(rows, -1).T
             total += found if across == down else found + found.T
     shaped = total.reshape(count, parts, J, count, parts, J)
     return shaped.transpose(1, 0, 2, 4, 3, 5)

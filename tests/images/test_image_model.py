@@ -214,12 +214,27 @@ def test_rows_that_differ_in_noise_are_refused() -> None:
     assert linear.noise_error == pytest.approx(0.0, abs=1e-20)
     many = ImageModel(rows("patches")[:600], 0.01, 20, features=128, classes=2)
     assert many.noise_error > 0.005
-    with pytest.raises(ModelError, match="differs so much between the rows"):
+    with pytest.raises(ModelError, match="the rows differ so much"):
         solve(many)
     insisted = many.replace(route="equations")
     assert insisted.medium.shares.size == 2
     assert insisted.model_error > digits().model_error
     assert many.replace(n=560, route="equations").noise_error < 0.005
+
+
+def test_uneven_rows_need_many_samples() -> None:
+    """Half of the rows are nearly nothing: leverages differ by their mean, without a tail."""
+    X = clusters() * np.repeat([1.0, 0.01], N // 2)[:, None]
+    model = ImageModel(X, T, 140, features=P)
+    assert model.leverage_spread > 0.8
+    assert model.uneven
+    assert model.leverage_classes == 8
+    assert not model.trusted
+    with pytest.raises(ModelError, match="leverage_spread"):
+        solve(model)
+    even = ImageModel(clusters(), T, 140, features=P)
+    assert even.trusted
+    assert even.leverage_classes == 3
 
 
 def test_tail_index_of_a_power_law() -> None:
