@@ -203,8 +203,9 @@ class Solution(Shown):
     @property
     def horizon(self) -> float:
         """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
-        start = self.nodes.contour.start
-        return -1.0 / (self.model.rate * start) if self.hard_edge else math.inf
+        if not self.hard_edge:
+            return math.inf
+        return -1.0 / (self.model.rate * self.nodes.contour.start)
 
     def _fits(self, region: Region) -> bool:
         law = self.nodes.law
