@@ -26,6 +26,7 @@ from dmft_rf.model.feature_model import FeatureModel
 _CLASSES, _MANY_CLASSES = 3, 8
 _HEAVY, _UNEVEN = 5.0, 0.8
 # uneven rows that are trained on count as n/(1 + spread^2) of them, of which there must be so many
+# in a pool without end
 _FEW_COUNT = 100.0
 # n over N at most
 _BEYOND = 2
@@ -250,9 +251,11 @@ class ImageModel(FeatureModel):
         """Whether the equations are good to `model_error`, about ten per cent.
 
         They are not where `noise_error` is above 0.005, nor where the leverages are `uneven` and
-        n/(1 + leverage_spread^2) is below 100: then few rows decide.
+        n/(1 + leverage_spread^2) is below 100 |1 - n/N|: then few rows decide. Both count less the
+        fewer rows are left out, and the equations are exact for n = N.
         """
-        few = self.n / (1.0 + self.leverage_spread**2) < _FEW_COUNT
+        drawn = abs(1.0 - self.n / self.pool.rows.shape[0])
+        few = self.n / (1.0 + self.leverage_spread**2) < _FEW_COUNT * drawn
         return self.noise_error <= _NOISY and not (self.uneven and few)
 
     @lazy
