@@ -120,8 +120,12 @@ def draw_width(numbers: Numbers) -> Figure:
         _real_sets(row[0], numbers)
         for n, line in zip(sizes, LINES, strict=False):
             per = size(n) if row is axes[1] else 1.0
-            curves(row[1], numbers, "W", ratio(numbers), under=f"{n}/", line=line, named=False,
-                   over=lambda label, over=over, per=per: per * over(label))  # fmt: skip
+
+            def scale(label: str, over: Any = over, per: float = per) -> float:
+                return float(per * over(label))
+
+            curves(row[1], numbers, "W", ratio(numbers), over=scale, under=f"{n}/", line=line,
+                   named=False)  # fmt: skip
         for ax in row:
             log_y(ax)
         row[0].set_ylabel("Frechet distance")

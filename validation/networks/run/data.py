@@ -132,7 +132,8 @@ def split(images: Images, n: int, held_out: int, seed: int) -> Split:
     half = len(left) // 2
     parts = (order[:n], test, left[:half], left[half:])
     labels = None if images.labels is None else (images.labels[order[:n]], images.labels[test])
-    return Split(*(images.pixels[part] for part in parts), labels)
+    train, held, reference, yardstick = (images.pixels[part] for part in parts)
+    return Split(train, held, reference, yardstick, labels)
 
 
 def to_side(pictures: NDArray[Any], side: int, name: str) -> NDArray[np.float64]:

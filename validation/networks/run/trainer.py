@@ -260,14 +260,13 @@ def _arrays(setting: Setting) -> _Data:
         return _Data(parts, images.source, images.digest)
     # separate streams: the training sets of different n contain one another
     sizes = (setting.n, setting.held_out, 10_000, 10_000)
-    parts = data.Split(
-        *(
-            mixture.draw(np.random.default_rng([setting.seed, 2, i]), size, setting.side).astype(
-                np.float32
-            )
-            for i, size in enumerate(sizes)
+    train, test, reference, yardstick = (
+        mixture.draw(np.random.default_rng([setting.seed, 2, i]), size, setting.side).astype(
+            np.float32
         )
+        for i, size in enumerate(sizes)
     )
+    parts = data.Split(train, test, reference, yardstick)
     return _Data(parts, "drawn", "drawn")
 
 
@@ -303,7 +302,7 @@ def _advancer(apply: Any, optimiser: str, rate: float, batch: int) -> Any:
         x = train[which] if batch else train
         k = jax.random.randint(keys[1], (x.shape[0],), 0, TIMES)
         xi = jax.random.normal(keys[2], x.shape)
-        told = 0
+        told: Any = 0
         if labels is not None:
             kept = jax.random.uniform(jax.random.fold_in(keys[1], 1), k.shape) >= _DROPPED
             told = TIMES * jnp.where(kept, labels[which], 0)
