@@ -386,6 +386,7 @@ def loaded_after(statement: str) -> set[str]:
         ("from dmft_rf import Covariance, ScoreModel, GradientFlow, read_covariance", HEAVY),
         ("from dmft_rf import ScoreModel; ScoreModel(0.1, 8, 4).coefficients", HEAVY),
         ("from dmft_rf import solve, spectrum, timescales, scaling, resolvent", HEAVY[:-1]),
+        ("import dmft_rf as d; d.solve(d.ScoreModel(0.1, 8, 4))", HEAVY[:-1]),
         ("import dmft_rf.cli", (*HEAVY, "numpy")),
         ("import dmft_rf.pencil.zoo", HEAVY),
         ("import dmft_rf.store", HEAVY),

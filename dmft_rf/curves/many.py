@@ -124,7 +124,7 @@ def learning_curves_many(
     rule: Rule | None = None,
     *,
     rtol: float | None = None,
-    compress: bool = False,
+    compress: bool | None = None,
     threads: int | None = None,
 ) -> ManyCurves:
     """Learning curves of many models at the same times under one training rule.
@@ -144,7 +144,7 @@ def learning_curves_many(
         As in ``Solution.learning_curves``, mini-batch SGD excepted; GradientFlow() by default.
     rtol : float, optional
         As in ``solve``.
-    compress : bool
+    compress : bool, optional
         As in ``solve``: for thousands of eigenvalues.
     threads : int, optional
         How many models are computed at the same time; by default 1, at most as many as there are
@@ -175,7 +175,8 @@ def learning_curves_many(
     """
     times, rule = checked_times(tau), checked_rule(rule)
     rtol = None if rtol is None else checked_rtol(rtol)
-    flag(compress, "compress")
+    if compress is not None:
+        flag(compress, "compress")
     threads = 1 if threads is None else whole(threads, "threads", most=_MOST_THREADS)
     given = _from_parameters(models) if isinstance(models, Mapping) else _from_list(models)
     shape, made, stated = given

@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from dmft_rf._interrupt import held_back
@@ -77,16 +78,27 @@ class _Cache(FunctionCache):
         super().__init__(function)
         locator = self._impl.locator
         folder, base = Path(locator.get_cache_path()), self._impl.filename_base
-        self._cache_file: Any = _Files(folder, base, _stamp(Path(function.__code__.co_filename)))
+        self._cache_file: Any = _Files(
+            folder, base, _stamp(Path(function.__code__.co_filename).parent)
+        )
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """As numba's, without all that a compiler needs: reading takes no more than the runtime.
+
+        A compiler that is started later completes itself.
+        """
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(OSError):  # no permission, no space, no folder
             super().save_overload(sig, data)
 
 
-def _stamp(file: Path) -> list[tuple[str, int, int]]:
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
     """Name, time and size of all modules beside a kernel's: it may call kernels of theirs."""
-    found = [(path.name, path.stat()) for path in sorted(file.parent.glob("*.py"))]
+    found = [(path.name, path.stat()) for path in sorted(folder.glob("*.py"))]
     return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in found]
 
 

@@ -202,10 +202,11 @@ def attack(one: Case, rng: np.random.Generator) -> Outcome:
             out.refusals.append(reason(error))
             return None
 
-    rough = tried(lambda: solve(one.model, ROUGH))
+    rough = tried(lambda: solve(one.model, ROUGH, compress=False))
     if rough is None:
         return out
-    fine = next((s for rtol in FINE if (s := tried(partial(solve, one.model, rtol)))), rough)
+    finer = (tried(partial(solve, one.model, rtol, compress=False)) for rtol in FINE)
+    fine = next(filter(None, finer), rough)
     others: list[tuple[Solution | None, str]] = [(fine, "tolerance")] if fine is not rough else []
     if one.compress:
         others.append((tried(lambda: solve(one.model, 1e-8, compress=True)), "compress"))

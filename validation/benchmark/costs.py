@@ -48,14 +48,14 @@ def costs(effort: Effort) -> list[Cost]:
 
     def solving(n: int) -> Callable[[], Any]:
         model = model_with(n)
-        return lambda: solve(model)
+        return lambda: solve(model, compress=False)
 
     def evaluating(n: int) -> Callable[[], Any]:
         solution, tau = solve(model_with(2)), np.geomspace(1.0, 1e7, n)
         return lambda: solution.learning_curves(tau)
 
     def evaluating_atoms(n: int) -> Callable[[], Any]:
-        solution = solve(model_with(n))
+        solution = solve(model_with(n), compress=False)
         return lambda: solution.learning_curves(TAU)
 
     law = spectrum(model_with(2))

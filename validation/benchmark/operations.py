@@ -83,7 +83,7 @@ def profile(atoms: int, machine: Rates, effort: Effort) -> Profile:
         return quick_best(function, max(2, effort.repeats // 3))  # type: ignore[arg-type]
 
     model = model_with(atoms)
-    solution = solve(model)
+    solution = solve(model, compress=False)
     law = spectrum(model)
     m, M = solution.diagnostics["support"]
     K, N, T = atoms, int(solution.diagnostics["nodes"]), TAU.size
@@ -100,7 +100,7 @@ def profile(atoms: int, machine: Rates, effort: Effort) -> Profile:
     support = time(lambda: spectrum(model).ends)
     one = time(lambda: resolvent(model, contour.z))
     two = time(two_point)
-    whole = time(lambda: solve(model))
+    whole = time(lambda: solve(model, compress=False))
     filters = time(lambda: rule.filter_and_residual(contour.z, TAU, model.rate))
     quadratic = time(lambda: nodes.quadratic(h))
     mean = time(lambda: nodes.mean(h))
