@@ -26,8 +26,8 @@ _Z_RE, _Z_IM, _K_RE, _K_IM, _G_RE, _G_IM, _H_RE, _H_IM, _SIZE, _LOST = (
 _FIELDS = 10
 # fields of the work space of a tile
 _SUMS = 12
-_PLAIN_RE, _PLAIN_IM, _MIXED_RE, _MIXED_IM, _SIZES = ((_SUMS + i) * _TILE for i in range(5))
-_WORK = _SUMS + 5
+# fields of what is found for a tile
+_PLAIN_RE, _PLAIN_IM, _MIXED_RE, _MIXED_IM = (i * _TILE for i in range(4))
 
 
 @njit
@@ -140,7 +140,7 @@ def _averages(data, first, second, fields, n_atoms, lam, w, work):
 
 
 @njit
-def _variance(data, first, second, sign, q0, q1, work, sums, out):
+def _variance(data, first, second, sign, q0, q1, work, sums, out, to, sizes):
     """V_Q of one node with a tile (``sign`` 1) or its conjugates (-1), added to the sizes.
 
     As `closed_form_pairs.assemble`; on the diagonal of the first kind it is 0/0.
@@ -186,11 +186,11 @@ def _variance(data, first, second, sign, q0, q1, work, sums, out):
         c_re, c_im = gap_re * x - gap_im * y, gap_re * y + gap_im * x
         V_re = sample_re + (u_re * c_re - u_im * c_im)
         V_im = sample_im + (u_re * c_im + u_im * c_re)
-        work[out + t] = V_re
-        work[out + _TILE + t] = V_im
+        out[to + t] = V_re
+        out[to + _TILE + t] = V_im
         apart = np.sqrt(gap_re * gap_re + gap_im * gap_im)
         loses = (own + data[at + _SIZE]) / apart + 2.0 * (inner + 1.0) * max(lost, data[at + _LOST])
-        work[_SIZES + t] += np.sqrt(V_re * V_re + V_im * V_im) * loses
+        sizes[t] += np.sqrt(V_re * V_re + V_im * V_im) * loses
 
 
 @njit
@@ -236,41 +236,42 @@ def pairs(z, k, E, dk, cancelled, par, lam, w, q0, q1):
             data[at + (_FIELDS + 2 * a + 1) * _TILE] = r.imag
     form = np.empty((2 * n, 2 * n))
     size = np.empty((n, n))
-    work = np.empty(_WORK * _TILE)
+    work = np.empty(_SUMS * _TILE)
+    out = np.empty(4 * _TILE)
+    sizes = np.empty(_TILE)
     for i in range(n):
         first = (i // _TILE) * stride + i % _TILE
         for tile in range(i // _TILE, tiles):
             second = tile * stride
             _averages(data, first, second, _FIELDS, n_atoms, lam, w, work)
-            for t in range(_TILE):
-                work[_SIZES + t] = 0.0
+            sizes[:] = 0.0
             m0, m1 = (
                 complex(work[i % _TILE], work[_TILE + i % _TILE]),
                 complex(work[2 * _TILE + i % _TILE], work[3 * _TILE + i % _TILE]),
             )
             m2 = complex(work[4 * _TILE + i % _TILE], work[5 * _TILE + i % _TILE])
-            _variance(data, first, second, -1.0, q0, q1, work, 6 * _TILE, _MIXED_RE)
+            _variance(data, first, second, -1.0, q0, q1, work, 6 * _TILE, out, _MIXED_RE, sizes)
             here = 0.0
             if tile == i // _TILE:
-                here = work[_SIZES + i % _TILE]
-            _variance(data, first, second, 1.0, q0, q1, work, 0, _PLAIN_RE)
+                here = sizes[i % _TILE]
+            _variance(data, first, second, 1.0, q0, q1, work, 0, out, _PLAIN_RE, sizes)
             if tile == i // _TILE:
                 g = complex(data[first + _G_RE], data[first + _G_IM])
                 h = complex(data[first + _H_RE], data[first + _H_IM])
                 V, sample, D = _of_one(g * g, h * h, k[i] * k[i], m0, m1, m2, dk[i], q0, q1)
-                work[_PLAIN_RE + i % _TILE], work[_PLAIN_IM + i % _TILE] = V.real, V.imag
+                out[_PLAIN_RE + i % _TILE], out[_PLAIN_IM + i % _TILE] = V.real, V.imag
                 loses = 1.0 + 2.0 * ((1.0 + sample) / D + 1.0) * cancelled[i]
-                work[_SIZES + i % _TILE] = here + modulus(V) * loses
+                sizes[i % _TILE] = here + modulus(V) * loses
             start = tile * _TILE
             for j in range(max(i, start), min(n, start + _TILE)):
                 t = j - start
-                p_re, p_im = work[_PLAIN_RE + t], work[_PLAIN_IM + t]
-                q_re, q_im = work[_MIXED_RE + t], work[_MIXED_IM + t]
+                p_re, p_im = out[_PLAIN_RE + t], out[_PLAIN_IM + t]
+                q_re, q_im = out[_MIXED_RE + t], out[_MIXED_IM + t]
                 form[2 * i, 2 * j] = form[2 * j, 2 * i] = p_re + q_re
                 form[2 * i + 1, 2 * j + 1] = form[2 * j + 1, 2 * i + 1] = p_re - q_re
                 form[2 * i, 2 * j + 1], form[2 * j, 2 * i + 1] = p_im - q_im, p_im + q_im
                 form[2 * i + 1, 2 * j], form[2 * j + 1, 2 * i] = -(p_im + q_im), q_im - p_im
-                size[i, j] = size[j, i] = work[_SIZES + t]
+                size[i, j] = size[j, i] = sizes[t]
     return form, size
 
 
