@@ -71,10 +71,11 @@ def on_images(
     values = nothing.copy()
     reached = []
     for row, size in enumerate(sizes):
-        if size > _BEYOND * images.count:
+        at = own.replace(n=size)
+        if size > _BEYOND * images.count or at.model_error > _TRUSTED:
             continue
         try:
-            times = Timescales(solve(own.replace(n=size)))
+            times = Timescales(solve(at))
         except ConvergenceError:
             break  # so far beyond the pool its equations may have no solution
         values[row] = times.test_min, times.tau_opt, float(times.final_gap)
