@@ -207,6 +207,11 @@ PARTS: dict[str, Callable[[Work, Sizes], dict[str, Any]]] = {
 }
 
 
+def _line(result: tuple[tuple[str, str], dict[str, Any]]) -> str:
+    (name, part), found = result
+    return json.dumps({"name": name, "part": part, "found": found}) + "\n"
+
+
 class Results:
     """The finished parts of cases in a folder."""
 
@@ -221,17 +226,15 @@ class Results:
         """Keep a part."""
         self.known[case.name, part] = found
         with self.path.open("a") as file:
-            line = {"name": case.name, "part": part, "found": found}
-            file.write(json.dumps(line) + "\n")
+            file.write(_line(((case.name, part), found)))
 
-    def forget(self, parts: list[str]) -> None:
-        """Drop what is to be computed again."""
-        if not parts:
-            return
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        kept = [line for line in lines if json.loads(line)["part"] not in parts]
-        self.path.write_text("".join(line + "\n" for line in kept))
-        self.known = {key: found for key, found in self.known.items() if key[1] not in parts}
+    def forget(self, cases: list[Sizes], parts: list[str]) -> None:
+        """Drop what is to be computed again, of these cases."""
+        for case in cases:
+            for part in parts:
+                self.known.pop((case.name, part), None)
+        if parts:
+            self.path.write_text("".join(map(_line, self.known.items())))
 
     def has(self, case: Sizes) -> bool:
         """Whether all of a case is there."""
@@ -330,7 +333,7 @@ def main(arguments: list[str]) -> int:
         if options.stored:
             chosen = [case for case in chosen if results.has(case)]
         else:
-            results.forget(options.again)
+            results.forget(chosen, options.again)
             run(results, chosen, Work(_places(options.images)), options.quiet)
         print(table(results, chosen))
         return PASS if all(results.of(case)["passed"] for case in chosen) else FAIL

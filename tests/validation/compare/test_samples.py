@@ -56,8 +56,11 @@ def test_errors_are_those_of_the_claim(
         said = capsys.readouterr().out
         assert ("FAIL" in said) == (expected == samples.FAIL)
         assert "5 missed" in said  # the aim is below the claim
+    other = {"name": "digits 0.1 128 tanh 32", "part": "equations", "found": {}}
+    with (tmp_path / samples.FILE).open("a") as file:
+        file.write(json.dumps(other) + "\n")
     assert samples.main([*arguments, "--again", "equations"]) == samples.PASS
-    assert len(lines(tmp_path)) == 3
+    assert len(lines(tmp_path)) == 4 and other in lines(tmp_path)
 
 
 def test_pictures_of_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
