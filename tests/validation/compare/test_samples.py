@@ -60,7 +60,8 @@ def test_errors_are_those_of_the_claim(
     with (tmp_path / samples.FILE).open("a") as file:
         file.write(json.dumps(other) + "\n")
     assert samples.main([*arguments, "--again", "equations"]) == samples.PASS
-    assert len(lines(tmp_path)) == 4 and other in lines(tmp_path)
+    assert len(lines(tmp_path)) == 4
+    assert other in lines(tmp_path)
 
 
 def test_pictures_of_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
