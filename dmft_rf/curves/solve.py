@@ -203,8 +203,8 @@ class Solution(Shown):
     @property
     def horizon(self) -> float:
         """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
-        start = self.nodes.contour.start
-        return -1.0 / (self.model.rate * start) if self.hard_edge else math.inf
+        rate = self.model.rate
+        return -1.0 / (rate * self.nodes.contour.start) if self.hard_edge else math.inf
 
     def _fits(self, region: Region) -> bool:
         law = self.nodes.law
