@@ -138,11 +138,12 @@ def derivatives(
     ------
     ModelError
         If a name is none of these, the rule is another, the model has several classes of data, a
-        finite number of noise draws or infinite width, or the solution is compressed.
+        finite number of noise draws or infinite width.
 
     Notes
     -----
-    Source: docs/theory.md, section 19. Coefficients of the activation and their derivatives count
+    Source: docs/theory.md, section 19. Every eigenvalue counts, of a compressed solution too, which
+    is solved anew for that. Coefficients of the activation and their derivatives count
     as exact; they are good to 1e-11 or better.
 
     Examples
@@ -153,9 +154,9 @@ def derivatives(
     >>> bool(slopes.test["psi_n"][1] < 0.0 < slopes.test["tau"][1])  # more data, later stopping
     True
     """
-    stated, names = differentiable(solution), chosen(of, PARAMETERS, "of")
+    stated, names = required(solved(solution, "derivatives").model), chosen(of, PARAMETERS, "of")
     rule, times = checked_rule(rule), checked_times(tau)
-    losses = Linearized(solution.nodes, stated, times.ravel(), rule)
+    losses = Linearized(solution.uncompressed.nodes, stated, times.ravel(), rule)
     slopes: dict[str, dict[str, Array]] = {curve: {} for curve in CURVES}
     errors: dict[str, dict[str, Array]] = {curve: {} for curve in CURVES}
     for name in names:
@@ -173,17 +174,6 @@ def derivatives(
         errors["generalization_gap"][name] = errors["test"][name] + errors["train"][name]
     values = {name: _value(stated, rule, times, name) for name in names}
     return Derivatives(times, **slopes, values=values, error=errors, rule=rule, model=stated)
-
-
-def differentiable(solution: Solution) -> ScoreModel:
-    """The model of a solution whose curves have derivatives here; ModelError otherwise."""
-    model = required(solved(solution, "derivatives").model)
-    if solution.compression is not None:
-        raise ModelError(
-            "this solution is compressed, and derivatives would be those of its quadrature: "
-            "solve(model) without compress"
-        )
-    return model
 
 
 def required(model: FeatureModel) -> ScoreModel:

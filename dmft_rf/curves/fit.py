@@ -20,7 +20,7 @@ from dmft_rf._convert import instance, number
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table
 from dmft_rf._typing import Array
-from dmft_rf.curves.derivatives import chosen, differentiable, directions, required
+from dmft_rf.curves.derivatives import chosen, directions, required
 from dmft_rf.curves.linearized import Linearized
 from dmft_rf.curves.measured import Measured, measured
 from dmft_rf.curves.solve import Solution, checked_rtol, checked_rule, solve
@@ -279,8 +279,8 @@ class _Problem:
         if "weight_decay" in values:
             decay = values["weight_decay"]
             rule = Ridge(decay) if isinstance(rule, Ridge) else GradientFlow(decay)
-        solution = solve(self.model.replace(**changes) if changes else self.model, self.rtol)
-        model, tau = differentiable(solution), rate * self.times
+        model = required(self.model.replace(**changes) if changes else self.model)
+        solution, tau = solve(model, self.rtol, compress=False), rate * self.times
         losses = Linearized(solution.nodes, model, tau, rule)
         train = self.data.curve == "train"
         value = np.where(
@@ -334,7 +334,7 @@ def _free(free: Any, rule: Rule) -> tuple[str, ...]:
 
 def _scanned(data: Measured, model: ScoreModel, rule: Rule, rtol: float) -> float:
     """The rate at which the curves of ``model`` as stated come closest to the data."""
-    solution = solve(model, rtol)
+    solution = solve(model, rtol, compress=False)
     low, high = solution.spectrum.ends
     clock = data.clock[np.isfinite(data.clock) & (data.clock > 0.0)]
     if not clock.size:

@@ -203,9 +203,8 @@ class Solution(Shown):
     @property
     def horizon(self) -> float:
         """Time up to which gradient flow needs no other nodes than these: inf off a hard edge."""
-        if not self.hard_edge:
-            return math.inf
-        return -1.0 / (self.model.rate * self.nodes.contour.start)
+        rate = self.model.rate
+        return -1.0 / (rate * self.nodes.contour.start) if self.hard_edge else math.inf
 
     def _fits(self, region: Region) -> bool:
         law = self.nodes.law

@@ -261,9 +261,14 @@ def test_models_that_have_none() -> None:
             module.required(ScoreModel(0.1, 3.0, 2.0).replace(**change))
 
 
-def test_a_compressed_solution_has_none() -> None:
+def test_those_of_a_compressed_solution_are_of_every_eigenvalue() -> None:
     model = ScoreModel(0.1, 3.0, 2.0, "tanh", Covariance.power_law(1.0, 200))
-    with pytest.raises(ModelError, match="is compressed"):
-        derivatives(solve(model, 1e-3, compress=True), [1.0])
+    names = ("psi_n", "eigenvalues")
+    few, all_of_them = (
+        derivatives(solve(model, 1e-3, compress=compress), [1.0], of=names)
+        for compress in (True, False)
+    )
+    for name in names:
+        np.testing.assert_array_equal(few.test[name], all_of_them.test[name])
     with pytest.raises(ModelError, match="derivatives takes a Solution"):
         derivatives(model, [1.0])  # type: ignore[arg-type]
