@@ -32,13 +32,13 @@ from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.losses import LearningCurves, curves_on, probe_times
 from dmft_rf.curves.nodes import MOST_NODES, Nodes
-from dmft_rf.curves.solve import Solution, checked_rule, solved
+from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import Contour, contour_in, flattened, nodes_for
 from dmft_rf.numerics.estimate import ROUNDING, Estimate, with_more_nodes
 from dmft_rf.numerics.region import Region
-from dmft_rf.rules.flow import GradientFlow, Rule
+from dmft_rf.rules.flow import GradientFlow, Rule, checked_rule
 from dmft_rf.spectra.spectrum import Spectrum
 
 

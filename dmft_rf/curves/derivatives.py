@@ -15,7 +15,7 @@ from dmft_rf._show import Shown, Table, over_times
 from dmft_rf._typing import Array
 from dmft_rf.curves.linearized import Linearized
 from dmft_rf.curves.losses import checked_times
-from dmft_rf.curves.solve import Solution, checked_rule, solved
+from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.curves.tangents import Direction
 from dmft_rf.errors import ModelError
 from dmft_rf.model.activation import Activation
@@ -23,7 +23,7 @@ from dmft_rf.model.coefficient_slopes import coefficient_slopes
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.flow import Rule, checked_rule
 
 #: what curves can be differentiated with respect to
 PARAMETERS = (

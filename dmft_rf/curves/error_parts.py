@@ -39,12 +39,12 @@ from dmft_rf.curves.losses import LearningCurves, checked_times, remembered
 from dmft_rf.curves.majorants import Turning
 from dmft_rf.curves.measures import Values
 from dmft_rf.curves.nodes import Nodes
-from dmft_rf.curves.solve import Solution, checked_rule, solved
+from dmft_rf.curves.solve import Solution, solved
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.columns import SampleClass
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.numerics.estimate import ROUNDING, Estimate
-from dmft_rf.rules.flow import Ridge, Rule
+from dmft_rf.rules.flow import Ridge, Rule, checked_rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
 
 

@@ -16,7 +16,7 @@ from dmft_rf._show import Shown, Table, table_over_times
 from dmft_rf._typing import Array
 from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.curves.losses import checked_times, curves_on
-from dmft_rf.curves.solve import Solution, checked_rule, solve
+from dmft_rf.curves.solve import Solution, solve
 from dmft_rf.curves.timescales import timescales
 from dmft_rf.errors import ModelError
 from dmft_rf.images.image_model import ImageModel
@@ -25,7 +25,7 @@ from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.score_model import ScoreModel
 
 if TYPE_CHECKING:
-    from dmft_rf.rules.flow import Rule
+    from dmft_rf.rules.flow import Rule, checked_rule
 
 # sets of weights and data, on each of which ten networks are trained
 _DRAWS = 3

@@ -23,11 +23,11 @@ from dmft_rf._typing import Array
 from dmft_rf.curves.derivatives import chosen, directions, required
 from dmft_rf.curves.linearized import Linearized
 from dmft_rf.curves.measured import Measured, measured
-from dmft_rf.curves.solve import Solution, checked_rtol, checked_rule, solve
+from dmft_rf.curves.solve import Solution, checked_rtol, solve
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
+from dmft_rf.rules.flow import GradientFlow, Ridge, Rule, checked_rule
 from dmft_rf.rules.slopes import require_slopes
 
 #: what can be free in a fit

@@ -23,12 +23,12 @@ from dmft_rf._show import Shown, Table
 from dmft_rf._typing import Array, Mask
 from dmft_rf.curves.fused import Statement, plain_flow, quick_curves, stated_model
 from dmft_rf.curves.losses import LOSSES, LearningCurves, checked_times
-from dmft_rf.curves.solve import checked_rtol, checked_rule, solve
+from dmft_rf.curves.solve import checked_rtol, solve
 from dmft_rf.errors import ConvergenceError, ModelError, reason_of
 from dmft_rf.images.image_model import ImageModel
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
-from dmft_rf.rules.flow import Rule
+from dmft_rf.rules.flow import Rule, checked_rule
 
 _MOST_THREADS = 256
 # shape of the models, each by its number, and its statement for compiled calls

@@ -45,7 +45,7 @@ from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.estimate import with_more_nodes
 from dmft_rf.numerics.region import Region
-from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
+from dmft_rf.rules.flow import GradientFlow, Ridge, Rule, checked_rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent
 from dmft_rf.spectra.spectrum import Spectrum
 
@@ -390,12 +390,6 @@ def _whole(model: FeatureModel, rtol: float) -> Solution:
 def checked_rtol(rtol: Any) -> float:
     """Relative accuracy as a float; ModelError outside 1e-13 to 1e-2."""
     return number(rtol, "rtol", least=1e-13, most=1e-2)
-
-
-def checked_rule(rule: Any) -> Rule:
-    """A training rule, GradientFlow() for None; ModelError if it is none."""
-    flow = GradientFlow()
-    return flow if rule is None else instance(rule, Rule, "rule", "GradientFlow(weight_decay=1e-3)")
 
 
 def solved(value: Any, caller: str) -> Solution:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._arithmetic import ieee, ignoring
-from dmft_rf._convert import complexes, floats, number
+from dmft_rf._convert import complexes, floats, instance, number
 from dmft_rf._stored import Stored
 from dmft_rf.numerics.region import Region
 
@@ -325,3 +325,10 @@ class Ridge(Rule):
 def slack(tau: float, rate: float) -> float:
     """1/(alpha tau), where e^{-alpha x tau} has grown to e; 0 at tau = inf."""
     return 1.0 / (rate * tau) if tau > 0.0 else math.inf
+
+
+def checked_rule(rule: Any) -> Rule:
+    """A training rule, GradientFlow() for None; ModelError if it is none."""
+    if rule is None:
+        return GradientFlow()
+    return instance(rule, Rule, "rule", "GradientFlow(weight_decay=1e-3)")
