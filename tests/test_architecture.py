@@ -57,10 +57,8 @@ BASE = {
 }  # fmt: skip
 # what a user imports by name, of rooms: the names of the package, the command, stored results
 DOORS = {"", "__main__", "store"}
-# imports from the ground to the command
-MOST_FLOORS = 12
-# lines of a module
-MOST_LINES = 400
+# imports from the ground to the command, lines of a module
+MOST_FLOORS, MOST_LINES = 12, 400
 HEAVY = ("matplotlib", "h5py", "sympy", "scipy.optimize", "scipy.special", "numba")
 
 

@@ -1,7 +1,5 @@
 """Public functions, classes and methods, given what they were not made for: one line."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from decimal import Decimal

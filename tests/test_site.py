@@ -1,7 +1,5 @@
 """The pages in docs/ as a site: every page has its place, every public name its entry."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import operator

@@ -154,8 +154,5 @@ def _rounding_of_atoms(fewer: ScoreModel, model: ScoreModel) -> float:
     Two averages over the law are known of both models, the losses of the exact score and of the
     zero network; rules with more atoms and with fewer can be off by the same.
     """
-    known = (
-        (fewer.floor, model.floor),
-        (fewer.initial_score_error, model.initial_score_error),
-    )
+    known = ((fewer.floor, model.floor), (fewer.initial_score_error, model.initial_score_error))
     return max(_OF_ATOMS, *(abs(found / exact - 1.0) for found, exact in known))

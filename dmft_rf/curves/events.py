@@ -74,12 +74,7 @@ class Events(Frozen):
 
     _content = ("solution", "clock")
 
-    def __init__(
-        self,
-        solution: Solution,
-        clock: Clock,
-        known: LearningCurves | None = None,
-    ):
+    def __init__(self, solution: Solution, clock: Clock, known: LearningCurves | None = None):
         self.solution = solution
         self.clock = clock
         self._known = known
@@ -285,10 +280,7 @@ class Events(Frozen):
             raise self.not_bracketed(name)
         i = int(above[0])
         return self.root(
-            lambda tau: f(self.at(tau)),
-            float(curves.tau[i - 1]),
-            float(curves.tau[i]),
-            name,
+            lambda tau: f(self.at(tau)), float(curves.tau[i - 1]), float(curves.tau[i]), name
         )
 
     def root(self, f: Callable[[Array], Estimate], low: float, high: float, name: str) -> Event:

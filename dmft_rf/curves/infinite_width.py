@@ -190,11 +190,7 @@ class WideNodes(Nodes):
         return self.bilinear(f, f, turning, turning)
 
     def bilinear(
-        self,
-        f: NDArray[Any],
-        g: NDArray[Any],
-        turning_f: Turning | None,
-        turning_g: Turning | None,
+        self, f: NDArray[Any], g: NDArray[Any], turning_f: Turning | None, turning_g: Turning | None
     ) -> Estimate:
         """The variance [f, g], row by row, as in `Nodes.bilinear`."""
         b2 = self.law.constants[0]

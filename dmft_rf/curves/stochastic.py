@@ -255,10 +255,7 @@ def _flow_train(flow: LearningCurves, where: NDArray[np.bool_]) -> Estimate:
 
 
 def _stationary(
-    law: Spectrum,
-    flow: LearningCurves,
-    where: NDArray[np.bool_],
-    rule: StochasticGradientDescent,
+    law: Spectrum, flow: LearningCurves, where: NDArray[np.bool_], rule: StochasticGradientDescent
 ) -> Added:
     """At tau = inf: L_train = (1 + y) F/(1 - load); an average keeps less of it."""
     model = law.model

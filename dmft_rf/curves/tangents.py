@@ -87,10 +87,7 @@ class Tangents:
 
     def products(self, d: Direction) -> tuple[float, float]:
         """Derivatives of b^2 = Delta_t a^2 and gamma^2 = e^{-2t} a^2."""
-        return (
-            self.Delta_t * d.a2 + d.Delta_t * self.a2,
-            self.share * d.a2 - d.Delta_t * self.a2,
-        )
+        return (self.Delta_t * d.a2 + d.Delta_t * self.a2, self.share * d.a2 - d.Delta_t * self.a2)
 
     def loads(self, d: Direction) -> tuple[float, float, float, float]:
         """v^2/psi_n and gamma^2/psi_n, and the derivatives of both."""

@@ -79,11 +79,7 @@ def pairs(solved: Solved) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _assembled(
-    solved: Solved,
-    P: NDArray[Any],
-    K: NDArray[Any],
-    start: NDArray[Any],
-    conjugate: bool,
+    solved: Solved, P: NDArray[Any], K: NDArray[Any], start: NDArray[Any], conjugate: bool
 ) -> NDArray[Any]:
     m = solved.medium
     J = m.shares.size

@@ -260,11 +260,7 @@ class _Inverse:
 
 
 def _root(
-    inverse: _Inverse,
-    z: complex,
-    h: NDArray[Any],
-    jacobian: NDArray[Any] | None,
-    tolerance: float,
+    inverse: _Inverse, z: complex, h: NDArray[Any], jacobian: NDArray[Any] | None, tolerance: float
 ) -> tuple[NDArray[Any], NDArray[Any], float, int]:
     """h and R at one point by Broyden's method from h; without a jacobian h is iterated first."""
     medium, steps = inverse.medium, 0
@@ -292,8 +288,7 @@ def _root(
     if not (size <= tolerance and physical):
         pool = f"{medium.n / medium.q:g} samples" if medium.q else "an endless pool"
         raise ConvergenceError(
-            f"the leverages at z = {z} were not found for n = {medium.n:g} of {pool}",
-            residual=size,
+            f"the leverages at z = {z} were not found for n = {medium.n:g} of {pool}", residual=size
         )
     return h, R, size, steps + 1
 

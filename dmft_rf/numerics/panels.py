@@ -65,9 +65,7 @@ class ByHalves:
     """
 
     def __init__(
-        self,
-        integrals: Callable[[Array, Array], Array],
-        tolerance: Callable[[float], float],
+        self, integrals: Callable[[Array, Array], Array], tolerance: Callable[[float], float]
     ):
         self.total = 0.0
         self._integrals, self._tolerance = integrals, tolerance

@@ -25,14 +25,7 @@ from dmft_rf.plotting.style import (
     styled,
     titles,
 )
-from dmft_rf.plotting.timescales import (
-    LOSSES,
-    TAU,
-    TIMES,
-    above_floor,
-    finish_losses,
-    floor_of,
-)
+from dmft_rf.plotting.timescales import LOSSES, TAU, TIMES, above_floor, finish_losses, floor_of
 from dmft_rf.rules.flow import GradientFlow
 
 if TYPE_CHECKING:

@@ -31,14 +31,7 @@ from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.kernels.closed_form import family, outside, outside_on
 from dmft_rf.kernels.sample_covariance import effective_ridge, ridge, second_order, support_end
-from dmft_rf.numerics.search import (
-    FAR,
-    above_zero,
-    first_where,
-    from_logit,
-    on_logit,
-    root_or_end,
-)
+from dmft_rf.numerics.search import FAR, above_zero, first_where, from_logit, on_logit, root_or_end
 from dmft_rf.spectra.support import Support, ZeroPoint
 
 Ends = Callable[[Array, Array, Array], tuple[float, float, float, float, float]]

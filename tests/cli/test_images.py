@@ -1,7 +1,5 @@
 """Commands on the samples themselves and on their dimension."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

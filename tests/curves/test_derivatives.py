@@ -1,7 +1,5 @@
 """Derivatives of learning curves against differences, limits and scaling laws."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import cache
@@ -10,31 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    Derivatives,
-    GradientDescent,
-    GradientFlow,
-    Mixture,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    WeightAverage,
-    derivatives,
-    solve,
-)
+import dmft_rf as rf
 from dmft_rf.curves import derivatives as module
 from dmft_rf.curves.derivatives import CURVES
 from dmft_rf.curves.tangents import Tangents
 from tests.helpers.solved import INF
 
-THREE = Covariance([0.2, 1.0, 3.0], [0.3, 0.5, 0.2])
+THREE = rf.Covariance([0.2, 1.0, 3.0], [0.3, 0.5, 0.2])
 TAU = np.array([0.0, 0.1, 3.0, 30.0, 300.0, 3e3, 1e5, INF])
 NAMES = ("psi_p", "psi_n", "t", "scale", "eigenvalues", "weights", "tau", "weight_decay")
-CASES: dict[str, tuple[ScoreModel, Any]] = {
-    "isotropic": (ScoreModel(0.1, 8.0, 4.0, "tanh"), GradientFlow()),
-    "decay": (ScoreModel(0.05, 4.0, 6.0, "relu", THREE), GradientFlow(0.01)),
-    "ridge": (ScoreModel(0.8, 64.0, 6.0, "erf", THREE), Ridge(0.02)),
+CASES: dict[str, tuple[rf.ScoreModel, Any]] = {
+    "isotropic": (rf.ScoreModel(0.1, 8.0, 4.0, "tanh"), rf.GradientFlow()),
+    "decay": (rf.ScoreModel(0.05, 4.0, 6.0, "relu", THREE), rf.GradientFlow(0.01)),
+    "ridge": (rf.ScoreModel(0.8, 64.0, 6.0, "erf", THREE), rf.Ridge(0.02)),
 }
 
 
@@ -56,8 +42,8 @@ def changed(case: str, name: str, factor: float) -> np.ndarray:
             w = np.where(own, factor * w, w)
         else:
             lam = factor * lam
-        model = model.replace(covariance=Covariance(lam, w / w.sum()))
-    curves = solve(model, rtol=1e-11).learning_curves(tau, rule)
+        model = model.replace(covariance=rf.Covariance(lam, w / w.sum()))
+    curves = rf.solve(model, rtol=1e-11).learning_curves(tau, rule)
     return np.stack([curves.train, curves.test, curves.score_error])
 
 
@@ -86,7 +72,7 @@ def names_of(case: str) -> tuple[str, ...]:
 def compare(case: str, name: str) -> None:
     """Derivatives against differences: 1e-11/4e-3 of rounding, over the largest of all times."""
     model, rule = CASES[case]
-    found = derivatives(solve(model), TAU, name, rule)
+    found = rf.derivatives(rf.solve(model), TAU, name, rule)
     for curve, expected in zip(
         ("train", "test", "score_error"), difference(case, name), strict=True
     ):
@@ -144,9 +130,11 @@ def test_scaling_laws() -> None:
     of the inputs scale together, e^{-2t} lambda -> f e^{-2t} lambda and Delta_t -> f Delta_t, so do
     the features, and losses at time tau are those of before at f^2 tau.
     """
-    model = ScoreModel(0.3, 2.0, 3.0, "relu", THREE)
+    model = rf.ScoreModel(0.3, 2.0, 3.0, "relu", THREE)
     tau = np.array([[0.3, 3.0], [300.0, INF]])
-    found = derivatives(solve(model, 1e-6), tau, ("t", "scale", "eigenvalues", "weights", "tau"))
+    found = rf.derivatives(
+        rf.solve(model, 1e-6), tau, ("t", "scale", "eigenvalues", "weights", "tau")
+    )
     signal, Delta = math.exp(-2.0 * model.t), model.Delta_t
     for curve in CURVES:
         slopes, error = getattr(found, curve), found.error[curve]
@@ -168,8 +156,8 @@ def test_scaling_laws() -> None:
 
 def test_ends_of_training() -> None:
     """At tau = 0 nothing has been learned; at inf the train loss has real equations of its own."""
-    model = ScoreModel(0.1, 3.0, 2.0, "tanh", Covariance([0.5, 1.5]))
-    found = derivatives(solve(model), [0.0, INF], ("psi_p", "psi_n", "t", "tau"))
+    model = rf.ScoreModel(0.1, 3.0, 2.0, "tanh", rf.Covariance([0.5, 1.5]))
+    found = rf.derivatives(rf.solve(model), [0.0, INF], ("psi_p", "psi_n", "t", "tau"))
     untrained = float(
         np.sum(model.weights / model.diffused**2 * (model.covariance.eigenvalues - 1))
     )
@@ -185,7 +173,7 @@ def test_ends_of_training() -> None:
     for name in ("psi_p", "psi_n"):
         value, h = getattr(model, name), 1e-3
         limits = [
-            solve(model.replace(**{name: value * (1.0 + x)}), 1e-6).train_limit for x in (-h, h)
+            rf.solve(model.replace(**{name: value * (1.0 + x)}), 1e-6).train_limit for x in (-h, h)
         ]
         slope = (limits[1] - limits[0]) / (2.0 * h * value)
         np.testing.assert_allclose(found.train[name][1], slope, rtol=1e-5)
@@ -197,7 +185,9 @@ def test_errors_hold(case: str) -> None:
     """Few nodes against many: the difference is within what both claim."""
     model, rule = CASES[case]
     tau = np.concatenate([[0.0, INF], np.geomspace(1e-2, 1e8, 50)])
-    fine, coarse = (derivatives(solve(model, rtol), tau, NAMES, rule) for rtol in (1e-12, 1e-5))
+    fine, coarse = (
+        rf.derivatives(rf.solve(model, rtol), tau, NAMES, rule) for rtol in (1e-12, 1e-5)
+    )
     for curve in CURVES:
         for name in NAMES:
             gap = np.abs(getattr(fine, curve)[name] - getattr(coarse, curve)[name])
@@ -208,12 +198,12 @@ def test_errors_hold(case: str) -> None:
 
 def test_many_atoms() -> None:
     """Above 48 atoms the nodes of the solution are made otherwise."""
-    law = Covariance(np.geomspace(0.1, 3.0, 50))
-    model = ScoreModel(0.2, 2.0, 3.0, "tanh", law)
+    law = rf.Covariance(np.geomspace(0.1, 3.0, 50))
+    model = rf.ScoreModel(0.2, 2.0, 3.0, "tanh", law)
     tau = [1.0, 100.0]
-    found = derivatives(solve(model, 1e-8), tau, "scale")
+    found = rf.derivatives(rf.solve(model, 1e-8), tau, "scale")
     up, down = (
-        solve(model.replace(covariance=law.scaled(1.0 + h)), 1e-8).learning_curves(tau)
+        rf.solve(model.replace(covariance=law.scaled(1.0 + h)), 1e-8).learning_curves(tau)
         for h in (1e-3, -1e-3)
     )
     for curve in CURVES:
@@ -222,9 +212,9 @@ def test_many_atoms() -> None:
 
 
 def test_the_object() -> None:
-    model = ScoreModel(0.1, 3.0, 2.0, "tanh", THREE)
-    found = derivatives(solve(model, 1e-4), 1.0, ("t", "t", "weights"), Ridge(0.1))
-    assert isinstance(found, Derivatives)
+    model = rf.ScoreModel(0.1, 3.0, 2.0, "tanh", THREE)
+    found = rf.derivatives(rf.solve(model, 1e-4), 1.0, ("t", "t", "weights"), rf.Ridge(0.1))
+    assert isinstance(found, rf.Derivatives)
     assert found.parameters == ("t", "weights")
     assert found.train["t"].shape == ()
     assert found.values["t"] == 0.1
@@ -232,43 +222,43 @@ def test_the_object() -> None:
     gap = found.test["t"] - found.train["t"]
     assert found.generalization_gap["t"] == gap
     assert found.logarithmic("test")["t"] == 0.1 * found.test["t"]
-    with pytest.raises(ModelError, match=r"a curve is 'x'; it must be one of train, test"):
+    with pytest.raises(rf.ModelError, match=r"a curve is 'x'; it must be one of train, test"):
         found.logarithmic("x")
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"of": "d"}, "of is 'd'; .*it must be one of psi_p, psi_n"),
     ({"of": ()}, "it must be one of psi_p, psi_n"),
-    ({"rule": WeightAverage(1.0)}, "known for GradientFlow"),
-    ({"rule": GradientDescent(0.1)}, "known for GradientFlow"),
-    ({"rule": GradientFlow(initial_std=1.0)}, "from A = 0"),
+    ({"rule": rf.WeightAverage(1.0)}, "known for GradientFlow"),
+    ({"rule": rf.GradientDescent(0.1)}, "known for GradientFlow"),
+    ({"rule": rf.GradientFlow(initial_std=1.0)}, "from A = 0"),
 ]
 
 
 @pytest.mark.parametrize(("named", "message"), REFUSED)
 def test_where_there_are_none(named: dict[str, Any], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        derivatives(solve(ScoreModel(0.1, 3.0, 2.0), 1e-3), [1.0], **named)
+    with pytest.raises(rf.ModelError, match=message):
+        rf.derivatives(rf.solve(rf.ScoreModel(0.1, 3.0, 2.0), 1e-3), [1.0], **named)
 
 
 def test_models_that_have_none() -> None:
     for change in (
-        {"covariance": Mixture([0.5, 0.5], [[1.0], [2.0]])},
+        {"covariance": rf.Mixture([0.5, 0.5], [[1.0], [2.0]])},
         {"noise_draws": 2},
         {"psi_p": INF},
     ):
-        with pytest.raises(ModelError, match="a ScoreModel of a Covariance with finite psi_p"):
-            module.required(ScoreModel(0.1, 3.0, 2.0).replace(**change))
+        with pytest.raises(rf.ModelError, match="a ScoreModel of a Covariance with finite psi_p"):
+            module.required(rf.ScoreModel(0.1, 3.0, 2.0).replace(**change))
 
 
 def test_those_of_a_compressed_solution_are_of_every_eigenvalue() -> None:
-    model = ScoreModel(0.1, 3.0, 2.0, "tanh", Covariance.power_law(1.0, 200))
+    model = rf.ScoreModel(0.1, 3.0, 2.0, "tanh", rf.Covariance.power_law(1.0, 200))
     names = ("psi_n", "eigenvalues")
     few, all_of_them = (
-        derivatives(solve(model, 1e-3, compress=compress), [1.0], of=names)
+        rf.derivatives(rf.solve(model, 1e-3, compress=compress), [1.0], of=names)
         for compress in (True, False)
     )
     for name in names:
         np.testing.assert_array_equal(few.test[name], all_of_them.test[name])
-    with pytest.raises(ModelError, match="derivatives takes a Solution"):
-        derivatives(model, [1.0])  # type: ignore[arg-type]
+    with pytest.raises(rf.ModelError, match="derivatives takes a Solution"):
+        rf.derivatives(model, [1.0])  # type: ignore[arg-type]

@@ -6,51 +6,37 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from dmft_rf import (
-    ConvergenceError,
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    HeavyBall,
-    Mixture,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    StochasticGradientDescent,
-    WeightAverage,
-    error_parts,
-    solve,
-)
+import dmft_rf as rf
 from dmft_rf.curves.definitions import PARTS
 from dmft_rf.curves.error_parts import ErrorParts
 from dmft_rf.rules.flow import Rule
 from tests.helpers.crossed import drawn_parts
 
-TWO = Covariance([0.3, 1.7])
-CLASSES = Mixture([0.5, 0.5], [[0.4, 0.6], [1.5, 0.5]])
+TWO = rf.Covariance([0.3, 1.7])
+CLASSES = rf.Mixture([0.5, 0.5], [[0.4, 0.6], [1.5, 0.5]])
 MODELS = {
-    "paper": ScoreModel(0.01, 64.0, 8.0),
-    "relu": ScoreModel(0.1, 4.0, 2.0, "relu", Covariance([0.2, 1.0, 3.0])),
-    "few samples": ScoreModel(0.1, 0.5, 0.3, covariance=TWO),
-    "draws": ScoreModel(0.1, 8.0, 4.0, covariance=TWO, noise_draws=4),
-    "atom at 0": ScoreModel(0.1, 8.0, 2.0, covariance=TWO, noise_draws=1),
-    "classes": ScoreModel(0.1, 8.0, 4.0, covariance=CLASSES),
-    "draws of classes": ScoreModel(0.1, 3.0, 2.0, "relu", CLASSES, noise_draws=2),
+    "paper": rf.ScoreModel(0.01, 64.0, 8.0),
+    "relu": rf.ScoreModel(0.1, 4.0, 2.0, "relu", rf.Covariance([0.2, 1.0, 3.0])),
+    "few samples": rf.ScoreModel(0.1, 0.5, 0.3, covariance=TWO),
+    "draws": rf.ScoreModel(0.1, 8.0, 4.0, covariance=TWO, noise_draws=4),
+    "atom at 0": rf.ScoreModel(0.1, 8.0, 2.0, covariance=TWO, noise_draws=1),
+    "classes": rf.ScoreModel(0.1, 8.0, 4.0, covariance=CLASSES),
+    "draws of classes": rf.ScoreModel(0.1, 3.0, 2.0, "relu", CLASSES, noise_draws=2),
 }
 RULES = {
-    "flow": GradientFlow(),
-    "initial": GradientFlow(weight_decay=0.01, initial_std=0.5),
-    "ridge": Ridge(0.01),
-    "average": WeightAverage(30.0),
-    "descent": GradientDescent(0.5),
-    "momentum": HeavyBall(0.05, momentum=0.5),
+    "flow": rf.GradientFlow(),
+    "initial": rf.GradientFlow(weight_decay=0.01, initial_std=0.5),
+    "ridge": rf.Ridge(0.01),
+    "average": rf.WeightAverage(30.0),
+    "descent": rf.GradientDescent(0.5),
+    "momentum": rf.HeavyBall(0.05, momentum=0.5),
 }
 TAU = np.array([0.0, 1.0, 30.0, 300.0, 1e4, math.inf])
 
 
 def parts_of(model: str, rule: Rule) -> ErrorParts:
     times = rule.times([0, 1, 30, 1000]) if hasattr(rule, "times") else TAU
-    return error_parts(solve(MODELS[model]), times, rule)
+    return rf.error_parts(rf.solve(MODELS[model]), times, rule)
 
 
 def above_zero(values: np.ndarray, errors: np.ndarray) -> bool:
@@ -75,7 +61,7 @@ def test_parts_are_positive_and_add_up(model: str, rule: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_nothing_but_bias_before_training(model: str) -> None:
-    parts = error_parts(solve(MODELS[model]), 0.0)
+    parts = rf.error_parts(rf.solve(MODELS[model]), 0.0)
     for c, one in enumerate(parts.model.classes):
         assert_allclose(parts.detail["bias"][c], 1.0 / one.diffused, rtol=1e-13)
     for name in PARTS[1:]:
@@ -86,7 +72,7 @@ def test_nothing_but_bias_before_training(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_mean_network_learns_all_the_time(model: str) -> None:
     """The slope of the mean network grows under gradient flow, so the bias falls until it is 1."""
-    parts = error_parts(solve(MODELS[model]), np.geomspace(1e-2, 1e6, 60))
+    parts = rf.error_parts(rf.solve(MODELS[model]), np.geomspace(1e-2, 1e6, 60))
     steps = np.diff(parts.learned, axis=-1)
     assert np.all(steps >= -1e-11 * parts.learned[..., 1:])
     falling = parts.learned[..., 1:] < 1.0
@@ -95,17 +81,19 @@ def test_the_mean_network_learns_all_the_time(model: str) -> None:
     assert np.any(falling)
 
 
-@pytest.mark.parametrize("rule", [GradientFlow(), Ridge(1e-3)], ids=["flow", "ridge"])
+@pytest.mark.parametrize("rule", [rf.GradientFlow(), rf.Ridge(1e-3)], ids=["flow", "ridge"])
 def test_endless_training_is_the_limit_of_late_times(rule: Rule) -> None:
-    solution = solve(MODELS["relu"])
-    late = error_parts(solution, [1e9, math.inf], rule)
+    solution = rf.solve(MODELS["relu"])
+    late = rf.error_parts(solution, [1e9, math.inf], rule)
     for name in PARTS:
         values, errors = late.detail[name], late.detail_error[name]
         assert_allclose(values[..., 0], values[..., 1], rtol=1e-12, atol=float(errors.max()))
 
 
 def test_unlimited_data_leave_no_variance_of_the_sample() -> None:
-    few, many = (error_parts(solve(ScoreModel(0.1, 4.0, n)), 100.0).total for n in (1e3, 1e6))
+    few, many = (
+        rf.error_parts(rf.solve(rf.ScoreModel(0.1, 4.0, n)), 100.0).total for n in (1e3, 1e6)
+    )
     # both vanish like 1/psi_n, with a correction of the next order at psi_n = 1e3
     for name in ("sample", "both"):
         assert float(few[name] / many[name]) == pytest.approx(1e3, rel=1e-2)
@@ -113,7 +101,9 @@ def test_unlimited_data_leave_no_variance_of_the_sample() -> None:
 
 
 def test_wide_networks_have_no_variance_of_the_features() -> None:
-    few, many = (error_parts(solve(ScoreModel(0.1, p, 4.0)), 100.0).total for p in (1e3, 1e6))
+    few, many = (
+        rf.error_parts(rf.solve(rf.ScoreModel(0.1, p, 4.0)), 100.0).total for p in (1e3, 1e6)
+    )
     for name in ("both", "noise"):
         assert float(few[name] / many[name]) == pytest.approx(1e3, rel=2e-2)
     # only the features' own fall faster: the responses of mean networks are functions of their law
@@ -123,13 +113,15 @@ def test_wide_networks_have_no_variance_of_the_features() -> None:
 
 @pytest.mark.parametrize("draws", [math.inf, 2.0])
 def test_classes_that_are_alike_are_no_classes(draws: float) -> None:
-    plain = error_parts(solve(ScoreModel(0.1, 8.0, 3.0, covariance=TWO, noise_draws=draws)), TAU)
+    plain = rf.error_parts(
+        rf.solve(rf.ScoreModel(0.1, 8.0, 3.0, covariance=TWO, noise_draws=draws)), TAU
+    )
     rows = [TWO.eigenvalues] * 2
-    alike = Mixture([0.25, 0.75], rows, TWO.weights)
-    one = Mixture([1.0], rows[:1], TWO.weights)
+    alike = rf.Mixture([0.25, 0.75], rows, TWO.weights)
+    one = rf.Mixture([1.0], rows[:1], TWO.weights)
     for mixture in (alike, one):
-        model = ScoreModel(0.1, 8.0, 3.0, covariance=mixture, noise_draws=draws)
-        parts = error_parts(solve(model), TAU)
+        model = rf.ScoreModel(0.1, 8.0, 3.0, covariance=mixture, noise_draws=draws)
+        parts = rf.error_parts(rf.solve(model), TAU)
         for name in PARTS:
             for c in range(len(mixture.shares)):
                 off = np.abs(parts.detail[name][c] - plain.detail[name][0])
@@ -139,8 +131,8 @@ def test_classes_that_are_alike_are_no_classes(draws: float) -> None:
 
 def test_mirrored_classes_are_equal() -> None:
     """Two classes whose directions are exchanged have the same errors, along the other one."""
-    mirror = Mixture([0.5, 0.5], [[0.4, 1.6], [1.6, 0.4]])
-    parts = error_parts(solve(ScoreModel(0.1, 8.0, 3.0, covariance=mirror)), TAU)
+    mirror = rf.Mixture([0.5, 0.5], [[0.4, 1.6], [1.6, 0.4]])
+    parts = rf.error_parts(rf.solve(rf.ScoreModel(0.1, 8.0, 3.0, covariance=mirror)), TAU)
     for name in PARTS:
         detail = parts.detail[name]
         assert_allclose(detail[0], detail[1][::-1], rtol=1e-11, atol=1e-14)
@@ -158,8 +150,8 @@ def test_static_values_from_other_equations(
 
     Their variance holds the noise of the features. All digits that were computed from them.
     """
-    solution = solve(ScoreModel(0.1, psi_p, psi_n, noise_draws=m))
-    total = error_parts(solution, 1.0, Ridge(1e-3)).total
+    solution = rf.solve(rf.ScoreModel(0.1, psi_p, psi_n, noise_draws=m))
+    total = rf.error_parts(solution, 1.0, rf.Ridge(1e-3)).total
     assert float(f"{total['bias']:.6g}") == bias
     assert float(f"{total['variance'] + total['noise']:.6g}") == variance
 
@@ -167,20 +159,20 @@ def test_static_values_from_other_equations(
 @pytest.mark.parametrize(
     ("model", "tau"),
     [
-        (ScoreModel(0.1, 4.0, 2.0, covariance=TWO), 200.0),
-        (ScoreModel(0.1, 4.0, 2.0, covariance=TWO, noise_draws=3), 100.0),
-        (ScoreModel(0.1, 4.0, 2.0, covariance=CLASSES), 200.0),
-        (ScoreModel(0.1, 3.0, 2.0, "relu", CLASSES, noise_draws=2), 50.0),
+        (rf.ScoreModel(0.1, 4.0, 2.0, covariance=TWO), 200.0),
+        (rf.ScoreModel(0.1, 4.0, 2.0, covariance=TWO, noise_draws=3), 100.0),
+        (rf.ScoreModel(0.1, 4.0, 2.0, covariance=CLASSES), 200.0),
+        (rf.ScoreModel(0.1, 3.0, 2.0, "relu", CLASSES, noise_draws=2), 50.0),
     ],
     ids=["plain", "draws", "classes", "draws of classes"],
 )
-def test_against_finite_networks(model: ScoreModel, tau: float) -> None:
+def test_against_finite_networks(model: rf.ScoreModel, tau: float) -> None:
     """Means over drawn networks at two sizes, extrapolated in 1/d, within four of their errors.
 
     Of the eigenvalues and classes together: the parts are those of four networks that share their
     features, their training set, both or neither.
     """
-    rule = GradientFlow()
+    rule = rf.GradientFlow()
 
     def h(x: np.ndarray) -> np.ndarray:
         return rule.filter(x, np.array([tau]), model.rate)[0]
@@ -193,7 +185,7 @@ def test_against_finite_networks(model: ScoreModel, tau: float) -> None:
         errors.append(
             {name: values.std(axis=0) / math.sqrt(draws - 1) for name, values in stack.items()}
         )
-    parts = error_parts(solve(model), tau)
+    parts = rf.error_parts(rf.solve(model), tau)
     for name in ("bias", "sample", "features", "both", "noise"):
         found = 2.0 * means[1][name] - means[0][name]
         error = np.hypot(2.0 * errors[1][name], errors[0][name])
@@ -203,39 +195,39 @@ def test_against_finite_networks(model: ScoreModel, tau: float) -> None:
 @pytest.mark.compiled
 def test_hard_edge() -> None:
     """p = n m: parts at every finite time, and at the end where weight decay gives it a limit."""
-    solution = solve(ScoreModel(0.1, 8.0, 4.0, covariance=TWO, noise_draws=2))
-    late = error_parts(solution, [1.0, 1e7])
+    solution = rf.solve(rf.ScoreModel(0.1, 8.0, 4.0, covariance=TWO, noise_draws=2))
+    late = rf.error_parts(solution, [1.0, 1e7])
     assert_allclose(late.total["score_error"], late.curves.score_error, rtol=1e-8)
-    ridge = error_parts(solution, math.inf, GradientFlow(weight_decay=0.01))
+    ridge = rf.error_parts(solution, math.inf, rf.GradientFlow(weight_decay=0.01))
     assert_allclose(ridge.total["score_error"], ridge.curves.score_error, rtol=1e-10)
-    with pytest.raises(ModelError, match="no limit at tau = inf"):
-        error_parts(solution, [1.0, math.inf])
+    with pytest.raises(rf.ModelError, match="no limit at tau = inf"):
+        rf.error_parts(solution, [1.0, math.inf])
 
 
 def test_refusals() -> None:
-    solution = solve(MODELS["paper"])
-    with pytest.raises(ModelError, match="takes a Solution"):
-        error_parts(MODELS["paper"], 1.0)  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="noise of steps"):
-        error_parts(solution, 1.0, StochasticGradientDescent(0.1))  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="diverge"):
-        error_parts(solution, 1e3, GradientDescent(1e3))
-    heavy = HeavyBall(0.05, momentum=0.99999)
-    with pytest.raises(ConvergenceError, match="no contour"):
-        error_parts(solution, heavy.times([10]), heavy)
+    solution = rf.solve(MODELS["paper"])
+    with pytest.raises(rf.ModelError, match="takes a Solution"):
+        rf.error_parts(MODELS["paper"], 1.0)  # type: ignore[arg-type]
+    with pytest.raises(rf.ModelError, match="noise of steps"):
+        rf.error_parts(solution, 1.0, rf.StochasticGradientDescent(0.1))  # type: ignore[arg-type]
+    with pytest.raises(rf.ModelError, match="diverge"):
+        rf.error_parts(solution, 1e3, rf.GradientDescent(1e3))
+    heavy = rf.HeavyBall(0.05, momentum=0.99999)
+    with pytest.raises(rf.ConvergenceError, match="no contour"):
+        rf.error_parts(solution, heavy.times([10]), heavy)
 
 
 def test_a_compressed_solution_has_the_parts_of_its_data() -> None:
-    model = ScoreModel(0.1, 4.0, 2.0, covariance=Covariance.power_law(1.0, 200))
-    fewer = solve(model, 1e-4, compress=True)
+    model = rf.ScoreModel(0.1, 4.0, 2.0, covariance=rf.Covariance.power_law(1.0, 200))
+    fewer = rf.solve(model, 1e-4, compress=True)
     assert fewer.compression is not None
-    assert error_parts(fewer, 1.0) == error_parts(solve(model, 1e-4), 1.0)
+    assert rf.error_parts(fewer, 1.0) == rf.error_parts(rf.solve(model, 1e-4), 1.0)
 
 
 def test_shapes() -> None:
-    solution = solve(MODELS["classes"])
-    grid = error_parts(solution, np.array([[1.0, 10.0, 100.0], [2.0, 20.0, 200.0]]))
+    solution = rf.solve(MODELS["classes"])
+    grid = rf.error_parts(solution, np.array([[1.0, 10.0, 100.0], [2.0, 20.0, 200.0]]))
     assert grid.detail["bias"].shape == (2, 2, 2, 3)
     assert grid.by_class["noise"].shape == grid.by_direction["noise"].shape == (2, 2, 3)
     assert grid.total["variance"].shape == (2, 3)
-    assert error_parts(solution, []).total["bias"].shape == (0,)
+    assert rf.error_parts(solution, []).total["bias"].shape == (0,)

@@ -1,7 +1,5 @@
 """Fits of models to measured curves: recovery, coverage, what cannot be determined."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -10,31 +8,20 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2
 
-from dmft_rf import (
-    Covariance,
-    Fit,
-    GradientFlow,
-    Mixture,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    WeightAverage,
-    fit,
-    solve,
-)
+import dmft_rf as rf
 from dmft_rf.monitor.logs import Log
 from validation.finite.losses import Trained
 from validation.finite.network import draw_network
 
-TRUTH = ScoreModel(0.1, 8.0, 4.0, "tanh", Covariance([0.5, 1.5]))
+TRUTH = rf.ScoreModel(0.1, 8.0, 4.0, "tanh", rf.Covariance([0.5, 1.5]))
 RATE = 0.05
 STEPS = np.geomspace(30.0, 1e6, 16)
 FREE = ("psi_p", "psi_n", "rate")
 
 
-def run(model: ScoreModel = TRUTH, rule: Any = None) -> dict[str, Any]:
+def run(model: rf.ScoreModel = TRUTH, rule: Any = None) -> dict[str, Any]:
     """The exact curves of a run."""
-    curves = solve(model, 1e-8).learning_curves(RATE * STEPS, rule)
+    curves = rf.solve(model, 1e-8).learning_curves(RATE * STEPS, rule)
     return {"steps": STEPS, "train": curves.train, "test": curves.test}
 
 
@@ -52,8 +39,8 @@ def noisy(exact: dict[str, Any], noise: float, seed: int, known: bool = True) ->
 
 @pytest.mark.parametrize(("psi_p", "psi_n"), [(16.0, 2.0), (1.0, 30.0)])
 def test_exact_curves_are_found_again(psi_p: float, psi_n: float) -> None:
-    found = fit(run(), TRUTH.replace(psi_p=psi_p, psi_n=psi_n))
-    assert isinstance(found, Fit)
+    found = rf.fit(run(), TRUTH.replace(psi_p=psi_p, psi_n=psi_n))
+    assert isinstance(found, rf.Fit)
     assert list(found.values) == list(FREE)
     np.testing.assert_allclose(list(found.values.values()), [8.0, 4.0, RATE], rtol=1e-7)
     assert found.noise < 1e-8
@@ -72,7 +59,7 @@ def test_coverage() -> None:
     squares, quality = np.empty(count), np.empty(count)
     truth = np.log([8.0, 4.0, RATE])
     for seed in range(count):
-        found = fit(noisy(exact, 0.01, seed), TRUTH, rate=RATE, rtol=1e-6)
+        found = rf.fit(noisy(exact, 0.01, seed), TRUTH, rate=RATE, rtol=1e-6)
         values = np.array(list(found.values.values()))
         off = np.log(values) - truth
         squares[seed] = off @ np.linalg.solve(found.covariance / np.outer(values, values), off)
@@ -89,12 +76,12 @@ def test_coverage() -> None:
 def test_noise_is_measured_where_it_is_not_known() -> None:
     """One relative error for all losses, from the residuals; then as if it had been given."""
     exact = run()
-    found = fit(noisy(exact, 0.02, 1, known=False), TRUTH, rate=RATE)
+    found = rf.fit(noisy(exact, 0.02, 1, known=False), TRUTH, rate=RATE)
     assert 0.012 < found.noise < 0.03
     data = noisy(exact, 0.02, 1, known=False)
     for name in ("train", "test"):
         data[f"{name}_error"] = found.noise * data[name]
-    again = fit(data, TRUTH, rate=RATE)
+    again = rf.fit(data, TRUTH, rate=RATE)
     np.testing.assert_allclose(again.covariance, found.covariance, rtol=1e-5)
     np.testing.assert_allclose(again.residuals, found.residuals, atol=1e-5)
     assert again.noise == 1.0
@@ -106,13 +93,13 @@ def test_noise_is_measured_where_it_is_not_known() -> None:
     ("truth", "rule", "start", "free"),
     [
         (TRUTH.replace(t=0.2), None, {"t": 0.1}, ("t", "rate")),
-        (TRUTH, GradientFlow(0.02), {"rule": GradientFlow(0.1)}, ("psi_n", "weight_decay")),
-        (TRUTH.replace(covariance=Covariance([0.8, 2.4])), None, {}, ("scale", "psi_n")),
+        (TRUTH, rf.GradientFlow(0.02), {"rule": rf.GradientFlow(0.1)}, ("psi_n", "weight_decay")),
+        (TRUTH.replace(covariance=rf.Covariance([0.8, 2.4])), None, {}, ("scale", "psi_n")),
     ],
 )
 def test_other_parameters(truth: Any, rule: Any, start: dict[str, Any], free: Any) -> None:
     data, rule_0 = run(truth, rule), start.pop("rule", rule)
-    found = fit(data, TRUTH.replace(**start), free, rule_0, rate=RATE)
+    found = rf.fit(data, TRUTH.replace(**start), free, rule_0, rate=RATE)
     known = {"t": 0.2, "rate": RATE, "weight_decay": 0.02, "scale": 1.6, "psi_n": 4.0}
     for name, value in found.values.items():
         assert value == pytest.approx(known[name], rel=1e-7)
@@ -121,8 +108,8 @@ def test_other_parameters(truth: Any, rule: Any, start: dict[str, Any], free: An
 
 def test_ridge_over_no_time() -> None:
     """Ridge is at its end at every time: train and test loss hold two parameters."""
-    curves = solve(TRUTH, 1e-8).learning_curves([1.0, 2.0], Ridge(0.03))
-    found = fit(curves, TRUTH.replace(psi_n=3.5), ("psi_n", "weight_decay"), Ridge(0.04))
+    curves = rf.solve(TRUTH, 1e-8).learning_curves([1.0, 2.0], rf.Ridge(0.03))
+    found = rf.fit(curves, TRUTH.replace(psi_n=3.5), ("psi_n", "weight_decay"), rf.Ridge(0.04))
     assert found.values["psi_n"] == pytest.approx(4.0, rel=1e-7)
     assert found.values["weight_decay"] == pytest.approx(0.03, rel=1e-7)
 
@@ -130,7 +117,7 @@ def test_ridge_over_no_time() -> None:
 def early() -> dict[str, Any]:
     """First losses, which fall at a rate that holds one product of parameters."""
     steps = np.geomspace(1e-3, 1e-2, 9)
-    train = solve(TRUTH, 1e-8).learning_curves(RATE * steps).train
+    train = rf.solve(TRUTH, 1e-8).learning_curves(RATE * steps).train
     return {"steps": steps, "train": train, "train_error": np.full(9, 1e-8)}
 
 
@@ -142,7 +129,7 @@ def endless() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "start", "free", "rule", "direction"),
     [
-        (lambda: noisy(run(), 0.01, 3), TRUTH, FREE, Ridge(0.01), "rate"),
+        (lambda: noisy(run(), 0.01, 3), TRUTH, FREE, rf.Ridge(0.01), "rate"),
         (early, TRUTH, ("t", "rate"), None, r"t\^-0\.\d\d rate\^0\.\d\d"),
         (endless, TRUTH.replace(psi_n=1e9), "psi_n", None, "psi_n"),
     ],
@@ -151,8 +138,8 @@ def endless() -> dict[str, Any]:
 def test_what_the_curves_do_not_determine(
     data: Any, start: Any, free: Any, rule: Any, direction: str
 ) -> None:
-    with pytest.raises(ModelError, match=f"the curves do not determine {direction}: they stay"):
-        fit(data(), start, free, rule, rate=RATE)
+    with pytest.raises(rf.ModelError, match=f"the curves do not determine {direction}: they stay"):
+        rf.fit(data(), start, free, rule, rate=RATE)
 
 
 def test_a_finite_network() -> None:
@@ -162,15 +149,15 @@ def test_a_finite_network() -> None:
     networks were off by 2 %, 3 % and 2 % on average, and by 8 % at most.
     """
     d, p, n, t = 64, 256, 128, 0.1
-    law = Covariance([0.5, 1.5])
+    law = rf.Covariance([0.5, 1.5])
     network = draw_network(
         np.random.default_rng(5), np.repeat(law.eigenvalues, d // 2), p, n, t,
-        ScoreModel(t, 1.0, 1.0).activation,
+        rf.ScoreModel(t, 1.0, 1.0).activation,
     )  # fmt: skip
     tau = np.geomspace(3.0, 3e4, 16)
-    losses = Trained(network).losses(GradientFlow(), tau)
+    losses = Trained(network).losses(rf.GradientFlow(), tau)
     data = {"steps": tau / RATE, "train": losses.train, "test": losses.test}
-    found = fit(data, ScoreModel(t, 10.0, 1.0, covariance=law))
+    found = rf.fit(data, rf.ScoreModel(t, 10.0, 1.0, covariance=law))
     assert found.noise < 0.02
     for name, value in (("psi_p", p / d), ("psi_n", n / d), ("rate", RATE)):
         assert found.values[name] == pytest.approx(value, rel=0.1)
@@ -178,20 +165,20 @@ def test_a_finite_network() -> None:
 
 def test_tables_of_any_kind() -> None:
     data = noisy(run(), 0.01, 0, known=False)
-    found = fit(data, TRUTH, rate=RATE)
+    found = rf.fit(data, TRUTH, rate=RATE)
     frame = pd.DataFrame(data)
-    assert fit(frame, TRUTH, rate=RATE) == found
+    assert rf.fit(frame, TRUTH, rate=RATE) == found
     # steps at which one loss was not measured
     part = frame.copy()
     part.loc[3, "train"] = math.nan
     part.loc[5, "test"] = math.nan
-    fewer = fit(part, TRUTH, rate=RATE)
+    fewer = rf.fit(part, TRUTH, rate=RATE)
     assert fewer.dof == found.dof - 2
     as_lists = {name: [None if x != x else x for x in part[name]] for name in part}
-    assert fit(as_lists, TRUTH, rate=RATE) == fewer
+    assert rf.fit(as_lists, TRUTH, rate=RATE) == fewer
     log = Log(data["steps"], data["train"], data["test"])
-    assert fit(log, TRUTH, rate=RATE) == found
-    of_train = fit({"step": data["steps"], "train": data["train"]}, TRUTH, "psi_n", rate=RATE)
+    assert rf.fit(log, TRUTH, rate=RATE) == found
+    of_train = rf.fit({"step": data["steps"], "train": data["train"]}, TRUTH, "psi_n", rate=RATE)
     assert set(of_train.curve) == {"train"}
     assert of_train.values["psi_n"] == pytest.approx(4.0, rel=0.1)
 
@@ -217,7 +204,7 @@ GOOD = {"tau": [1.0, 10.0, 100.0], "train": [0.9, 0.8, 0.7]}
         (GOOD, {"free": "psi"}, "free is 'psi'; did you mean 'psi_p'"),
         (GOOD, {"free": ()}, "free is .*; it must be one of psi_p"),
         (GOOD, {"free": "weight_decay"}, "must start above 0"),
-        (GOOD, {"free": "psi_n", "rule": WeightAverage(1.0)}, "known for GradientFlow"),
+        (GOOD, {"free": "psi_n", "rule": rf.WeightAverage(1.0)}, "known for GradientFlow"),
         (GOOD, {"free": "psi_n", "rate": 0.0}, "rate is 0.0"),
         (
             {"steps": [1.0, 2.0], "train": [0.9, 0.8]},
@@ -227,11 +214,14 @@ GOOD = {"tau": [1.0, 10.0, 100.0], "train": [0.9, 0.8, 0.7]}
     ],
 )
 def test_refusals(data: Any, named: dict[str, Any], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        fit(data, TRUTH, **named)
+    with pytest.raises(rf.ModelError, match=message):
+        rf.fit(data, TRUTH, **named)
 
 
 def test_models_that_cannot_be_fitted() -> None:
-    for model in (TRUTH.replace(covariance=Mixture([1.0], [[1.0]])), TRUTH.replace(noise_draws=2)):
-        with pytest.raises(ModelError, match="derivatives are not known for"):
-            fit(GOOD, model, "psi_n")
+    for model in (
+        TRUTH.replace(covariance=rf.Mixture([1.0], [[1.0]])),
+        TRUTH.replace(noise_draws=2),
+    ):
+        with pytest.raises(rf.ModelError, match="derivatives are not known for"):
+            rf.fit(GOOD, model, "psi_n")

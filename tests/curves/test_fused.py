@@ -1,22 +1,12 @@
 """One model in compiled calls gives what single steps give, within what both claim."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    GradientFlow,
-    Mixture,
-    ScoreModel,
-    learning_curves_many,
-    solve,
-    spectrum,
-)
+import dmft_rf as rf
 from dmft_rf.curves import fused
 from dmft_rf.curves.carrying import carrying_nodes
 from dmft_rf.curves.fused import flow_nodes, with_flow
@@ -29,12 +19,12 @@ from dmft_rf.kernels.fused_losses import few_of
 compiled = pytest.mark.skipif(not COMPILED, reason="as plain Python nothing takes this route")
 
 
-def random_model(rng: np.random.Generator) -> ScoreModel:
+def random_model(rng: np.random.Generator) -> rf.ScoreModel:
     """Anything that the compiled calls take: sizes over decades, up to a dozen eigenvalues."""
     lam = np.append(10 ** rng.uniform(-1.5, 1.0, rng.integers(1, 12)), [0.0] * rng.integers(0, 2))
     name = ["tanh", "relu", "erf", "softplus"][rng.integers(4)]
     psi_p, psi_n = 10 ** rng.uniform(-0.7, 2.3, 2)
-    return ScoreModel(10 ** rng.uniform(-2.5, 0.3), psi_p, psi_n, name, Covariance(lam))
+    return rf.ScoreModel(10 ** rng.uniform(-2.5, 0.3), psi_p, psi_n, name, rf.Covariance(lam))
 
 
 @compiled
@@ -42,17 +32,17 @@ def random_model(rng: np.random.Generator) -> ScoreModel:
 def test_both_routes_agree_within_what_they_claim(seed: int) -> None:
     rng = np.random.default_rng([seed, 21])
     model = random_model(rng)
-    quick = flow_nodes(spectrum(model), 1e-10)
+    quick = flow_nodes(rf.spectrum(model), 1e-10)
     assert quick is not None
     nodes, error, _ = quick
-    slow, slow_error, _ = carrying_nodes(spectrum(model), 1e-10)
-    assert nodes.law.ends == spectrum(model).ends
+    slow, slow_error, _ = carrying_nodes(rf.spectrum(model), 1e-10)
+    assert nodes.law.ends == rf.spectrum(model).ends
     assert error == pytest.approx(slow_error, rel=0.5, abs=1e-13)
-    low, high = spectrum(model).ends
+    low, high = rf.spectrum(model).ends
     times = np.geomspace(1e-3 / (model.rate * high), 1e3 / (model.rate * low), 150)
     times = np.concatenate([[math.inf, 0.0], rng.permutation(times)])
     for decay in (0.0, 10 ** rng.uniform(-2, 0) * math.sqrt(low * high)):
-        rule = GradientFlow(weight_decay=decay)
+        rule = rf.GradientFlow(weight_decay=decay)
         one, other = curves_on(nodes, times, rule), curves_on(slow, times, rule)
         assert one.relative_error == pytest.approx(one._largest(one.error), rel=1e-12)
         for name in LOSSES:
@@ -66,24 +56,24 @@ def test_both_routes_agree_within_what_they_claim(seed: int) -> None:
 
 def test_the_calls_as_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "COMPILED", True)
-    model = ScoreModel(1.0, 0.2, 40.0)
-    quick = flow_nodes(spectrum(model), 1e-2)
+    model = rf.ScoreModel(1.0, 0.2, 40.0)
+    quick = flow_nodes(rf.spectrum(model), 1e-2)
     assert quick is not None
-    slow = carrying_nodes(spectrum(model), 1e-2)[0]
+    slow = carrying_nodes(rf.spectrum(model), 1e-2)[0]
     times = np.geomspace(1e-2, 1e2, 5) / model.rate
-    one, other = (curves_on(nodes, times, GradientFlow(0.1)) for nodes in (quick[0], slow))
+    one, other = (curves_on(nodes, times, rf.GradientFlow(0.1)) for nodes in (quick[0], slow))
     assert one.difference(other) <= one.relative_error + other.relative_error
 
 
 @compiled
 def test_nodes_solved_in_single_steps_are_summed_by_the_same_call() -> None:
-    model = ScoreModel(0.1, 8.0, 4.0, covariance=Covariance(np.geomspace(0.1, 3.0, 80)))
-    solution = solve(model, 1e-8)
+    model = rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance(np.geomspace(0.1, 3.0, 80)))
+    solution = rf.solve(model, 1e-8)
     assert not solution.diagnostics["compiled"]
     assert solution.nodes.flow is not None
     tau = np.geomspace(1.0, 1e4, 40)
-    nodes, _, _ = carrying_nodes(spectrum(model), 1e-8)
-    single, quick = curves_on(nodes, tau, GradientFlow()), solution.learning_curves(tau)
+    nodes, _, _ = carrying_nodes(rf.spectrum(model), 1e-8)
+    single, quick = curves_on(nodes, tau, rf.GradientFlow()), solution.learning_curves(tau)
     assert quick.difference(single) <= single.relative_error + quick.relative_error
 
 
@@ -91,32 +81,34 @@ def test_nodes_solved_in_single_steps_are_summed_by_the_same_call() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
-        ScoreModel(0.1, 8.0, 4.0, "linear"),
-        ScoreModel(0.1, math.inf, 4.0),
-        ScoreModel(0.1, 8.0, 4.0, covariance=Mixture([0.5, 0.5], [[1.0], [2.0]], [1.0])),
-        ScoreModel(0.1, 8.0, 4.0, covariance=Covariance(np.geomspace(0.1, 3.0, 80))),
+        rf.ScoreModel(0.1, 8.0, 4.0, noise_draws=2),
+        rf.ScoreModel(0.1, 8.0, 4.0, "linear"),
+        rf.ScoreModel(0.1, math.inf, 4.0),
+        rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Mixture([0.5, 0.5], [[1.0], [2.0]], [1.0])),
+        rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance(np.geomspace(0.1, 3.0, 80))),
     ],
     ids=["draws", "linear", "wide", "mixture", "atoms"],
 )
 def test_what_is_left_to_the_other_route(model: Any) -> None:
-    assert flow_nodes(spectrum(model), 1e-8) is None
+    assert flow_nodes(rf.spectrum(model), 1e-8) is None
 
 
 @compiled
 def test_other_regions_keep_the_other_route() -> None:
-    model = ScoreModel(0.1, 8.0, 4.0)
-    nodes = solve(model, 1e-8).nodes
+    model = rf.ScoreModel(0.1, 8.0, 4.0)
+    nodes = rf.solve(model, 1e-8).nodes
     assert with_flow(nodes).flow is not None
-    assert solve(model.replace(noise_draws=4), 1e-8).nodes.flow is None
+    assert rf.solve(model.replace(noise_draws=4), 1e-8).nodes.flow is None
 
 
 @compiled
 def test_a_model_at_its_hard_edge_costs_its_own_place_only() -> None:
     psi_p = [4.0, 5.0, 6.0]  # the support touches its floor where psi_p = 1 + psi_n
-    many = learning_curves_many({"t": 0.1, "psi_p": psi_p, "psi_n": 4.0}, [1.0, 100.0], rtol=1e-8)
+    many = rf.learning_curves_many(
+        {"t": 0.1, "psi_p": psi_p, "psi_n": 4.0}, [1.0, 100.0], rtol=1e-8
+    )
     for i, size in enumerate(psi_p):
-        alone = solve(ScoreModel(0.1, size, 4.0), 1e-8).learning_curves([1.0, 100.0])
+        alone = rf.solve(rf.ScoreModel(0.1, size, 4.0), 1e-8).learning_curves([1.0, 100.0])
         np.testing.assert_array_equal(many.test[i], alone.test)
 
 

@@ -5,8 +5,6 @@ nonlinear named activation, one to three classes of one to four atoms, some of t
 distance from p = n m.
 """
 
-from __future__ import annotations
-
 import math
 
 import mpmath

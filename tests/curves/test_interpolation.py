@@ -1,7 +1,5 @@
 """Curves between known times: against exact ones within their error, and what is refused."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

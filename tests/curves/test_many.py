@@ -1,7 +1,5 @@
 """Learning curves of many models: those of each, failures that cost nothing else, any threads."""
 
-from __future__ import annotations
-
 import math
 import threading
 from typing import Any
@@ -9,39 +7,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    Covariance,
-    GradientDescent,
-    GradientFlow,
-    Mixture,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    learning_curves_many,
-    solve,
-)
+import dmft_rf as rf
 from dmft_rf.curves import many as module
 from dmft_rf.curves.losses import LOSSES
 
 TAU = np.array([[0.0, 1.0, 30.0], [1e3, 1e5, math.inf]])
 MODELS = [
-    ScoreModel(0.1, 8.0, 4.0, covariance=Covariance([0.5, 1.5])),
-    ScoreModel(0.3, 2.0, 9.0, "relu"),
-    ScoreModel(0.1, 4.0, 2.0, noise_draws=3),
-    ScoreModel(0.2, 4.0, 2.0, covariance=Mixture([0.5, 0.5], [[1.0], [2.0]], [1.0])),
-    ScoreModel(0.2, math.inf, 2.0),
+    rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance([0.5, 1.5])),
+    rf.ScoreModel(0.3, 2.0, 9.0, "relu"),
+    rf.ScoreModel(0.1, 4.0, 2.0, noise_draws=3),
+    rf.ScoreModel(0.2, 4.0, 2.0, covariance=rf.Mixture([0.5, 0.5], [[1.0], [2.0]], [1.0])),
+    rf.ScoreModel(0.2, math.inf, 2.0),
 ]
 
 
-@pytest.mark.parametrize("rule", [GradientFlow(), Ridge(0.1)])
+@pytest.mark.parametrize("rule", [rf.GradientFlow(), rf.Ridge(0.1)])
 @pytest.mark.parametrize("threads", [None, 3])
 def test_each_has_the_curves_of_its_solution(rule: Any, threads: int | None) -> None:
-    many = learning_curves_many(MODELS, TAU, rule, rtol=1e-8, threads=threads)
+    many = rf.learning_curves_many(MODELS, TAU, rule, rtol=1e-8, threads=threads)
     assert many.shape == (len(MODELS),)
     assert many.failures == {}
     assert many.solved.all()
     for i, model in enumerate(MODELS):
-        one = solve(model, 1e-8).learning_curves(TAU, rule)
+        one = rf.solve(model, 1e-8).learning_curves(TAU, rule)
         for name in (*LOSSES, "generalization_gap"):
             np.testing.assert_array_equal(getattr(many, name)[i], getattr(one, name))
             np.testing.assert_array_equal(many.error[name][i], one.error[name])
@@ -49,31 +37,31 @@ def test_each_has_the_curves_of_its_solution(rule: Any, threads: int | None) -> 
 
 def test_parameters_broadcast() -> None:
     parameters = {"t": 0.1, "psi_p": [[2.0], [8.0]], "psi_n": [1.0, 3.0, 9.0], "activation": "erf"}
-    many = learning_curves_many(parameters, TAU, rtol=1e-6)
+    many = rf.learning_curves_many(parameters, TAU, rtol=1e-6)
     assert many.test.shape == (2, 3, *TAU.shape)
-    one = solve(ScoreModel(0.1, 8.0, 3.0, "erf"), 1e-6).learning_curves(TAU)
+    one = rf.solve(rf.ScoreModel(0.1, 8.0, 3.0, "erf"), 1e-6).learning_curves(TAU)
     np.testing.assert_array_equal(many.test[1, 1], one.test)
     np.testing.assert_array_equal(many.generalization_gap, many.test - many.train)
-    alone = learning_curves_many({"t": 0.1, "psi_p": 2.0, "psi_n": 3.0, "noise_draws": 2}, 1.0)
+    alone = rf.learning_curves_many({"t": 0.1, "psi_p": 2.0, "psi_n": 3.0, "noise_draws": 2}, 1.0)
     assert alone.test.shape == ()
 
 
 def test_thousands_of_eigenvalues_are_compressed_if_asked_for() -> None:
-    data = Covariance(np.geomspace(0.1, 3.0, 600))
+    data = rf.Covariance(np.geomspace(0.1, 3.0, 600))
     parameters = {"t": 0.1, "psi_p": 8.0, "psi_n": [2.0, 4.0], "covariance": data}
-    many = learning_curves_many(parameters, [1.0, 1e3], rtol=1e-6, compress=True)
-    one = solve(ScoreModel(0.1, 8.0, 4.0, covariance=data), 1e-6, compress=True)
+    many = rf.learning_curves_many(parameters, [1.0, 1e3], rtol=1e-6, compress=True)
+    one = rf.solve(rf.ScoreModel(0.1, 8.0, 4.0, covariance=data), 1e-6, compress=True)
     assert one.compression is not None
     np.testing.assert_array_equal(many.test[1], one.learning_curves([1.0, 1e3]).test)
-    plain = learning_curves_many(parameters, [1.0, 1e3], rtol=1e-6)
+    plain = rf.learning_curves_many(parameters, [1.0, 1e3], rtol=1e-6)
     assert np.all(np.abs(many.test - plain.test) <= many.error["test"] + plain.error["test"])
 
 
 def test_a_failure_costs_its_own_curves_only() -> None:
     # a step that one of the spectra is too wide for; a model that cannot be stated
     parameters = {"t": 0.1, "psi_p": [50.0, 2.0, -1.0], "psi_n": 3.0}
-    rule = GradientDescent(step=5.0)
-    many = learning_curves_many(parameters, [0.0, 50.0], rule, rtol=1e-6, threads=2)
+    rule = rf.GradientDescent(step=5.0)
+    many = rf.learning_curves_many(parameters, [0.0, 50.0], rule, rtol=1e-6, threads=2)
     assert list(many.failures) == [(1,), (2,)]
     assert "step is 5.0" in many.failures[1,]
     assert "psi_p is -1.0" in many.failures[2,]
@@ -88,7 +76,7 @@ def test_a_failure_costs_its_own_curves_only() -> None:
 
 
 def test_none_at_all() -> None:
-    many = learning_curves_many([], [1.0, 2.0])
+    many = rf.learning_curves_many([], [1.0, 2.0])
     assert many.test.shape == (0, 2)
 
 
@@ -105,8 +93,8 @@ def test_none_at_all() -> None:
     ],
 )
 def test_what_belongs_to_all_is_refused(models: Any, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
-        learning_curves_many(models, [1.0])
+    with pytest.raises(rf.ModelError, match=said):
+        rf.learning_curves_many(models, [1.0])
 
 
 def test_an_interruption_ends_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +106,6 @@ def test_an_interruption_ends_all_threads(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(module, "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        learning_curves_many(MODELS * 100, [1.0], threads=2)
+        rf.learning_curves_many(MODELS * 100, [1.0], threads=2)
     assert len(begun) <= 4
     assert threading.active_count() == 1

@@ -1,7 +1,5 @@
 """Learning curves of one solution: limits, signs, second routes, error estimates, bad input."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -9,24 +7,12 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from dmft_rf import (
-    ConvergenceError,
-    GradientFlow,
-    LearningCurves,
-    ModelError,
-    Ridge,
-    ScoreModel,
-    Solution,
-    WeightAverage,
-    resolvent,
-    solve,
-    spectrum,
-)
+import dmft_rf as rf
 from tests.helpers.solved import INF, MODELS, TWO, WIDE, times
 from tests.helpers.within import CURVES, assert_close
 
 
-def relative(curves: LearningCurves, other: LearningCurves, name: str) -> float:
+def relative(curves: rf.LearningCurves, other: rf.LearningCurves, name: str) -> float:
     """Largest relative difference, as the accuracy of a solution is stated.
 
     Values below 1e-3 of the untrained network's count as that (docstring of solve).
@@ -37,7 +23,7 @@ def relative(curves: LearningCurves, other: LearningCurves, name: str) -> float:
 
 
 class TestLimitsAndSigns:
-    def test_untrained(self, solution: Solution) -> None:
+    def test_untrained(self, solution: rf.Solution) -> None:
         curves = solution.learning_curves(0.0)
         assert abs(curves.train - 1.0) <= curves.error["train"]
         assert abs(curves.test - 1.0) <= curves.error["test"]
@@ -46,7 +32,7 @@ class TestLimitsAndSigns:
         expected = np.sum(cov.weights / model.diffused)
         assert abs(curves.score_error - expected) <= curves.error["score_error"]
 
-    def test_early_slope(self, solution: Solution) -> None:
+    def test_early_slope(self, solution: rf.Solution) -> None:
         """DL/dtau at 0: -|V|^2 of the gradient, for both losses: -(2 Delta_t/psi_p) 2 b^2 psi_p."""
         model = solution.model
         tau = 1e-5 / (model.rate * solution.diagnostics["support"][1])
@@ -59,7 +45,7 @@ class TestLimitsAndSigns:
             allowed = 2e-5 * abs(slope * tau) + float(curves.error[name])
             assert abs(change - slope * tau) <= allowed
 
-    def test_test_loss_stays_above_its_floor(self, solution: Solution) -> None:
+    def test_test_loss_stays_above_its_floor(self, solution: rf.Solution) -> None:
         curves = solution.learning_curves(times(solution, 200))
         model, cov = solution.model, solution.model.covariance
         floor = 1.0 - model.coefficients.Delta_t * np.sum(cov.weights / model.diffused)
@@ -70,46 +56,48 @@ class TestLimitsAndSigns:
             curves.test, model.floor + model.coefficients.Delta_t * curves.score_error, rtol=1e-15
         )
 
-    def test_gap(self, solution: Solution) -> None:
+    def test_gap(self, solution: rf.Solution) -> None:
         curves = solution.learning_curves(times(solution))
         np.testing.assert_array_equal(curves.generalization_gap, curves.test - curves.train)
         assert np.all(curves.generalization_gap >= -curves.error["generalization_gap"])
 
-    def test_long_times_are_least_squares(self, solution: Solution) -> None:
+    def test_long_times_are_least_squares(self, solution: rf.Solution) -> None:
         at_infinity = solution.learning_curves(INF)
         low = solution.diagnostics["support"][0]
-        assert_close(at_infinity, solution.learning_curves(1.0, Ridge(0.0)))
-        assert_close(at_infinity, solution.learning_curves(1.0, Ridge(1e-13 * low)), rtol=1e-12)
+        assert_close(at_infinity, solution.learning_curves(1.0, rf.Ridge(0.0)))
+        assert_close(at_infinity, solution.learning_curves(1.0, rf.Ridge(1e-13 * low)), rtol=1e-12)
         # e^{-2 alpha low tau} = e^{-100}
         late = 50.0 / (solution.model.rate * low)
         assert_close(solution.learning_curves(late), at_infinity)
         assert float(at_infinity.train) == solution.train_limit
 
-    def test_heavy_ridge_learns_nothing(self, solution: Solution) -> None:
+    def test_heavy_ridge_learns_nothing(self, solution: rf.Solution) -> None:
         omega = 1e9 * solution.diagnostics["support"][1]
-        curves = solution.learning_curves(1.0, Ridge(omega))
+        curves = solution.learning_curves(1.0, rf.Ridge(omega))
         # L = 1 - 2 b^2 psi_p/omega + ...
         c = solution.model.coefficients
         expected = 1.0 - 2.0 * c.b**2 * solution.model.psi_p / omega
         for name in ("train", "test"):
             assert abs(getattr(curves, name) - expected) <= curves.error[name] + 1e-15
 
-    def test_ridge_raises_the_training_loss(self, solution: Solution) -> None:
+    def test_ridge_raises_the_training_loss(self, solution: rf.Solution) -> None:
         top = solution.diagnostics["support"][1]
-        train = [float(solution.learning_curves(1.0, Ridge(w * top)).train) for w in (0, 0.01, 1)]
+        train = [
+            float(solution.learning_curves(1.0, rf.Ridge(w * top)).train) for w in (0, 0.01, 1)
+        ]
         assert train[0] < train[1] < train[2] < 1.0
 
-    def test_average_over_a_short_time_is_gradient_flow(self, solution: Solution) -> None:
+    def test_average_over_a_short_time_is_gradient_flow(self, solution: rf.Solution) -> None:
         tau = times(solution)
         top = solution.diagnostics["support"][1]
         decay = 1e-13 / (solution.model.rate * top)
-        averaged = solution.learning_curves(tau, WeightAverage(decay))
+        averaged = solution.learning_curves(tau, rf.WeightAverage(decay))
         # the average lags by decay: relative 1e-13 of a change of order one
         assert_close(averaged, solution.learning_curves(tau), rtol=1e-11)
 
 
 class TestAccuracy:
-    def test_diagnostics(self, solution: Solution) -> None:
+    def test_diagnostics(self, solution: rf.Solution) -> None:
         d = solution.diagnostics
         assert d["defect"] <= 1e-10
         assert d["residual"] <= 1e-9
@@ -120,7 +108,7 @@ class TestAccuracy:
         assert np.all(solution.nodes.points.real > 0.0)
         assert np.all(solution.nodes.points.imag > 0.0)
 
-    def test_moments_of_nu(self, solution: Solution) -> None:
+    def test_moments_of_nu(self, solution: rf.Solution) -> None:
         """Mass psi_p and first moment (1/d^2) Tr W^T U W of nu, from Wick's theorem.
 
         (1/d) Tr[W^T U W]/d: the population part of row i is the correlation of W_i with its own
@@ -142,7 +130,7 @@ class TestAccuracy:
         moment = nodes.integral(x, nodes.q_bulk).value[0] + atom * c.s2
         assert moment == pytest.approx(c.second_moment - c.mu0**2, rel=1e-8)
 
-    def test_against_the_real_axis(self, solution: Solution) -> None:
+    def test_against_the_real_axis(self, solution: rf.Solution) -> None:
         """S[f] by adaptive integration of Im S/pi over the bulks, no contour."""
         model, nodes = solution.model, solution.nodes
         if model.covariance.n_atoms > 3:
@@ -152,7 +140,7 @@ class TestAccuracy:
         if np.any(np.diff(edges)[:, 0] <= 1e-6 * edges[:, 1]):
             return  # bulks too narrow for lambda as a float: s^2 swallows their width
         tau = 1.0 / (rate * math.sqrt(edges[0, 0] * edges[-1, 1]))
-        rule = GradientFlow()
+        rule = rf.GradientFlow()
 
         def f(x: float) -> float:
             return float(rule.filter(np.array([x]), np.array([tau]), rate)[0, 0])
@@ -164,7 +152,7 @@ class TestAccuracy:
             def integrand(theta: float, low: float = low, high: float = high, half=half) -> float:
                 x = math.sqrt(low * high) * math.exp(-half * math.cos(theta))
                 weight = x * half * math.sin(theta) / math.pi
-                return weight * f(x) * float(resolvent(model, x).S().imag)
+                return weight * f(x) * float(rf.resolvent(model, x).S().imag)
 
             total += quad(integrand, 0.0, math.pi, epsabs=0.0, epsrel=1e-9, limit=60)[0]
         h = rule.filter(nodes.points, np.array([tau]), rate)
@@ -172,7 +160,7 @@ class TestAccuracy:
         # lambda - s^2 is rounded at the lowest edge, next to a square root: 1e-8 there at most
         assert total == pytest.approx(float(contour.value[0]), rel=3e-8)
 
-    def test_shape_of_tau(self, solution: Solution) -> None:
+    def test_shape_of_tau(self, solution: rf.Solution) -> None:
         tau = np.array([[0.0, 1.0, INF], [5.0, 2.0, 1.0]])
         curves = solution.learning_curves(tau)
         flat = solution.learning_curves(tau.ravel())
@@ -191,7 +179,7 @@ class TestManySamples:
     def test_gap_closes_like_one_over_psi_n(self, activation: str) -> None:
         gaps, tests = [], []
         for psi_n in (1e3, 1e4, 1e5):
-            solution = solve(ScoreModel(0.1, 3.0, psi_n, activation, TWO))
+            solution = rf.solve(rf.ScoreModel(0.1, 3.0, psi_n, activation, TWO))
             curves = solution.learning_curves([1.0, 30.0, INF])
             gaps.append(curves.generalization_gap)
             tests.append(curves.test)
@@ -202,8 +190,8 @@ class TestManySamples:
 
     def test_population_least_squares(self) -> None:
         # linear features, p > d, psi_n -> infinity: the exact linear score, L_test = its floor
-        model = ScoreModel(0.1, 3.0, 1e5, "linear", TWO)
-        curves = solve(model).learning_curves(INF)
+        model = rf.ScoreModel(0.1, 3.0, 1e5, "linear", TWO)
+        curves = rf.solve(model).learning_curves(INF)
         # the parametric rate: error = (number of parameters)/(number of samples) ~ 1/psi_n
         assert float(curves.test) == pytest.approx(model.floor, rel=1e-5)
         assert curves.test > model.floor
@@ -211,55 +199,55 @@ class TestManySamples:
 
 class TestBadInput:
     @pytest.fixture
-    def small(self) -> Solution:
-        return solve(MODELS["A_iso"], rtol=1e-6)
+    def small(self) -> rf.Solution:
+        return rf.solve(MODELS["A_iso"], rtol=1e-6)
 
     @pytest.mark.parametrize("tau", [-1.0, [1.0, -1e-30], math.nan, [0.0, math.nan], -INF])
-    def test_times(self, small: Solution, tau: object) -> None:
-        with pytest.raises(ModelError, match="tau"):
+    def test_times(self, small: rf.Solution, tau: object) -> None:
+        with pytest.raises(rf.ModelError, match="tau"):
             small.learning_curves(tau)
 
     @pytest.mark.parametrize("rtol", [0.0, -1.0, 1.0, 0.5, 1e-16, math.nan, INF])
     def test_rtol(self, rtol: float) -> None:
-        with pytest.raises(ModelError, match="rtol"):
-            solve(MODELS["A_iso"], rtol=rtol)
+        with pytest.raises(rf.ModelError, match="rtol"):
+            rf.solve(MODELS["A_iso"], rtol=rtol)
 
     def test_hard_edge_at_zero(self) -> None:
-        with pytest.raises(ConvergenceError, match="hard edge at 0") as caught:
-            solve(ScoreModel(0.1, 1.0, 2.0, "linear", TWO))
+        with pytest.raises(rf.ConvergenceError, match="hard edge at 0") as caught:
+            rf.solve(rf.ScoreModel(0.1, 1.0, 2.0, "linear", TWO))
         assert caught.value.partial.edges[0, 0] == 0.0
         for psi_p in (0.99, 1.01):
-            assert solve(ScoreModel(0.1, psi_p, 2.0, "linear", TWO)).error_estimate <= 1e-10
+            assert rf.solve(rf.ScoreModel(0.1, psi_p, 2.0, "linear", TWO)).error_estimate <= 1e-10
 
     def test_an_unreachable_tolerance_is_said(self) -> None:
-        model = ScoreModel(8.0, 1e4, 1e4, "tanh", WIDE)
+        model = rf.ScoreModel(8.0, 1e4, 1e4, "tanh", WIDE)
         # rounding alone is 1e-11 of the smallest score error here
-        with pytest.raises(ConvergenceError, match="rtol = 1e-13") as caught:
-            solve(model, rtol=1e-13)
+        with pytest.raises(rf.ConvergenceError, match="rtol = 1e-13") as caught:
+            rf.solve(model, rtol=1e-13)
         assert caught.value.residual > 1e-13
-        assert isinstance(caught.value.partial, Solution)
+        assert isinstance(caught.value.partial, rf.Solution)
         assert caught.value.partial.error_estimate == caught.value.residual
-        assert solve(model).error_estimate <= 1e-10
+        assert rf.solve(model).error_estimate <= 1e-10
 
-    def test_error_is_not_silent_for_a_rule(self, small: Solution) -> None:
+    def test_error_is_not_silent_for_a_rule(self, small: rf.Solution) -> None:
         """Curves carry their error; what misses rtol is raised, with the curves attached."""
         curves = small.learning_curves([0.0, 1.0, INF])
         assert curves.relative_error <= small.rtol
-        with pytest.raises(ConvergenceError) as caught:
+        with pytest.raises(rf.ConvergenceError) as caught:
             curves.require(0.1 * curves.relative_error)
         assert caught.value.partial is curves
 
 
 def test_spectrum_of_a_solution() -> None:
     model = MODELS["C_paper"]
-    np.testing.assert_array_equal(solve(model).spectrum.edges, spectrum(model).edges)
+    np.testing.assert_array_equal(rf.solve(model).spectrum.edges, rf.spectrum(model).edges)
 
 
 @pytest.mark.parametrize("name", ["train", "test", "score_error"])
 def test_a_curve_that_is_not_a_number_is_refused(name: str) -> None:
-    curves = solve(MODELS["B_two"]).learning_curves([1.0, 10.0])
+    curves = rf.solve(MODELS["B_two"]).learning_curves([1.0, 10.0])
     broken = replace(curves, **{name: np.array([getattr(curves, name)[0], math.nan])})
     assert math.isnan(broken.relative_error)
-    with pytest.raises(ConvergenceError):
+    with pytest.raises(rf.ConvergenceError):
         broken.require(1e-2)
     assert math.isnan(curves.difference(broken))

@@ -1,7 +1,5 @@
 """Parts and modes of the curves of figures, and data beside the theory."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Networks that come with the project: they are what the figures ask for, and meet the theory."""
 
-from __future__ import annotations
-
 import importlib
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A small result of every public class, and a valid call of every public function and method."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import math

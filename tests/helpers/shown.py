@@ -1,7 +1,5 @@
 """Each kind of result that shows itself, by a name."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable

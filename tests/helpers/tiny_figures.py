@@ -1,7 +1,5 @@
 """What makes each figure small enough for a test."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -39,10 +37,6 @@ TINY: dict[str, dict[str, Any]] = {
     "sgd-delay": {"POINTS": {"quick": 3}, "HIGH": 8.0, "LOADS": (0.0, 0.95)},
     "sgd-repair": {"LOADS": {"quick": 2}},
     "generated-quality": {"POINTS": {"quick": 7}, "PSI_N": (64.0, 128.0)},
-    "generated-stopping": {
-        "PSI_N": {"quick": (4.0, 8.0)},
-        "SHOWN": (4.0,),
-        "NODES": {"quick": 5},
-    },
+    "generated-stopping": {"PSI_N": {"quick": (4.0, 8.0)}, "SHOWN": (4.0,), "NODES": {"quick": 5}},
     "generated-score": {},
 }

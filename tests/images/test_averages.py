@@ -1,7 +1,5 @@
 """Features averaged over the noise of one sample, against quadrature."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

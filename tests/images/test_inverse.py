@@ -1,7 +1,5 @@
 """Inverses by quarters against elimination with pivots."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The average over which rows are trained on, against drawn subsets and known numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,23 +1,12 @@
 """Drawn networks behind the same call, against the exact losses of each."""
 
-from __future__ import annotations
-
 import math
 from functools import cache
 
 import numpy as np
 import pytest
 
-from dmft_rf import (
-    GradientFlow,
-    HeavyBall,
-    ImageModel,
-    ModelError,
-    Ridge,
-    Solution,
-    solve,
-    timescales,
-)
+import dmft_rf as rf
 from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.images.networks import DRAWS
 from dmft_rf.rules.flow import Rule
@@ -27,21 +16,21 @@ from validation.finite.network import network_on_rows
 
 
 @cache
-def drawn() -> Solution:
-    return solve(ImageModel(clusters(), T, 40, features=P, seed=3))
+def drawn() -> rf.Solution:
+    return rf.solve(rf.ImageModel(clusters(), T, 40, features=P, seed=3))
 
 
 @pytest.mark.parametrize(
     "rule",
     [
-        GradientFlow(initial_std=0.4),
-        GradientFlow(weight_decay=0.1),
-        HeavyBall(step=0.125, momentum=0.99),  # no contour carries it
+        rf.GradientFlow(initial_std=0.4),
+        rf.GradientFlow(weight_decay=0.1),
+        rf.HeavyBall(step=0.125, momentum=0.99),  # no contour carries it
     ],
 )
 def test_every_network_is_exact(rule: Rule) -> None:
     solution = drawn()
-    assert isinstance(solution.model, ImageModel)
+    assert isinstance(solution.model, rf.ImageModel)
     tau = np.array([0.0, 1.0, 30.0, 1e3])
     train, test = [], []
     for draw in range(DRAWS):
@@ -71,16 +60,16 @@ def test_the_rule_that_picks() -> None:
     assert model.replace(classes=2).route == "equations"
     assert model.replace(features=1001).route == "equations"
     assert model.model_error == 0.0
-    with pytest.raises(ModelError, match="one sample in ten"):
+    with pytest.raises(rf.ModelError, match="one sample in ten"):
         model.replace(n=136, route="networks")
-    with pytest.raises(ModelError, match="route"):
+    with pytest.raises(rf.ModelError, match="route"):
         model.replace(route="guess")
-    with pytest.raises(ModelError, match="no scatter"):
+    with pytest.raises(rf.ModelError, match="no scatter"):
         small().scatter(1.0)
 
 
 def test_timescales_agree_with_the_equations() -> None:
-    found, expected = timescales(drawn()), timescales(small())
+    found, expected = rf.timescales(drawn()), rf.timescales(small())
     assert not found.reasons
     # ten networks of 36 features on twelve dimensions
     for name in ("tau_mem", "tau_opt", "test_min"):
@@ -89,6 +78,6 @@ def test_timescales_agree_with_the_equations() -> None:
 
 
 def test_the_end_of_weight_decay_is_ridge() -> None:
-    late = drawn().learning_curves(math.inf, GradientFlow(weight_decay=0.2))
-    ridge = drawn().learning_curves(1.0, Ridge(0.2))
+    late = drawn().learning_curves(math.inf, rf.GradientFlow(weight_decay=0.2))
+    ridge = drawn().learning_curves(1.0, rf.Ridge(0.2))
     assert float(late.test) == pytest.approx(float(ridge.test), rel=1e-9)

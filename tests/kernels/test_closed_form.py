@@ -1,7 +1,5 @@
 """The one-point equations: sums over atoms at any scale, and solutions that are not checked."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The two-point function: the kernel's short form against the long formula of theory section 5."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sums over nodes and their errors, term by term as the formulas say, in exact summation."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

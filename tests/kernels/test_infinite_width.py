@@ -1,16 +1,9 @@
 """The equations of infinite width against dense algebra, drawn samples and the contour in k."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
-from dmft_rf.kernels.infinite_width import (
-    effective_ridges,
-    modes,
-    seen_from,
-    variances,
-)
+from dmft_rf.kernels.infinite_width import effective_ridges, modes, seen_from, variances
 from dmft_rf.numerics.contour import half_plane_contour
 from dmft_rf.spectra.sample_law import SampleLaw
 

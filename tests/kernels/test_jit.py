@@ -4,8 +4,6 @@ One small kernel in fresh processes; the numbers must be the same to the last di
 not stop a privileged user, so what cannot be written is a path through a file.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

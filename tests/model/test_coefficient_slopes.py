@@ -1,7 +1,5 @@
 """Derivatives of the activation's coefficients against differences and scaling laws."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

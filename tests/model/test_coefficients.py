@@ -1,7 +1,5 @@
 """Coefficients against closed forms, mpmath, and a second formula; and every bad input."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Advice from networks on the images themselves: where they are asked, and what they say."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

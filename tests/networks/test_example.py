@@ -1,7 +1,5 @@
 """The complete example, shortened."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

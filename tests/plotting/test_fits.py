@@ -1,7 +1,5 @@
 """Pictures of fits and of derivatives: the data, the fitted curves, the residuals, the slopes."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Derivatives of filters against forty digits."""
 
-from __future__ import annotations
-
 import math
 
 import mpmath as mp

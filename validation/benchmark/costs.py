@@ -1,7 +1,5 @@
 """Cost against the number of atoms, of times and of nodes, with the slope at the large end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

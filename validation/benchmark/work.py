@@ -1,7 +1,5 @@
 """What is measured, each with its target and, where there is one, the plain route beside it."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

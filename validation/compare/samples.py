@@ -10,8 +10,6 @@ activations that nothing was chosen by.
 Every finished part of a case is a line of samples.jsonl.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

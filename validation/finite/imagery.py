@@ -9,8 +9,6 @@ r"""Real data: rows of pixels, centred and scaled to a mean eigenvalue of one.
 The theory gets nothing but the eigenvalues of the covariance of these rows.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -8,8 +8,6 @@ images give the advice for 256; then it is trained on those, and both are printe
 optax (the extra ``experiments``), and one core.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Callable

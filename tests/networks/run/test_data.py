@@ -1,7 +1,5 @@
 """Images for the trained networks: loaders, shapes, splits; the mixture and its score."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import struct

@@ -1,7 +1,5 @@
 """The table of networks on samples: what passes, what is resumed, where pictures come from."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -22,8 +22,6 @@ A level counts as reached where two measurements in a row are beyond it; the tim
 linearly in (log step, value) before the first of them. What was not reached is nan.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -43,10 +43,7 @@ def scaling(store: Store, case: str = "images") -> Numbers:
     line = momentum_line(store) if case == "images" else main_line(store, case)
     if len({run.setting.n for run in line}) < 2:
         return {}
-    return {
-        **_law(_dated(store, line), "n"),
-        "W": np.asarray(float(line[0].setting.width)),
-    }
+    return {**_law(_dated(store, line), "n"), "W": np.asarray(float(line[0].setting.width))}
 
 
 def _widths(store: Store) -> list[Run]:

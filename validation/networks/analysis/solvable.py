@@ -8,8 +8,6 @@ of Adam, so that curves are compared on axes scaled by tau_mem, dated by the sam
 over train loss = 2) on both.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -14,8 +14,6 @@ which there are more pairs than of all others is not left out: what is left says
 never come closer with larger ratios of sizes, for which fewer kinds were trained.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -11,8 +11,6 @@ and averaged over squares; exact copies are dropped, since a copy in the trainin
 the ratio of distances that defines memorization meaningless.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import importlib.metadata

@@ -7,8 +7,6 @@ Diffused to x_t = a x + s xi it is the same mixture with means +-a, since a^2 + 
 The noise that the exact denoiser predicts is -s score(x).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from dmft_rf import ModelError

@@ -6,8 +6,6 @@ one matrix product with four of the nine taps in each block of the matrix: half 
 processor of the convolution of the compiler, which is used at 4 x 4 cells.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

@@ -1,7 +1,5 @@
 """The profiles of runs: lists of settings, the cheap ones first."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -6,8 +6,6 @@ The time of the Ornstein-Uhlenbeck process of the theory is t = -log a_k (docs/t
 "Model and conventions"), so that s_k^2 = Delta_t. Schedule: Ho, Jain, Abbeel, arXiv:2006.11239.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

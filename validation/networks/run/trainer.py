@@ -12,8 +12,6 @@ those of the prediction of the noise, E |xi_theta - xi|^2/d = a^2 E |v_theta - v
 what the losses of docs/theory.md, "Model and conventions", are.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

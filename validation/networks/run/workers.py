@@ -10,8 +10,6 @@ parent that was killed takes its workers with it.
 spot.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os
