@@ -87,7 +87,7 @@ class Statement(NamedTuple):
         return 2.0 * self.Delta_t / psi_p, self.Delta_t, self.noise, self.floor, self.linear
 
     def solved(self, psi_p: float, psi_n: float, rtol: float) -> tuple[Any, ...] | None:
-        """What `solve_flow` found, read-only; None where the model needs the other route."""
+        """What `solve_flow` found; None where the model needs the other route."""
         if not (1e-70 < psi_p < 1e70 and 1e-70 < psi_n < 1e70):
             return None
         par = frozen(np.array([psi_p, psi_n, self.b2, self.v2, self.s2, self.gamma2]))
@@ -95,16 +95,15 @@ class Statement(NamedTuple):
             par, self.lam, self.w, self.label, self.q, self.untrained, rtol,
             self.model(psi_p), (self.diffused, self.w), MOST_NODES,
         )  # fmt: skip
-        if not good:
-            return None
-        for arrays in found[1:]:
-            for one in arrays:
-                one.setflags(write=False)
-        return tuple(found)
+        return tuple(found) if good else None
 
 
 class Flow(NamedTuple):
-    """Gradient flow on solved nodes: what `flow_losses` takes of them."""
+    """Gradient flow on solved nodes: what `flow_losses` takes of them.
+
+    Its arrays are writable, as within `solve_flow`: read-only ones have a type of their own, and
+    the kernel would be compiled once more for them.
+    """
 
     stated: Statement
     psi_p: float
@@ -115,7 +114,7 @@ class Flow(NamedTuple):
         """Losses and errors (2, 5, n_tau), and the relative error; None where it is no number."""
         one = self.stated
         law = one.diffused, one.w
-        found = flow_losses(tau, decay, self.at, self.known, one.model(self.psi_p), law)
+        found = flow_losses(np.array(tau), decay, self.at, self.known, one.model(self.psi_p), law)
         error = relative_error(found, one.untrained)
         return (found, error) if error < math.inf else None
 
@@ -139,16 +138,18 @@ def flow_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int] | None:
     if stated is None or found is None:
         return None
     numbers, (z, weights, readings, k, E, dk, residual), at = found
+    flow = Flow(stated, model.psi_p, tuple(one.view() for one in at), known_of(numbers))
+    for one in (*found[1], *at):
+        one.setflags(write=False)
     m, M, k_0, E_0, _, inverse, limit, defect, error, tries, steps = numbers
     _, S_VV, S_VW, signal, cancelled, noise, form, size, _, _ = at
     vars(law).update(
         ends=(m, M), at_zero=ZeroPoint(k_0, frozen(np.array([E_0])), frozen(np.array([-k_0 * E_0])))
     )
-    one = Resolvent(model.groups, z, k, dk, E[:, None], residual, steps)
-    vars(one).update(S_VV=S_VV, S_VW=S_VW, signal=signal, cancelled=cancelled)
-    nodes = Nodes(law, Contour(z, weights, readings, crossing(m, M)), resolvent=one)
+    resolvent = Resolvent(model.groups, z, k, dk, E[:, None], residual, steps)
+    vars(resolvent).update(S_VV=S_VV, S_VW=S_VW, signal=signal, cancelled=cancelled)
+    nodes = Nodes(law, Contour(z, weights, readings, crossing(m, M)), resolvent=resolvent)
     exact = Exact(model.groups.label_mass, inverse, limit, ROUNDING * limit)
-    flow = Flow(stated, model.psi_p, at, known_of(numbers))
     vars(nodes).update(
         _variance_form=Form(form, size), noise=noise, defect=defect, exact=exact, flow=flow
     )
@@ -167,7 +168,8 @@ def with_flow(nodes: Nodes) -> Nodes:
             form.real, form.size, c.readings, c.z,
         )  # fmt: skip
         known = nodes.exact.train_limit, nodes.exact.limit_error, nodes.defect
-        vars(nodes)["flow"] = Flow(stated, nodes.model.psi_p, at, known)
+        own = tuple(np.array(one, order="C") for one in at)
+        vars(nodes)["flow"] = Flow(stated, nodes.model.psi_p, own, known)
     return nodes
 
 

@@ -67,7 +67,7 @@ def test_the_calls_as_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @compiled
 def test_nodes_solved_in_single_steps_are_summed_by_the_same_call() -> None:
-    model = rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance(np.geomspace(0.1, 3.0, 80)))
+    model = rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance(np.geomspace(0.1, 3.0, 200)))
     solution = rf.solve(model, 1e-8)
     assert not solution.diagnostics["compiled"]
     assert solution.nodes.flow is not None
@@ -85,7 +85,7 @@ def test_nodes_solved_in_single_steps_are_summed_by_the_same_call() -> None:
         rf.ScoreModel(0.1, 8.0, 4.0, "linear"),
         rf.ScoreModel(0.1, math.inf, 4.0),
         rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Mixture([0.5, 0.5], [[1.0], [2.0]], [1.0])),
-        rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance(np.geomspace(0.1, 3.0, 80))),
+        rf.ScoreModel(0.1, 8.0, 4.0, covariance=rf.Covariance(np.geomspace(0.1, 3.0, 200))),
     ],
     ids=["draws", "linear", "wide", "mixture", "atoms"],
 )

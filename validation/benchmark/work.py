@@ -132,7 +132,7 @@ def _many(effort: Effort) -> list[Row]:
     found = learning_curves_many(parameters, TAU)
     alone = [solve(model).learning_curves(TAU) for model in models]
     apart = max(float(np.max(np.abs(found.test[i] - one.test))) for i, one in enumerate(alone))
-    work = f"learning_curves_many, {count} models of two atoms at {TAU.size} tau, per model"
+    work = f"curves of {count} models at once, two atoms, {TAU.size} tau, per model"
     cpu, wall = ours.cpu / count, ours.wall / count
     return [Row(work, 0.35e-3, cpu, wall, "s", loop, "one by one", f"{apart:.0e}")]
 
