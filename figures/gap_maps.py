@@ -8,17 +8,23 @@ import numpy as np
 
 from dmft_rf import ScoreModel, solve
 from figures.figure import Figure
-from figures.numbers import Numbers
-from figures.simulations import Simulations, case, means
+from figures.numbers import Array, Numbers
+from figures.shared.curves import networks_label
+from figures.simulations import Simulations, case, described, estimate
 from validation.common import style
-from validation.finite.case import FLOW, Case
+from validation.finite.case import FLOW, Case, Sizes
+from validation.finite.simulate import Cell
 
 T, TIMES = 0.1, (1e3, 1e4)
-D = 100  # of the second axes, n and p
 GRID = {"quick": 49, "paper": 97}
 LOW, HIGH = 0.5, 128.0
 NETWORKS = (1, 4, 16)
-SIZES = {"quick": ((32, 4),), "paper": ((100, 8),)}
+# by psi_p: the narrower, the larger the scatter between networks of one d
+SIZES: dict[int, Sizes] = {
+    1: ((64, 12), (128, 12), (256, 8)),
+    4: ((32, 12), (64, 12), (128, 8)),
+    16: ((16, 16), (32, 16), (64, 12)),
+}
 
 
 def cases(profile: str) -> list[Case]:
@@ -26,11 +32,19 @@ def cases(profile: str) -> list[Case]:
     return [
         case(
             f"gap_p{psi_p}_n{psi_n}", f"psi_p = {psi_p}, psi_n = {psi_n}, t = {T:g}",
-            ScoreModel(T, float(psi_p), float(psi_n)), SIZES[profile], TIMES,
+            ScoreModel(T, float(psi_p), float(psi_n)), SIZES[psi_p], TIMES,
         )
         for psi_p in NETWORKS
         for psi_n in NETWORKS
     ]  # fmt: skip
+
+
+def gaps(networks: Case, cells: list[Cell]) -> tuple[Array, Array]:
+    """L_gen of the networks of a case at `TIMES`, and its standard error."""
+    tau = networks.tau(networks.rules[FLOW])
+    at = [int(np.argmin(np.abs(tau - time))) for time in TIMES]
+    values = np.stack([(cell.arrays["0/test"] - cell.arrays["0/train"])[at] for cell in cells])
+    return estimate(np.array([cell.d for cell in cells]), values)
 
 
 def compute(profile: str, simulations: Simulations) -> Numbers:
@@ -45,16 +59,11 @@ def compute(profile: str, simulations: Simulations) -> Numbers:
     numbers["grid"] = grid
     numbers["times"] = TIMES
     numbers["gap"] = gap
-    rows = []
+    rows = []  # psi_n, psi_p, the gaps, their errors
     for networks in cases(profile):
-        tau = networks.tau(networks.rules[FLOW])
         cells = simulations.cells(networks)
-        found = means(cells, tau)
-        at = [int(np.argmin(np.abs(tau - time))) for time in TIMES]
-        rows.append(
-            [networks.model.psi_n, networks.model.psi_p, *(found["test"] - found["train"])[at]]
-        )
-        numbers["networks/d"] = found["d"]
+        rows.append([networks.model.psi_n, networks.model.psi_p, *np.ravel(gaps(networks, cells))])
+        numbers.put("networks", described(np.array([cell.d for cell in cells])))
     numbers["networks/gap"] = rows
     return numbers
 
@@ -94,9 +103,10 @@ def draw(numbers: Numbers) -> Any:
     bar = figure.colorbar(drawn, ax=list(axes[0]), pad=0.015)
     bar.set_label(r"gap $L_{\rm gen} = L_{\rm test} - L_{\rm train}$")
     style.letters(list(axes[0]))
+    d, seeds = (numbers.number(f"networks/{name}") for name in ("d", "seeds"))
     handles = [
         style.handle(r"$p = n$", style.VERMILION, (0, (5, 2))),
-        style.handle(f"networks, d = {numbers.number('networks/d'):g}", style.GREY, "", "o"),
+        style.handle(networks_label(d, seeds), style.GREY, "", "o"),
     ]
     style.legend_over(figure, handles, 2)
     return figure
@@ -109,7 +119,8 @@ FIGURE = Figure(
     "stops: from p = 4 n to 16 n it grows by 6 to 42 % in (a) and by 46 to 105 % in (b), for "
     "psi_n = 1, 2, 4, 8 and 16. Its border moves to more samples as training goes on. Well below "
     "the line there is hardly a gap at any time: at p = n/10 it stays below 0.025 for ever. "
-    "Discs: finite networks in the same colours; where they disappear into the map, theory and "
-    "network agree.",
+    "Discs: exact nonlinear networks of three sizes (d from 64 to 256 at psi_p = 1, from 16 to 64 "
+    "at psi_p = 16), extrapolated to d = infinity (the logarithm, by a polynomial in 1/d), in the "
+    "same colours: they miss the map by 5.1 % at most, and disappear into it.",
     compute, draw, cases,
 )  # fmt: skip

@@ -12,8 +12,10 @@ from dmft_rf import ScoreModel, solve, spectrum
 from figures import (
     adam,
     bulk_learning,
+    data_scale,
     diffusion_times,
     eigenmodes,
+    gap_maps,
     learning_curves,
     minimal_error,
     noise_draws,
@@ -85,7 +87,7 @@ def test_bulks_of_a_network_of_the_papers_size(tmp_path: Path) -> None:
 
 
 def cases() -> list[Case]:
-    modules = (diffusion_times, learning_curves, minimal_error)
+    modules = (data_scale, diffusion_times, learning_curves, minimal_error)
     return [one for module in modules for one in module.cases("quick")]
 
 
@@ -103,6 +105,18 @@ def test_extrapolated_networks_lie_on_the_curves(shipped: Store, case: Case) -> 
         line = getattr(theory, name)
         miss = np.abs(found[name][shown] / line - 1.0)
         assert np.all(miss < 0.05 + 3.0 * found[f"{name}_error"][shown] / line), (name, miss)
+
+
+def test_extrapolated_gaps_lie_on_the_maps(shipped: Store) -> None:
+    """Within 5 % and three standard errors; the caption names the largest distance."""
+    worst = 0.0
+    for case in gap_maps.cases("quick"):
+        value, error = gap_maps.gaps(case, shipped.of(case))
+        line = solve(case.model).learning_curves(gap_maps.TIMES).generalization_gap
+        miss = np.abs(value / line - 1.0)
+        assert np.all(miss < 0.05 + 3.0 * error / line), (case.name, miss)
+        worst = max(worst, float(miss.max()))
+    assert f"miss the map by {100.0 * worst:.1f} % at most" in figure("gap-maps").caption
 
 
 def test_extrapolated_parts_lie_on_the_curves() -> None:

@@ -10,9 +10,13 @@ TINY: dict[str, dict[str, Any]] = {
     "spectrum": {"NETWORKS": (4, 2), "EQUIVALENT": {"quick": (12, 2)}},
     "spectrum-samples": {"NETWORKS": (4, 2), "EQUIVALENT": {"quick": (6, 2)}},
     "learning-curves": {"QUICK": ((6, 2), (7, 1))},
-    "gap-maps": {"GRID": {"quick": 5}, "NETWORKS": (1, 4), "SIZES": {"quick": ((24, 4),)}},
+    "gap-maps": {
+        "GRID": {"quick": 5},
+        "NETWORKS": (1, 4),
+        "SIZES": dict.fromkeys((1, 4), ((24, 4),)),
+    },
     "diffusion-times": {"SIZES": ((6, 2),)},
-    "data-scale": {"QUICK": ((7, 2),), "PSI_N": (8,)},
+    "data-scale": {"SIZES": ((7, 2),), "PSI_N": (8,)},
     "minimal-error": {"POINTS": {"quick": 2}, "PSI_P": (32.0,), "SIZES": ((4, 2),)},
     "adam": {"PLAN": (4, 2, 300, 1e-2), "RECORDS": 6, "PSI_N": (4, 16)},
     "timescales": {
