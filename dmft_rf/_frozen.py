@@ -51,7 +51,8 @@ class Frozen:
 
     A dataclass that derives from it says ``@dataclass(frozen=True, eq=False)``. Another class names
     in ``_content`` the attributes that decide equality, and calls `seal` when it has set them.
-    What a cached property has found is left out of pickles and copies: it is found again.
+    What a cached property has found is left out of pickles and copies: it is found again, unless
+    `know` has stated it.
     """
 
     _content: ClassVar[tuple[str, ...]] = ()
@@ -77,11 +78,16 @@ class Frozen:
             if closed is not value:
                 object.__setattr__(self, name, closed)
 
+    def know(self, **found: Any) -> None:
+        """State properties that keep what they find, found otherwise; copies know them too."""
+        vars(self).update(found, _lasting=(*vars(self).get("_lasting", ()), *found))
+
     def __getstate__(self) -> dict[str, Any]:
+        lasting = vars(self).get("_lasting", ())
         return {
             name: value
             for name, value in vars(self).items()
-            if not _keeps(getattr(type(self), name, None))
+            if name in lasting or not _keeps(getattr(type(self), name, None))
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,9 +22,7 @@ from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.networks import DRAWS
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.score_model import ScoreModel
-
-if TYPE_CHECKING:
-    from dmft_rf.rules.flow import Rule, checked_rule
+from dmft_rf.rules.flow import Rule, checked_rule
 
 # sets of weights and data, on each of which ten networks are trained
 _DRAWS = 3

@@ -101,8 +101,8 @@ class Statement(NamedTuple):
 class Flow(NamedTuple):
     """Gradient flow on solved nodes: what `flow_losses` takes of them.
 
-    Its arrays are writable, as within `solve_flow`: read-only ones have a type of their own, and
-    the kernel would be compiled once more for them.
+    The kernel takes writable arrays, as within `solve_flow`: read-only ones have a type of their
+    own, and it would be compiled once more for them.
     """
 
     stated: Statement
@@ -114,7 +114,8 @@ class Flow(NamedTuple):
         """Losses and errors (2, 5, n_tau), and the relative error; None where it is no number."""
         one = self.stated
         law = one.diffused, one.w
-        found = flow_losses(np.array(tau), decay, self.at, self.known, one.model(self.psi_p), law)
+        tau, *at = (a if a.flags.writeable else np.array(a, order="C") for a in (tau, *self.at))
+        found = flow_losses(tau, decay, tuple(at), self.known, one.model(self.psi_p), law)
         error = relative_error(found, one.untrained)
         return (found, error) if error < math.inf else None
 
@@ -138,21 +139,19 @@ def flow_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int] | None:
     if stated is None or found is None:
         return None
     numbers, (z, weights, readings, k, E, dk, residual), at = found
-    flow = Flow(stated, model.psi_p, tuple(one.view() for one in at), known_of(numbers))
-    for one in (*found[1], *at):
-        one.setflags(write=False)
     m, M, k_0, E_0, _, inverse, limit, defect, error, tries, steps = numbers
     _, S_VV, S_VW, signal, cancelled, noise, form, size, _, _ = at
-    vars(law).update(
+    law.know(
         ends=(m, M), at_zero=ZeroPoint(k_0, frozen(np.array([E_0])), frozen(np.array([-k_0 * E_0])))
     )
     resolvent = Resolvent(model.groups, z, k, dk, E[:, None], residual, steps)
-    vars(resolvent).update(S_VV=S_VV, S_VW=S_VW, signal=signal, cancelled=cancelled)
+    resolvent.know(S_VV=S_VV, S_VW=S_VW, signal=signal, cancelled=cancelled)
     nodes = Nodes(law, Contour(z, weights, readings, crossing(m, M)), resolvent=resolvent)
     exact = Exact(model.groups.label_mass, inverse, limit, ROUNDING * limit)
-    vars(nodes).update(
-        _variance_form=Form(form, size), noise=noise, defect=defect, exact=exact, flow=flow
-    )
+    flow = Flow(stated, model.psi_p, at, known_of(numbers))
+    for one in (*found[1], *at):
+        one.setflags(write=False)
+    nodes.know(_variance_form=Form(form, size), noise=noise, defect=defect, exact=exact, flow=flow)
     return nodes, error, tries
 
 
@@ -168,8 +167,7 @@ def with_flow(nodes: Nodes) -> Nodes:
             form.real, form.size, c.readings, c.z,
         )  # fmt: skip
         known = nodes.exact.train_limit, nodes.exact.limit_error, nodes.defect
-        own = tuple(np.array(one, order="C") for one in at)
-        vars(nodes)["flow"] = Flow(stated, nodes.model.psi_p, own, known)
+        nodes.know(flow=Flow(stated, nodes.model.psi_p, at, known))
     return nodes
 
 

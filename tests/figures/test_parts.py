@@ -173,4 +173,4 @@ def test_cases_of_validation_are_used_where_there_are_any() -> None:
                 else:
                     assert case.fingerprint == known[case.name]
                     shared += 1
-    assert shared == 16  # learning curves and real data, both profiles
+    assert shared == 8  # learning curves, both profiles

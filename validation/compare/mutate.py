@@ -43,8 +43,8 @@ large, the last twelve times; the gain is left out whole
 A mutation is judged by the cases in which the formula occurs. Coefficients are replaced in the
 model or in its groups; the two-point function by a kernel that stands in for
 `dmft_rf.kernels.closed_form_pairs.assemble` (or `grouped_pairs.assemble`) while the prediction is
-made, and the label term in properties of `Nodes`. Rules without a contour in the half-plane
-(discrete steps) are left out of the comparison of a mutation.
+made, in single steps, and the label term in properties of `Nodes`. Rules without a contour in the
+half-plane (discrete steps) are left out of the comparison of a mutation.
 """
 
 import dataclasses
@@ -151,7 +151,9 @@ class Mutation:
             case = dataclasses.replace(case, rules=changed)
         model = case.model if self.model is None else self.model(case.model, factor)
         other = nullcontext() if self.patch is None else self.patch(factor)
-        with _replaced(None if self.kernel is None else self.kernel(factor)), other:
+        kernel = None if self.kernel is None else self.kernel(factor)
+        single_steps = mock.patch("dmft_rf.curves.solve.flow_nodes", return_value=None)
+        with _replaced(kernel), other, single_steps:
             return predict(case, model, smooth_only=True)
 
 
