@@ -78,10 +78,6 @@ class Frozen:
             if closed is not value:
                 object.__setattr__(self, name, closed)
 
-    def know(self, **found: Any) -> None:
-        """State properties that keep what they find, found otherwise; copies know them too."""
-        vars(self).update(found, _lasting=(*vars(self).get("_lasting", ()), *found))
-
     def __getstate__(self) -> dict[str, Any]:
         lasting = vars(self).get("_lasting", ())
         return {
@@ -107,6 +103,11 @@ class Frozen:
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, *map(_hashed, self._compared())))
+
+
+def know(one: Frozen, **found: Any) -> None:
+    """State properties of ``one`` that were found otherwise; its copies have them too."""
+    vars(one).update(found, _lasting=(*vars(one).get("_lasting", ()), *found))
 
 
 def sealed(value: Any) -> Any:

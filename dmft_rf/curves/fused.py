@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmft_rf._convert import frozen
+from dmft_rf._frozen import know
 from dmft_rf._typing import Array
 from dmft_rf.curves.exact import Exact
 from dmft_rf.curves.forms import Form
@@ -141,17 +142,19 @@ def flow_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int] | None:
     numbers, (z, weights, readings, k, E, dk, residual), at = found
     m, M, k_0, E_0, _, inverse, limit, defect, error, tries, steps = numbers
     _, S_VV, S_VW, signal, cancelled, noise, form, size, _, _ = at
-    law.know(
-        ends=(m, M), at_zero=ZeroPoint(k_0, frozen(np.array([E_0])), frozen(np.array([-k_0 * E_0])))
+    know(
+        law,
+        ends=(m, M),
+        at_zero=ZeroPoint(k_0, frozen(np.array([E_0])), frozen(np.array([-k_0 * E_0]))),
     )
     resolvent = Resolvent(model.groups, z, k, dk, E[:, None], residual, steps)
-    resolvent.know(S_VV=S_VV, S_VW=S_VW, signal=signal, cancelled=cancelled)
+    know(resolvent, S_VV=S_VV, S_VW=S_VW, signal=signal, cancelled=cancelled)
     nodes = Nodes(law, Contour(z, weights, readings, crossing(m, M)), resolvent=resolvent)
     exact = Exact(model.groups.label_mass, inverse, limit, ROUNDING * limit)
     flow = Flow(stated, model.psi_p, at, known_of(numbers))
     for one in (*found[1], *at):
         one.setflags(write=False)
-    nodes.know(_variance_form=Form(form, size), noise=noise, defect=defect, exact=exact, flow=flow)
+    know(nodes, _variance_form=Form(form, size), noise=noise, defect=defect, exact=exact, flow=flow)
     return nodes, error, tries
 
 
@@ -167,7 +170,7 @@ def with_flow(nodes: Nodes) -> Nodes:
             form.real, form.size, c.readings, c.z,
         )  # fmt: skip
         known = nodes.exact.train_limit, nodes.exact.limit_error, nodes.defect
-        nodes.know(flow=Flow(stated, nodes.model.psi_p, at, known))
+        know(nodes, flow=Flow(stated, nodes.model.psi_p, at, known))
     return nodes
 
 
