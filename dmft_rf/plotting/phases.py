@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dmft_rf.sweeps.results import PhaseDiagram
 
 
+#: the colour of a region
+REGIONS = style.REGIONS
 #: what an axis is called
 LABELS = {
     "psi_n": r"samples per dimension $\psi_n = n/d$",
@@ -108,7 +110,7 @@ def _draw_regions(ax: Axes, diagram: PhaseDiagram) -> None:
     from matplotlib.colors import ListedColormap
     from scipy.ndimage import distance_transform_edt
 
-    colours = [style.REGIONS[name] for name in diagram.region_names]
+    colours = [REGIONS[name] for name in diagram.region_names]
     x, y, values = _drawable(diagram, np.where(diagram.regions < 0, np.nan, diagram.regions))
     ax.pcolormesh(
         x, y, values.T, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
