@@ -97,7 +97,7 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         raise ModelError("--resize and --grey are for folders of images, and --data is none")
     images = options.images()
     if images.dimension <= _PLAIN and "numba" not in sys.modules:
-        # compiling takes ten seconds, plain Python for so few dimensions one
+        # compiling takes half a minute, plain Python for so few dimensions one
         os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
     from dmft_rf.cli._finish import show
     from dmft_rf.files.results import save

@@ -142,9 +142,9 @@ def derivatives(
 
     Notes
     -----
-    Source: docs/theory.md, section 19. Every eigenvalue counts, of a compressed solution too, which
-    is solved anew for that. Coefficients of the activation and their derivatives count
-    as exact; they are good to 1e-11 or better.
+    Source: docs/theory.md, section 19. Every eigenvalue counts: a compressed solution is solved
+    anew with all of them. Coefficients of the activation and their derivatives count as exact;
+    they are good to 1e-11 or better.
 
     Examples
     --------
