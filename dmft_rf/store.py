@@ -18,6 +18,8 @@ _MADE_BY = {
     "curves": ("curves.stored", "stored_curves"),
     "error-parts": ("curves.stored", "stored_parts"),
     "error-times": ("curves.stored", "stored_times"),
+    "derivatives": ("curves.stored", "stored_derivatives"),
+    "fit": ("curves.stored", "stored_fit"),
     "timescales": ("curves.stored", "stored_timescales"),
     "generation": ("generated.result", "stored_generation"),
     "generation-times": ("generated.times", "stored_generation_times"),
@@ -37,8 +39,8 @@ def load_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Spectrum, LearningCurves, ErrorParts, ErrorTimes, Timescales, Sweep, Scaling, PhaseDiagram,
-        Generation or GenerationTimes by name.
+        Spectrum, LearningCurves, Derivatives, Fit, ErrorParts, ErrorTimes, Timescales, Sweep,
+        Scaling, PhaseDiagram, Generation, GenerationTimes or Advice by name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The command ``dmft-rf``: spectrum, learning curves, timescales, scaling, phase diagrams, runs.
+"""The command ``dmft-rf``: spectrum, learning curves, timescales, sweeps, phase diagrams, runs.
 
 Results go to stdout, everything else to stderr. What computes is imported when a command runs,
 so that help is quick.
@@ -16,6 +16,7 @@ from dmft_rf._version import __version__
 from dmft_rf.cli._advise import AdviseOptions
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._explore import ExploreOptions
+from dmft_rf.cli._fit import FitModelOptions, LossOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._help import BriefCommand, HelpAll
 from dmft_rf.cli._image_options import FiniteOptions, ImageOptions
@@ -51,8 +52,8 @@ _RESUMED = "With --out an interrupted run is completed by the same command."
 
 app = typer.Typer(
     name="dmft-rf",
-    help="Exact learning curves of random-features diffusion models, from the covariance of the "
-    "data. The theory is that of high dimension and Gaussian data (arXiv:2505.17638).",
+    help="Exact learning curves of random-features diffusion models. From the covariance of the "
+    "data, by the theory of high dimension and Gaussian data (arXiv:2505.17638).",
     epilog=f"Example: dmft-rf scaling --data digits --plot digits.png. {_EPILOG}",
     cls=OneLineErrors,
     no_args_is_help=True,
@@ -259,6 +260,19 @@ def advise(options: AdviseOptions, output: OutputOptions) -> None:
         from dmft_rf.cli import _advise
 
         _advise.advise(options, output)
+
+
+@_command(
+    help="Which model had the losses of a run. Parameters with their errors, by least squares; "
+    "what is not free is stated by the options of the model.",
+    examples="Example: dmft-rf fit docs/examples/losses.csv --t 0.1 --psi-p 20 --psi-n 1 "
+    "--eigenvalues 0.5,1.5 --plot fit.png.",
+)
+def fit(losses: LossOptions, model: FitModelOptions, output: OutputOptions) -> None:
+    with reporting(model.data):
+        from dmft_rf.cli import _fit
+
+        _fit.fit(losses, model, output)
 
 
 @_command(

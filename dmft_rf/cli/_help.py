@@ -27,6 +27,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "pencil": ("latex", "plot"),
     "monitor": ("samples", "data", "page", "plot"),
     "advise": ("data", "parameters", "t", "scale", "pilot", "samples", "plot"),
+    "fit": ("t", "psi_p", "psi_n", "free", "rate", "plot"),
     "explore": ("port", "address", "browser"),
 }
 _ALL = "Show every option, with examples and exit codes."

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import one_of
 from dmft_rf._show import Shown, Table, over_times
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.linearized import Linearized
 from dmft_rf.curves.losses import checked_times
@@ -54,6 +55,7 @@ class Derivatives(Shown):
         What was trained, on what.
     """
 
+    kind: ClassVar[str] = "derivatives"
     curves: ClassVar[tuple[str, ...]] = CURVES
 
     tau: Array
@@ -89,6 +91,17 @@ class Derivatives(Shown):
                 value = value.reshape(-1, *[1] * self.tau.ndim)
             out[name] = value * slope
         return out
+
+    def stored(self) -> Stored:
+        """What a file holds of the derivatives: every one and its error, and what was trained."""
+        attributes, arrays = self.model.stored()
+        attributes |= self.rule.stored()[0] | {"of": ",".join(self.parameters)}
+        arrays["tau"] = self.tau
+        for curve in CURVES:
+            for name, slope in getattr(self, curve).items():
+                arrays[f"{curve}_by_{name}"] = slope
+                arrays[f"{curve}_by_{name}_error"] = self.error[curve][name]
+        return attributes, arrays
 
     def _about(self) -> str:
         return f"with respect to {', '.join(self.parameters)}; {self.model.label}; {self.rule}"
@@ -172,7 +185,7 @@ def derivatives(
             errors[curve][name] = np.stack([e.error for e in each]).reshape(shape)
         slopes["generalization_gap"][name] = slopes["test"][name] - slopes["train"][name]
         errors["generalization_gap"][name] = errors["test"][name] + errors["train"][name]
-    values = {name: _value(stated, rule, times, name) for name in names}
+    values = {name: value_of(stated, rule, times, name) for name in names}
     return Derivatives(times, **slopes, values=values, error=errors, rule=rule, model=stated)
 
 
@@ -195,7 +208,7 @@ def chosen(value: Any, options: Sequence[str], name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one_of(each, options, name) for each in wanted))
 
 
-def _value(model: ScoreModel, rule: Rule, times: Array, name: str) -> Array:
+def value_of(model: ScoreModel, rule: Rule, times: Array, name: str) -> Array:
     """Where the derivative with respect to ``name`` is taken."""
     if name == "tau":
         return times

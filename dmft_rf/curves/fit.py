@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table
+from dmft_rf._stored import Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.derivatives import chosen, directions, required
 from dmft_rf.curves.linearized import Linearized
@@ -32,6 +33,9 @@ from dmft_rf.rules.slopes import require_slopes
 
 #: what can be free in a fit
 FREE = ("psi_p", "psi_n", "t", "scale", "weight_decay", "rate")
+#: numbers of a fit, and its arrays over the measured values
+QUALITY = ("chi2", "dof", "noise", "rate", "unit")
+POINTS = ("clock", "loss", "deviation", "fitted", "residuals")
 # how far a parameter may move from where it starts, either way
 _FARTHEST = 1e6
 # standard deviation of a logarithm above which a direction is not determined; relative size of a
@@ -72,6 +76,8 @@ class Fit(Shown):
         standard error, the loss of the fitted model, and their difference over the error.
     """
 
+    kind: ClassVar[str] = "fit"
+
     values: FrozenDict[str, float]
     errors: FrozenDict[str, float]
     covariance: Array
@@ -103,6 +109,17 @@ class Fit(Shown):
         size = np.sqrt(np.diag(self.covariance))
         found: Array = self.covariance / np.multiply.outer(size, size)
         return found
+
+    def stored(self) -> Stored:
+        """What a file holds of the fit: parameters, what was measured, and the fitted model."""
+        attributes, arrays = self.solution.stored()
+        attributes |= self.rule.stored()[0]
+        attributes |= {name: getattr(self, name) for name in QUALITY}
+        attributes["free"] = ",".join(self.values)
+        for name, value in self.values.items():
+            attributes |= {f"fitted_{name}": value, f"fitted_{name}_error": self.errors[name]}
+        arrays |= {name: getattr(self, name) for name in (*POINTS, "covariance")}
+        return attributes, arrays | {"is_test": self.curve == "test"}
 
     def _about(self) -> str:
         each = (f"{name} = {v:.6g} +- {self.errors[name]:.2g}" for name, v in self.values.items())

@@ -25,7 +25,7 @@ from dmft_rf._paths import input_file, why
 from dmft_rf._show import Shown, Table
 from dmft_rf.errors import DataError, ModelError
 
-__all__ = ["COLUMNS", "MEASURED", "OWN", "Log", "read_log"]
+__all__ = ["COLUMNS", "MEASURED", "OWN", "Log", "read_log", "read_losses"]
 
 Array = NDArray[np.float64]
 
@@ -49,6 +49,8 @@ MEASURED = ("memorized_fraction", "memorized_error", "frechet_distance", "freche
 OWN = ("step", "train_loss", "test_loss", *MEASURED)
 """The header that `Monitor` writes. A line without an end is one that a kill has cut off."""
 
+_CLOCKS, _LOSSES = ("tau", "steps", "step"), ("train", "test")
+_ERRORS = tuple(f"{name}_error" for name in _LOSSES)
 _TENSORBOARD = ["wall_time", "step", "value"]
 _EMPTY = ("", "na", "n/a", "none", "null")
 _LARGEST = 64 * 2**20
@@ -191,6 +193,39 @@ def read_log(
     )
 
 
+def read_losses(
+    path: str | os.PathLike[str],
+    *,
+    test: str | os.PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Log | dict[str, Array]:
+    """Read what `dmft_rf.fit` takes: the losses of a log, or its own columns from a CSV file.
+
+    Parameters
+    ----------
+    path, test, columns
+        As in `read_log`. A file with a column tau, train_error or test_error has the names of
+        `dmft_rf.fit`: tau, steps or step, then train and test, with train_error and test_error for
+        their standard errors. Cells may be empty, and tau may be inf.
+
+    Returns
+    -------
+    Log or dict of arrays
+
+    Raises
+    ------
+    DataError
+        As `read_log`.
+    ModelError
+        As `read_log`.
+    """
+    table = _Table(path)
+    if test is not None or columns or not {"tau", *_ERRORS} & set(table.keys):
+        return read_log(path, test=test, columns=columns)
+    names = [name for name in (*_CLOCKS, *_LOSSES, *_ERRORS) if name in table.keys]
+    return {name: table.cells(name, infinite=name == "tau") for name in names}
+
+
 def _aligned(at: Array, values: Array, step: Array) -> Array:
     """Mean of the values since the previous step, or the line between the neighbours; else nan."""
     if not at.size:
@@ -270,7 +305,17 @@ class _Table:
             values.append(value)
         return np.array(steps), np.array(values)
 
-    def _number(self, line: int, cells: list[str], column: int) -> float:
+    def cells(self, key: str, *, infinite: bool) -> Array:
+        """A whole column, NaN where it is empty."""
+        column = self.keys.index(key)
+        return np.array([
+            math.nan
+            if column >= len(cells) or cells[column].lower() in _EMPTY
+            else self._number(line, cells, column, infinite=infinite)
+            for line, cells in self.rows
+        ])  # fmt: skip
+
+    def _number(self, line: int, cells: list[str], column: int, *, infinite: bool = False) -> float:
         cell = cells[column] if column < len(cells) else ""
         where = f"{self.path}: line {line}: {self.names[column]}"
         try:
@@ -279,7 +324,7 @@ class _Table:
             value = float(cell)
         except ValueError:
             raise DataError(f"{where} is {shown(cell) if cell else 'empty'}, no number") from None
-        if not math.isfinite(value):
+        if not (math.isfinite(value) or (infinite and value == math.inf)):
             raise DataError(
                 f"{where} is {cell}: the run has diverged there, or the loss was not measured; "
                 "remove what follows, or leave the cell empty"

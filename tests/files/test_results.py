@@ -144,7 +144,13 @@ def test_a_function_of_the_user_cannot_come_back(tmp_path):
 def test_results_are_made_again_from_their_file(tmp_path, solution, results):
     heavy = solution.learning_curves([0.0, 0.5, 5.0], HeavyBall(0.5, momentum=0.8))
     parts, times = dmft_rf.error_parts(solution, [0.0, 5.0]), dmft_rf.error_times(solution)
+    slopes = dmft_rf.derivatives(solution, [0.0, 5.0], ("psi_p", "tau", "eigenvalues"), Ridge(0.1))
+    steps = np.geomspace(1.0, 1e4, 6)
+    curves = solution.learning_curves(steps)
+    run = {"steps": steps, "train": curves.train, "train_error": 0.01 * curves.train}
+    fitted = dmft_rf.fit(run, MODEL, ("psi_n", "rate"), rate=1.1, rtol=1e-5)
     kept = {**results, "heavy": heavy, "parts": parts, "times": times}
+    kept |= {"slopes": slopes, "fitted": fitted}
     save(tmp_path / "a.h5", kept, solution=solution)
     again = load_results(tmp_path / "a.h5")
     assert again.keys() == kept.keys()
