@@ -16,11 +16,16 @@ from dmft_rf._version import __version__
 from dmft_rf.cli._advise import AdviseOptions
 from dmft_rf.cli._data_options import SourceOptions
 from dmft_rf.cli._explore import ExploreOptions
-from dmft_rf.cli._fit import FitModelOptions, LossOptions
+from dmft_rf.cli._fit import LossOptions
 from dmft_rf.cli._frame import OneLineErrors, reporting
 from dmft_rf.cli._help import BriefCommand, HelpAll
 from dmft_rf.cli._image_options import FiniteOptions, ImageOptions
-from dmft_rf.cli._model import MapModelOptions, ModelOptions, WideModelOptions
+from dmft_rf.cli._model import (
+    FitModelOptions,
+    MapModelOptions,
+    ModelOptions,
+    WideModelOptions,
+)
 from dmft_rf.cli._monitor import MonitorOptions
 from dmft_rf.cli._options import (
     GridOptions,

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dmft_rf
-from dmft_rf.cli._model import ModelOptions
 from dmft_rf.cli._parameters import COLUMNS, argument, names_of, option
 from dmft_rf.errors import ModelError
 
 if TYPE_CHECKING:
-    from dmft_rf.cli._model import Stated
+    from dmft_rf.cli._model import FitModelOptions, Stated
     from dmft_rf.cli._options import OutputOptions
     from dmft_rf.cli._report import Report
     from dmft_rf.curves.fit import Fit
@@ -51,13 +50,6 @@ class LossOptions:
         if self.weight_decay is not None:
             raise ModelError("--ridge and --weight-decay exclude one another")
         return dmft_rf.Ridge(self.ridge)
-
-
-@dataclass(frozen=True)
-class FitModelOptions(ModelOptions):
-    """Model: what is fixed, and where what is free starts."""
-
-    rtol: float = option("Relative accuracy of the losses, 1e-13 to 0.01.", default=1e-8)
 
 
 def fit(losses: LossOptions, options: FitModelOptions, output: OutputOptions) -> None:

@@ -195,6 +195,13 @@ class MapModelOptions(ModelOptions):
 
 
 @dataclass(frozen=True)
+class FitModelOptions(ModelOptions):
+    """Model: what is fixed, and where what is free starts."""
+
+    rtol: float = option("Relative accuracy of the losses, 1e-13 to 0.01.", default=1e-8)
+
+
+@dataclass(frozen=True)
 class WideModelOptions(ModelOptions):
     """Model: width and accuracy, at all diffusion times."""
 

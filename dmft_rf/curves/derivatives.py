@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import one_of
 from dmft_rf._show import Shown, Table, over_times
-from dmft_rf._stored import Stored
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.linearized import Linearized
 from dmft_rf.curves.losses import checked_times
@@ -23,8 +23,9 @@ from dmft_rf.model.activation import Activation
 from dmft_rf.model.coefficient_slopes import coefficient_slopes
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.feature_model import FeatureModel
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.model.score_model import ScoreModel, stored_model
 from dmft_rf.rules.flow import Rule, checked_rule
+from dmft_rf.rules.stored import deterministic
 
 #: what curves can be differentiated with respect to
 PARAMETERS = (
@@ -185,7 +186,7 @@ def derivatives(
             errors[curve][name] = np.stack([e.error for e in each]).reshape(shape)
         slopes["generalization_gap"][name] = slopes["test"][name] - slopes["train"][name]
         errors["generalization_gap"][name] = errors["test"][name] + errors["train"][name]
-    values = {name: value_of(stated, rule, times, name) for name in names}
+    values = {name: _value(stated, rule, times, name) for name in names}
     return Derivatives(times, **slopes, values=values, error=errors, rule=rule, model=stated)
 
 
@@ -208,7 +209,7 @@ def chosen(value: Any, options: Sequence[str], name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one_of(each, options, name) for each in wanted))
 
 
-def value_of(model: ScoreModel, rule: Rule, times: Array, name: str) -> Array:
+def _value(model: ScoreModel, rule: Rule, times: Array, name: str) -> Array:
     """Where the derivative with respect to ``name`` is taken."""
     if name == "tau":
         return times
@@ -218,6 +219,22 @@ def value_of(model: ScoreModel, rule: Rule, times: Array, name: str) -> Array:
         return model.weights
     number = {"scale": 1.0, "weight_decay": rule.decay}
     return np.array(number[name] if name in number else getattr(model, name))
+
+
+def stored_derivatives(attributes: Attributes, arrays: Arrays) -> Derivatives:
+    """The derivatives of `Derivatives.stored`; KeyError if something of them is missing."""
+    rule, model = deterministic(attributes), stored_model(attributes, arrays)
+    names, tau = attributes["of"].split(","), arrays["tau"]
+    return Derivatives(
+        tau,
+        **{curve: {name: arrays[f"{curve}_by_{name}"] for name in names} for curve in CURVES},
+        values={name: _value(model, rule, tau, name) for name in names},
+        error={
+            curve: {name: arrays[f"{curve}_by_{name}_error"] for name in names} for curve in CURVES
+        },
+        rule=rule,
+        model=model,
+    )
 
 
 def directions(model: ScoreModel, name: str) -> Iterator[Direction]:

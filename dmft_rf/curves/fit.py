@@ -19,7 +19,7 @@ from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
 from dmft_rf._frozen import FrozenDict
 from dmft_rf._show import Shown, Table
-from dmft_rf._stored import Stored
+from dmft_rf._stored import Arrays, Attributes, Stored
 from dmft_rf._typing import Array
 from dmft_rf.curves.derivatives import chosen, directions, required
 from dmft_rf.curves.linearized import Linearized
@@ -27,15 +27,16 @@ from dmft_rf.curves.measured import Measured, measured
 from dmft_rf.curves.solve import Solution, checked_rtol, solve
 from dmft_rf.errors import ConvergenceError, ModelError
 from dmft_rf.model.covariance import Covariance
-from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.model.score_model import ScoreModel, stored_model
 from dmft_rf.rules.flow import GradientFlow, Ridge, Rule, checked_rule
 from dmft_rf.rules.slopes import require_slopes
+from dmft_rf.rules.stored import deterministic
 
 #: what can be free in a fit
 FREE = ("psi_p", "psi_n", "t", "scale", "weight_decay", "rate")
-#: numbers of a fit, and its arrays over the measured values
-QUALITY = ("chi2", "dof", "noise", "rate", "unit")
-POINTS = ("clock", "loss", "deviation", "fitted", "residuals")
+# numbers of a fit, and its arrays over the measured values
+_QUALITY = ("chi2", "dof", "noise", "rate", "unit")
+_POINTS = ("clock", "loss", "deviation", "fitted", "residuals")
 # how far a parameter may move from where it starts, either way
 _FARTHEST = 1e6
 # standard deviation of a logarithm above which a direction is not determined; relative size of a
@@ -114,11 +115,11 @@ class Fit(Shown):
         """What a file holds of the fit: parameters, what was measured, and the fitted model."""
         attributes, arrays = self.solution.stored()
         attributes |= self.rule.stored()[0]
-        attributes |= {name: getattr(self, name) for name in QUALITY}
+        attributes |= {name: getattr(self, name) for name in _QUALITY}
         attributes["free"] = ",".join(self.values)
         for name, value in self.values.items():
             attributes |= {f"fitted_{name}": value, f"fitted_{name}_error": self.errors[name]}
-        arrays |= {name: getattr(self, name) for name in (*POINTS, "covariance")}
+        arrays |= {name: getattr(self, name) for name in (*_POINTS, "covariance")}
         return attributes, arrays | {"is_test": self.curve == "test"}
 
     def _about(self) -> str:
@@ -222,6 +223,24 @@ def fit(
         raise ModelError("rate must be given or free where the clock counts steps")
     problem = _Problem(data, stated, rule, names, 1.0 if rate is None else rate, rtol)
     return problem.solved()
+
+
+def stored_fit(attributes: Attributes, arrays: Arrays) -> Fit:
+    """The fit of `Fit.stored`, its model solved again; KeyError if it is not whole."""
+    names = attributes["free"].split(",")
+    model = stored_model(attributes, arrays)
+    numbers: dict[str, Any] = {name: attributes[name] for name in _QUALITY}
+    points: dict[str, Any] = {name: arrays[name] for name in _POINTS}
+    return Fit(
+        values=FrozenDict({name: attributes[f"fitted_{name}"] for name in names}),
+        errors=FrozenDict({name: attributes[f"fitted_{name}_error"] for name in names}),
+        covariance=arrays["covariance"],
+        **numbers,
+        solution=solve(model, attributes["rtol"], compress=False),
+        rule=deterministic(attributes),
+        curve=np.where(arrays["is_test"], "test", "train"),
+        **points,
+    )
 
 
 class _Problem:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from dmft_rf._stored import Attributes
 from dmft_rf.errors import DataError
 from dmft_rf.rules.average import WeightAverage
-from dmft_rf.rules.flow import GradientFlow, Ridge
+from dmft_rf.rules.flow import GradientFlow, Ridge, Rule
 from dmft_rf.rules.steps import GradientDescent, HeavyBall
 from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule
 
@@ -33,6 +33,14 @@ def stored_rule(attributes: Attributes) -> TrainingRule:
             raise DataError(f"the noise {given['noise']} is a function of tau; no file can hold it")
         return rule(**given)
     raise DataError(f"the rule {name} is none of this package, and no file can hold it")
+
+
+def deterministic(attributes: Attributes) -> Rule:
+    """The rule of `Rule.stored`; DataError for SGD."""
+    rule = stored_rule(attributes)
+    if not isinstance(rule, Rule):
+        raise DataError(f"curves of {type(rule).__name__} cannot be made again from a file")
+    return rule
 
 
 def named(rule: TrainingRule) -> str:
