@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from dmft_rf.curves.fused import nodes_before
 from dmft_rf.curves.image_nodes import DrawnNodes, ImageNodes
 from dmft_rf.curves.infinite_width import WideNodes, wide_room
 from dmft_rf.curves.kernel_nodes import KernelNodes
@@ -99,7 +100,9 @@ def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, f
     probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
         probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
-    first = int(nodes_needed(law, region, law.slack * rtol))
+    first = nodes_before(law, rtol) if region == Region() else None
+    if first is None:
+        first = int(nodes_needed(law, region, law.slack * rtol))
 
     def attempt(count: int) -> tuple[Nodes, float]:
         nodes = nodes_in(law, region, count)

@@ -1,7 +1,7 @@
 """One model in compiled calls: which models those take, their arguments, and what comes back.
 
-`solve_flow` leads from a model to nodes that carry gradient flow, `flow_losses` from nodes to its
-curves. They take what most work asks for: one class of data, noise that is averaged exactly, a
+`solve_flow` leads from a model to nodes that carry gradient flow, and to curves where no more than
+these are asked for; `flow_losses` leads from nodes to curves. They take what most work asks for: one class of data, noise that is averaged exactly, a
 finite width, few atoms, an activation that is not linear; gradient flow from A = 0, with or
 without weight decay, off a hard edge. What they find unusual, and everything else, goes the way of
 `Nodes` and `losses`, which they are tested against.
@@ -25,6 +25,7 @@ from dmft_rf.kernels._jit import COMPILED
 from dmft_rf.kernels.fused_losses import ROUNDING, flow_losses, relative_error
 from dmft_rf.kernels.fused_nodes import MOST_ATOMS, moderate
 from dmft_rf.kernels.fused_solve import solve_flow
+from dmft_rf.kernels.fused_zero import nodes_needed
 from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.contour import Contour, crossing
@@ -87,14 +88,25 @@ class Statement(NamedTuple):
         """As the kernels take it."""
         return 2.0 * self.Delta_t / psi_p, self.Delta_t, self.noise, self.floor, self.linear
 
-    def solved(self, psi_p: float, psi_n: float, rtol: float) -> tuple[Any, ...] | None:
+    def par(self, psi_p: float, psi_n: float) -> Array:
+        """As the kernels take it."""
+        return frozen(np.array([psi_p, psi_n, self.b2, self.v2, self.s2, self.gamma2]))
+
+    def solved(
+        self,
+        psi_p: float,
+        psi_n: float,
+        rtol: float,
+        tau: NDArray[np.float64] | None = None,
+        decay: float = 0.0,
+    ) -> tuple[Any, ...] | None:
         """What `solve_flow` found; None where the model needs the other route."""
         if not (1e-70 < psi_p < 1e70 and 1e-70 < psi_n < 1e70):
             return None
-        par = frozen(np.array([psi_p, psi_n, self.b2, self.v2, self.s2, self.gamma2]))
         good, *found = solve_flow(
-            par, self.lam, self.w, self.label, self.q, self.untrained, rtol,
+            self.par(psi_p, psi_n), self.lam, self.w, self.label, self.q, self.untrained, rtol,
             self.model(psi_p), (self.diffused, self.w), MOST_NODES,
+            np.empty(0) if tau is None else tau, decay,
         )  # fmt: skip
         return tuple(found) if good else None
 
@@ -139,7 +151,7 @@ def flow_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int] | None:
     found = None if stated is None else stated.solved(model.psi_p, model.psi_n, rtol)
     if stated is None or found is None:
         return None
-    numbers, (z, weights, readings, k, E, dk, residual), at = found
+    numbers, (z, weights, readings, k, E, dk, residual), at, _ = found
     m, M, k_0, E_0, _, inverse, limit, defect, error, tries, steps = numbers
     _, S_VV, S_VW, signal, cancelled, noise, form, size, _, _ = at
     know(
@@ -181,19 +193,34 @@ def stated_model(model: FeatureModel) -> tuple[Statement, float, float] | None:
 
 
 def quick_curves(
-    one: tuple[Statement, float, float] | None, tau: Array, decay: float, rtol: float | None
+    one: tuple[Statement, float, float] | None,
+    tau: NDArray[np.float64],
+    decay: float,
+    rtol: float | None,
 ) -> Array | None:
-    """Losses and errors of a model in two compiled calls, (2, 5, n_tau), accurate to ``rtol``.
+    """Losses and errors of a model in one compiled call, (2, 5, n_tau), accurate to ``rtol``.
 
-    None where they do not apply or do not reach it: ``solve`` does, or says why not.
+    ``tau`` is writable, as all that the kernel takes. None where the call does not apply or does
+    not reach ``rtol``: ``solve`` does, or says why not.
     """
     if one is None:
         return None
     stated, psi_p, psi_n = one
-    rtol = ScoreModel.usual_rtol if rtol is None else rtol
-    found = stated.solved(psi_p, psi_n, rtol)
-    if found is None:
+    found = stated.solved(psi_p, psi_n, ScoreModel.usual_rtol if rtol is None else rtol, tau, decay)
+    return None if found is None else found[3]
+
+
+def nodes_before(law: Spectrum, rtol: float) -> int | None:
+    """How many nodes carry gradient flow to ``rtol``/2, from what is known before there are any.
+
+    None where that is not known.
+    """
+    stated = Statement.of(law.model, math.inf)
+    if stated is None:
         return None
-    numbers, _, at = found
-    curves = Flow(stated, psi_p, at, known_of(numbers)).curves(tau, decay)
-    return None if curves is None or not curves[1] <= rtol else curves[0]
+    psi_p, k, E = law.model.psi_p, law.at_zero.k, float(law.at_zero.E[0])
+    needed = nodes_needed(
+        *law.ends, k, E, stated.par(psi_p, law.model.psi_n), stated.lam, stated.w, stated.label,
+        stated.q, stated.untrained, rtol, stated.model(psi_p), (stated.diffused, stated.w),
+    )  # fmt: skip
+    return int(needed) if needed < math.inf else None

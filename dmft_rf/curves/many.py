@@ -187,7 +187,7 @@ def learning_curves_many(
     failures: dict[int, str] = {}
 
     quick = plain_flow(rule) and not compress
-    flat = times.ravel()
+    flat = np.array(times.ravel())
 
     def compute(i: int) -> None:
         try:

@@ -194,7 +194,7 @@ def _variance(data, first, second, sign, q0, q1, work, sums, out, to, sizes):
 
 
 @njit
-def _of_one(g, h, kk, m0, m1, m2, dk, q0, q1):
+def of_one(g, h, kk, m0, m1, m2, dk, q0, q1):
     """V_Q where the two points coincide, and |g <lambda^2 r^2>| and |D|."""
     D = 1.0 - g * m2
     lI = m1 / D
@@ -258,7 +258,7 @@ def pairs(z, k, E, dk, cancelled, par, lam, w, q0, q1):
             if tile == i // _TILE:
                 g = complex(data[first + _G_RE], data[first + _G_IM])
                 h = complex(data[first + _H_RE], data[first + _H_IM])
-                V, sample, D = _of_one(g * g, h * h, k[i] * k[i], m0, m1, m2, dk[i], q0, q1)
+                V, sample, D = of_one(g * g, h * h, k[i] * k[i], m0, m1, m2, dk[i], q0, q1)
                 out[_PLAIN_RE + i % _TILE], out[_PLAIN_IM + i % _TILE] = V.real, V.imag
                 loses = 1.0 + 2.0 * ((1.0 + sample) / D + 1.0) * cancelled[i]
                 sizes[i % _TILE] = here + modulus(V) * loses

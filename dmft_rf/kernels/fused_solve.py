@@ -14,6 +14,7 @@ from dmft_rf.kernels._jit import njit
 from dmft_rf.kernels.fused_losses import ROUNDING, flow_losses, relative_error
 from dmft_rf.kernels.fused_nodes import defect_of, moderate, nodes_at, pairs, solved_nodes
 from dmft_rf.kernels.fused_support import ends
+from dmft_rf.kernels.fused_zero import at_zero, nodes_needed
 
 #: finite times at which a solution is judged, as `dmft_rf.curves.losses.probe_times`
 PROBES = 25
@@ -31,28 +32,8 @@ def probe_times(rate, m, M):
 
 
 @njit
-def at_zero(k, E, par, lam, w, label):
-    """[1/x] against S_VV, and 1 - [1/x] as a sum without cancellation (`exact_integrals`)."""
-    mean = 0.0
-    limit = 0.0
-    for a in range(lam.size):
-        extra = par[5] * lam[a] / E
-        r = 1.0 / (par[2] + extra - k)
-        mean += w[a] * r
-        limit += w[a] * (r * (extra - k))
-    return label * label * mean, limit
-
-
-@njit
-def nodes_for(m, M, rtol):
-    """As `dmft_rf.numerics.contour.nodes_for`."""
-    rate = np.pi**2 / (2.0 * (np.log(M) - np.log(m)) + 3.0)
-    return max(8, int(np.ceil(np.log(3e4 / rtol) / rate)))
-
-
-@njit
-def solve_flow(par, lam, w, label, q, untrained, rtol, model, law, most):
-    """Nodes that carry gradient flow to ``rtol``/2, where everything is as usual.
+def solve_flow(par, lam, w, label, q, untrained, rtol, model, law, most, tau, decay):
+    """Nodes that carry gradient flow to ``rtol``, where everything is as usual, and its losses.
 
     Parameters
     ----------
@@ -68,6 +49,10 @@ def solve_flow(par, lam, w, label, q, untrained, rtol, model, law, most):
         As in `flow_losses`.
     most : int
         How many nodes there may be.
+    tau : (n_tau,) array
+        Times of the losses; none for those that stand for all, which are to reach ``rtol``/2.
+    decay : float
+        Weight decay.
 
     Returns
     -------
@@ -80,18 +65,27 @@ def solve_flow(par, lam, w, label, q, untrained, rtol, model, law, most):
         z, weights, readings, k, E, dk/dz, Newton's last steps.
     at : tuple
         As in `flow_losses`.
+    found : (2, 5, n_tau) array
+        Losses and their errors at the times.
     """
     low, high, k_0, E_0, atom = ends(par, lam, w)
     m, M = low + par[4], high + par[4]
     good = 0.0 < m < M < np.inf and np.isfinite(k_0) and np.isfinite(E_0)
-    count = nodes_for(m, M, rtol) if good else most + 1
-    good = good and count <= most
-    if not good:
-        count = 8
+    needed = np.inf
+    if good:
+        needed = nodes_needed(m, M, k_0, E_0, par, lam, w, label, q, untrained, rtol, model, law)
+    good = good and needed <= most
+    count = 8
+    if good:
+        count = int(needed)
+    else:
         m, M = 0.5, 1.0
     inverse, limit = at_zero(k_0, E_0, par, lam, w, label)
-    probes = probe_times(model[0], m, M)
+    accepted = rtol
+    if tau.size == 0:
+        tau, accepted = probe_times(model[0], m, M), 0.5 * rtol
     error, tries = np.inf, 0
+    found = np.empty((2, 5, 0))
     while True:
         z, weights, readings, k, E, dk, residual, steps, fine = solved_nodes(
             m, M, count, par, lam, w
@@ -108,14 +102,14 @@ def solve_flow(par, lam, w, label, q, untrained, rtol, model, law, most):
         if not good:
             break
         known = (limit, ROUNDING * limit, defect)
-        found = flow_losses(probes, 0.0, at, known, model, law)
+        found = flow_losses(tau, decay, at, known, model, law)
         error = relative_error(found, untrained)
         # the other route tries more nodes, and says which were best
-        if error <= 0.5 * rtol:
+        if error <= accepted:
             break
         count = int(np.ceil(1.25 * count))
         if tries == 3 or count > most or not error < np.inf:
             good = False
             break
     numbers = (m, M, k_0, E_0, atom, inverse, limit, defect, error, tries, steps)
-    return good, numbers, solution, at
+    return good, numbers, solution, at, found
