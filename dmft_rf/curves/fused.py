@@ -1,10 +1,10 @@
 """One model in compiled calls: which models those take, their arguments, and what comes back.
 
-`solve_flow` leads from a model to nodes that carry gradient flow, and to curves where no more than
-these are asked for; `flow_losses` leads from nodes to curves. They take what most work asks for: one class of data, noise that is averaged exactly, a
-finite width, few atoms, an activation that is not linear; gradient flow from A = 0, with or
-without weight decay, off a hard edge. What they find unusual, and everything else, goes the way of
-`Nodes` and `losses`, which they are tested against.
+`solve_flow` leads from a model to nodes that carry gradient flow, and to its curves where nothing
+else is asked for; `flow_losses` leads from nodes to curves. They take what most work asks for: one
+class of data, noise that is averaged exactly, a finite width, few atoms, an activation that is not
+linear; gradient flow from A = 0, with or without weight decay, off a hard edge. What they find
+unusual, and everything else, goes the way of `Nodes` and `losses`, which they are tested against.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Kernels do IEEE arithmetic: a division by zero gives an infinity, and their callers test for it.
 Those compiled by ``njit_sums`` may add their terms in any order, so that the processor handles
-several at once; everything else in them is IEEE arithmetic too.
+several at once; those by ``njit_fused`` may round a product and a sum once in place of twice.
+Everything else in them is IEEE arithmetic too.
 They hold no lock of Python's, so that those of several threads run beside one another.
 
 Kernels are compiled by ``njit`` below and cached on disk, beside the package or in the
@@ -42,7 +43,7 @@ from dmft_rf._interrupt import held_back
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
-_IN_ANY_ORDER = {"reassoc", "nsz"}
+_IN_ANY_ORDER, _FUSED = {"reassoc", "nsz"}, {"contract"}
 #: Whether kernels are compiled; else they are plain Python.
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 _DIGEST = hashlib.sha256().digest_size
@@ -56,6 +57,11 @@ def njit(function: F) -> F:
 def njit_sums(function: F) -> F:
     """``njit`` for a kernel of sums over many atoms, which are added in any order."""
     return _compiled(function, {**_OPTIONS, "fastmath": _IN_ANY_ORDER})
+
+
+def njit_fused(function: F) -> F:
+    """``njit`` for a kernel of products and sums, which processors that can do in one."""
+    return _compiled(function, {**_OPTIONS, "fastmath": _FUSED})
 
 
 def _compiled(function: F, options: dict[str, Any]) -> F:

@@ -104,6 +104,8 @@ def half_plane(m, M, nodes, K, complement, fall):
     weights = np.empty(nodes, np.complex128)
     count = nodes - first
     readings = np.zeros((1 + 2 * count, 2 * nodes))
+    around = np.cos(0.5 * np.pi / nodes * np.arange(4 * nodes))
+    decay = fall ** (2.0 * nodes - first - np.arange(count))
     for j in range(nodes):
         place = 2.0 * j + 1.0 - nodes  # in units of K/nodes
         sn, cn, dn = s[j], c[j], d[j]
@@ -123,13 +125,15 @@ def half_plane(m, M, nodes, K, complement, fall):
         turn = root_k * slope * complex(cos, sin) / (above * below)  # dz/(i z du)
         weights[j] = z[j] * turn * (K / (np.pi * nodes))
         readings[0, 2 * j] = 1.0
+        # orders times the angle pi (j + 1/2)/nodes, in units of pi/(2 nodes), modulo a turn
+        step = 2 * j + 1
+        angle = first * step % (4 * nodes)
         for i in range(count):
-            order = first + i
-            angle = np.pi * order * (j + 0.5) / nodes
-            decay = fall ** (2.0 * nodes - order)
             # Re[(x + i y) e^{-+ i angle}] = x cos +- y sin
-            readings[1 + i, 2 * j] = decay * np.cos(angle)
-            readings[1 + i, 2 * j + 1] = decay * np.sin(angle)
-            readings[1 + count + i, 2 * j] = decay * np.cos(angle)
-            readings[1 + count + i, 2 * j + 1] = -decay * np.sin(angle)
+            cos, sin = decay[i] * around[angle], decay[i] * around[angle - nodes]
+            readings[1 + i, 2 * j], readings[1 + i, 2 * j + 1] = cos, sin
+            readings[1 + count + i, 2 * j], readings[1 + count + i, 2 * j + 1] = cos, -sin
+            angle += step
+            if angle >= 4 * nodes:
+                angle -= 4 * nodes
     return z, weights, readings

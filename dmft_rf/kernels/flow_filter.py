@@ -12,7 +12,7 @@ compiler knows are what it needs to see that the fields do not overlap.
 
 from __future__ import annotations
 
-from dmft_rf.kernels._jit import njit
+from dmft_rf.kernels._jit import njit_fused
 
 #: times that are done at once
 TILE = 32
@@ -39,7 +39,7 @@ _HALF_PI_1, _HALF_PI_2, _HALF_PI_3 = (
 _ONE_BITS = 1023 << 52
 
 
-@njit
+@njit_fused
 def decayed(y, work, bits):
     """u and 1 - u at y (Re y > 0, Im y > 0) from the scales -rate tau in ``work``, in its fields.
 

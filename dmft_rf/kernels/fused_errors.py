@@ -2,7 +2,8 @@ r"""What the nodes of a contour miss of the losses of gradient flow at a few tim
 
 The error of each sum over the nodes is the larger of what the Fourier coefficients of its terms
 show and of what those of a majorant do (`dmft_rf.curves.majorants` says why and which, and how the
-few times are chosen that stand for all).
+few times are chosen that stand for all). The rounding of the double sum is bounded at the same
+times.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from dmft_rf.kernels import flow_filter
-from dmft_rf.kernels._jit import njit
+from dmft_rf.kernels._jit import njit, njit_fused
 from dmft_rf.kernels.flow_filter import FREE, TILE, decayed
 
-#: sums over the nodes: (1 - x h)^2/x, h^2, h and the double one of h and h
-RESIDUAL, SQUARE, MEAN, PAIRS = range(4)
+#: sums over the nodes: (1 - x h)^2/x, h^2, h and the double one of h and h, and its rounding
+RESIDUAL, SQUARE, MEAN, PAIRS, ROUNDED = range(5)
 
 _LEFT_RE, _LEFT_IM = flow_filter.LEFT_RE, flow_filter.LEFT_IM
 _GONE_RE, _GONE_IM = flow_filter.GONE_RE, flow_filter.GONE_IM
@@ -26,7 +27,7 @@ FIELDS = FREE + 4
 LEFT_RE, LEFT_IM = _LEFT_RE, _LEFT_IM
 
 
-@njit
+@njit_fused
 def filtered(z, decay, work, bits):
     """h, h^2 and (1 - x h)^2 at a node, in fields of the work space, from the scales in it."""
     y = z + decay
@@ -55,6 +56,18 @@ def filtered(z, decay, work, bits):
 
 
 @njit
+def settled(z, decay, work):
+    """As ``filtered`` at tau = inf, in all times."""
+    y = z + decay
+    h, left = 1.0 / y, decay / y
+    square, left = h * h, left * left
+    for t in range(TILE):
+        work[H_RE + t], work[H_IM + t] = h.real, h.imag
+        work[SQUARE_RE + t], work[SQUARE_IM + t] = square.real, square.imag
+        work[LEFT_RE + t], work[LEFT_IM + t] = left.real, left.imag
+
+
+@njit_fused
 def terms(factor, field, work, re, im, first):
     """``factor`` times the complex field of the work space that begins at ``field``."""
     x, y = factor.real, factor.imag
@@ -64,7 +77,7 @@ def terms(factor, field, work, re, im, first):
         im[first + t] = x * f_im + y * f_re
 
 
-@njit
+@njit_fused
 def _majorants(z, weight, square, mean, a, most, re, im, u_re, u_im, first):
     """Terms of the majorants of h^2 and h at a node, and the weighted one of h."""
     x, y = z.real, z.imag
@@ -107,8 +120,36 @@ def _read(cosines, sines, re, im):
 
 
 @njit
-def truncations(tau, decay, rate, z, weights, S_VV, S_VW, form, readings):
-    """Error of the trapezoidal rule in each sum at the times ``tau``, (4, n); half of the last."""
+def _rounded(u, sizes, noise):
+    """Rounding of half the double integral of each of the first `TILE` columns of u."""
+    n = noise.size
+    first = np.empty((n, TILE))
+    for j in range(n):
+        for t in range(TILE):
+            x, y = u[2 * j, t], u[2 * j + 1, t]
+            first[j, t] = np.sqrt(x * x + y * y)
+    scale = first.max()
+    if not scale > 0.0:
+        scale = 1.0
+    # single precision is enough for a bound, of numbers that are brought near 1
+    most = sizes.max()
+    second = np.dot((sizes / most).astype(np.float32), (first / scale).astype(np.float32))
+    sums = np.zeros(TILE)
+    for j in range(n):
+        own = noise[j] * most * scale
+        for t in range(TILE):
+            one = own * second[j, t] * first[j, t]
+            sums[t] += one * one
+    return np.sqrt(sums)
+
+
+@njit
+def truncations(tau, decay, rate, at):
+    """Error of the trapezoidal rule in each sum at the times ``tau``, and rounding, (5, n).
+
+    Of the last two halves. ``at`` is that of `dmft_rf.kernels.fused_losses`.
+    """
+    weights, S_VV, S_VW, _, _, noise, form, size, readings, z = at
     n, count = z.size, tau.size
     half = (readings.shape[0] - 1) // 2
     cosines = np.empty((half, n))
@@ -117,7 +158,7 @@ def truncations(tau, decay, rate, z, weights, S_VV, S_VW, form, readings):
         for j in range(n):
             cosines[i, j] = readings[1 + i, 2 * j]
             sines[i, j] = readings[1 + i, 2 * j + 1]
-    found = np.empty((4, count))
+    found = np.empty((5, count))
     # the majorant of (1 - x h)^2 is the same at every node
     re = np.empty((n, 1))
     im = np.empty((n, 1))
@@ -163,7 +204,9 @@ def truncations(tau, decay, rate, z, weights, S_VV, S_VW, form, readings):
                     re[j, first + t] = v[2 * j, here + t] * x - v[2 * j + 1, here + t] * y
                     im[j, first + t] = v[2 * j, here + t] * y + v[2 * j + 1, here + t] * x
         error = _read(cosines, sines, re, im)
+        rounded = _rounded(u, size, noise)
         for t in range(some):
+            found[ROUNDED, start + t] = rounded[t]
             for s in range(4):
                 found[s, start + t] = max(error[s * TILE + t], error[(4 + s) * TILE + t])
             left = most[t] * most[t] + (2.0 * most[t] if decay > 0.0 else 0.0)

@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from dmft_rf.kernels._jit import njit
+from dmft_rf.kernels._jit import njit, njit_fused
 from dmft_rf.kernels.flow_filter import TILE
 from dmft_rf.kernels.fused_errors import (
     FIELDS,
@@ -32,10 +32,12 @@ from dmft_rf.kernels.fused_errors import (
     MEAN,
     PAIRS,
     RESIDUAL,
+    ROUNDED,
     SQUARE,
     SQUARE_IM,
     SQUARE_RE,
     filtered,
+    settled,
     terms,
     truncations,
 )
@@ -50,15 +52,13 @@ SMALL = 1e-3
 
 # e^{-45} is less than a thousandth of the rounding of 1
 _GONE = 45.0
-# sums of a tile: the values of three, and the squares of the roundings of three and of the pairs
-_VALUE_0, _VALUE_1, _VALUE_2, _LOST_0, _LOST_1, _LOST_2, _LOST_3, _QUADRATIC = (
-    i * TILE for i in range(8)
+# sums of a tile: the values of three, the squares of their roundings, the double one, two of atoms
+_VALUE_0, _VALUE_1, _VALUE_2, _LOST_0, _LOST_1, _LOST_2, _QUADRATIC, _BIAS, _SLOPE = (
+    i * TILE for i in range(9)
 )
-_BIAS, _SLOPE = 8 * TILE, 9 * TILE
-_MOST = 10 * TILE
-_SUMS = 11
-# rows of a quadratic form that are done at once
-_ROWS = 8
+_SUMS = 9
+# columns of a quadratic form that are done at once: with two rows, what the registers hold
+_COLUMNS = 4
 # fewer times than these are bounded one by one, as in `dmft_rf.curves.majorants`
 _ALL = 32
 # binary exponents of floats, shifted to begin with that of 0; inf is the last
@@ -118,7 +118,7 @@ def relative_error(found, untrained):
     return worst
 
 
-@njit
+@njit_fused
 def _added(factors, rounding, work, sums):
     """Add the terms of one node to the sums of a tile, and to the squares of their roundings."""
     x_0, y_0 = factors[0].real, factors[0].imag
@@ -139,7 +139,7 @@ def _added(factors, rounding, work, sums):
         sums[_LOST_2 + t] += lost_2 * size
 
 
-@njit
+@njit_fused
 def _quadratic(u, form, last, count, rest, sums, rows):
     """Half the double integral of the columns of u, into the sums.
 
@@ -172,28 +172,18 @@ def _quadratic(u, form, last, count, rest, sums, rows):
             rows[t] = rest[r]
             rows[TILE + t] = -rest[r + 1]
         k = 0
-        while k + _ROWS <= r:
+        while k + _COLUMNS <= r:
             p_0, p_1, p_2, p_3 = form[r, k], form[r, k + 1], form[r, k + 2], form[r, k + 3]
-            p_4, p_5, p_6, p_7 = form[r, k + 4], form[r, k + 5], form[r, k + 6], form[r, k + 7]
             q_0, q_1, q_2, q_3 = (
                 form[r + 1, k], form[r + 1, k + 1], form[r + 1, k + 2], form[r + 1, k + 3],
-            )  # fmt: skip
-            q_4, q_5, q_6, q_7 = (
-                form[r + 1, k + 4], form[r + 1, k + 5], form[r + 1, k + 6], form[r + 1, k + 7],
             )  # fmt: skip
             at = k * TILE
             for t in range(TILE):
                 u_0, u_1 = u[at + t], u[at + TILE + t]
                 u_2, u_3 = u[at + 2 * TILE + t], u[at + 3 * TILE + t]
-                u_4, u_5 = u[at + 4 * TILE + t], u[at + 5 * TILE + t]
-                u_6, u_7 = u[at + 6 * TILE + t], u[at + 7 * TILE + t]
-                rows[t] += ((p_0 * u_0 + p_1 * u_1) + (p_2 * u_2 + p_3 * u_3)) + (
-                    (p_4 * u_4 + p_5 * u_5) + (p_6 * u_6 + p_7 * u_7)
-                )
-                rows[TILE + t] += ((q_0 * u_0 + q_1 * u_1) + (q_2 * u_2 + q_3 * u_3)) + (
-                    (q_4 * u_4 + q_5 * u_5) + (q_6 * u_6 + q_7 * u_7)
-                )
-            k += _ROWS
+                rows[t] += (p_0 * u_0 + p_1 * u_1) + (p_2 * u_2 + p_3 * u_3)
+                rows[TILE + t] += (q_0 * u_0 + q_1 * u_1) + (q_2 * u_2 + q_3 * u_3)
+            k += _COLUMNS
         while k < r:
             p_0, p_1, q_0, q_1 = form[r, k], form[r, k + 1], form[r + 1, k], form[r + 1, k + 1]
             at = k * TILE
@@ -222,27 +212,31 @@ def flow_losses(tau, decay, at, known, model, law):
     decay : float
         Weight decay.
     """
-    weights, S_VV, S_VW, signal, cancelled, noise, form, size, readings, z = at
+    weights, S_VV, S_VW, signal, cancelled, noise, form, _, _, z = at
     rate, Delta_t, _, _, linear = model
     root = np.sqrt(Delta_t)
     n, count, n_atoms = z.size, tau.size, law[1].size
     out = np.empty((2, 5, count))
     kept, low, high = few_of(tau)
-    bound = truncations(tau[kept], decay, rate, z, weights, S_VV, S_VW, form, readings)
+    bound = truncations(tau[kept], decay, rate, at)
     means = np.empty((n_atoms, 2 * n))
     for j in range(n):
         for a in range(n_atoms):
             means[a, 2 * j] = 2.0 * signal[j, a].real
             means[a, 2 * j + 1] = 2.0 * signal[j, a].imag
-    # of single precision is enough for a bound, of numbers that are brought near 1
-    most = size.max()
-    sizes = (size / most).astype(np.float32)
+    factors = np.empty((n, 3), np.complex128)
+    lost = np.empty((n, 3))
+    for j in range(n):
+        square = weights[j] * S_VV[j]
+        factors[j, 0], factors[j, 1] = square / z[j], square
+        factors[j, 2] = weights[j] * S_VW[j]
+        for i in range(3):
+            lost[j, i] = (cancelled[j] * noise[j] * abs(factors[j, i])) ** 2
     work = np.empty(FIELDS * TILE)
     bits = work.view(np.int64)
     sums = np.empty(_SUMS * TILE)
     u = np.empty((2 * n, TILE))
     flat = u.reshape(-1)
-    first = np.empty((n, TILE))
     rest = np.empty(2 * n)
     rows = np.empty(2 * TILE)
     for start in range(0, count, TILE):
@@ -257,38 +251,15 @@ def flow_losses(tau, decay, at, known, model, law):
         while last > 0 and (z[last - 1].real + decay) * rate * earliest > _GONE:
             last -= 1
         for j in range(n):
-            # beyond ``last`` every time has the filter of tau = inf
-            filtered(z[j], decay, work, bits)
-            w = weights[j]
-            square, mean = w * S_VV[j], w * S_VW[j]
-            lost = abs(w) * cancelled[j] * noise[j]
-            _added(
-                (square / z[j], square, mean),
-                (
-                    (lost * abs(S_VV[j] / z[j])) ** 2,
-                    (lost * abs(S_VV[j])) ** 2,
-                    (lost * abs(S_VW[j])) ** 2,
-                ),
-                work,
-                sums,
-            )
-            terms(w, H_RE, work, u[2 * j], u[2 * j + 1], 0)
+            if j < last:
+                filtered(z[j], decay, work, bits)
+            else:
+                settled(z[j], decay, work)
+            _added(factors[j], lost[j], work, sums)
+            terms(weights[j], H_RE, work, u[2 * j], u[2 * j + 1], 0)
             for t in range(TILE):
-                x, y = u[2 * j, t], u[2 * j + 1, t]
-                first[j, t] = np.sqrt(x * x + y * y)
-                u[2 * j + 1, t] = -y
-            for t in range(TILE):
-                sums[_MOST + t] = max(sums[_MOST + t], first[j, t])
+                u[2 * j + 1, t] = -u[2 * j + 1, t]
         _quadratic(flat, form, 2 * last, 2 * n, rest, sums, rows)
-        scale = sums[_MOST:].max()
-        if not scale > 0.0:
-            scale = 1.0
-        second = np.dot(sizes, (first / scale).astype(np.float32))
-        for j in range(n):
-            own = noise[j] * most * scale
-            for t in range(TILE):
-                one = own * second[j, t] * first[j, t]
-                sums[_LOST_3 + t] += one * one
         learned = np.dot(means, u)
         for a in range(n_atoms):
             gain, weight = linear * law[0][a], law[1][a]
@@ -322,7 +293,8 @@ def _finish(t, i, sums, bound, low, high, known, model, out):
     mean_error += 6.0 * np.sqrt(sums[_LOST_2 + t]) + 2.0 * defect * abs(mean)
     variance = 2.0 * sums[_QUADRATIC + t]
     variance_error = 2.0 * max(bound[PAIRS, before], bound[PAIRS, after])
-    variance_error += 12.0 * np.sqrt(sums[_LOST_3 + t]) + 4.0 * defect * abs(variance)
+    variance_error += 12.0 * max(bound[ROUNDED, before], bound[ROUNDED, after])
+    variance_error += 4.0 * defect * abs(variance)
     relative = mean_error / (abs(mean) if mean != 0.0 else 1.0)
     bias = sums[_BIAS + t]
     bias_error = 2.0 * abs(linear) * sums[_SLOPE + t] * relative + ROUNDING * bias

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmft_rf.kernels._jit import njit
+from dmft_rf.kernels._jit import njit, njit_fused
 from dmft_rf.kernels.closed_form import CONVERGED, solve_path
 from dmft_rf.kernels.elliptic import half_plane
 from dmft_rf.kernels.grouped_pairs import modulus
@@ -108,7 +108,7 @@ def nodes_at(z, k, E, dk, par, lam, w, label, place):
     return S_VV, S_VW, signal, cancelled, noise
 
 
-@njit
+@njit_fused
 def _averages(data, first, second, fields, n_atoms, lam, w, work):
     """<lambda^j r_1 r_2> of one node with a tile of nodes, and with their conjugates.
 
@@ -139,7 +139,7 @@ def _averages(data, first, second, fields, n_atoms, lam, w, work):
             work[11 * _TILE + t] += w_2 * (yx - xy)
 
 
-@njit
+@njit_fused
 def _variance(data, first, second, sign, q0, q1, work, sums, out, to, sizes):
     """V_Q of one node with a tile (``sign`` 1) or its conjugates (-1), added to the sizes.
 
@@ -165,9 +165,9 @@ def _variance(data, first, second, sign, q0, q1, work, sums, out, to, sizes):
         # 1/D and what it loses
         s_re, s_im = gg_re * m2_re - gg_im * m2_im, gg_re * m2_im + gg_im * m2_re
         d_re, d_im = 1.0 - s_re, -s_im
-        d_size = d_re * d_re + d_im * d_im
-        inner = (1.0 + np.sqrt(s_re * s_re + s_im * s_im)) / np.sqrt(d_size)
-        d_re, d_im = d_re / d_size, -d_im / d_size
+        per_size = 1.0 / (d_re * d_re + d_im * d_im)
+        inner = (1.0 + np.sqrt(s_re * s_re + s_im * s_im)) * np.sqrt(per_size)
+        d_re, d_im = d_re * per_size, -d_im * per_size
         l_re, l_im = m1_re * d_re - m1_im * d_im, m1_re * d_im + m1_im * d_re
         x, y = q0 * m1_re + q1 * m2_re, q0 * m1_im + q1 * m2_im
         q_re, q_im = x * d_re - y * d_im, x * d_im + y * d_re
@@ -181,8 +181,8 @@ def _variance(data, first, second, sign, q0, q1, work, sums, out, to, sizes):
         u_re, u_im = x * b_re - y * b_im, x * b_im + y * b_re
         # the secant
         x, y = z_re - data[at + _Z_RE], z_im - sign * data[at + _Z_IM]
-        size = x * x + y * y
-        x, y = x / size, -y / size
+        per_size = 1.0 / (x * x + y * y)
+        x, y = x * per_size, -y * per_size
         c_re, c_im = gap_re * x - gap_im * y, gap_re * y + gap_im * x
         V_re = sample_re + (u_re * c_re - u_im * c_im)
         V_im = sample_im + (u_re * c_im + u_im * c_re)

@@ -18,8 +18,8 @@ from dmft_rf.kernels.closed_form import equations, real_moments
 from dmft_rf.kernels.fused_losses import SMALL
 from dmft_rf.kernels.fused_nodes import of_one
 
-# relative errors that nodes claim, over e^{-rate nodes}, beside each of the three terms: 1.4 times what
-# fits 400 random models (to 40 %, over twelve decades), so that one in fifty needs more nodes
+# relative errors that nodes claim, over e^{-rate nodes}, beside each of the three terms: 1.4 times
+# what fits 400 random models (to 40 %, over eight decades), so that few need more nodes
 _NORM, _VARIANCE, _TRAIN = 600.0, 22.0, 10.0
 _FEWEST = 8
 
@@ -57,9 +57,10 @@ def score_at_end(k, E, par, lam, w, label, q, model, law):
     dk, dE = G_E * per_det, -G_k * per_det
     _, _, m0, m1, m2 = averages
     norm = label * label * (m0 * dk + gamma2 / (E * E) * m1 * dE)
+    g, h = gamma2 / E, np.sqrt(v2 * gamma2) / (E * k)
     V, _, _ = of_one(
-        complex(gamma2 * gamma2 / (psi_n * E * E), 0.0), complex(v2 * gamma2 / psi_n / (E * k) ** 2, 0.0),
-        complex(k * k, 0.0), complex(m0, 0.0), complex(m1, 0.0), complex(m2, 0.0), complex(dk, 0.0), q[0], q[1],
+        complex(g * g / psi_n), complex(h * h / psi_n), complex(k * k),
+        complex(m0), complex(m1), complex(m2), complex(dk), q[0], q[1],
     )  # fmt: skip
     bias = 0.0
     for a in range(lam.size):
