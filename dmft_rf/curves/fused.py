@@ -215,12 +215,13 @@ def nodes_before(law: Spectrum, rtol: float) -> int | None:
 
     None where that is not known.
     """
-    stated = Statement.of(law.model, math.inf)
+    model = law.model
+    stated = Statement.of(model, math.inf) if math.isfinite(model.psi_p) else None
     if stated is None:
         return None
-    psi_p, k, E = law.model.psi_p, law.at_zero.k, float(law.at_zero.E[0])
+    zero, s = law.at_zero, stated
     needed = nodes_needed(
-        *law.ends, k, E, stated.par(psi_p, law.model.psi_n), stated.lam, stated.w, stated.label,
-        stated.q, stated.untrained, rtol, stated.model(psi_p), (stated.diffused, stated.w),
+        *law.ends, zero.k, float(zero.E[0]), s.par(model.psi_p, model.psi_n), s.lam, s.w, s.label,
+        s.q, s.untrained, rtol, s.model(model.psi_p), (s.diffused, s.w),
     )  # fmt: skip
     return int(needed) if needed < math.inf else None

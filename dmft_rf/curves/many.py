@@ -2,7 +2,7 @@
 
 Threads share the models. What is compiled, and sums over many nodes, run beside one another; what
 stands between them is Python, of which only one thread runs at a time. Under gradient flow a model
-is two compiled calls and next to no Python (`fused`).
+is one compiled call and next to no Python (`fused`).
 """
 
 from __future__ import annotations
@@ -153,8 +153,9 @@ def learning_curves_many(
     Returns
     -------
     ManyCurves
-        The same numbers, to the last bit, as ``solve(model, rtol).learning_curves(tau, rule)``
-        of each model.
+        The numbers of ``solve(model, rtol).learning_curves(tau, rule)`` of each model: the same to
+        the last bit, but where ``solve`` added nodes (for times that need not be among ``tau``),
+        which differ by less than the errors of both.
 
     Raises
     ------

@@ -168,8 +168,8 @@ def truncations(tau, decay, rate, at):
     one = _read(cosines, sines, re, im)[0]
     work = np.empty(FIELDS * TILE)
     bits = work.view(np.int64)
-    re = np.empty((n, 8 * TILE))
-    im = np.empty((n, 8 * TILE))
+    re = np.empty((n, 7 * TILE))
+    im = np.empty((n, 7 * TILE))
     u = np.empty((2 * n, 2 * TILE))
     a = np.empty(TILE)
     most = np.empty(TILE)
@@ -190,15 +190,12 @@ def truncations(tau, decay, rate, at):
             terms(weights[j], H_RE, work, u[2 * j], u[2 * j + 1], 0)
             _majorants(
                 z[j], weights[j], square, mean, a, most,
-                re[j], im[j], u[2 * j, TILE:], u[2 * j + 1, TILE:], 4 * TILE,
+                re[j], im[j], u[2 * j, TILE:], u[2 * j + 1, TILE:], 3 * TILE,
             )  # fmt: skip
-            for t in range(TILE):
-                re[j, 4 * TILE + t] = 0.0
-                im[j, 4 * TILE + t] = 0.0
         v = np.dot(form.T, u)
         for j in range(n):
             for part in range(2):
-                first, here = (3 + 4 * part) * TILE, part * TILE
+                first, here = (3 + 3 * part) * TILE, part * TILE
                 for t in range(TILE):
                     x, y = u[2 * j, here + t], u[2 * j + 1, here + t]
                     re[j, first + t] = v[2 * j, here + t] * x - v[2 * j + 1, here + t] * y
@@ -207,8 +204,8 @@ def truncations(tau, decay, rate, at):
         rounded = _rounded(u, size, noise)
         for t in range(some):
             found[ROUNDED, start + t] = rounded[t]
-            for s in range(4):
-                found[s, start + t] = max(error[s * TILE + t], error[(4 + s) * TILE + t])
             left = most[t] * most[t] + (2.0 * most[t] if decay > 0.0 else 0.0)
-            found[RESIDUAL, start + t] = max(found[RESIDUAL, start + t], one * left)
+            found[RESIDUAL, start + t] = max(error[t], one * left)
+            for s in range(1, 4):
+                found[s, start + t] = max(error[s * TILE + t], error[(3 + s) * TILE + t])
     return found

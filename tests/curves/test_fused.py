@@ -9,12 +9,13 @@ import pytest
 import dmft_rf as rf
 from dmft_rf.curves import fused
 from dmft_rf.curves.carrying import carrying_nodes
-from dmft_rf.curves.fused import flow_nodes, with_flow
+from dmft_rf.curves.fused import Statement, flow_nodes, nodes_before, with_flow
 from dmft_rf.curves.losses import LOSSES, curves_on
 from dmft_rf.curves.majorants import Few
 from dmft_rf.kernels import flow_filter
 from dmft_rf.kernels._jit import COMPILED
 from dmft_rf.kernels.fused_losses import few_of
+from dmft_rf.kernels.fused_zero import score_at_end
 
 compiled = pytest.mark.skipif(not COMPILED, reason="as plain Python nothing takes this route")
 
@@ -52,6 +53,61 @@ def test_both_routes_agree_within_what_they_claim(seed: int) -> None:
             # truncation is looked at where one time in every factor of two stands for all
             assert np.all(one.error[name] <= 8.0 * other.error[name]), name
             assert np.all(one.error[name] >= other.error[name] / 4.0), name
+
+
+@compiled
+@pytest.mark.parametrize("seed", range(8))
+def test_few_nodes_are_as_accurate_as_they_claim(seed: int) -> None:
+    rng = np.random.default_rng([seed, 22])
+    model = random_model(rng)
+    low, high = rf.spectrum(model).ends
+    times = np.geomspace(1e-2 / (model.rate * high), 1e3 / (model.rate * low), 200)
+    times = np.concatenate([[0.0], times, [math.inf]])
+    for rule in (rf.GradientFlow(), rf.GradientFlow(10 ** rng.uniform(-3, 0) * low)):
+        best = rf.solve(model, 1e-11).learning_curves(times, rule)
+        for rtol in (1e-3, 1e-6, 1e-9):
+            found = rf.solve(model, rtol).learning_curves(times, rule)
+            assert found.relative_error <= rtol
+            for name in LOSSES:
+                apart = np.abs(getattr(found, name) - getattr(best, name))
+                assert np.all(apart <= found.error[name] + best.error[name]), (rtol, name)
+
+
+@compiled
+def test_the_first_number_of_nodes_is_enough_and_not_too_many() -> None:
+    rng = np.random.default_rng(23)
+    again, claims = 0, []
+    for _ in range(60):
+        model, rtol = random_model(rng), 10 ** rng.uniform(-10.5, -3)
+        quick = flow_nodes(rf.spectrum(model), rtol)
+        assert quick is not None
+        nodes, error, tries = quick
+        assert tries > 1 or nodes.points.size == nodes_before(nodes.law, rtol)
+        again += tries > 1
+        claims.append(error / (0.5 * rtol))
+    assert again <= 4
+    # a factor of ten is a seventh of the nodes at 1e-10
+    assert np.median(claims) > 0.1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_end_of_training_is_known_at_zero(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "COMPILED", True)
+    model = random_model(np.random.default_rng([seed, 24]))
+    law, stated = rf.spectrum(model), Statement.of(model)
+    assert stated is not None
+    bias, norm, variance = score_at_end(
+        law.at_zero.k, law.at_zero.E[0], stated.par(model.psi_p, model.psi_n), stated.lam, stated.w,
+        stated.label, stated.q, stated.model(model.psi_p), (stated.diffused, stated.w),
+    )  # fmt: skip
+    monkeypatch.undo()
+    end = rf.solve(model, 1e-8).learning_curves(math.inf)
+    score = (bias + model.learned_noise * norm + variance) / model.Delta_t
+    # rounding of the solution at 0 is magnified by the distance from a hard edge
+    assert abs(score - end.score_error) <= end.error["score_error"] + 1e-10 * score
+    assert abs(norm - end.weight_norm) <= end.error["weight_norm"] + 1e-10 * norm
 
 
 def test_the_calls_as_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:

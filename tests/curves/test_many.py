@@ -35,6 +35,22 @@ def test_each_has_the_curves_of_its_solution(rule: Any, threads: int | None) -> 
             np.testing.assert_array_equal(many.error[name][i], one.error[name])
 
 
+def test_times_that_need_no_more_nodes_get_none() -> None:
+    # at many sizes: where `solve` takes more nodes the two differ by what both claim
+    psi_p = np.geomspace(0.3, 300.0, 40)
+    parameters = {"t": 0.05, "psi_p": psi_p, "psi_n": 6.0, "activation": "erf"}
+    rule, tau = rf.GradientFlow(weight_decay=1e-3), np.geomspace(1e-2, 1e5, 50)
+    many = rf.learning_curves_many(parameters, tau, rule)
+    for i, size in enumerate(psi_p):
+        solution = rf.solve(rf.ScoreModel(0.05, float(size), 6.0, "erf"))
+        one = solution.learning_curves(tau, rule)
+        for name in LOSSES:
+            apart = np.abs(getattr(many, name)[i] - getattr(one, name))
+            assert np.all(apart <= many.error[name][i] + one.error[name])
+            if solution.diagnostics["tries"] == 1:
+                np.testing.assert_array_equal(getattr(many, name)[i], getattr(one, name))
+
+
 def test_parameters_broadcast() -> None:
     parameters = {"t": 0.1, "psi_p": [[2.0], [8.0]], "psi_n": [1.0, 3.0, 9.0], "activation": "erf"}
     many = rf.learning_curves_many(parameters, TAU, rtol=1e-6)
