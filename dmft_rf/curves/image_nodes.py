@@ -26,7 +26,6 @@ from dmft_rf.curves.forms import Form
 from dmft_rf.curves.majorants import Majorants, NoMajorants, Turning
 from dmft_rf.curves.nodes import WHOLE, Nodes
 from dmft_rf.images.networks import DrawnNetworks
-from dmft_rf.images.pairs import at_points
 from dmft_rf.numerics.estimate import EPS, ROUNDING, Estimate
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class ImageNodes(Nodes):
         self.law = law
         self.contour = contour
         pace = 2j * math.pi * contour.weights
-        self.found = at_points(law.model.medium, contour.z, pace, law.tolerance)
+        self.found = law.solved_at(contour.z, pace)
         self.seal()
 
     @property

@@ -35,7 +35,9 @@ _USUAL, _FEW_DIRECTIONS, _UNEVEN_ROWS, _OUTSIDE = 0.09, 0.13, 0.15, 0.6
 _FEW = 10.0
 # noise_error up to which no quantity was off by more than 10 % for it
 _NOISY = 0.005
-_ROUTES = ("networks", "equations")
+_ROUTES = ("networks", "equations", "scalar")
+# of the scalar route, beside what the equations are off by
+_SCALAR = 0.1
 # drawn networks are cheaper than the equations up to this many features, and leave rows to test on
 # up to this part of the pool
 _FEW_FEATURES, _MOST_DRAWN = 1000, 0.9
@@ -143,7 +145,13 @@ class ImageModel(FeatureModel):
         if route is None:
             cheap = few and p <= _FEW_FEATURES and self.classes_given is None
             return "networks" if cheap else "equations"
-        if one_of(route, _ROUTES, "route") == "networks" and not few:
+        one_of(route, _ROUTES, "route")
+        if route == "scalar" and self.n > N:
+            raise ModelError(
+                f"n is {self.n} of {N} samples; beyond the pool the scalar route was not held "
+                "against anything: route='equations'"
+            )
+        if route == "networks" and not few:
             raise ModelError(
                 f"n is {self.n} of {N} samples; networks that are drawn need one sample in ten to "
                 "be tested on: route='equations'"

@@ -19,12 +19,13 @@ import numpy as np
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._show import Table, table_of_law
-from dmft_rf._typing import Array
+from dmft_rf._typing import Array, Complex
 from dmft_rf.images.image_model import ImageModel
 from dmft_rf.images.medium import Medium
 from dmft_rf.images.networks import DrawnNetworks, drawn_networks
 from dmft_rf.images.pairs import AtPoints, at_points
 from dmft_rf.images.path import FINE, FINEST
+from dmft_rf.images.scalar import Modes, scalar_points
 from dmft_rf.spectra.spectrum import Spectrum, spectrum
 
 if TYPE_CHECKING:
@@ -57,9 +58,12 @@ class ImageLaw(Spectrum):
         """Bounds of the eigenvalues: that of N_0 from below, and from above."""
         medium = self.model.medium
         low, top = float(medium.noise[0]), self.model.moments.top
+        tried = _TRIED
+        if self.modes is not None:
+            low, tried = min(low, self.modes.lowest), _TRIED[1:2]
         if medium.q >= 1.0:
             return low, top
-        return low, min(upper_end(medium), top / medium.q)
+        return low, min(upper_end(medium, tried), top / medium.q)
 
     @property
     def floor(self) -> float:
@@ -85,7 +89,8 @@ class ImageLaw(Spectrum):
     def finer(self) -> ImageLaw | None:  # type: ignore[override]
         """The same with leverages a hundred times as accurate, unless that is out of reach."""
         better = 0.01 * self.tolerance
-        return ImageLaw(self.model, better) if better >= FINEST else None
+        coarse = self.modes is None and better >= FINEST
+        return ImageLaw(self.model, better) if coarse else None
 
     def _table(self) -> Table:
         return table_of_law(self.edges, np.ones(1), self.atoms, ["all, within these ends"])
@@ -94,6 +99,19 @@ class ImageLaw(Spectrum):
     def zero(self) -> AtPoints:
         """The solution at z = 0."""
         return at_points(self.model.medium, np.zeros(1))
+
+    @lazy
+    def modes(self) -> Modes | None:
+        """What the scalar route solves; None where it is not taken."""
+        if self.model.route != "scalar":
+            return None
+        return Modes.of(self.model.medium, self.zero.h[0])
+
+    def solved_at(self, z: Complex, pace: Complex) -> AtPoints:
+        """The solution on a contour, of which ``pace`` is dz by the number of the point."""
+        if self.modes is not None:
+            return scalar_points(self.modes, z)
+        return at_points(self.model.medium, z, pace, self.tolerance)
 
 
 class DrawnLaw(ImageLaw):
@@ -124,10 +142,10 @@ def law_of(model: FeatureModel, rtol: float) -> Spectrum:
     return ImageLaw(model, max(_LEVERAGES * rtol, _FINEST))
 
 
-def upper_end(medium: Medium) -> float:
+def upper_end(medium: Medium, tried: tuple[float, ...] = _TRIED) -> float:
     """The least z, over a few h, that is certainly above the eigenvalues, for q < 1."""
     best = np.inf
-    for h in _TRIED:
+    for h in tried:
         same = np.full(medium.shares.size, h)
         place, Q = np.linalg.eigh(medium.matrix(same, 0.0))
         size = np.stack([np.einsum("ia,ia->a", Q, one @ Q) for one in medium.S])

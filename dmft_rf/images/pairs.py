@@ -74,19 +74,23 @@ def pairs(solved: Solved) -> tuple[NDArray[Any], NDArray[Any]]:
         K = (left @ other.T / d).reshape(count, J, count).transpose(0, 2, 1)
         start = middle @ other.T / d
         traces = complex_part(sums, conjugate).transpose(0, 2, 1, 3)
-        found.append(_assembled(solved, traces, K, start, conjugate))
+        h1, h2 = solved.h[:, None], (solved.h.conj() if conjugate else solved.h)[None]
+        M = _noise_traces(solved, traces, h1, h2, conjugate)
+        found.append(assembled(m, h1, h2, traces, K, M, start))
     return found[0], found[1]
 
 
-def _assembled(
-    solved: Solved, P: NDArray[Any], K: NDArray[Any], start: NDArray[Any], conjugate: bool
+def assembled(
+    m: Medium,
+    h1: NDArray[Any],
+    h2: NDArray[Any],
+    P: NDArray[Any],
+    K: NDArray[Any],
+    M: NDArray[Any],
+    start: NDArray[Any],
 ) -> NDArray[Any]:
-    m = solved.medium
+    """T of (2) from h (n_z, 1, J) and (1, n_z, J), P, K, M and Tr V^T R_1 N_0 R_2 V/d."""
     J = m.shares.size
-    h1, h2 = solved.h[:, None, :], solved.h[None, :, :]
-    if conjugate:
-        h2 = h2.conj()
-    M = _noise_traces(solved, P, h1, h2, conjugate)
     w1, w2 = m.q / (1.0 + m.a * h1), m.q / (1.0 + m.a * h2)
     u = (1.0 + w1 * h1) * (1.0 + w2 * h2)
     # (a/q) w_1 w_2, without the division where q = 0
