@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# below this size elimination is as fast
-_SMALL = 48
+# below these sizes elimination, and a whole product, are as fast
+_SMALL, _WHOLE = 32, 128
 
 
 def symmetric_inverse(A: NDArray[Any]) -> NDArray[Any]:
@@ -29,11 +29,27 @@ def symmetric_inverse(A: NDArray[Any]) -> NDArray[Any]:
     b = A[k:, :k]
     g = symmetric_inverse(A[:k, :k])
     t = b @ g
-    e = symmetric_inverse(A[k:, k:] - t @ b.T)
+    rest = np.empty((p - k, p - k), dtype=A.dtype)
+    _symmetric_product(t, b.T, rest)
+    e = symmetric_inverse(np.subtract(A[k:, k:], rest, out=rest))
     et = e @ t
     found = np.empty_like(A)
-    np.add(g, t.T @ et, out=found[:k, :k])
+    _symmetric_product(t.T, et, found[:k, :k])
+    found[:k, :k] += g
     np.negative(et, out=found[k:, :k])
     found[:k, k:] = found[k:, :k].T
     found[k:, k:] = e
     return found
+
+
+def _symmetric_product(x: NDArray[Any], y: NDArray[Any], out: NDArray[Any]) -> None:
+    """x y into ``out``, where it equals its transpose: what lies above the diagonal is copied."""
+    p = out.shape[0]
+    if p <= _WHOLE:
+        np.matmul(x, y, out=out)
+        return
+    k = p // 2
+    _symmetric_product(x[:k], y[:, :k], out[:k, :k])
+    np.matmul(x[k:], y[:, :k], out=out[k:, :k])
+    out[:k, k:] = out[k:, :k].T
+    _symmetric_product(x[k:], y[:, k:], out[k:, k:])

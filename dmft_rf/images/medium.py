@@ -102,6 +102,11 @@ class Medium(Frozen):
         share = held / (1.0 + self.a * h)
         return share / (1.0 - share)
 
+    def distance(self, h: NDArray[Any], step: NDArray[Any]) -> float:
+        """Size of a step from h: the relative one of 1 + h and 1 + a h, which all is made of."""
+        near = np.minimum(np.abs(1.0 + h), np.abs(1.0 + self.a * h))
+        return float(np.max(np.abs(step) / near))
+
     def slope(self, h: NDArray[Any]) -> NDArray[Any]:
         """Derivative of the right side of (1)."""
         return (1.0 + 2.0 * self.a * h + self.a * h * h) / (1.0 + h) ** 2

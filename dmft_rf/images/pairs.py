@@ -2,7 +2,6 @@ r"""Two resolvents of a medium at all pairs of points, equation (2) of `dmft_rf.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.images.medium import Medium
-from dmft_rf.images.path import Solved, complex_part, put_away, solved_on
+from dmft_rf.images.path import Solved, complex_part, evaluated, solved_on
 
-# numbers of all matrices that are multiplied at once (bounds the memory)
-_BLOCK = 2**23
+# what transforms at other points may be off by, in units of those at one
+_ROUNDINGS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,28 @@ def at_points(
 ) -> AtPoints:
     """Solve (1) and (2) at points ``z``; parameters and errors are those of `solved_on`."""
     s = solved_on(medium, z, pace, tolerance)
-    return AtPoints(s.h, s.S_VV, s.trace, s.seen, *pairs(s), s.residual, s.iterations, s.rounding)
+    plain, mixed = pairs(s)
+    rounding = _rounding(s, plain[0, 0], mixed[0, 0])
+    return AtPoints(
+        s.h, s.S_VV, s.trace, s.seen, plain, mixed, s.residual, s.iterations, rounding
+    )
+
+
+def _rounding(solved: Solved, plain: complex, mixed: complex) -> float:
+    """Relative rounding of all transforms in single precision; 0 in double.
+
+    Three times the largest that one is off by at the point nearest to zero, where R is largest, and
+    at least the precision: what pairs are off by is independent, and its root mean square is half
+    of that. A bound by the condition of R is too large by orders, because rows of R^{-1} differ.
+    """
+    if not solved.X.single:
+        return 0.0
+    first = slice(0, 1)
+    exact = evaluated(solved.medium, solved.z[first], solved.h[first])
+    found = np.array([solved.S_VV[0], plain, mixed])
+    true = np.array([exact.S_VV[0], *np.ravel(pairs(exact))])
+    off = float(np.max(np.abs(found / true - 1.0)))
+    return max(_ROUNDINGS * off, float(np.finfo(np.float32).eps))
 
 
 def pairs(solved: Solved) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -67,7 +87,9 @@ def pairs(solved: Solved) -> tuple[NDArray[Any], NDArray[Any]]:
     left = solved.XV.reshape(count * J, -1)
     middle = (m.noise[:, None] * RV).reshape(count, -1)
     right = RV.reshape(count, -1)
-    sums = _sums(solved.X)
+    parts = 2 if solved.z.dtype.kind == "c" else 1
+    shaped = solved.X.traces().reshape(count, parts, J, count, parts, J)
+    sums = shaped.transpose(1, 0, 2, 4, 3, 5)
     found = []
     for conjugate in (False, True):
         other = right.conj() if conjugate else right
@@ -125,28 +147,3 @@ def _noise_traces(
         own[:, None, :] + z2[None, :, None] * squares - np.einsum("xyjk,xyk->xyj", P, second)
     )
     return found
-
-
-def _sums(X: NDArray[Any]) -> NDArray[Any]:
-    """sum_ab X_ab Y_ba of all real and imaginary parts: (parts, n_z, J) twice.
-
-    Tile by tile: a tile of X meets the one across the diagonal of Y, and what those two give in
-    the other order is the same transposed.
-    """
-    count, parts, J, p, _ = X.shape
-    rows = count * parts * J
-    size = max(1, min(math.isqrt(_BLOCK // rows), p))
-    tiles = [slice(start, min(start + size, p)) for start in range(0, p, size)]
-    total = np.zeros((rows, rows))
-    for i, across in enumerate(tiles):
-        for down in tiles[i:]:
-            shape = (count, parts, J, across.stop - across.start, down.stop - down.start)
-            left, right = np.empty(shape, X.dtype), np.empty(shape, X.dtype)
-            for k, one in enumerate(X):
-                left[k] = one[..., across, down]
-                right[k] = one[..., down, across].swapaxes(2, 3)
-                put_away(X)
-            found = left.reshape(rows, -1) @ right.reshape(rows, -1).T
-            total += found if across == down else found + found.T
-    shaped = total.reshape(count, parts, J, count, parts, J)
-    return shaped.transpose(1, 0, 2, 4, 3, 5)

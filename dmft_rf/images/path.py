@@ -11,8 +11,6 @@ are carried on by a polynomial. Two inverses a point are then enough.
 from __future__ import annotations
 
 import math
-import mmap
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +22,19 @@ from dmft_rf._frozen import Frozen
 from dmft_rf._typing import Array
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.images.inverse import symmetric_inverse
+from dmft_rf.images.tiles import Tiles
 
 if TYPE_CHECKING:
     from dmft_rf.images.medium import Medium
 
-#: Relative size of the step that the one-point equations would take next, on a contour and off.
+#: Step of 1 + h that the one-point equations would take next, relative, on a contour and off.
 FINE, FINEST = 1e-8, 1e-12
 #: From here on matrices are in single precision.
 COARSE = 1e-6
-_FIRST_STEPS, _MOST_STEPS = 6, 60
-# points before, whose h and Jacobian are carried on
-_BEFORE, _BEFORE_JACOBIAN = 4, 6
-# bytes of matrices at all points that are held in memory; more are held in a temporary file
-_IN_MEMORY = 2**29
+# steps that bring h near before its Jacobian is made use of, until one is so small
+_FIRST_STEPS, _NEAR, _MOST_STEPS = 6, 1e-2, 60
+# points before, whose h and Jacobians are carried on
+_BEFORE = 4
 # what R^{-1} R may be off by where it was inverted without pivots beyond the pool
 _UNHARMED = 1e-9
 
@@ -50,8 +48,8 @@ class Solved(Frozen):
     medium : Medium
     z : (n_z,) array
     h : (n_z, J) array
-    X : (n_z, parts, J, p, p) array
-        S_j R: its real part and, off the real axis, its imaginary part.
+    X : Tiles
+        S_j R: the real parts and, off the real axis, the imaginary parts of all j.
     RV : (n_z, p, d) array
         R V.
     XV : (n_z, J, p, d) array
@@ -61,7 +59,7 @@ class Solved(Frozen):
     traces : (2, n_z) array
         Tr R and Tr N_0 R.
     residual : (n_z,) array
-        Relative size of the last step.
+        The next step of 1 + h, relative.
     iterations : int
         Inverses in total.
     """
@@ -69,7 +67,7 @@ class Solved(Frozen):
     medium: Medium
     z: NDArray[Any]
     h: NDArray[Any]
-    X: NDArray[Any]
+    X: Tiles
     RV: NDArray[Any]
     XV: NDArray[Any]
     responses: NDArray[Any]
@@ -84,20 +82,6 @@ class Solved(Frozen):
         V = self.medium.V
         return np.einsum("ia,zia->z", V, self.RV) / V.shape[1]
 
-    @lazy
-    def rounding(self) -> float:
-        """Relative rounding of the transforms in single precision; 0 in double.
-
-        Three times what that nearest to zero is off by, and at least three times the precision: a
-        bound by the condition of R is too large by orders, because rows of R^{-1} differ in size.
-        """
-        m = self.medium
-        if self.X.dtype != np.float32:
-            return 0.0
-        exact = symmetric_inverse(m.matrix(self.h[0], self.z[0]))
-        off = np.einsum("ia,ia->", m.V, exact @ m.V) / m.V.shape[1] / self.S_VV[0] - 1.0
-        return 3.0 * max(float(abs(off)), float(np.finfo(np.float32).eps))
-
     @property
     def trace(self) -> NDArray[Any]:
         """Tr R/p at the points."""
@@ -108,7 +92,9 @@ class Solved(Frozen):
     def seen(self) -> NDArray[Any]:
         """Tr R U_test/d = (Tr R N_0 + n sum c h)/d at the points."""
         m = self.medium
-        return (self.traces[1] + m.n * (self.h @ m.shares)) / m.V.shape[1]
+        # small h are not accurate themselves, but what R makes of them is
+        h = m.nearer(self.h, self.responses / m.n)
+        return (self.traces[1] + m.n * (h @ m.shares)) / m.V.shape[1]
 
 
 def solved_on(
@@ -125,84 +111,88 @@ def solved_on(
         dz by the number of the point, of a smooth path; points that are apart are each
         started from the one before.
     tolerance : float, optional
-        Allowed relative error of the leverages: by default 1e-8 at complex points, 1e-12 at real
-        ones. From 1e-5 on the matrices are in single precision.
+        Allowed error of the leverages, relative to 1 + h: by default 1e-8 at complex points, 1e-12
+        at real ones. From 1e-6 on the matrices are in single precision.
 
     Raises
     ------
     ConvergenceError
         If no solution of the upper half-plane is found at a point.
     """
-    (p, d), J = medium.V.shape, medium.shares.size
-    kind = z.dtype
     if tolerance is None:
-        tolerance = FINE if kind.kind == "c" else FINEST
-    single = tolerance >= COARSE and kind.kind == "c" and medium.q <= 1.0
-    inverse = _Inverse.of(medium, single)
-    real = inverse.flat.dtype
-    stored = np.result_type(real, kind.type(0)) if not single else np.dtype(np.complex64)
-    S, V = inverse.flat.reshape(J * p, p), medium.V.astype(real, copy=False)
-    parts = ("real", "imag") if kind.kind == "c" else ("real",)
-    h = np.empty((z.size, J), dtype=kind)
-    RV, XV = np.empty((z.size, p, d), dtype=stored), np.empty((z.size, J, p, d), dtype=stored)
-    X = _space((z.size, len(parts), J, p, p), real)
-    responses, squares = np.empty((2, z.size, J), dtype=kind)
-    traces = np.empty((2, z.size), dtype=kind)
-    residual = np.empty(z.size)
+        tolerance = FINE if z.dtype.kind == "c" else FINEST
+    single = tolerance >= COARSE and z.dtype.kind == "c" and medium.q <= 1.0
+    room = _Room(_Inverse.of(medium, single), z)
+    h, J = room.h, medium.shares.size
+    slopes, jacobians = np.zeros((z.size, J), z.dtype), np.empty((z.size, J, J), z.dtype)
     iterations = 0
-    slopes, jacobians = np.zeros((z.size, J), dtype=kind), np.empty((z.size, J, J), dtype=kind)
     # from the upper end on, where little is resolved
     for i in range(z.size - 1, -1, -1):
         before = slice(i + 1, z.size)
         if i == z.size - 1:
-            first, jacobian = np.zeros(J, dtype=kind), None
+            first, jacobian = np.zeros(J, z.dtype), None
         elif pace is None:
             first, jacobian = h[i + 1], jacobians[i + 1]
         else:
             first = _carried(h[before][:_BEFORE], slopes[before][:_BEFORE])
-            jacobian = _carried(jacobians[before][:_BEFORE_JACOBIAN])
-        h[i], R, residual[i], steps = _root(inverse, z[i], first, jacobian, tolerance)
+            jacobian = _carried(jacobians[before][:_BEFORE])
+        found, R, room.residual[i], steps = _root(room.inverse, z[i], first, jacobian, tolerance)
         iterations += steps
-        for k, part in enumerate(parts):
-            own = np.ascontiguousarray(getattr(R, part))
-            np.matmul(S, own, out=X[i, k].reshape(J * p, p))
-            setattr(XV[i], part, X[i, k] @ V)
-        RV[i] = R @ V
-        responses[i] = inverse.responses(R)
-        traces[:, i] = np.trace(R), np.diagonal(R) @ medium.noise
-        products, squares[i] = _products(X[i], R)
-        jacobians[i] = medium.jacobian(h[i], products)
+        jacobians[i] = medium.jacobian(found, room.put(i, found, R))
         if pace is not None:
-            slopes[i] = np.linalg.solve(jacobians[i], -squares[i] / medium.n) * pace[i]
-        put_away(X)
-    return Solved(medium, z, h, X, RV, XV, responses, squares, traces, residual, iterations)
+            slopes[i] = np.linalg.solve(jacobians[i], -room.squares[i] / medium.n) * pace[i]
+    return room.solved(iterations)
 
 
-def _space(shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
-    """Room for matrices: in memory, or in a file without a name where they are too many."""
-    if math.prod(shape) * kind.itemsize <= _IN_MEMORY:
-        return np.empty(shape, dtype=kind)
-    with tempfile.TemporaryFile(prefix="dmft_rf") as file:
-        return np.memmap(file, dtype=kind, mode="w+", shape=shape)
+def evaluated(medium: Medium, z: NDArray[Any], h: NDArray[Any]) -> Solved:
+    """What `solved_on` gives at points whose h (n_z, J) are known, in double precision."""
+    room = _Room(_Inverse.of(medium, False), z)
+    for i in range(z.size):
+        room.put(i, h[i], room.inverse(h[i], z[i]))
+    return room.solved(0)
 
 
-def put_away(stored: NDArray[Any]) -> None:
-    """Free the memory of matrices that are held in a file; they are read from it again."""
-    pages: Any = stored.base
-    if isinstance(pages, mmap.mmap) and hasattr(pages, "madvise"):
-        pages.madvise(mmap.MADV_DONTNEED)
+class _Room:
+    """Arrays for what is kept of each of the points z."""
 
+    def __init__(self, inverse: _Inverse, z: NDArray[Any]):
+        self.inverse, self.z = inverse, z
+        (p, d), J = inverse.medium.V.shape, inverse.medium.shares.size
+        real = inverse.flat.dtype
+        self._parts = ("real", "imag") if z.dtype.kind == "c" else ("real",)
+        stored = np.result_type(real, np.complex64 if z.dtype.kind == "c" else real)
+        self._S = inverse.flat.reshape(J * p, p)
+        self._V = inverse.medium.V.astype(real, copy=False)
+        self._one = np.empty((len(self._parts), J, p, p), dtype=real)
+        self.h = np.empty((z.size, J), dtype=z.dtype)
+        self.X = Tiles(z.size, len(self._parts) * J, p, real)
+        self.RV = np.empty((z.size, p, d), dtype=stored)
+        self.XV = np.empty((z.size, J, p, d), dtype=stored)
+        self.responses, self.squares = np.empty((2, z.size, J), dtype=z.dtype)
+        self.traces = np.empty((2, z.size), dtype=z.dtype)
+        self.residual = np.zeros(z.size)
 
-def _products(X: NDArray[Any], R: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Tr X_j X_k and Tr X_j R of one point, shapes (J, J) and (J,)."""
-    parts, J, p, _ = X.shape
-    left = X.reshape(parts * J, p * p)
-    turned = np.ascontiguousarray(X.swapaxes(2, 3)).reshape(parts * J, p * p)
-    own = np.stack([R.real, R.imag] if parts == 2 else [R]).reshape(parts, p * p)
-    return (
-        complex_part((left @ turned.T).reshape(parts, J, parts, J)),
-        complex_part((left @ own.T).reshape(parts, J, parts, 1))[:, 0],
-    )
+    def put(self, i: int, h: NDArray[Any], R: NDArray[Any]) -> NDArray[Any]:
+        """Keep what belongs to point i; Tr S_j R S_k R, shape (J, J)."""
+        X, medium = self._one, self.inverse.medium
+        parts, J, p, _ = X.shape
+        own = np.stack([getattr(R, part) for part in self._parts])
+        for k, part in enumerate(self._parts):
+            np.matmul(self._S, own[k], out=X[k].reshape(J * p, p))
+            setattr(self.XV[i], part, X[k] @ self._V)
+        self.h[i], self.RV[i] = h, R @ self._V
+        self.responses[i] = self.inverse.responses(R)
+        self.traces[:, i] = np.trace(R), np.diagonal(R) @ medium.noise
+        squares = X.reshape(parts * J, -1) @ own.reshape(parts, -1).T
+        self.squares[i] = complex_part(squares.reshape(parts, J, parts, 1))[:, 0]
+        products = self.X.put(i, X.reshape(parts * J, p, p))
+        return complex_part(products.reshape(parts, J, parts, J))
+
+    def solved(self, iterations: int) -> Solved:
+        return Solved(
+            self.inverse.medium, self.z, self.h, self.X, self.RV, self.XV, self.responses,
+            self.squares, self.traces, self.residual, iterations,
+        )  # fmt: skip
 
 
 def complex_part(sums: NDArray[Any], conjugate: bool = False) -> NDArray[Any]:
@@ -266,16 +256,19 @@ def _root(
     medium, steps = inverse.medium, 0
     if jacobian is None:
         # far from the spectrum, or below it, each step brings it nearer
-        for _ in range(_FIRST_STEPS):
+        moved = math.inf
+        while steps < _FIRST_STEPS and moved > _NEAR:
+            before = h
             h = medium.nearer(h, inverse.responses(inverse(h, z)) / medium.n)
-        steps = _FIRST_STEPS
+            moved = medium.distance(h, h - before)
+            steps += 1
         jacobian = -np.diag(medium.slope(h))
     R = inverse(h, z)
     g = inverse.responses(R) / medium.n - medium.held(h)
     size = math.inf
     for _ in range(_MOST_STEPS):
         step = -np.linalg.solve(jacobian, g)
-        size = float(np.max(np.abs(step) / (np.abs(h) + 1e-300)))
+        size = medium.distance(h, step)
         if not size > tolerance:
             break
         h = h + step
