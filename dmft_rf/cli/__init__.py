@@ -181,7 +181,7 @@ def scaling(
         from dmft_rf.cli import _images, _sweep
 
         if kind.images:
-            _images.scaling(model, sweep, rule, output)
+            _images.scaling(model, sweep, rule, run, output)
         else:
             _sweep.scaling(model, sweep, rule, run, output)
 

@@ -13,21 +13,23 @@ import dmft_rf
 from dmft_rf._version import __version__
 from dmft_rf.cli._commands import curve_table
 from dmft_rf.cli._data_options import columns_of
-from dmft_rf.cli._finish import OVERFITTING, TAU, finish, show
+from dmft_rf.cli._finish import OVERFITTING, TAU, finish
+from dmft_rf.cli._frame import say
 from dmft_rf.cli._parameters import numbers
+from dmft_rf.cli._progress import progress
 from dmft_rf.cli._report import Report, Table, accuracy, number
 from dmft_rf.cli._timescales import times_table, when_to_stop
 from dmft_rf.curves.definitions import definitions
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stored import named
+from dmft_rf.sweeps.image_scaling import ImageScaling
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
-    from dmft_rf.cli._options import OutputOptions, SweepOptions
+    from dmft_rf.cli._options import OutputOptions, RunOptions, SweepOptions
     from dmft_rf.cli._rules import CurveOptions, RuleOptions
     from dmft_rf.curves.solve import Solution
-    from dmft_rf.curves.timescales import Timescales
     from dmft_rf.images.image_model import ImageModel
 
 # features per dimension unless told otherwise, and features at most
@@ -71,8 +73,6 @@ def build(options: ModelOptions) -> tuple[ImageModel, float]:
         rows / math.sqrt(divisor), stated.t, n, features=p, activation=stated.activation
     )
     if model.route == "equations":
-        from dmft_rf.cli._progress import progress
-
         with progress("samples") as advance:
             model.prepare(advance)
     return model, divisor
@@ -158,9 +158,13 @@ def _begin(
     )
 
 
-def _solve(model: ImageModel, options: ModelOptions) -> Any:
+def _accuracy(options: ModelOptions) -> float | None:
     # 1e-10 is the default of the theory of the covariance
-    return dmft_rf.solve(model, None if options.rtol == 1e-10 else options.rtol)
+    return None if options.rtol == 1e-10 else options.rtol
+
+
+def _solve(model: ImageModel, options: ModelOptions) -> Any:
+    return dmft_rf.solve(model, _accuracy(options))
 
 
 def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions) -> None:
@@ -220,14 +224,17 @@ def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptio
 
 
 def scaling(
-    options: ModelOptions, sweep: SweepOptions, training: RuleOptions, output: OutputOptions
+    options: ModelOptions,
+    sweep: SweepOptions,
+    training: RuleOptions,
+    run: RunOptions,
+    output: OutputOptions,
 ) -> None:
     """The times along numbers of samples, on features that are computed once."""
     if sweep.over != "psi_n":
         raise ModelError(f"--over is {sweep.over}; with --images it can be psi_n only")
-    for name, value in (("--out", output.out), ("--plot", output.plot)):
-        if value is not None:
-            raise ModelError(f"{name} is not there for scaling --images; --csv and --json are")
+    if run.dask is not None:
+        raise ModelError("--dask is not there for --images; --workers are threads")
     output.check(options.data)
     start = time.perf_counter()
     rule = training.build()
@@ -238,17 +245,18 @@ def scaling(
     if not 1.0 <= low < high:
         raise ModelError(f"--from {low / d:g} to --to {high / d:g}: n must rise from 1 on")
     sizes = np.unique(np.rint(np.geomspace(low, high, sweep.points)).astype(int))
-    found: list[Timescales] = []
-    solved: list[_Solved] = []
-    for one in [model.replace(n=int(n)) for n in sizes]:  # all are valid before one is solved
-        solution = _solve(one, options)
-        found.append(dmft_rf.timescales(solution, rule=rule))
-        solved.append(_Solved.of(one, solution))
-    values = {name: np.array([one.value(name) for one in found]) for name in _SWEPT}
-    slopes = {name: _slopes(sizes, value) for name, value in values.items()}
-    report = _begin("scaling", model, solved, divisor, options.data)
+    with progress("scaling") as advance:
+        result = dmft_rf.scaling(
+            model, "n", sizes, rule=rule, rtol=_accuracy(options), workers=run.workers,
+            progress=advance,
+        )  # fmt: skip
+    for value, message in result.failures.items():
+        say("warning", f"n = {value:g} is left out: {message}")
+    assert isinstance(result, ImageScaling)
+    report = _begin("scaling", model, _solved_of(result), divisor, options.data)
     report.header.append(("rule", named(rule)))
     texts = definitions(0.1, rule=None if rule == GradientFlow() else named(rule))
+    values, slopes = result.quantities, result.local_exponents
     rows = [
         [str(n), *(f"{number(values[k][i], 4)} ({slopes[k][i]:+.2f})" for k in _SWEPT)]
         for i, n in enumerate(sizes)
@@ -261,18 +269,24 @@ def scaling(
     )
     report.document["results"] = {
         "n": sizes,
-        "routes": [one.route for one in solved],
+        "routes": result.routes,
         "quantities": values,
         "local_exponents": slopes,
+        "model_errors": result.model_error,
+        "failures": result.failures,
     }
-    show(report, output, start, _no_picture, {"n": sizes, **values})
+    from dmft_rf.plotting.curves import plot_scaling
+
+    finish(report, output, start, lambda: plot_scaling(result), {"scaling": result}, None)
 
 
-def _no_picture() -> Any:
-    raise AssertionError("refused above")
-
-
-def _slopes(sizes: Any, values: Any) -> Any:
-    """Slopes in the logarithm; nan where a value is not finite."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.gradient(np.log(values), np.log(sizes))
+def _solved_of(result: ImageScaling) -> list[_Solved]:
+    """How each n that was solved was."""
+    found = zip(
+        result.values, result.routes, result.leverage_classes, result.model_error, strict=True
+    )
+    return [
+        _Solved(int(n), route, int(classes), float(100.0 * error))
+        for n, route, classes, error in found
+        if n not in result.failures
+    ]

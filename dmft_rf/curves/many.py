@@ -30,7 +30,7 @@ from dmft_rf.model.feature_model import FeatureModel
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import Rule, checked_rule
 
-_MOST_THREADS = 256
+MOST_THREADS = 256
 # shape of the models, each by its number, and its statement for compiled calls
 Given = tuple[
     tuple[int, ...],
@@ -178,7 +178,7 @@ def learning_curves_many(
     rtol = None if rtol is None else checked_rtol(rtol)
     if compress is not None:
         flag(compress, "compress")
-    threads = 1 if threads is None else whole(threads, "threads", most=_MOST_THREADS)
+    threads = 1 if threads is None else whole(threads, "threads", most=MOST_THREADS)
     given = _from_parameters(models) if isinstance(models, Mapping) else _from_list(models)
     shape, made, stated = given
     count = math.prod(shape)
@@ -208,7 +208,7 @@ def learning_curves_many(
         for name in names:
             errors[name][i] = curves.error[name]
 
-    _for_all(compute, count, threads)
+    for_all(compute, count, threads)
     return ManyCurves(
         tau=times,
         **{name: array.reshape(shape + times.shape) for name, array in values.items()},
@@ -278,7 +278,7 @@ def _from_parameters(parameters: Mapping[Any, Any]) -> Given:
     return shape, made, stated
 
 
-def _for_all(compute: Callable[[int], None], count: int, threads: int) -> None:
+def for_all(compute: Callable[[int], None], count: int, threads: int) -> None:
     """``compute`` each number below ``count``; what it raises ends all threads."""
     if threads == 1:
         for i in range(count):

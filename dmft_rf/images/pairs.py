@@ -57,9 +57,7 @@ def at_points(
     s = solved_on(medium, z, pace, tolerance)
     plain, mixed = pairs(s)
     rounding = _rounding(s, plain[0, 0], mixed[0, 0])
-    return AtPoints(
-        s.h, s.S_VV, s.trace, s.seen, plain, mixed, s.residual, s.iterations, rounding
-    )
+    return AtPoints(s.h, s.S_VV, s.trace, s.seen, plain, mixed, s.residual, s.iterations, rounding)
 
 
 def _rounding(solved: Solved, plain: complex, mixed: complex) -> float:

@@ -43,6 +43,7 @@ _SYMBOLS = {
     "power_law.exponent": r"e^\alpha",
     "noise": r"\epsilon",
     "batch": r"\beta",
+    "n": "n",
 }
 _PARAMETERS = {
     "power_law.exponent": r"exponent $\alpha$ of the eigenvalues $\lambda_k \propto k^{-\alpha}$",
@@ -51,6 +52,7 @@ _PARAMETERS = {
     "t": r"variance of the noise $\Delta_t = 1 - e^{-2t}$",
     "noise": r"noise of SGD $\epsilon = \eta/(d\beta)$",
     "batch": r"batch $\beta$ of SGD at one learning rate",
+    "n": "samples trained on, $n$",
 }
 _NAMES = {
     "train": "training loss",
@@ -158,8 +160,8 @@ def plot_scaling(scaling: Scaling) -> Figure:
     below.set_ylabel(f"local exponent\n" rf"$d\ln\tau\,/\,d{slope}$")
     low, high = below.get_ylim()
     below.set_ylim(max(low, -3.0), min(high, 3.0))  # a jump would hide the rest
-    d = scaling.model.covariance.dimension
-    if d is not None and scaling.parameter in ("psi_n", "psi_p"):
+    d = scaling.model.covariance.dimension if scaling.parameter in ("psi_n", "psi_p") else None
+    if d is not None:
         letter = scaling.parameter[-1]
         upper = ax.secondary_xaxis("top", functions=(_times(d), _times(1.0 / d)))
         what = "samples" if letter == "n" else "features"
@@ -176,7 +178,8 @@ def plot_scaling(scaling: Scaling) -> Figure:
     title = f"Training times against {what}"
     more = [] if scaling.rule == GradientFlow() else [rule_text(scaling.rule)]
     more += ["in brackets local exponents"] if scaling.fits else []
-    titles(figure, title, scaling.model, ", ".join(more), without=scaling.parameter, pad=4.0)
+    hidden = "psi_n" if scaling.parameter == "n" else scaling.parameter
+    titles(figure, title, scaling.model, ", ".join(more), without=hidden, pad=4.0)
     return figure
 
 

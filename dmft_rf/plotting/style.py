@@ -262,6 +262,8 @@ def _data_of(model: FeatureModel, hidden: Sequence[str]) -> str:
     if isinstance(model, ImageModel):
         N, d = model.pool.rows.shape
         way = "ten networks" if model.route == "networks" else "equations"
+        if "psi_n" in hidden:  # the route is that of each n
+            return rf"{model.features} features, on part of {N:,} samples, $d = {d}$"
         return rf"{way} of {model.features} features, on {model.n} of {N:,} samples, $d = {d}$"
     assert isinstance(model, ScoreModel)
     c = model.covariance

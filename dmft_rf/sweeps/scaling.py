@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number, one_of
@@ -24,15 +24,18 @@ from dmft_rf._stored import Result as StoredResult
 from dmft_rf._typing import Array
 from dmft_rf.curves.noise_transforms import mean_eigenvalue
 from dmft_rf.errors import ConvergenceError, ModelError
+from dmft_rf.images.image_model import ImageModel
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.estimate import ROUNDING
 from dmft_rf.rules.flow import GradientFlow, Rule
 from dmft_rf.rules.stochastic import StochasticGradientDescent, TrainingRule, step_of
 from dmft_rf.sweeps.axes import numbers
 from dmft_rf.sweeps.campaign import Progress, Where
+from dmft_rf.sweeps.image_scaling import image_scaling
 from dmft_rf.sweeps.plan import Plan
+from dmft_rf.sweeps.power_laws import fits_of
 from dmft_rf.sweeps.request import Request
-from dmft_rf.sweeps.results import QUANTITIES, Fits, PowerLaw, Scaling
+from dmft_rf.sweeps.results import QUANTITIES, Scaling
 from dmft_rf.sweeps.run import run
 from dmft_rf.sweeps.tables import PlanCampaign, Table
 
@@ -46,12 +49,12 @@ _STEP = 1e-3
 
 @ieee
 def scaling(
-    model: ScoreModel,
+    model: ScoreModel | ImageModel,
     parameter: str,
     values: ArrayLike,
     *,
     rule: TrainingRule | None = None,
-    rtol: float = 1e-10,
+    rtol: float | None = None,
     level: float = 0.1,
     tolerance: float = 0.05,
     path: str | os.PathLike[str] | None = None,
@@ -65,15 +68,15 @@ def scaling(
 
     Parameters
     ----------
-    model : ScoreModel
+    model : ScoreModel or ImageModel
         All parameters but the swept one.
-    parameter : {"psi_n", "psi_p", "t", "power_law.exponent", "noise", "batch"}
+    parameter : {"psi_n", "psi_p", "t", "power_law.exponent", "noise", "batch", "n"}
         "power_law.exponent" sweeps the covariance: eigenvalues proportional to k^-alpha, as many as
         the model's covariance has, with its mean. "noise" sweeps eps = eta/(d batch) of SGD at its
         batch; "batch" its batch at the learning rate, so that the noise is that of the rule times
-        its batch over the swept one.
+        its batch over the swept one. Of an ImageModel "n" alone, its number of samples.
     values : array (n,)
-        At least 3 different values > 0 (of alpha: >= 0; of batch: whole), in any order.
+        At least 3 different values > 0 (of alpha: >= 0; of batch and n: whole), in any order.
     rule : Rule or StochasticGradientDescent
         As in ``timescales``, but one that has curves at every time; GradientFlow() by default.
     rtol, level
@@ -81,14 +84,17 @@ def scaling(
     tolerance : float
         How far the local exponent may be from one value for a power law to hold.
     path, overwrite, executor, workers, progress
-        As in ``sweep``; there are three points per value.
+        As in ``sweep``; there are three points per value. Of an ImageModel ``workers`` are threads,
+        which share the moments of the features, and local exponents are slopes through the points
+        on either side; there is no path, executor or extra.
     extra : mapping, optional
         Further attributes of the file, as in ``store.save``.
 
     Returns
     -------
     Scaling
-        Quantities and local exponents, (n,) arrays in ascending order of the values, and fits.
+        Quantities and local exponents, (n,) arrays in ascending order of the values, and fits; of
+        an ImageModel also how each n was solved and how far off that may be.
 
     Raises
     ------
@@ -110,11 +116,16 @@ def scaling(
     0.82
     """
     where = Where(path, overwrite, executor, workers, progress)
-    instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
-    one_of(parameter, (*PARAMETERS, *OF_NOISE), "parameter")
+    instance(model, (ScoreModel, ImageModel), "model", "ScoreModel(0.01, 64, 8)")
     rule = GradientFlow() if rule is None else rule
-    _check_rule(model, rule, parameter)
     tolerance = number(tolerance, "tolerance", above=0.0, below=1.0)
+    if isinstance(model, ImageModel):
+        if extra is not None:
+            raise ModelError("extra is not there for an ImageModel; save(..., extra=...) has it")
+        return image_scaling(model, parameter, values, rule, rtol, level, tolerance, where)
+    one_of(parameter, (*PARAMETERS, *OF_NOISE), "parameter")
+    _check_rule(model, rule, parameter)
+    rtol = model.usual_rtol if rtol is None else rtol
     lowest = 0.0 if parameter == "power_law.exponent" else math.ulp(0.0)
     points = numbers(values, parameter, least=lowest)
     if points.size < 3:
@@ -239,16 +250,7 @@ def _scaling(parameter: str, points: Array, table: Table, tolerance: float) -> S
         quantities[name] = array[:, 0]
         steps = [_log_ratio(high, low) for _, low, high in array.tolist()]
         exponents[name] = np.array(steps) / run
-    fits, global_fits = {}, {}
-    for name in QUANTITIES:
-        usable = np.isfinite(exponents[name]) & np.isfinite(quantities[name])
-        usable &= np.isfinite(abscissa)
-        whole = np.flatnonzero(usable)
-        part = _widest(np.log(abscissa), exponents[name], usable, tolerance)
-        if part.size >= 3:
-            fits[name] = _fit(abscissa, quantities[name], exponents[name], part)
-        if whole.size >= 3 and abscissa[whole[0]] < abscissa[whole[-1]]:
-            global_fits[name] = _fit(abscissa, quantities[name], exponents[name], whole)
+    fits, global_fits = fits_of(abscissa, quantities, exponents, tolerance)
     return Scaling(
         model=table.plan.model,
         rule=table.plan.rule,
@@ -257,8 +259,8 @@ def _scaling(parameter: str, points: Array, table: Table, tolerance: float) -> S
         abscissa=abscissa,
         quantities=quantities,
         local_exponents=exponents,
-        fits=Fits(fits),
-        global_fits=Fits(global_fits),
+        fits=fits,
+        global_fits=global_fits,
         tolerance=tolerance,
         failures=failures,
         rtol=table.plan.request.rtol,
@@ -283,40 +285,3 @@ def _log_ratio(high: float, low: float) -> float:
     if not (math.isfinite(high) and math.isfinite(low) and high > 0.0 and low > 0.0):
         return math.nan
     return math.log(high / low)
-
-
-def _widest(
-    log_p: Array, exponents: Array, usable: NDArray[np.bool_], tolerance: float
-) -> NDArray[np.intp]:
-    """Indices of the longest run of neighbouring points whose exponents differ by < 2 tolerance."""
-    best: NDArray[np.intp] = np.array([], dtype=np.intp)
-    length = 0.0
-    for i in range(len(exponents)):
-        for j in range(i, len(exponents)):
-            run = exponents[i : j + 1]
-            if not usable[j] or not usable[i] or run.max() - run.min() > 2.0 * tolerance:
-                break
-            if log_p[j] - log_p[i] > length:
-                best, length = np.arange(i, j + 1), log_p[j] - log_p[i]
-    return best
-
-
-def _fit(abscissa: Array, quantity: Array, exponents: Array, part: NDArray[np.intp]) -> PowerLaw:
-    """Least squares of log Q on log P over the points ``part``."""
-    x, y = np.log(abscissa[part]), np.log(quantity[part])
-    centre, offset = float(x.mean()), float(y.mean())
-    away = x - centre
-    slope = float(away @ y) / float(away @ away)
-    low, high = float(abscissa[part[0]]), float(abscissa[part[-1]])
-    local = exponents[part]
-    return PowerLaw(
-        exponent=slope,
-        exponent_low=float(local.min()),
-        exponent_high=float(local.max()),
-        prefactor=math.exp(offset - slope * centre),
-        low=low,
-        high=high,
-        decades=math.log10(high / low),
-        points=int(part.size),
-        holds=f"{low:.4g} to {high:.4g} ({math.log10(high / low):.1f} decades)",
-    )

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from dmft_rf import ImageModel, ScoreModel, finite_size, read_covariance, solve, timescales
+from dmft_rf import (
+    ImageModel,
+    ScoreModel,
+    finite_size,
+    read_covariance,
+    scaling,
+    solve,
+    timescales,
+)
 from dmft_rf.plotting import plot_curves
 from dmft_rf.store import load
 from tests.helpers.command import result, run
@@ -38,6 +46,22 @@ def test_scaling_goes_beyond_what_networks_reach(samples):
     assert f"classes of leverage for n = {last} to {last}" in text
     gaps = found["results"]["quantities"]["final_gap"]
     assert sorted(gaps, reverse=True) == gaps
+
+
+def test_scaling_is_that_of_the_library_on_any_number_of_threads(samples, tmp_path):
+    sweep = ("scaling", *SIZES, "--data", samples, "--points", "4", "--from", "2", "--to", "16")
+    out, plot, csv = (tmp_path / name for name in ("a.h5", "a.png", "a.csv"))
+    found = result(*sweep, "--workers", "2", "--out", out, "--plot", plot, "--csv", csv)
+    rows = np.load(samples)
+    rows = rows - rows.mean(axis=0)
+    model = ImageModel(rows / np.sqrt(np.mean(rows**2)), 0.1, 10, features=40)
+    alone = scaling(model, "n", found["results"]["n"])
+    kept = load(out)["scaling"]
+    for name, values in alone.quantities.items():
+        np.testing.assert_array_equal(kept.arrays[name], values)
+    np.testing.assert_array_equal(kept.arrays["model_errors"], alone.model_error)
+    assert plot.stat().st_size > 10_000
+    assert len(csv.read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize("command", ["curves", "timescales"])
@@ -76,7 +100,7 @@ def test_finite_size_stands_beside_the_limit(samples):
         (("scaling", "--data", "digits", "--images", "--over", "t"), "--over is t"),
         (("curves", "--data", "digits", "--images", "--psi-p", "inf"), "finite width"),
         (("curves", "--data", "digits", "--images", "--psi-p", "64"), "4096 features"),
-        (("scaling", "--data", "digits", "--images", "--plot", "x.png"), "--plot is not there"),
+        (("scaling", "--data", "digits", "--images", "--dask", "tcp://a:1"), "--dask is not there"),
         (("scaling", "--data", "digits", "--images", "--to", "80"), "n is 5120; it must be"),
     ],
 )
