@@ -87,6 +87,6 @@ def memorization_time(events: Events) -> Event:
     if not known <= _GAP_KNOWN * half:
         raise ConvergenceError(
             f"tau_mem: half the final generalization gap, {half:.3g}, is known to {known:.1g} "
-            f"only with rtol = {events.solution.rtol:g} ({events.parameters})"
+            f"only with rtol = {events.rtol:g} ({events.parameters})"
         )
     return events.first_crossing(gap_above(half, 0.5 * known), "tau_mem")

@@ -41,7 +41,7 @@ _ROUGH = 1e-7
 # averaged noise no minimum of the test loss was found before 3.7 of the shortest. The noise of few
 # draws is learned much sooner (at t = 1e-7 the slope turns at 1e-5 of it), so both searches begin
 # earlier where the slope of the score error has left its initial value by these parts of it.
-_EARLY, _LATE = 1e-6, 60.0
+_EARLY, LATE = 1e-6, 60.0
 _FIRST_TURN, _LAST_TURN = 0.03, 30.0
 _STEADY, _TURNED = 1e-5, 0.1
 
@@ -77,6 +77,9 @@ class Events(Frozen):
     def __init__(self, solution: Solution, clock: Clock, known: LearningCurves | None = None):
         self.solution = solution
         self.clock = clock
+        self.rtol = solution.rtol
+        self.rate = solution.model.rate
+        self.support: tuple[float, float] = solution.diagnostics["support"]
         self._known = known
         self.seal()
 
@@ -110,7 +113,7 @@ class Events(Frozen):
             brackets = self._turns()
         roots = [self.root(self._slope, low, high, "tau_opt") for low, high in brackets]
         candidates = [*roots, Event(math.inf)]
-        curves = self.solution.learning_curves(np.array([one.at for one in candidates]))
+        curves = self.at(np.array([one.at for one in candidates]))
         return candidates[int(np.argmin(curves.score_error))]
 
     @lazy
@@ -134,18 +137,15 @@ class Events(Frozen):
             if turns.size:
                 found += least_values(lambda at: _score(self.at(at)), tau[turns], tau[turns + 2])
             best = min(found, key=lambda one: one.value)
-            if best.error <= self.solution.rtol * best.value:
+            if best.error <= self.rtol * best.value:
                 return best
         return _least(self.minimum.at, self.best)
 
     @property
     def _covering(self) -> LearningCurves | None:
         """Curves of gradient flow from before its first turn to after its last; or none."""
-        known, model = self._known, self.solution.model
-        if known is not None and math.isinf(model.noise_draws):
-            M = self.solution.diagnostics["support"][1]
-            if self._dense(_FIRST_TURN / (model.rate * M)):
-                return known
+        if math.isinf(self.solution.model.noise_draws) and self._dense(self._before_any_turn):
+            return self._known
         return self.curves if math.isinf(self.solution.horizon) else None
 
     def _least_of_turns(self) -> Event:
@@ -181,8 +181,9 @@ class Events(Frozen):
 
     def _turns_of_known(self) -> list[tuple[float, float]] | None:
         """The same from the known curves; None if they have too few times."""
-        if self._known is None or not self._dense(self._before_turns):
+        if not self._dense(self._before_turns):
             return None
+        assert self._known is not None
         used = np.isfinite(self._known.tau) & (self._known.tau > 0.0)
         tau, score = self._known.tau[used], self._known.score_error[used]
         turns = _turns_between(score)
@@ -196,11 +197,11 @@ class Events(Frozen):
         return [bracket for bracket, there in zip(brackets, real, strict=True) if there]
 
     def _dense(self, first: float) -> bool:
-        """Whether the known curves are, from before ``first`` to after the last turn."""
-        assert self._known is not None
+        """Whether curves are known, and densely, from before ``first`` to after the last turn."""
+        if self._known is None:
+            return False
         tau = self._known.tau[np.isfinite(self._known.tau) & (self._known.tau > 0.0)]
-        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
-        if tau.size < 3 or tau[0] > first or tau[-1] * rate * m < _LAST_TURN:
+        if tau.size < 3 or tau[0] > first or tau[-1] * self.rate * self.support[0] < _LAST_TURN:
             return False
         apart = tau[1:] / tau[:-1]
         return bool(np.all((apart > 1.0) & (apart <= 10.0 ** (1.0 / self._density))))
@@ -208,13 +209,22 @@ class Events(Frozen):
     @lazy
     def tau(self) -> Array:
         """Times from before the fastest mode moves to after the slowest has stopped."""
-        m, rate = self.solution.diagnostics["support"][0], self.solution.model.rate
+        m = self.support[0]
         first = self._steady(_EARLY, _STEADY)
-        last = min(self.solution.horizon, _LATE / (rate * m) if m > 0.0 else math.inf)
+        last = min(self.solution.horizon, LATE / (self.rate * m) if m > 0.0 else math.inf)
         if not self.clock.plain:
             return self.clock.times(first, last, self._density)
+        return self._between(first, last)
+
+    def _between(self, first: float, last: float) -> Array:
+        """Times so dense that nothing is missed between two of them."""
         a, b = math.log(first), math.log(last)
         return np.exp(np.linspace(a, b, 2 + int(self._density * (b - a) / math.log(10.0))))
+
+    @property
+    def _before_any_turn(self) -> float:
+        """A time before every minimum of the test loss, if noise is averaged exactly."""
+        return _FIRST_TURN / (self.rate * self.support[1])
 
     @lazy
     def _before_turns(self) -> float:
@@ -228,8 +238,7 @@ class Events(Frozen):
         ``part`` of that: it is a smooth function, looked at decade by decade back to where it does
         not move.
         """
-        M = self.solution.diagnostics["support"][1]
-        tau = start / (self.solution.model.rate * M) * 10.0 ** -np.arange(0.0, 31.0)
+        tau = start / (self.rate * self.support[1]) * 10.0 ** -np.arange(0.0, 31.0)
         slope = self._slope(np.append(tau, 0.0)).value
         moved = np.flatnonzero(np.abs(slope[:-1] - slope[-1]) > part * abs(slope[-1]))
         at = 0 if moved.size == 0 else int(moved[-1]) + 1
@@ -248,7 +257,7 @@ class Events(Frozen):
 
     @property
     def _density(self) -> int:
-        return _PER_DECADE if self.solution.rtol < _ROUGH else _FEW_PER_DECADE
+        return _PER_DECADE if self.rtol < _ROUGH else _FEW_PER_DECADE
 
     @lazy
     def curves(self) -> LearningCurves:

@@ -110,6 +110,16 @@ class Statement(NamedTuple):
         )  # fmt: skip
         return tuple(found) if good else None
 
+    def flow(
+        self, psi_p: float, psi_n: float, rtol: float
+    ) -> tuple[Flow, tuple[float, float]] | None:
+        """Gradient flow and the ends of the support; None where the model needs the other route."""
+        found = self.solved(psi_p, psi_n, rtol)
+        if found is None:
+            return None
+        numbers, _, at, _ = found
+        return Flow(self, psi_p, at, known_of(numbers)), numbers[:2]
+
 
 class Flow(NamedTuple):
     """Gradient flow on solved nodes: what `flow_losses` takes of them.
@@ -122,6 +132,11 @@ class Flow(NamedTuple):
     psi_p: float
     at: tuple[NDArray[Any], ...]
     known: tuple[float, float, float]
+
+    @property
+    def rate(self) -> float:
+        """2 Delta_t/psi_p."""
+        return self.stated.model(self.psi_p)[0]
 
     def curves(self, tau: Array, decay: float) -> tuple[Array, float] | None:
         """Losses and errors (2, 5, n_tau), and the relative error; None where it is no number."""

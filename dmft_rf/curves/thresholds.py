@@ -18,12 +18,15 @@ which draws them without stating a level.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
 from dmft_rf.curves.clock import Clock
 from dmft_rf.curves.event_times import generation_time
 from dmft_rf.curves.events import Events, unit_gap
+from dmft_rf.curves.flow_events import NOT_HERE, FlowEvents
+from dmft_rf.curves.fused import Statement
 from dmft_rf.curves.solve import Solution, checked_rtol, solve, solved
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.numerics.roots import largest_root
@@ -76,9 +79,12 @@ def n_star(model: ScoreModel, level: float = 0.1, *, rtol: float = 1e-10) -> flo
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     level, rtol = number(level, "level", above=0.0), checked_rtol(rtol)
 
-    def gap(psi_n: float) -> float:
-        return relative_gap(solve(model.replace(psi_n=psi_n), rtol), math.inf)
-
+    gap = _gap_of(
+        model,
+        rtol,
+        lambda events: events.relative_gap(math.inf),
+        lambda solution: relative_gap(solution, math.inf),
+    )
     start = max(1.0, model.psi_p)
     if math.isinf(start):
         start = _WIDE
@@ -113,9 +119,32 @@ def n_window(
     multiple = number(multiple, "multiple", above=0.0)
     level, rtol = number(level, "level", above=0.0, below=1.0), checked_rtol(rtol)
 
-    def gap(psi_n: float) -> float:
-        solution = solve(model.replace(psi_n=psi_n), rtol)
+    def solved_gap(solution: Solution) -> float:
         events = Events(solution, Clock(solution.spectrum, GradientFlow()))
         return relative_gap(solution, multiple * generation_time(events, level).at)
 
+    gap = _gap_of(
+        model,
+        rtol,
+        lambda events: events.relative_gap(multiple * events.tau_gen(level)),
+        solved_gap,
+    )
     return largest_root(gap, gap_level, _WIDE, rtol, "n_window")
+
+
+def _gap_of(
+    model: ScoreModel,
+    rtol: float,
+    quick: Callable[[FlowEvents], float],
+    otherwise: Callable[[Solution], float],
+) -> Callable[[float], float]:
+    """A gap as a function of psi_n: from compiled calls, or else from a solution."""
+    stated = Statement.of(model)
+
+    def gap(psi_n: float) -> float:
+        try:
+            return quick(FlowEvents(stated, model.psi_p, psi_n, rtol))
+        except NOT_HERE:
+            return otherwise(solve(model.replace(psi_n=psi_n), rtol))
+
+    return gap

@@ -22,6 +22,12 @@ _PLACES = -np.cos(_ANGLES)
 # from values at _PLACES to a Chebyshev series
 _SERIES = (2.0 / _POINTS) * np.cos(np.outer(np.arange(_POINTS), np.pi - _ANGLES))
 _SERIES[0] *= 0.5
+# angles at which a series is looked at, four in each wave of its last term, and the Newton steps
+# that lead from the least of them to rounding: each squares the distance
+_DEGREES = np.arange(float(_POINTS))
+_APART, _NEWTON = np.pi / 64, 3
+_LOOKED_AT = _APART * np.arange(65)
+_LOOK = np.cos(np.outer(_DEGREES, _LOOKED_AT))
 
 
 class Least(NamedTuple):
@@ -83,21 +89,24 @@ def least_values(f: Callable[[Array], Estimate], low: Array, high: Array) -> lis
 
     Errors are those of the values and of the polynomials through them.
     """
-    a, b = np.log(low)[:, None], np.log(high)[:, None]
-    found = f(np.exp(0.5 * (a + b) + 0.5 * (b - a) * _PLACES).ravel())
-    values, errors = found.value.reshape(-1, _POINTS), found.error.reshape(-1, _POINTS)
-    chebyshev, least = np.polynomial.chebyshev, []
-    for i, value in enumerate(values):
-        series = _SERIES @ value
-        roots = chebyshev.chebroots(np.trim_zeros(chebyshev.chebder(series), "b"))
-        roots = roots[np.abs(roots.imag) < 1e-6].real
-        places = np.append(roots[np.abs(roots) <= 1.0], [-1.0, 1.0])
-        reached = chebyshev.chebval(places, series)
-        k = int(np.argmin(reached))
-        at = math.exp(float(0.5 * (a + b)[i, 0] + 0.5 * (b - a)[i, 0] * places[k]))
-        rest = 3.0 * float(np.abs(series[-3:]).max())
-        least.append(Least(at, float(reached[k]), float(errors[i].max()) + rest))
-    return least
+    middle = 0.5 * (np.log(high) + np.log(low))
+    half = 0.5 * (np.log(high) - np.log(low))
+    found = f(np.exp(middle[:, None] + half[:, None] * _PLACES).ravel())
+    errors = found.error.reshape(-1, _POINTS).max(axis=1)
+    series = found.value.reshape(-1, _POINTS) @ _SERIES.T
+    # in the angle, of which the ends are stationary points like the others
+    angle = _LOOKED_AT[np.argmin(series @ _LOOK, axis=1)]
+    for _ in range(_NEWTON):
+        turned = angle[:, None] * _DEGREES
+        slope = -(series * np.sin(turned)) @ _DEGREES
+        bend = -(series * np.cos(turned)) @ _DEGREES**2
+        step = np.where(bend > 0.0, slope / np.where(bend > 0.0, bend, 1.0), 0.0)
+        angle = angle - np.clip(step, -_APART, _APART)
+    value = (series * np.cos(angle[:, None] * _DEGREES)).sum(axis=1)
+    # what the last step gained is counted in: at an end that is nearly a turn it is not nothing
+    errors = errors + 3.0 * np.abs(series[:, -3:]).max(axis=1) + np.abs(slope * step)
+    at = np.exp(middle + half * np.cos(angle))
+    return [Least(*one) for one in zip(at.tolist(), value.tolist(), errors.tolist(), strict=True)]
 
 
 def _root(

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._typing import Array
+from dmft_rf.curves.flow_events import NOT_HERE, FlowEvents
+from dmft_rf.curves.fused import Statement, plain_flow
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solve
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
@@ -122,6 +125,11 @@ class _Point:
         return self._solution.learning_curves(np.array(self.request.tau), self.rule)
 
 
+def _known(name: str, events: FlowEvents, _: Request) -> Array:
+    values: Array = getattr(events.wanted, name)
+    return values
+
+
 _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {
     "edges": lambda law: law.edges,
     "edge_low": lambda law: float(law.edges[0, 0]),
@@ -129,6 +137,41 @@ _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {
     "bulks": lambda law: float(len(law.edges)),
     "atom": lambda law: float(law.atoms[:, 1].sum()),
 }
+
+
+# what compiled calls give of gradient flow, from the events and the request
+_QUICK: dict[str, Callable[[FlowEvents, Request], Array | float]] = {
+    **{name: partial(_known, name) for name in CURVES},
+    "score_error_min": lambda events, _: events.least.value,
+    "tau_gen": lambda events, request: events.tau_gen(request.level),
+    "gap_final": lambda events, _: events.relative_gap(math.inf),
+    "gap_window": lambda events, request: events.relative_gap(
+        request.multiple * events.tau_gen(request.level)
+    ),
+}
+
+
+def is_quick(rule: TrainingRule, request: Request) -> bool:
+    """Whether compiled calls give all that is asked for, of models that they take."""
+    return plain_flow(rule) and rule == GradientFlow() and _QUICK.keys() >= {*request.quantities}
+
+
+@ieee
+def quick_values(
+    stated: Statement | None,
+    psi_p: float,
+    psi_n: float,
+    request: Request,
+    shapes: dict[str, tuple[int, ...]],
+) -> Array | None:
+    """As `packed_values` where `is_quick`; None where the model needs the other route."""
+    try:
+        tau = np.array(request.tau) if not CURVES.keys().isdisjoint(request.quantities) else None
+        events = FlowEvents(stated, psi_p, psi_n, request.rtol, tau)
+        found = {name: np.asarray(_QUICK[name](events, request)) for name in request.quantities}
+    except NOT_HERE:
+        return None
+    return packed(found, shapes)
 
 
 @ieee
