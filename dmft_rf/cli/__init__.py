@@ -201,7 +201,7 @@ def sweep(model: ModelOptions, grid: GridOptions, run: RunOptions, output: Outpu
 @_command(
     help="Where a model memorizes, and what keeps it from doing so. Regions and their boundaries "
     f"over (n, p), (n, t) or (n, tau).\n\n{_MODEL} {_RESUMED}",
-    examples="Examples: dmft-rf phase-diagram --workers 2 --out p.h5 --plot p.png. dmft-rf "
+    examples="Examples: dmft-rf phase-diagram --threads 2 --out p.h5 --plot p.png. dmft-rf "
     "phase-diagram --plane n-tau --plot tau.png.",
 )
 def phase_diagram(

@@ -22,7 +22,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "timescales": (*_OF_A_MODEL, "learning_rate", "plot"),
     "scaling": ("data", "t", "psi_p", "over", "plot"),
     "sweep": (*_OF_A_MODEL, "over", "quantity", "out"),
-    "phase-diagram": ("data", "t", "psi_p", "plane", "workers", "plot"),
+    "phase-diagram": ("data", "t", "psi_p", "plane", "threads", "plot"),
     "generate": ("data", "psi_p", "psi_n", "tau", "sampler", "plot"),
     "pencil": ("latex", "plot"),
     "monitor": ("samples", "data", "page", "plot"),

@@ -103,7 +103,11 @@ class ProcessOptions:
 class RunOptions:
     """Workers: where points are computed."""
 
-    workers: int | None = option("Worker processes; by default this process alone.")
+    threads: int | None = option(
+        "Threads of this process; by default one. Points that compiled calls compute, as those of "
+        "a phase diagram are, run beside one another, and no process has to start."
+    )
+    workers: int | None = option("Worker processes, each with a start of about a second.")
     dask: str | None = option(
         "Scheduler of a Dask cluster, as tcp://host:8786 (extra 'dask').", metavar="ADDRESS"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,17 +29,32 @@ def running(run: RunOptions, output: OutputOptions, what: str) -> Iterator[dict[
 @contextmanager
 def _computing(run: RunOptions) -> Iterator[dict[str, Any]]:
     """Give the arguments ``executor`` and ``workers`` of a sweep."""
-    if run.dask is None:
-        if run.workers is not None:
-            whole(run.workers, "--workers", most=_MOST_WORKERS)
-        yield {"workers": run.workers}
-        return
+    places = {"--threads": run.threads, "--workers": run.workers, "--dask": run.dask}
+    given = [name for name, value in places.items() if value is not None]
+    if len(given) > 1:
+        raise ModelError(f"{' and '.join(given)} exclude one another: points have one place")
     if run.workers is not None:
-        raise ModelError("--workers and --dask exclude one another: a cluster has its own workers")
-    from dmft_rf.sweeps.workers import dask_executor
+        whole(run.workers, "--workers", most=_MOST_WORKERS)
+    if run.threads is not None:
+        with _threads(whole(run.threads, "--threads", most=_MOST_WORKERS)) as executor:
+            yield {"executor": executor}
+    elif run.dask is not None:
+        from dmft_rf.sweeps.workers import dask_executor
 
-    with dask_executor(run.dask) as executor:
-        yield {"executor": executor}
+        with dask_executor(run.dask) as executor:
+            yield {"executor": executor}
+    else:
+        yield {"workers": run.workers}
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[Executor]:
+    """Threads that end with the body: what they have not begun is left undone."""
+    executor = ThreadPoolExecutor(count)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -31,7 +31,8 @@ Record: TypeAlias = Callable[[str, list[Result]], None]
 Chunk: TypeAlias = tuple[str, tuple[int, ...]]  # name of a group, numbers of points in it
 Done: TypeAlias = tuple[list[Result], float]  # of a job, and the seconds it took
 
-# a task should take about this long: far above the cost of sending it, far below a user's patience
+# a task should take about this long: far above the cost of sending it and of entering its points
+# in the ledger, far below a user's patience
 _TASK_SECONDS = 0.2
 _LARGEST_CHUNK = 256
 # tasks per worker that are sent ahead: what bounds the memory of a campaign of any size
@@ -124,9 +125,11 @@ def _compute(
     if left == 0:
         return
     if where.executor is None and where.workers is None:
-        for name, numbers in _chunks(groups, dict.fromkeys(groups, 1)):
-            results, _ = work(groups[name].job(numbers))
+        sizes = dict.fromkeys(groups, 1)
+        for name, numbers in _chunks(groups, sizes):
+            results, seconds = work(groups[name].job(numbers))
             record(name, results)
+            sizes[name] = _next_size(sizes[name], len(results), seconds)
         return
     pool = Pool(where.workers, where.executor)
     with ExitStack() as stack:
@@ -145,6 +148,12 @@ def _chunks(groups: dict[str, Points], sizes: dict[str, int]) -> Iterator[Chunk]
             stop = start + sizes[name]
             yield name, tuple(todo[start:stop])
             start = stop
+
+
+def _next_size(size: int, points: int, seconds: float) -> int:
+    """How many points of a group the next task has, after one of ``points`` in ``seconds``."""
+    wanted = _TASK_SECONDS * points / max(seconds, 1e-9)
+    return max(1, min(_LARGEST_CHUNK, 2 * size, int(wanted)))
 
 
 def _spread(groups: dict[str, Points], pool: Pool, record: Record) -> None:
@@ -198,8 +207,7 @@ def _spread(groups: dict[str, Points], pool: Pool, record: Record) -> None:
             losses = 0
             computed += len(results)
             record(name, results)
-            wanted = _TASK_SECONDS * len(results) / max(seconds, 1e-9)
-            sizes[name] = max(1, min(_LARGEST_CHUNK, 2 * sizes[name], int(wanted)))
+            sizes[name] = _next_size(sizes[name], len(results), seconds)
         if dead is not None:
             losses = _one_more(losses, dead)
             pool.renew(dead)
