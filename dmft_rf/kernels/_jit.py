@@ -9,7 +9,8 @@ They hold no lock of Python's, so that those of several threads run beside one a
 Kernels are compiled by ``njit`` below and cached on disk, beside the package or in the
 user's cache folder, whichever numba can write to; where neither can be written (a read-only
 installation without a home folder) they are compiled in memory. ``NUMBA_DISABLE_JIT=1`` turns
-every kernel back into plain Python, and ``DMFT_RF_CACHE=0`` turns the disk cache off.
+every kernel back into plain Python, and ``DMFT_RF_CACHE=0`` turns the disk cache off. A constant
+that one kernel gives to another is a variable there, except in those of ``njit_fused``.
 
 A file of the cache is believed only if a digest says that it is whole and made for this kernel,
 these types, this processor and this numba: whatever else is found in its place is compiled anew
@@ -24,10 +25,14 @@ of other modules beside them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib.machinery
+import importlib.util
 import os
 import pickle
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,16 +42,47 @@ import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
+from numba.core.types import unliteral
 
 from dmft_rf._interrupt import held_back
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True}
+_OPTIONS: dict[str, Any] = {
+    "fastmath": False,
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cfunc_wrapper": True,  # no kernel is called from C
+}
 _IN_ANY_ORDER, _FUSED = {"reassoc", "nsz"}, {"contract"}
 #: Whether kernels are compiled; else they are plain Python.
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 _DIGEST = hashlib.sha256().digest_size
+
+
+def _load_blas() -> None:
+    """Load the table of BLAS routines that kernels multiply matrices with, and it alone.
+
+    numba reads it from `scipy.linalg.cython_blas`, whose package it would import for it: that takes
+    as long as numba itself. Where it is found otherwise, numba looks for it in its own way.
+    """
+    name = "scipy.linalg.cython_blas"
+    root = importlib.util.find_spec("scipy")
+    if name in sys.modules or root is None or root.origin is None:
+        return
+    folder = os.path.join(os.path.dirname(root.origin), "linalg")
+    found = importlib.machinery.PathFinder.find_spec(name, [folder])
+    if found is None or found.loader is None:
+        return
+    # ImportError: libraries beside it that only the whole package finds
+    with contextlib.suppress(ImportError):
+        table = importlib.util.module_from_spec(found)
+        found.loader.exec_module(table)
+        sys.modules[name] = table
+
+
+if COMPILED:
+    _load_blas()
 
 
 def njit(function: F) -> F:
@@ -60,33 +96,43 @@ def njit_sums(function: F) -> F:
 
 
 def njit_fused(function: F) -> F:
-    """``njit`` for a kernel of products and sums, which processors that can do in one."""
-    return _compiled(function, {**_OPTIONS, "fastmath": _FUSED})
+    """``njit`` for a kernel of products and sums, which processors that can do in one.
+
+    It is compiled for every constant that other kernels give to it. Where these are places in one
+    array, the compiler sees from them which of its parts are apart.
+    """
+    return _compiled(function, {**_OPTIONS, "fastmath": _FUSED}, constants=True)
 
 
-def _compiled(function: F, options: dict[str, Any]) -> F:
+def _compiled(function: F, options: dict[str, Any], constants: bool = False) -> F:
     if not COMPILED:
         return np.errstate(divide="ignore", invalid="ignore", over="ignore")(function)
     kernel: Any = numba.njit(**options)(function)
+    kept = os.environ.get("DMFT_RF_CACHE", "1") != "0"
+    stamp = _stamp(os.path.dirname(function.__code__.co_filename)) if kept else []
+    read_or_compile = kernel.compile
+
     # LLVM's callbacks drop interruptions
-    kernel.compile = held_back()(kernel.compile)
-    if os.environ.get("DMFT_RF_CACHE", "1") != "0":
-        # RuntimeError: numba has found no folder that can be written to
-        with contextlib.suppress(RuntimeError, OSError):
-            kernel._cache = _Cache(kernel.py_func)
+    @held_back()
+    def compiled(types: Any) -> Any:
+        # most kernels are never asked for, and looking for a folder takes a while
+        if kept and not isinstance(kernel._cache, _Cache):
+            # RuntimeError: numba has found no folder that can be written to
+            with contextlib.suppress(RuntimeError, OSError):
+                kernel._cache = _Cache(function, stamp)
+        # else numba would compile anew for every constant that one kernel gives to another
+        return read_or_compile(types if constants else tuple(unliteral(one) for one in types))
+
+    kernel.compile = compiled
     return kernel
 
 
 class _Cache(FunctionCache):
     """The cache of one kernel; what cannot be written is computed without."""
 
-    def __init__(self, function: Callable[..., Any]):
+    def __init__(self, function: Callable[..., Any], stamp: Any):
         super().__init__(function)
-        locator = self._impl.locator
-        folder, base = Path(locator.get_cache_path()), self._impl.filename_base
-        self._cache_file: Any = _Files(
-            folder, base, _stamp(Path(function.__code__.co_filename).parent)
-        )
+        self._cache_file: Any = _Files(Path(self.cache_path), self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """As numba's, without all that a compiler needs: reading takes no more than the runtime.
@@ -102,10 +148,16 @@ class _Cache(FunctionCache):
             super().save_overload(sig, data)
 
 
-def _stamp(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, time and size of all modules beside a kernel's: it may call kernels of theirs."""
-    found = [(path.name, path.stat()) for path in sorted(folder.glob("*.py"))]
-    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in found]
+@functools.cache
+def _stamp(folder: str) -> list[tuple[str, int, int]]:
+    """Name, time and size of all modules beside a kernel's: it may call kernels of theirs.
+
+    As they were before the first of them was read: what changes while it is read is compiled anew
+    by the next process.
+    """
+    with os.scandir(folder) as files:
+        found = [(one.name, one.stat()) for one in files if one.name.endswith(".py")]
+    return sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
 
 
 class _Files:

@@ -188,7 +188,7 @@ def on_branch(k, E, par):
 
 
 @njit
-def newton(z, k, E, par, lam, w, checked=True):
+def newton(z, k, E, par, lam, w, checked):
     """Newton's method for (1) and (2) at complex z from the guess (k, E).
 
     Returns (k, E, dk/dz, dE/dz, relative size of the last step, iterations, status). What remains
@@ -232,7 +232,7 @@ def spectral_bound(par, lam):
     """An upper bound of the spectrum of U, from the norms of its Gaussian factors."""
     psi_p, psi_n, b2, v2, s2, gamma2 = par[0], par[1], par[2], par[3], par[4], par[5]
     wide = (1.0 + np.sqrt(psi_p)) ** 2
-    data = gamma2 * lam.max() * (1.0 + 1.0 / np.sqrt(psi_n)) ** 2
+    data = gamma2 * lam[-1] * (1.0 + 1.0 / np.sqrt(psi_n)) ** 2
     noise = v2 * (1.0 + np.sqrt(psi_p / psi_n)) ** 2
     return s2 + wide * (b2 + data) + noise + 2.0 * np.sqrt(wide * data * noise)
 
@@ -251,7 +251,7 @@ def continued(z, par, lam, w):
     here = complex(z.real, target + y)
     k = (here - par[4]) / par[0]
     E = 1.0 + 0.0j
-    k, E, dk, dE, step, total, status = newton(here, k, E, par, lam, w)
+    k, E, dk, dE, step, total, status = newton(here, k, E, par, lam, w, True)
     if status != CONVERGED or not on_branch(k, E, par):
         return k, E, dk, dE, step, total, NOT_CONVERGED
     shrink = 0.2
@@ -265,7 +265,7 @@ def continued(z, par, lam, w):
         k_tangent = k + dk * dz
         E_tangent = E + dE * dz
         k_new, E_new, dk_new, dE_new, step, used, status = newton(
-            there, k_tangent, E_tangent, par, lam, w
+            there, k_tangent, E_tangent, par, lam, w, True
         )
         total += used
         miss = max(abs(k_new - k_tangent) / abs(k_new), abs(E_new - E_tangent) / abs(E_new))
@@ -288,7 +288,7 @@ def continued(z, par, lam, w):
             there = complex(z.real, target + y_creep)
             dz = there - here
             k_new, E_new, dk_new, dE_new, step, used, status = newton(
-                there, k + dk * dz, E + dE * dz, par, lam, w
+                there, k + dk * dz, E + dE * dz, par, lam, w, True
             )
             total += used
             if status != CONVERGED or not on_branch(k_new, E_new, par):
@@ -317,7 +317,7 @@ def hermite(s, here, slope, before, slope_before):
 
 
 @njit
-def solve_path(z, par, lam, w, checked=True):
+def solve_path(z, par, lam, w, checked):
     """Solve at the points of a path z, shape (n,), each warm-started from the two before it.
 
     A warm start that Newton's method or condition (4) refuses is replaced by continuation from

@@ -29,23 +29,30 @@ def sn_cn_dn(u, complement):
     while complement > 1e-16:
         small[steps] = complement / (1.0 + np.sqrt(1.0 - complement)) ** 2
         complement = small[steps] ** 2
-        u = u / (1.0 + small[steps])
         steps += 1
-    sn, cn, dn = _near_one(u, complement)
-    for i in range(steps - 1, -1, -1):
-        k = small[i]
-        scale = 1.0 / (1.0 - k)  # (1 + k)/(1 - k^2)
-        sn, cn, dn = (
-            (1.0 + k) * sn * cn / dn,
-            scale * (dn * dn - k) / dn,
-            (dn * dn + k) / ((1.0 + k) * dn),
-        )
+    sn = np.empty(u.size)
+    cn = np.empty(u.size)
+    dn = np.empty(u.size)
+    for j in range(u.size):
+        x = u[j]
+        for i in range(steps):
+            x = x / (1.0 + small[i])
+        s, c, d = _near_one(x, complement)
+        for i in range(steps - 1, -1, -1):
+            k = small[i]
+            scale = 1.0 / (1.0 - k)  # (1 + k)/(1 - k^2)
+            s, c, d = (
+                (1.0 + k) * s * c / d,
+                scale * (d * d - k) / d,
+                (d * d + k) / ((1.0 + k) * d),
+            )
+        sn[j], cn[j], dn[j] = s, c, d
     return sn, cn, dn
 
 
 @njit
 def _near_one(u, complement):
-    """First order in ``complement`` (Abramowitz and Stegun 16.15)."""
+    """First order in ``complement`` (Abramowitz and Stegun 16.15), at one u."""
     t = np.tanh(u)
     s = 1.0 / np.cosh(u)
     ss = np.sinh(u) * np.cosh(u)

@@ -31,15 +31,6 @@ _PLAIN_RE, _PLAIN_IM, _MIXED_RE, _MIXED_IM = (i * _TILE for i in range(4))
 
 
 @njit
-def contour(m, M, nodes):
-    """Nodes, weights and readings of `half_plane`, its integrals by arithmetic-geometric means."""
-    complement = 4.0 * (m / (m + M)) * (M / (m + M))
-    K = 0.5 * np.pi / _mean(np.sqrt(complement))
-    fall = np.exp(-np.pi * 0.5 * np.pi / _mean((M - m) / (M + m)) / (4.0 * K))
-    return half_plane(m, M, nodes, K, complement, fall)
-
-
-@njit
 def _mean(b):
     """The arithmetic-geometric mean of 1 and b > 0."""
     a = 1.0
@@ -301,7 +292,16 @@ def moderate(z, k, E, size):
 
 @njit
 def solved_nodes(m, M, count, par, lam, w):
-    """Contour and one-point solutions: z, weights, readings, k, E, dk, residual, steps, solved."""
-    z, weights, readings = contour(m, M, count)
-    k, E, dk, _, residual, status, steps = solve_path(z, par, lam, w)
-    return z, weights, readings, k, E, dk, residual, steps, np.all(status == CONVERGED)
+    """Contour and one-point solutions: z, weights, readings, k, E, dk, residual, steps, solved.
+
+    The integrals of the contour are arithmetic-geometric means.
+    """
+    complement = 4.0 * (m / (m + M)) * (M / (m + M))
+    K = 0.5 * np.pi / _mean(np.sqrt(complement))
+    fall = np.exp(-np.pi * 0.5 * np.pi / _mean((M - m) / (M + m)) / (4.0 * K))
+    z, weights, readings = half_plane(m, M, count, K, complement, fall)
+    k, E, dk, _, residual, status, steps = solve_path(z, par, lam, w, True)
+    solved = True
+    for j in range(count):
+        solved = solved and status[j] == CONVERGED
+    return z, weights, readings, k, E, dk, residual, steps, solved

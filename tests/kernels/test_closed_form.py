@@ -51,7 +51,7 @@ def test_solutions_that_are_not_checked_are_as_good(psi_p: float, psi_n: float) 
     offsets = np.sort(law.grid(120) - law.floor)
     unknowns = model.groups.from_floor.two_unknowns
     z = offsets.astype(np.complex128)
-    k, _, _, _, _, status, steps = solve_path(z, *unknowns)
+    k, _, _, _, _, status, steps = solve_path(z, *unknowns, True)
     quick, _, _, _, _, quick_status, quick_steps = solve_path(z, *unknowns, False)
     assert np.all(status == CONVERGED)
     assert np.all(quick_status == CONVERGED)

@@ -21,6 +21,7 @@ import pytest
 
 import dmft_rf
 from dmft_rf import Covariance, ScoreModel, solve
+from dmft_rf.kernels import _jit
 
 pytestmark = pytest.mark.compiled  # processes that choose for themselves whether to compile
 ROOT = Path(dmft_rf.__file__).parent
@@ -152,6 +153,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, "tiny", module)
+        _jit._stamp.cache_clear()
         spec.loader.exec_module(module)
         return module.double
 
@@ -235,6 +237,22 @@ def test_a_kernel_that_another_one_calls_is_compiled_anew_with_it(tiny, tmp_path
     assert (again(3.0), hits(again)) == (7.0, 1)
     called.write_text(text.format("10.0"))
     assert tiny()(3.0) == 16.0
+
+
+def test_a_kernel_is_compiled_once_for_all_constants(tiny, tmp_path) -> None:
+    """That other kernels give to it."""
+    (tmp_path / "tiny.py").write_text(
+        "from dmft_rf.kernels._jit import njit\n"
+        "@njit\n"
+        "def power(x, n):\n"
+        "    return x ** n\n"
+        "@njit\n"
+        "def double(x):\n"
+        "    return power(x, 2) + power(x, 3) + power(x, 1)\n"
+    )
+    kernel = tiny()
+    assert kernel(3.0) == 39.0
+    assert len(sys.modules["tiny"].power.signatures) == 1
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
