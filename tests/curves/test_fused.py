@@ -50,8 +50,9 @@ def test_both_routes_agree_within_what_they_claim(seed: int) -> None:
             apart = np.abs(getattr(one, name) - getattr(other, name))
             claims = one.error[name] + other.error[name]
             assert np.all(apart <= claims), name
-            # truncation is looked at where one time in every factor of two stands for all
-            assert np.all(one.error[name] <= 8.0 * other.error[name]), name
+            # what bounds the last time of an octave stands for all of it, over which it grows
+            # tenfold at times before the fastest mode
+            assert np.all(one.error[name] <= 16.0 * other.error[name]), name
             assert np.all(one.error[name] >= other.error[name] / 4.0), name
 
 
@@ -91,9 +92,7 @@ def test_the_first_number_of_nodes_is_enough_and_not_too_many() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_end_of_training_is_known_at_zero(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_training_is_known_at_zero(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "COMPILED", True)
     model = random_model(np.random.default_rng([seed, 24]))
     law, stated = rf.spectrum(model), Statement.of(model)
