@@ -136,7 +136,7 @@ def curves(
 
         kind.check(parts=shown.parts)
         if kind.images:
-            _images.curves(model, rule, output)
+            _images.curves(model, rule, output, kind.route)
         elif shown.parts:
             _parts.error_parts(model, rule, output)
         else:
@@ -156,7 +156,7 @@ def timescales(
 
         kind.check()
         if kind.images:
-            _images.timescales(model, rule, output)
+            _images.timescales(model, rule, output, kind.route)
         else:
             _timescales.timescales(model, rule, output, kind.finite_size)
 
@@ -180,8 +180,9 @@ def scaling(
     with reporting(model.data):
         from dmft_rf.cli import _images, _sweep
 
+        kind.check()
         if kind.images:
-            _images.scaling(model, sweep, rule, run, output)
+            _images.scaling(model, sweep, rule, run, output, kind.route)
         else:
             _sweep.scaling(model, sweep, rule, run, output)
 

@@ -17,6 +17,16 @@ class ImageOptions:
         "by default psi_p = 8 and all samples.",
         default=False,
     )
+    route: str | None = option(
+        "How --images are solved: networks (exact, with scatter), equations, or scalar (five times "
+        "as fast, exact in the final losses only); by default networks where they are cheaper.",
+        metavar="ROUTE",
+    )
+
+    def check(self, *, parts: bool = False) -> None:
+        """Refuse what goes with --images where that is not given."""
+        if self.route is not None and not self.images:
+            raise ModelError("--route says how --images are solved; --images is not given")
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class FiniteOptions(ImageOptions):
 
     def check(self, *, parts: bool = False) -> None:
         """Refuse two at once."""
+        super().check(parts=parts)
         given = [("--images", self.images), ("--finite-size", self.finite_size), ("--parts", parts)]
         flags = [flag for flag, is_given in given if is_given]
         if len(flags) > 1:

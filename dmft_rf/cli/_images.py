@@ -39,8 +39,8 @@ _NAMES = ("train", "test", "generalization_gap", "score_error")
 _SWEPT = ("usable_end", "tau_gen", "tau_opt", "tau_mem", "test_min", "final_gap")
 
 
-def build(options: ModelOptions) -> tuple[ImageModel, float]:
-    """The model of the samples of --data, and by what their variances were divided."""
+def build(options: ModelOptions, route: str | None) -> tuple[ImageModel, float]:
+    """The model of the samples of --data by --route, and by what their variances were divided."""
     if options.data is None:
         raise ModelError("--images needs the samples themselves: --data")
     stated = options.check()
@@ -70,9 +70,10 @@ def build(options: ModelOptions) -> tuple[ImageModel, float]:
         )
     n = options.samples or (N if options.psi_n is None else max(1, round(options.psi_n * d)))
     model = dmft_rf.ImageModel(
-        rows / math.sqrt(divisor), stated.t, n, features=p, activation=stated.activation
-    )
-    if model.route == "equations":
+        rows / math.sqrt(divisor), stated.t, n, features=p, activation=stated.activation,
+        route=route,
+    )  # fmt: skip
+    if model.route != "networks":
         with progress("samples") as advance:
             model.prepare(advance)
     return model, divisor
@@ -107,7 +108,7 @@ class _Solved(NamedTuple):
 
     @classmethod
     def of(cls, model: ImageModel, solution: Solution) -> _Solved:
-        if model.route == "equations":
+        if model.route != "networks":
             return cls(model.n, model.route, model.leverage_classes, 100.0 * model.model_error)
         gap = solution.learning_curves(math.inf).generalization_gap
         scatter = solution.scatter(math.inf)["generalization_gap"]
@@ -123,7 +124,7 @@ def _begin(
     attributes, _ = model.stored()
     n = f"n = {model.n} (psi_n = {model.psi_n:.6g})" if len(solved) == 1 else "n is swept"
     ways, errors = [], []
-    for route in ("networks", "equations"):
+    for route in ("networks", "equations", "scalar"):
         some = [one for one in solved if one.route == route]
         if not some:
             continue
@@ -133,7 +134,8 @@ def _begin(
             ways.append(f"ten exact networks on drawn samples{where}")
             errors.append(f"none but scatter: standard error of the gap {worst:.2g} %{where}")
         else:
-            ways.append(f"equations, {some[-1].classes} classes of leverage{where}")
+            way = "equations without matrices" if route == "scalar" else "equations"
+            ways.append(f"{way}, {some[-1].classes} classes of leverage{where}")
             errors.append(
                 f"{worst:.3g} % of gap, test loss and times, the largest that was measured on "
                 f"data of this kind (docs/images.md){where}"
@@ -167,7 +169,12 @@ def _solve(model: ImageModel, options: ModelOptions) -> Any:
     return dmft_rf.solve(model, _accuracy(options))
 
 
-def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions) -> None:
+def curves(
+    options: ModelOptions,
+    training: CurveOptions,
+    output: OutputOptions,
+    route: str | None,
+) -> None:
     """Learning curves of a training rule on the samples themselves."""
     from dmft_rf.curves.automatic_times import automatic_times
 
@@ -175,7 +182,7 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
     start = time.perf_counter()
     rule = training.build()
     tau = None if training.tau is None else np.array(numbers("--tau", training.tau))
-    model, divisor = build(options)
+    model, divisor = build(options, route)
     solution = _solve(model, options)
     found = automatic_times(solution, rule) if tau is None else tau
     result = solution.learning_curves(found, rule)
@@ -194,13 +201,18 @@ def curves(options: ModelOptions, training: CurveOptions, output: OutputOptions)
     finish(report, output, start, lambda: plot_curves(result), {"curves": result}, solution)
 
 
-def timescales(options: ModelOptions, training: RuleOptions, output: OutputOptions) -> None:
+def timescales(
+    options: ModelOptions,
+    training: RuleOptions,
+    output: OutputOptions,
+    route: str | None,
+) -> None:
     """When to stop on the samples themselves."""
 
     output.check(options.data)
     start = time.perf_counter()
     rule = training.build()
-    model, divisor = build(options)
+    model, divisor = build(options, route)
     solution = _solve(model, options)
     times = dmft_rf.timescales(solution, rule=rule)
     report = _begin("timescales", model, [_Solved.of(model, solution)], divisor, options.data)
@@ -229,6 +241,7 @@ def scaling(
     training: RuleOptions,
     run: RunOptions,
     output: OutputOptions,
+    route: str | None,
 ) -> None:
     """The times along numbers of samples, on features that are computed once."""
     if sweep.over != "psi_n":
@@ -238,7 +251,7 @@ def scaling(
     output.check(options.data)
     start = time.perf_counter()
     rule = training.build()
-    model, divisor = build(options)
+    model, divisor = build(options, route)
     N, d = model.pool.rows.shape
     low = max(1.0, N / 64.0) if sweep.start is None else sweep.start * d
     high = 0.9 * N if sweep.stop is None else sweep.stop * d

@@ -20,7 +20,8 @@ weight changes; it is low in rank. Two-point functions are sums over A of G at z
 the last because of (1), which N_0 is taken from. In what contains C in Tr S_j R, P_jk and
 Tr S_j R diag(rho) R the elements of S_j and of C off the diagonal are left out, and it is scaled by
 the numbers that make it exact at z = 0. So is all that is read off z = 0: the losses at the end of
-training. For large z, G is -1/z and everything exact to leading order. docs/theory.md, section 18.
+training. For large z, G is -1/z, and all but K_j exact to leading order. docs/theory.md, section
+18.
 """
 
 from __future__ import annotations

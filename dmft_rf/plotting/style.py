@@ -261,9 +261,11 @@ def _data_of(model: FeatureModel, hidden: Sequence[str]) -> str:
     """What a title says of the data of a model."""
     if isinstance(model, ImageModel):
         N, d = model.pool.rows.shape
-        way = "ten networks" if model.route == "networks" else "equations"
         if "psi_n" in hidden:  # the route is that of each n
             return rf"{model.features} features, on part of {N:,} samples, $d = {d}$"
+        way = {"networks": "ten networks", "scalar": "scalar equations"}.get(
+            model.route, model.route
+        )
         return rf"{way} of {model.features} features, on {model.n} of {N:,} samples, $d = {d}$"
     assert isinstance(model, ScoreModel)
     c = model.covariance

@@ -103,7 +103,7 @@ def image_scaling(
             solution = solve(models[i], rtol)
             found = timescales(solution, level=level, rule=flow).values
             errors[i] = _model_error(solution, flow)
-            if models[i].route == "equations":
+            if models[i].route != "networks":
                 classes[i] = models[i].leverage_classes
             for name in FOLLOWED:
                 quantities[name][i] = found[name]
@@ -143,7 +143,7 @@ def image_scaling(
 def _model_error(solution: Solution, rule: Rule) -> float:
     model = solution.model
     assert isinstance(model, ImageModel)
-    if model.route == "equations":
+    if model.route != "networks":
         return model.model_error
     gap = solution.learning_curves(math.inf, rule).generalization_gap
     return float(solution.scatter(math.inf, rule)["generalization_gap"] / gap)

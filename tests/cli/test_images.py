@@ -64,6 +64,18 @@ def test_scaling_is_that_of_the_library_on_any_number_of_threads(samples, tmp_pa
     assert len(csv.read_text().splitlines()) == 5
 
 
+def test_the_route_that_is_asked_for(samples):
+    ends = [
+        result("curves", *SIZES, "--data", samples, "--tau", "inf", "--route", route)
+        for route in ("scalar", "equations")
+    ]
+    assert [one["model"]["route"] for one in ends] == ["scalar", "equations"]
+    # each is good to 1e-4
+    assert ends[0]["results"]["test"] == pytest.approx(ends[1]["results"]["test"], rel=2e-4)
+    text = run("timescales", *SIZES, "--data", samples, "--route", "scalar").stdout
+    assert "equations without matrices" in " ".join(text.split())
+
+
 @pytest.mark.parametrize("command", ["curves", "timescales"])
 def test_pictures_and_files(command, samples, tmp_path):
     out, plot = tmp_path / "a.h5", tmp_path / "a.png"
@@ -96,6 +108,9 @@ def test_finite_size_stands_beside_the_limit(samples):
     [
         (("curves", "--images"), "--images needs the samples themselves"),
         (("curves", "--images", "--finite-size"), "exclude one another"),
+        (("timescales", "--route", "scalar"), "--images is not given"),
+        (("scaling", "--data", "digits", "--route", "scalar"), "--images is not given"),
+        (("curves", "--data", "digits", "--images", "--route", "guess"), "route"),
         (("timescales", "--finite-size"), "no dimension"),
         (("scaling", "--data", "digits", "--images", "--over", "t"), "--over is t"),
         (("curves", "--data", "digits", "--images", "--psi-p", "inf"), "finite width"),
