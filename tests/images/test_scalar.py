@@ -70,7 +70,7 @@ def test_curves_beside_those_of_matrices() -> None:
     tau = np.geomspace(0.1, 1e6, 60)
     mine, other = found.learning_curves(tau), exact.learning_curves(tau)
     claimed = model.model_error - exact.model.model_error
-    assert claimed == pytest.approx(0.18)
+    assert claimed == pytest.approx(0.3)
     for name in ("train", "test"):
         np.testing.assert_allclose(getattr(mine, name), getattr(other, name), rtol=claimed)
     times, known = rf.timescales(found), rf.timescales(exact)
