@@ -284,10 +284,3 @@ def _root(
             f"the leverages at z = {z} were not found for n = {medium.n:g} of {pool}", residual=size
         )
     return h, R, size, steps + 1
-
-
-def row_leverages(medium: Medium, means: Array) -> Array:
-    """h of every row (N,) at z = 0, for a pool in one class."""
-    R = _root(_Inverse.of(medium, False), 0.0, np.zeros(1), None, FINEST)[1]
-    held = np.einsum("in,in->n", means, R @ means) / medium.n
-    return np.asarray(medium.released(held))

@@ -15,7 +15,6 @@ from dmft_rf._typing import Array
 from dmft_rf.images.averages import noise_moments
 from dmft_rf.images.hermite import HermiteRule
 from dmft_rf.images.medium import Medium
-from dmft_rf.images.path import row_leverages
 
 if TYPE_CHECKING:
     from dmft_rf.model.activation import Activation
@@ -26,6 +25,31 @@ _TAIL = 0.05
 _MOST_USED = 0.9
 # rows whose noise is compared with that of all
 _PROBED = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Modes(Frozen):
+    """Vectors u_a with u_a^T (S + N_0) u_b = delta_ab and u_a^T S u_b = s_a delta_ab.
+
+    (beta S + N_0)^{-1} = sum_a u_a u_a^T/(beta s_a + 1 - s_a) then costs no inverse.
+
+    Attributes
+    ----------
+    places : (p,) array
+        s.
+    vectors : (p, p) array
+        u, in its columns.
+    """
+
+    places: Array
+    vectors: Array
+
+    @classmethod
+    def of(cls, S: Array, noise: Array) -> Modes:
+        """Those of S (p, p) and of N_0, which is diagonal."""
+        from scipy.linalg import eigh
+
+        return cls(*eigh(S, S + np.diag(noise)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +77,11 @@ class Moments(Frozen):
     S: Array
     basis: Array
     bound: float
+
+    @lazy
+    def modes(self) -> Modes:
+        """In which S and N_0 are both diagonal."""
+        return Modes.of(self.S, self.noise)
 
     @lazy
     def best(self) -> float:
@@ -108,7 +137,7 @@ class Pool(Frozen):
     def leverages(self, n: float) -> Array:
         """h of every row at z = 0, with n samples trained on but at most 0.9 N; shape (N,)."""
         most = min(n, _MOST_USED * self.rows.shape[0])
-        return row_leverages(self.in_one_class(most), self.moments.means)
+        return row_leverages(self.in_one_class(most), self.moments.modes, self.moments.means)
 
     def in_classes(self, n: float, classes: int, *, by_weight: bool = False) -> Medium:
         """The pool in ``classes`` by the leverage of each row.
@@ -150,6 +179,28 @@ class Pool(Frozen):
         metric = (m.basis / m.noise) @ m.basis.T * (direction @ direction.T)
         sizes = np.einsum("in,in->n", slopes, metric @ slopes)
         return float(np.var(sizes) / np.mean(sizes) ** 2)
+
+
+def row_leverages(medium: Medium, modes: Modes, means: Array) -> Array:
+    """h of every row (N,) at z = 0, for a pool in one class of which fewer than all are drawn."""
+    from scipy.optimize import brentq
+
+    s, n = modes.places, medium.n
+
+    def weights(h: float) -> Array:
+        found: Array = 1.0 / (s / (1.0 + medium.a * h) + 1.0 - s)
+        return found
+
+    def excess(h: float) -> float:
+        return float(s @ weights(h)) / n - float(medium.held(np.float64(h)))
+
+    # the left side of the one-point equation is bounded, the right side is not
+    high = 1.0
+    while excess(high) > 0.0:
+        high *= 4.0
+    h = brentq(excess, 0.0, high, xtol=1e-300, rtol=1e-14)
+    held = weights(h) @ (modes.vectors.T @ means) ** 2 / n
+    return np.asarray(medium.released(held))
 
 
 def tail_index(leverages: Array) -> float:
