@@ -14,7 +14,7 @@ from dmft_rf.images.averages import noise_moments
 if TYPE_CHECKING:
     from dmft_rf.images.image_model import ImageModel
 
-#: Networks that are drawn.
+#: Networks that are drawn, unless another number is asked for.
 DRAWS = 10
 
 
@@ -43,14 +43,14 @@ class DrawnNetworks(Frozen):
     pairs: Array
 
 
-def drawn_networks(model: ImageModel) -> DrawnNetworks:
-    """The networks of a model: W is its own, the rows are drawn from (seed, number of the draw)."""
+def drawn_networks(model: ImageModel, draws: int = DRAWS) -> DrawnNetworks:
+    """Networks of a model: W is its own, the rows are drawn from (seed, number of the draw)."""
     pool, moments = model.pool, model.moments
     (N, d), n = pool.rows.shape, model.n
     U_pool = moments.basis @ (moments.S + np.diag(moments.noise)) @ moments.basis.T
     V_pool = moments.basis @ moments.V
     found = []
-    for draw in range(DRAWS):
+    for draw in range(draws):
         inside = np.random.default_rng([model.seed, draw]).permutation(N)[:n]
         own = noise_moments(pool.W, pool.rows[inside], pool.t, pool.activation)
         U, V = own.U, own.V

@@ -1,13 +1,15 @@
 """The table of networks on samples: what passes, what is resumed, where pictures come from."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dmft_rf import DataError, ImageModel, solve, timescales
+from dmft_rf import DataError, ImageModel
+from dmft_rf.images.networks import drawn_networks
 from validation.compare import samples
 from validation.finite import imagery
 
@@ -24,6 +26,8 @@ def test_errors_are_those_of_the_claim(
     """Held-out sizes are not among those of the design; a second run computes nothing."""
     monkeypatch.setattr(samples, "FEATURES", 32)
     all_cases = list(samples.cases())
+    assert {case.draws for case in all_cases if case.data == "digits" and case.n < 128} == {160}
+    monkeypatch.setattr(samples.Sizes, "draws", 12)
     design = {case.name for case in all_cases if not case.held_out}
     assert not design & {case.name for case in all_cases if case.held_out}
     arguments = ["--out", str(tmp_path), "--cases", "digits 0.1 64", "--quiet"]
@@ -32,7 +36,17 @@ def test_errors_are_those_of_the_claim(
     networks, equations, theory = kept = lines(tmp_path)
     assert {line["name"] for line in kept} == {"digits 0.1 64 tanh 32"}
     model = ImageModel(imagery.rows("digits"), 0.1, 64, features=32)
-    assert networks["found"]["values"]["final_gap"] == timescales(solve(model)).final_gap
+    drawn = drawn_networks(model, networks["found"]["draws"])
+    assert len(drawn.places) == 12
+    by_mode = 1.0 / drawn.places  # what is learned of each mode in the end
+    fitted = np.einsum("ri,ri->r", by_mode, drawn.learned - 2.0 * drawn.known)
+    rest = np.einsum("ri,rij,rj->r", by_mode, drawn.pairs, by_mode)
+    gap = networks["found"]["values"]["final_gap"]
+    # sums of the same numbers in another order
+    assert gap == pytest.approx(np.mean(fitted + rest), rel=1e-10)
+    assert networks["found"]["errors"]["final_gap"] * gap == pytest.approx(
+        np.std(fitted + rest, ddof=1) / math.sqrt(12), rel=1e-8
+    )
     allowed = equations["found"]["claimed"]
     for name in samples.QUANTITIES:
         true, scatter = (networks["found"][key][name] for key in ("values", "errors"))
