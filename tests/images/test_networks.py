@@ -8,7 +8,7 @@ import pytest
 
 import dmft_rf as rf
 from dmft_rf.curves.image_nodes import DrawnNodes
-from dmft_rf.images.networks import DRAWS
+from dmft_rf.images.networks import DRAWS, drawn_networks
 from dmft_rf.rules.flow import Rule
 from tests.images.test_image_model import N, P, T, clusters, small
 from validation.finite.losses import Trained
@@ -47,6 +47,13 @@ def test_every_network_is_exact(rule: Rule) -> None:
     np.testing.assert_allclose(curves.test, np.mean(test, axis=0), rtol=1e-7)
     error = np.std(test, axis=0, ddof=1) / math.sqrt(DRAWS)
     np.testing.assert_allclose(solution.scatter(tau, rule)["test"], error, rtol=1e-5, atol=1e-9)
+
+
+def test_more_networks_begin_with_the_same() -> None:
+    model = rf.ImageModel(clusters(), T, 40, features=P, seed=3)
+    few, usual = drawn_networks(model, 2), drawn_networks(model)
+    assert (len(few.places), len(usual.places)) == (2, DRAWS)
+    np.testing.assert_array_equal(few.pairs, usual.pairs[:2])
 
 
 def test_the_rule_that_picks() -> None:
