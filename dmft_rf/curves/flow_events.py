@@ -20,7 +20,6 @@ from dmft_rf._typing import Array
 from dmft_rf.curves.event_times import generation_time
 from dmft_rf.curves.events import LATE, Events
 from dmft_rf.curves.fused import Flow, Statement
-from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.errors import ConvergenceError
 from dmft_rf.numerics.estimate import Estimate
 from dmft_rf.rules.flow import GradientFlow

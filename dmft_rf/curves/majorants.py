@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from dmft_rf.rules.flow import Rule
 
 # fewer times than these are bounded one by one
+# alpha tau of the earliest times that are told from 0
+_EARLIEST = 1e-300
 _ALL = 32
 
 
@@ -129,8 +131,10 @@ class Majorants:
     def __init__(self, rule: Rule, contour: Contour, tau: Array, rate: float, few: Few):
         tau = tau[few.kept]
         self._few, self._decays, self._rate = few, rule.decay > 0.0, rate
-        self._moving = (np.isfinite(tau) & (tau > 0.0))[:, None]
-        self._a = 1.0 / (rate * rule.pace * np.where(self._moving[:, 0], tau, 1.0))[:, None]
+        fallen = (rate * rule.pace * np.where(np.isfinite(tau), tau, 0.0))[:, None]
+        # what is earlier has not moved: 1/(alpha tau) would be no number
+        self._moving = fallen > _EARLIEST
+        self._a = 1.0 / np.where(self._moving, fallen, rate * rule.pace)
         most = rule.most(tau, rate, contour.start)
         self._L = np.where(np.isfinite(tau), most, 0.0)[:, None]
         self._u = contour.z - contour.start

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
@@ -106,7 +107,8 @@ def n_window(
 
     Above it a network that is trained c times as long as it takes to learn the score has a gap
     below the level: there is a window for early stopping. Parameters, result and errors as
-    `n_star`; ``level`` is that of tau_gen in ``timescales``.
+    `n_star`; ``level`` is that of tau_gen in ``timescales``, and c is between 1e-6 and 1e9: long
+    before the first nothing has been learned, long before the second n_window is n_star.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def n_window(
 
     instance(model, ScoreModel, "model", "ScoreModel(0.01, 64, 8)")
     gap_level = number(gap_level, "gap_level", above=0.0)
-    multiple = number(multiple, "multiple", above=0.0)
+    multiple = checked_multiple(multiple)
     level, rtol = number(level, "level", above=0.0, below=1.0), checked_rtol(rtol)
 
     def solved_gap(solution: Solution) -> float:
@@ -130,6 +132,11 @@ def n_window(
         solved_gap,
     )
     return largest_root(gap, gap_level, _WIDE, rtol, "n_window")
+
+
+def checked_multiple(multiple: Any) -> float:
+    """The factor c of n_window as a float; ModelError outside 1e-6 to 1e9."""
+    return number(multiple, "multiple", least=1e-6, most=1e9)
 
 
 def _gap_of(

@@ -40,7 +40,7 @@ from dmft_rf._convert import floats, instance, number, shown
 from dmft_rf._interrupt import recognized
 from dmft_rf._stored import Result as StoredResult
 from dmft_rf._typing import Array
-from dmft_rf.curves.thresholds import unit_gap
+from dmft_rf.curves.thresholds import checked_multiple, unit_gap
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow
@@ -85,7 +85,7 @@ def phase_diagram(
         Times of the maps for the first two planes; by default 200 from before the fastest mode of
         any corner of the plane moves to after the slowest has stopped. inf is added.
     level, multiple : float
-        The level of g and the factor c of the module's definitions, > 0.
+        The level of g, > 0, and the factor c of the module's definitions, 1e-6 to 1e9.
     rtol : float
         As in ``solve``. Maps need less than a curve: 1e-6 by default.
     path, overwrite, executor, workers, progress
@@ -115,7 +115,7 @@ def phase_diagram(
             f"the plane is {plane}; it must be {{psi_n: values}} with one of {', '.join(PLANES)}"
         )
     level = number(level, "level", above=0.0)
-    multiple = number(multiple, "multiple", above=0.0)
+    multiple = checked_multiple(multiple)
     y = next(name for name in over if name != "psi_n")
     axes = {name: _axis(name, over[name]) for name in ("psi_n", y)}
     if y == "tau":

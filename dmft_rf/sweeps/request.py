@@ -9,6 +9,7 @@ from typing import Any
 
 from dmft_rf._convert import floats, number, shown
 from dmft_rf.curves.definitions import DEFINITIONS
+from dmft_rf.curves.thresholds import checked_multiple
 from dmft_rf.errors import ModelError, meaning
 from dmft_rf.rules.flow import GradientFlow, Ridge
 from dmft_rf.rules.stochastic import TrainingRule
@@ -57,7 +58,7 @@ class Request:
     level : float
         Of tau_gen, as in ``timescales``.
     multiple, gap_level : float
-        c and the level of the quantities of `PHASES`, both > 0.
+        c, 1e-6 to 1e9, and the level, > 0, of the quantities of `PHASES`.
 
     Raises
     ------
@@ -97,8 +98,8 @@ class Request:
             raise ModelError(f"{wanted[0]} is asked for, but no tau is given")
         put("rtol", number(self.rtol, "rtol", least=1e-13, most=1e-2))
         put("level", number(self.level, "level", above=0.0, below=1.0))
-        for name in ("multiple", "gap_level"):
-            put(name, number(getattr(self, name), name, above=0.0))
+        put("multiple", checked_multiple(self.multiple))
+        put("gap_level", number(self.gap_level, "gap_level", above=0.0))
 
     def shapes(self, most_atoms: int) -> dict[str, tuple[int, ...]]:
         """Shape of each quantity at one point, for covariances of at most so many eigenvalues."""

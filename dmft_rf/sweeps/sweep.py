@@ -67,16 +67,18 @@ def sweep(
     rtol, level
         As in ``solve`` and ``timescales``.
     multiple, gap_level : float
-        c and level of "gap_window", "tau_overfit", "n_star" and "n_window".
+        c, 1e-6 to 1e9, and level of "gap_window", "tau_overfit", "n_star" and "n_window".
     path : path, optional
-        HDF5 file. Finished points are on disk at once, in FILE.points until the file is complete;
+        HDF5 file. Finished points are on disk when ``progress`` counts them, some tenths of a second
+        after one another at most, in FILE.points until the file is complete;
         the same call after an interruption computes the rest, and after completion nothing.
         Without a path the result lives in memory alone.
     overwrite : bool
         Whether another file at ``path`` may be replaced.
     executor : concurrent.futures.Executor, optional
-        Where points are computed: a process pool, a Dask client's ``get_executor()``. This
-        process by default.
+        Where points are computed: a ThreadPoolExecutor, a process pool, a Dask client's
+        ``get_executor()``. This process by default. Threads suit what compiled calls give: learning
+        curves, n_star, n_window and phase diagrams of one class of data with few eigenvalues.
     workers : int, optional
         Own worker processes, in place of an executor. They are started by spawning: a script needs
         ``if __name__ == "__main__":``.

@@ -10,6 +10,7 @@ import pytest
 import dmft_rf as rf
 from dmft_rf.sweeps.campaign import Where
 from dmft_rf.sweeps.quantities import DESCRIPTIONS, TIMES
+from dmft_rf.sweeps.request import CURVES
 from tests.helpers.sweeping import contents, deadly
 
 MODEL = rf.ScoreModel(0.1, 8.0, 4.0)
@@ -233,3 +234,21 @@ def test_functions_of_one_name_are_told_apart(tmp_path):
 def test_where_is_checked_at_the_door(arguments, message):
     with pytest.raises(rf.ModelError, match=message):
         Where(**arguments)
+
+
+@pytest.mark.parametrize("over", [{"psi_n": [0.5, 4.0, 300.0], "t": [0.01, 0.3]},
+                                  {"psi_p": [2.0, 8.0], "activation": ["tanh", "relu"]},
+                                  {"power_law.exponent": [0.5, 1.0], "power_law.atoms": 8}])  # fmt: skip
+def test_compiled_points_are_those_of_the_solution(monkeypatch, over):
+    """Points that share a statement, beside the same ones by ``solve``."""
+    wanted = [*CURVES, "score_error_min", "tau_gen", "gap_final", "gap_window"]
+    tau = np.append(np.geomspace(0.1, 1e7, 80), np.inf)
+    quick = rf.sweep(MODEL, over, wanted, tau=tau, rtol=1e-8)
+    monkeypatch.setattr("dmft_rf.sweeps.tables.is_quick", lambda *_: False)
+    slow = rf.sweep(MODEL, over, wanted, tau=tau, rtol=1e-8)
+    assert quick.failures == slow.failures == {}
+    for name in CURVES:
+        np.testing.assert_array_equal(quick.quantities[name], slow.quantities[name])
+    for name in wanted[len(CURVES) :]:
+        # two routes to numbers that are known to rtol
+        np.testing.assert_allclose(quick.quantities[name], slow.quantities[name], rtol=2e-8)

@@ -87,7 +87,7 @@ def test_file_and_workers(tmp_path):
     path, plain = tmp_path / "a.h5", tmp_path / "plain.h5"
     assert interrupted(7, rf.scaling, model, "psi_n", values, path=path) == 15
     found, there = completed(rf.scaling, model, "psi_n", values, path=path, workers=2)
-    assert there == 7
+    assert 7 <= there < 15
     direct = rf.scaling(model, "psi_n", values, path=plain)
     assert contents(path) == contents(plain)
     for name, array in direct.quantities.items():

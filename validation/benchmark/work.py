@@ -3,12 +3,20 @@
 import itertools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dmft_rf import Covariance, ScoreModel, learning_curves_many, solve, spectrum
+from dmft_rf import (
+    Covariance,
+    ScoreModel,
+    learning_curves_many,
+    phase_diagram,
+    solve,
+    spectrum,
+)
 from validation.benchmark import dense, fresh, plain
 from validation.benchmark.timing import Timing, side_by_side
 
@@ -137,6 +145,43 @@ def _many(effort: Effort) -> list[Row]:
     return [Row(work, 0.35e-3, cpu, wall, "s", loop, "one by one", f"{apart:.0e}")]
 
 
+def _phases(effort: Effort) -> list[Row]:
+    """The plain route at some of the points, for as many as there are; it has no boundaries."""
+    side, some = (4, 2) if effort.quick else (64, 16)
+    over = {"psi_n": np.geomspace(1.0, 4096.0, side), "psi_p": np.geomspace(1.0, 256.0, side)}
+    model, tau = ScoreModel(t=0.01, psi_p=64, psi_n=8), np.append(TAU, math.inf)
+    places = np.random.default_rng(0).integers(side, size=(some, 2)).tolist()
+    points = [model.replace(psi_n=over["psi_n"][i], psi_p=over["psi_p"][j]) for i, j in places]
+    known = [solve(point, 1e-6).diagnostics for point in points]
+
+    def plainly() -> list[plain.Curves]:
+        return [
+            plain.learning_curves(point, TAU, *about["support"], about["nodes"])
+            for point, about in zip(points, known, strict=True)
+        ]
+
+    with ThreadPoolExecutor(2) as two:
+        ours, other = side_by_side(
+            [lambda: phase_diagram(model, over, tau=tau, executor=two), plainly],
+            min(effort.repeats, 5), effort.seconds,
+        )  # fmt: skip
+        found = phase_diagram(model, over, tau=tau, executor=two)
+    gaps = found.sweeps["map"].quantities["generalization_gap"]
+    apart = max(
+        float(
+            np.max(
+                np.abs(one.test - one.train - gaps[i, j, : TAU.size]) / np.maximum(one.test, 1.0)
+            )
+        )
+        for one, (i, j) in zip(plainly(), places, strict=True)
+    )
+    share = side * side / some
+    scaled = Timing(share * other.cpu, share * other.wall, other.calls)
+    work = f"phase diagram {side} x {side} x {tau.size} with boundaries, two threads"
+    name = f"plain, map alone: {some} points times {share:.0f}"
+    return [Row(work, 3.0, ours.cpu, ours.wall, "s", scaled, name, f"{apart:.0e}")]
+
+
 def _interpolation(effort: Effort) -> list[Row]:
     solution = solve(model_with(2))
     tau = np.geomspace(1.0, 1e7, 1000 if effort.quick else 100_000)
@@ -252,6 +297,7 @@ MEASURES: dict[str, Callable[[Effort], list[Row]]] = {
     "atoms-4096": _solve(4096, 15e-3, "4,096 atoms"),
     "every atom": _whole,
     "many": _many,
+    "phases": _phases,
     "interpolation": _interpolation,
     "draws": _draws,
     "coefficients": _coefficients,
