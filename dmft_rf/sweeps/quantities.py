@@ -16,7 +16,7 @@ import numpy as np
 from dmft_rf._arithmetic import ieee, lazy
 from dmft_rf._typing import Array
 from dmft_rf.curves.flow_events import NOT_HERE, FlowEvents
-from dmft_rf.curves.fused import Statement, plain_flow
+from dmft_rf.curves.fused import Statement
 from dmft_rf.curves.losses import LearningCurves
 from dmft_rf.curves.solve import Solution, solve
 from dmft_rf.curves.thresholds import n_star, n_window, relative_gap
@@ -151,9 +151,9 @@ _QUICK: dict[str, Callable[[FlowEvents, Request], Array | float]] = {
 }
 
 
-def is_quick(rule: TrainingRule, request: Request) -> bool:
-    """Whether compiled calls give all that is asked for, of models that they take."""
-    return plain_flow(rule) and rule == GradientFlow() and _QUICK.keys() >= {*request.quantities}
+def is_quick(request: Request) -> bool:
+    """Whether compiled calls give all that is asked for, of gradient flow on what they take."""
+    return _QUICK.keys() >= {*request.quantities}
 
 
 @ieee

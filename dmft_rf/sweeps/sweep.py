@@ -69,9 +69,9 @@ def sweep(
     multiple, gap_level : float
         c, 1e-6 to 1e9, and level of "gap_window", "tau_overfit", "n_star" and "n_window".
     path : path, optional
-        HDF5 file. Finished points are on disk when ``progress`` counts them, some tenths of a second
-        after one another at most, in FILE.points until the file is complete;
-        the same call after an interruption computes the rest, and after completion nothing.
+        HDF5 file. Finished points are on disk when ``progress`` counts them, at least every few
+        tenths of a second, in FILE.points until the file is complete; the same call after an
+        interruption computes the rest, and after completion nothing.
         Without a path the result lives in memory alone.
     overwrite : bool
         Whether another file at ``path`` may be replaced.

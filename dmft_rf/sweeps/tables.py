@@ -23,6 +23,7 @@ from dmft_rf.files.results import Run, checked_extra, load, save
 from dmft_rf.model.covariance import Covariance
 from dmft_rf.model.mixture import Mixture
 from dmft_rf.model.score_model import ScoreModel
+from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stochastic import TrainingRule
 from dmft_rf.sweeps.campaign import Campaign, Job, Points, Result
 from dmft_rf.sweeps.plan import Plan, Values, apply
@@ -83,7 +84,7 @@ class _QuickPoints:
 
     def __init__(self, job: PlanJob):
         self._job = job
-        self._applies = is_quick(job.rule, job.request)
+        self._applies = is_quick(job.request)
         self._stated: dict[Any, Statement | None] = {}
 
     def packed(self, values: Values) -> Array | None:
@@ -103,8 +104,8 @@ class _QuickPoints:
 _SIZES = ("psi_p", "psi_n")
 
 
-def _statement(model: ScoreModel, _: TrainingRule) -> Statement | None:
-    return Statement.of(model)
+def _statement(model: ScoreModel, rule: TrainingRule) -> Statement | None:
+    return Statement.of(model) if rule == GradientFlow() else None
 
 
 def _packed_point(job: PlanJob, values: Values) -> Array:
