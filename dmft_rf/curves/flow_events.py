@@ -98,7 +98,7 @@ class FlowEvents(Events):
         ConvergenceError.
     """
 
-    _content = ("flow",)
+    _content = ("flow", "rtol")
 
     def __init__(
         self,
@@ -151,13 +151,14 @@ class FlowEvents(Events):
         return FlowCurves(both.tau[-1], both.found[..., -1])
 
     @property
-    def untrained(self) -> float:  # type: ignore[override]
+    def untrained(self) -> float:
         """The score error at tau = 0."""
         return self.flow.stated.untrained
 
     @property
     def _covering(self) -> FlowCurves:  # type: ignore[override]
-        return self._known if self._dense(self._before_any_turn) else self.curves
+        wanted = self.wanted
+        return self.curves if wanted is None or not self._dense(self._before_any_turn) else wanted
 
     def _slope(self, tau: Array) -> Estimate:
         raise Unusual

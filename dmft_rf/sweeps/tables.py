@@ -96,8 +96,8 @@ class _QuickPoints:
         key = tuple(rest.items())
         if key not in self._stated:
             self._stated[key] = _checked(job, rest, _statement)
-        sizes = (float(values.get(name, getattr(model, name))) for name in _SIZES)
-        return quick_values(self._stated[key], *sizes, job.request, job.shapes)
+        psi_p, psi_n = (float(values.get(name, getattr(model, name))) for name in _SIZES)
+        return quick_values(self._stated[key], psi_p, psi_n, job.request, job.shapes)
 
 
 # what a statement leaves open

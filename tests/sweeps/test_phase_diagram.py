@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -151,7 +152,8 @@ def test_files_are_completed_and_equal(tmp_path):
     interrupted(12, phase_diagram, MODEL, PLANES["psi_p"], path=path)
     first, there = completed(phase_diagram, MODEL, PLANES["psi_p"], path=path, workers=2)
     assert 12 <= there < 40
-    phase_diagram(MODEL, PLANES["psi_p"], path=plain)
+    with ThreadPoolExecutor(3) as threads:
+        phase_diagram(MODEL, PLANES["psi_p"], path=plain, executor=threads)
     assert contents(path) == contents(plain)
     again = phase_diagram(MODEL, PLANES["psi_p"], path=path)
     np.testing.assert_array_equal(again.regions, first.regions)
@@ -210,6 +212,7 @@ def test_command(tmp_path, warm_matplotlib):
     assert found["boundaries"]["n_star"] == expected.boundaries["n_star"].tolist()
     assert (tmp_path / "a.png").stat().st_size > 10_000
     assert "architectural regularization" in run(*few, "--out", out).stdout
+    assert result(*few, "--threads", 2)["results"] == found
 
 
 @pytest.mark.parametrize("plane", ["n-p", "n-t", "n-tau"])
@@ -252,6 +255,10 @@ def test_footnotes_explain_what_is_in_the_tables(plane):
         (["--points", "0"], "--points"),
         (["--workers", "0"], "--workers"),
         (["--workers", "1", "--dask", "x"], "--dask"),
+        (["--threads", "0"], "--threads"),
+        (["--threads", "2", "--workers", "2"], "--threads and --workers"),
+        (["--multiple", "1e-320"], "multiple is"),
+        (["--multiple", "1e300"], "multiple is"),
         (["--level", "0"], "level is 0.0"),
         (["--out", "a.txt"], "a.txt"),
         (["--psi-p", "-1"], "psi_p"),

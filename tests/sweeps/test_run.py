@@ -236,15 +236,20 @@ def test_where_is_checked_at_the_door(arguments, message):
         Where(**arguments)
 
 
-@pytest.mark.parametrize("over", [{"psi_n": [0.5, 4.0, 300.0], "t": [0.01, 0.3]},
-                                  {"psi_p": [2.0, 8.0], "activation": ["tanh", "relu"]},
-                                  {"power_law.exponent": [0.5, 1.0], "power_law.atoms": 8}])  # fmt: skip
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"psi_n": [0.5, 4.0, 300.0], "t": [0.01, 0.3]},
+        {"psi_p": [2.0, 8.0], "activation": ["tanh", "relu"]},
+        {"power_law.exponent": [0.5, 1.0], "power_law.atoms": 8},
+    ],
+)
 def test_compiled_points_are_those_of_the_solution(monkeypatch, over):
     """Points that share a statement, beside the same ones by ``solve``."""
     wanted = [*CURVES, "score_error_min", "tau_gen", "gap_final", "gap_window"]
     tau = np.append(np.geomspace(0.1, 1e7, 80), np.inf)
     quick = rf.sweep(MODEL, over, wanted, tau=tau, rtol=1e-8)
-    monkeypatch.setattr("dmft_rf.sweeps.tables.is_quick", lambda *_: False)
+    monkeypatch.setattr("dmft_rf.sweeps.tables.is_quick", lambda _: False)
     slow = rf.sweep(MODEL, over, wanted, tau=tau, rtol=1e-8)
     assert quick.failures == slow.failures == {}
     for name in CURVES:

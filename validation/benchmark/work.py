@@ -153,11 +153,12 @@ def _phases(effort: Effort) -> list[Row]:
     places = np.random.default_rng(0).integers(side, size=(some, 2)).tolist()
     points = [model.replace(psi_n=over["psi_n"][i], psi_p=over["psi_p"][j]) for i, j in places]
     known = [solve(point, 1e-6).diagnostics for point in points]
+    supports, sizes = ([about[name] for about in known] for name in ("support", "nodes"))
 
     def plainly() -> list[plain.Curves]:
         return [
-            plain.learning_curves(point, TAU, *about["support"], about["nodes"])
-            for point, about in zip(points, known, strict=True)
+            plain.learning_curves(point, TAU, m, M, nodes)
+            for point, (m, M), nodes in zip(points, supports, sizes, strict=True)
         ]
 
     with ThreadPoolExecutor(2) as two:
@@ -166,13 +167,9 @@ def _phases(effort: Effort) -> list[Row]:
             min(effort.repeats, 5), effort.seconds,
         )  # fmt: skip
         found = phase_diagram(model, over, tau=tau, executor=two)
-    gaps = found.sweeps["map"].quantities["generalization_gap"]
+    gaps = found.sweeps["map"].quantities["generalization_gap"][..., : TAU.size]
     apart = max(
-        float(
-            np.max(
-                np.abs(one.test - one.train - gaps[i, j, : TAU.size]) / np.maximum(one.test, 1.0)
-            )
-        )
+        float(np.max(np.abs(one.test - one.train - gaps[i, j]) / np.maximum(one.test, 1.0)))
         for one, (i, j) in zip(plainly(), places, strict=True)
     )
     share = side * side / some
