@@ -47,8 +47,12 @@ print(imported, peak())
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a child: this package, one BLAS thread, compiled kernels."""
-    env = {key: value for key, value in os.environ.items() if key != "NUMBA_DISABLE_JIT"}
+    """The environment of a child: this package, one BLAS thread, compiled kernels and modules.
+
+    Modules are kept as bytecode, as they are in an installation.
+    """
+    left_out = ("NUMBA_DISABLE_JIT", "PYTHONDONTWRITEBYTECODE")
+    env = {key: value for key, value in os.environ.items() if key not in left_out}
     path = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     return {**env, "PYTHONPATH": path, **threads, **changes}
