@@ -60,29 +60,42 @@ COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 _DIGEST = hashlib.sha256().digest_size
 
 
-def _load_blas() -> None:
-    """Load the table of BLAS routines that kernels multiply matrices with, and it alone.
+class _Blas:
+    """SciPy's table of BLAS routines, which numba multiplies matrices with, loaded alone.
 
     numba reads it from `scipy.linalg.cython_blas`, whose package it would import for it: that takes
-    as long as numba itself. Where it is found otherwise, numba looks for it in its own way.
+    half as long as numba itself. Whoever imports `scipy.linalg` later gets it as if nothing had
+    been loaded; where the table is not found here, numba looks for it in its own way.
     """
-    name = "scipy.linalg.cython_blas"
-    root = importlib.util.find_spec("scipy")
-    if name in sys.modules or root is None or root.origin is None:
-        return
-    folder = os.path.join(os.path.dirname(root.origin), "linalg")
-    found = importlib.machinery.PathFinder.find_spec(name, [folder])
-    if found is None or found.loader is None:
-        return
-    # ImportError: libraries beside it that only the whole package finds
-    with contextlib.suppress(ImportError):
-        table = importlib.util.module_from_spec(found)
-        found.loader.exec_module(table)
-        sys.modules[name] = table
+
+    package, name = "scipy.linalg", "scipy.linalg.cython_blas"
+
+    @classmethod
+    def load(cls) -> None:
+        scipy = importlib.util.find_spec("scipy")
+        if cls.package in sys.modules or scipy is None or scipy.origin is None:
+            return
+        folder = os.path.join(os.path.dirname(scipy.origin), "linalg")
+        found = importlib.machinery.PathFinder.find_spec(cls.name, [folder])
+        if found is None or found.loader is None:
+            return
+        # ImportError: it needs libraries that only the whole package finds
+        with contextlib.suppress(ImportError):
+            table = importlib.util.module_from_spec(found)
+            found.loader.exec_module(table)
+            sys.modules[cls.name] = table
+            sys.meta_path.insert(0, cls)
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> None:
+        """Make way for the package: one of the finders that an import asks."""
+        if name == cls.package:
+            sys.meta_path.remove(cls)
+            sys.modules.pop(cls.name, None)
 
 
 if COMPILED:
-    _load_blas()
+    _Blas.load()
 
 
 def njit(function: F) -> F:

@@ -129,6 +129,22 @@ def test_no_cache_and_no_compiler(installed: Path) -> None:
     assert not list(installed.rglob("*.nb?"))
 
 
+BLAS = """
+import json, sys
+import dmft_rf.kernels._jit
+alone = "scipy.linalg" not in sys.modules and "scipy.linalg.cython_blas" in sys.modules
+table = sys.modules["scipy.linalg.cython_blas"]
+import scipy.linalg.cython_blas
+whole = scipy.linalg.cython_blas.__pyx_capi__
+print(json.dumps([alone, whole.keys() == table.__pyx_capi__.keys()]))
+"""
+
+
+def test_of_scipy_a_start_loads_the_blas_alone() -> None:
+    """Whoever imports scipy.linalg afterwards has all of it."""
+    assert answer(start(BLAS, environment(ROOT.parent))) == [True, True]
+
+
 # A damaged cache --------------------------------------------------------------------------
 
 TINY = """
