@@ -13,7 +13,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dmft_rf._arithmetic import lazy
 from dmft_rf._typing import Array
@@ -106,17 +106,17 @@ class FlowEvents(Events):
         psi_p: float,
         psi_n: float,
         rtol: float,
-        tau: Array | None = None,
+        tau: NDArray[np.float64] | None = None,
     ):
-        found = None if stated is None else stated.flow(psi_p, psi_n, rtol)
+        found = None if stated is None else stated.flow(psi_p, psi_n, rtol, tau)
         if found is None:
             raise Unusual
-        self.flow: Flow = found[0]
-        self.support = found[1]
+        self.flow: Flow
+        self.flow, self.support, curves = found
         self.rtol = rtol
         self.rate = self.flow.rate
         self.clock = _CLOCK  # type: ignore[assignment]
-        self.wanted = None if tau is None else self.at(tau)
+        self.wanted = None if tau is None else FlowCurves(tau, curves)
         self._known = self.wanted  # type: ignore[assignment]
 
     def at(self, tau: ArrayLike) -> FlowCurves:  # type: ignore[override]

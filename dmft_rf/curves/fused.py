@@ -111,14 +111,17 @@ class Statement(NamedTuple):
         return tuple(found) if good else None
 
     def flow(
-        self, psi_p: float, psi_n: float, rtol: float
-    ) -> tuple[Flow, tuple[float, float]] | None:
-        """Gradient flow and the ends of the support; None where the model needs the other route."""
-        found = self.solved(psi_p, psi_n, rtol)
+        self, psi_p: float, psi_n: float, rtol: float, tau: NDArray[np.float64] | None = None
+    ) -> tuple[Flow, tuple[float, float], Array] | None:
+        """Gradient flow, the ends of the support, and losses and errors at ``tau``.
+
+        Without times they are those of probes. None where the model needs the other route.
+        """
+        found = self.solved(psi_p, psi_n, rtol, tau)
         if found is None:
             return None
-        numbers, _, at, _ = found
-        return Flow(self, psi_p, at, known_of(numbers)), numbers[:2]
+        numbers, _, at, curves = found
+        return Flow(self, psi_p, at, known_of(numbers)), numbers[:2], curves
 
 
 class Flow(NamedTuple):
