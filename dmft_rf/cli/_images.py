@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 # features per dimension unless told otherwise, and features at most
 _PSI_P, _MOST_FEATURES = 8.0, 4000
 _NAMES = ("train", "test", "generalization_gap", "score_error")
+_ONE_POOL = (
+    "Score errors, and times that follow from them, depend on the number of samples in --data: the "
+    "best network is better on fewer."
+)
 # what a sweep over samples shows
 _SWEPT = ("usable_end", "tau_gen", "tau_opt", "tau_mem", "test_min", "final_gap")
 
@@ -191,7 +195,7 @@ def curves(
     report.tables.append(curve_table(result, tau is None))
     report.notes.append(
         "Losses per dimension, on samples that are not trained on; score error: of the best "
-        f"network on these features, whose test loss is {model.floor:.6g}. {TAU}"
+        f"network on these features, whose test loss is {model.floor:.6g}. {_ONE_POOL} {TAU}"
     )
     report.document["results"] = {
         name: getattr(result, name) for name in ("tau", *_NAMES, "empirical_error", "weight_norm")
@@ -221,7 +225,7 @@ def timescales(
     report.header.append(("when to stop", when_to_stop(times)))
     report.tables.append(times_table(times, dict(times.values), None))
     report.notes += [f"{name}: {reason}" for name, reason in times.reasons.items()]
-    report.notes.append(f"{TAU} {OVERFITTING}")
+    report.notes.append(f"{_ONE_POOL} {TAU} {OVERFITTING}")
     report.document |= {
         "results": dict(times.values),
         "errors": dict(times.error),
@@ -278,7 +282,7 @@ def scaling(
     report.notes.append(
         "In brackets: exponents d ln Q/d ln n between neighbouring points. "
         + "; ".join(f"{name}: {texts[name]}" for name in _SWEPT)
-        + f". {TAU}"
+        + f". {_ONE_POOL} {TAU}"
     )
     report.document["results"] = {
         "n": sizes,

@@ -53,7 +53,9 @@ class ImageModel(FeatureModel):
     of the features on the samples, where `ScoreModel` knows the covariance of the samples.
 
     The score error is measured from the best network on these features, which knows every sample:
-    ``floor`` is its test loss. The exact score of images is known to nobody.
+    ``floor`` is its test loss. It is best on the samples of the pool, and better the fewer they
+    are: score errors are to be compared within one pool only. The exact score of images is known to
+    nobody.
 
     Parameters
     ----------
@@ -297,7 +299,7 @@ class ImageModel(FeatureModel):
 
     @property
     def floor(self) -> float:
-        """Test loss of the best network on these features."""
+        """Test loss of the best network on these features; lower for a smaller pool."""
         return self.moments.best
 
     @property
