@@ -58,7 +58,7 @@ class ImageLaw(Spectrum):
         """Bounds of the eigenvalues: that of N_0 from below, and from above."""
         medium = self.model.medium
         low, top = float(medium.noise[0]), self.model.moments.top
-        tried = _TRIED
+        tried: tuple[float, ...] = _TRIED
         if self.modes is not None:
             low, tried = min(low, self.modes.lowest), _TRIED[1:2]
         if medium.q >= 1.0:

@@ -256,9 +256,10 @@ def scalar_points(modes: Modes, z: NDArray[Any]) -> AtPoints:
         # Tr V^T R N_0 R V/d
         start = sums.start + (learned @ own.T) / d - K @ modes.alpha
         pairs.append(assembled(m, h[:, None], other[None], P, K, M, start))
+    plain, mixed = pairs
     return AtPoints(
         h, S_VV, kept.mean(axis=1), (noise + m.n * (h @ m.shares)) / d,
-        *pairs, residual, steps, 0.0,
+        plain, mixed, residual, steps, 0.0,
     )  # fmt: skip
 
 
