@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from dmft_rf.curves.fused import nodes_before
 from dmft_rf.curves.image_nodes import DrawnNodes, ImageNodes
 from dmft_rf.curves.infinite_width import WideNodes, wide_room
 from dmft_rf.curves.kernel_nodes import KernelNodes
@@ -61,19 +60,22 @@ def nodes_needed(law: Spectrum, region: Region, rtol: float) -> float:
     return nodes_for(*flattened(region, *enclosed(law, region)), rtol)
 
 
-def carrying_nodes(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
+def carrying_nodes(
+    law: Spectrum, rtol: float, first: int | None = None
+) -> tuple[Nodes, float, int]:
     """Nodes of ``law``, or of one that is solved more accurately if ``rtol`` needs it.
 
-    Returns what accurate_nodes does, the best found if none reaches ``rtol``.
+    ``first`` is the number of nodes that is tried first, where it is known. Returns what
+    accurate_nodes does, the best found if none reaches ``rtol``.
     """
-    found = _carrying(law, rtol)
+    found = _carrying(law, rtol, first)
     while not found[1] <= rtol and law.finer is not None:
         law = law.finer
         found = _carrying(law, rtol)
     return found
 
 
-def _carrying(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
+def _carrying(law: Spectrum, rtol: float, first: int | None = None) -> tuple[Nodes, float, int]:
     """Nodes right of 0, or around it where the spectrum leaves no room for accurate ones."""
     m, M = law.ends
     if law.drawn:
@@ -83,7 +85,7 @@ def _carrying(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     found: list[tuple[Nodes, float, int]] = []
     closed_form = law.model.closed_form
     if m > HARD_EDGE * M or closed_form:
-        found.append(accurate_nodes(law, Region(), rtol))
+        found.append(accurate_nodes(law, Region(), rtol, first))
     if not closed_form and m <= _NEAR_EDGE * M:
         for nearest in _NEAREST:
             if found and found[-1][1] <= rtol:
@@ -92,7 +94,9 @@ def _carrying(law: Spectrum, rtol: float) -> tuple[Nodes, float, int]:
     return next((one for one in found if one[1] <= rtol), found[0])
 
 
-def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, float, int]:
+def accurate_nodes(
+    law: Spectrum, region: Region, rtol: float, first: int | None = None
+) -> tuple[Nodes, float, int]:
     """Nodes inside ``region`` that carry gradient flow to ``rtol``/2.
 
     Returns them with the relative error that they reached and the number of tries.
@@ -100,7 +104,6 @@ def accurate_nodes(law: Spectrum, region: Region, rtol: float) -> tuple[Nodes, f
     probes = probe_times(law.model, *law.ends)
     if region.start < 0.0:
         probes = np.geomspace(probes[0], -1.0 / (law.model.rate * region.start), probes.size - 1)
-    first = nodes_before(law, rtol) if region == Region() else None
     if first is None:
         first = int(nodes_needed(law, region, law.slack * rtol))
 

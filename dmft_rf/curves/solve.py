@@ -25,7 +25,7 @@ from dmft_rf.curves.carrying import (
 )
 from dmft_rf.curves.compression import Compression, compressed_or_whole
 from dmft_rf.curves.contour_cache import Kept
-from dmft_rf.curves.fused import flow_nodes, with_flow
+from dmft_rf.curves.fused import flow_nodes, nodes_before, with_flow
 from dmft_rf.curves.image_nodes import DrawnNodes
 from dmft_rf.curves.losses import (
     LearningCurves,
@@ -361,7 +361,7 @@ def _whole(model: FeatureModel, rtol: float) -> Solution:
             "hard edge at 0 and no contour separates them; move psi_p off this value",
             partial=law,
         )
-    nodes, error, tries = found or carrying_nodes(law, rtol)
+    nodes, error, tries = found or carrying_nodes(law, rtol, nodes_before(law, rtol))
     nodes = nodes if found else with_flow(nodes)
     diagnostics = {
         "compiled": found is not None,

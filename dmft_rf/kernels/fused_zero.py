@@ -15,13 +15,14 @@ import numpy as np
 
 from dmft_rf.kernels._jit import njit
 from dmft_rf.kernels.closed_form import equations, real_moments
-from dmft_rf.kernels.fused_losses import SMALL
 from dmft_rf.kernels.fused_nodes import of_one
 
 # relative errors that nodes claim, over e^{-rate nodes}, beside each of the three terms: 1.4 times
 # what fits 400 random models (to 40 %, over eight decades), so that few need more nodes
 _NORM, _VARIANCE, _TRAIN = 600.0, 22.0, 10.0
 _FEWEST = 8
+# as in `dmft_rf.kernels.fused_losses`
+_SMALL = 1e-3
 
 
 @njit
@@ -90,9 +91,9 @@ def nodes_needed(m, M, k, E, par, lam, w, label, q, untrained, rtol, model, law)
     """
     inverse, limit = at_zero(k, E, par, lam, w, label)
     bias, norm, variance = score_at_end(k, E, par, lam, w, label, q, model, law)
-    score = max(bias + model[2] * norm + variance, SMALL * untrained * model[1])
+    score = max(bias + model[2] * norm + variance, _SMALL * untrained * model[1])
     missed = (_NORM * model[2] * inverse / m + _VARIANCE * variance) / score
-    missed += _TRAIN * inverse / max(limit, SMALL)
+    missed += _TRAIN * inverse / max(limit, _SMALL)
     if not 0.0 < missed < np.inf:
         return np.inf
     return nodes_for(m, M, missed, rtol)

@@ -36,7 +36,7 @@ def test_both_routes_agree_within_what_they_claim(seed: int) -> None:
     quick = flow_nodes(rf.spectrum(model), 1e-10)
     assert quick is not None
     nodes, error, _ = quick
-    slow, slow_error, _ = carrying_nodes(rf.spectrum(model), 1e-10)
+    slow, slow_error, _ = carrying_nodes(rf.spectrum(model), 1e-10, nodes.points.size)
     assert nodes.law.ends == rf.spectrum(model).ends
     assert error == pytest.approx(slow_error, rel=0.5, abs=1e-13)
     low, high = rf.spectrum(model).ends
