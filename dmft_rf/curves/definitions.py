@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from dmft_rf._convert import number
+
 #: the factor of the usable interval and the ratio of tau_ratio where none is given
 FACTOR, RATIO = 1.1, 2.0
 #: a final gap below this part of what there is to learn is nothing to memorize
@@ -56,3 +60,8 @@ def definitions(
         name: f"under {'gradient flow' if name.endswith('_spectrum') else rule}: {text}"
         for name, text in found.items()
     }
+
+
+def checked_multiple(multiple: Any) -> float:
+    """The factor c of n_window as a float; ModelError outside 1e-6 to 1e9."""
+    return number(multiple, "multiple", least=1e-6, most=1e9)

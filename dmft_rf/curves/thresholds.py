@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from dmft_rf._arithmetic import ieee
 from dmft_rf._convert import instance, number
 from dmft_rf.curves.clock import Clock
+from dmft_rf.curves.definitions import checked_multiple
 from dmft_rf.curves.event_times import generation_time
 from dmft_rf.curves.events import Events, unit_gap
 from dmft_rf.curves.flow_events import NOT_HERE, FlowEvents
@@ -132,11 +132,6 @@ def n_window(
         solved_gap,
     )
     return largest_root(gap, gap_level, _WIDE, rtol, "n_window")
-
-
-def checked_multiple(multiple: Any) -> float:
-    """The factor c of n_window as a float; ModelError outside 1e-6 to 1e9."""
-    return number(multiple, "multiple", least=1e-6, most=1e9)
 
 
 def _gap_of(

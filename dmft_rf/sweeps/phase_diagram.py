@@ -40,7 +40,8 @@ from dmft_rf._convert import floats, instance, number, shown
 from dmft_rf._interrupt import recognized
 from dmft_rf._stored import Result as StoredResult
 from dmft_rf._typing import Array
-from dmft_rf.curves.thresholds import checked_multiple, unit_gap
+from dmft_rf.curves.definitions import checked_multiple
+from dmft_rf.curves.thresholds import unit_gap
 from dmft_rf.errors import ModelError
 from dmft_rf.model.score_model import ScoreModel
 from dmft_rf.rules.flow import GradientFlow

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 from dmft_rf._convert import floats, number, shown
-from dmft_rf.curves.definitions import DEFINITIONS
-from dmft_rf.curves.thresholds import checked_multiple
+from dmft_rf.curves.definitions import DEFINITIONS, checked_multiple
 from dmft_rf.errors import ModelError, meaning
 from dmft_rf.rules.flow import GradientFlow, Ridge
 from dmft_rf.rules.stochastic import TrainingRule
