@@ -125,7 +125,7 @@ class _Point:
         return self._solution.learning_curves(np.array(self.request.tau), self.rule)
 
 
-def _known(name: str, events: FlowEvents, _: Request) -> Array:
+def _known(name: str, events: FlowEvents) -> Array:
     values: Array = getattr(events.wanted, name)
     return values
 
@@ -139,15 +139,11 @@ _SPECTRUM: dict[str, Callable[[Spectrum], Array | float]] = {
 }
 
 
-# what compiled calls give of gradient flow, from the events and the request
-_QUICK: dict[str, Callable[[FlowEvents, Request], Array | float]] = {
+# what compiled calls give of gradient flow; times are those of `Timescales`, to the last bit
+_QUICK: dict[str, Callable[[FlowEvents], Array | float]] = {
     **{name: partial(_known, name) for name in CURVES},
-    "score_error_min": lambda events, _: events.least.value,
-    "tau_gen": lambda events, request: events.tau_gen(request.level),
-    "gap_final": lambda events, _: events.relative_gap(math.inf),
-    "gap_window": lambda events, request: events.relative_gap(
-        request.multiple * events.tau_gen(request.level)
-    ),
+    "score_error_min": lambda events: events.least.value,
+    "gap_final": lambda events: events.relative_gap(math.inf),
 }
 
 
@@ -168,7 +164,7 @@ def quick_values(
     try:
         tau = np.array(request.tau) if not CURVES.keys().isdisjoint(request.quantities) else None
         events = FlowEvents(stated, psi_p, psi_n, request.rtol, tau)
-        found = {name: np.asarray(_QUICK[name](events, request)) for name in request.quantities}
+        found = {name: np.asarray(_QUICK[name](events)) for name in request.quantities}
     except NOT_HERE:
         return None
     return packed(found, shapes)
