@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "pencil": {"kernels", "numerics", "model", "spectra"},
     "curves": {"kernels", "numerics", "model", "rules", "spectra", "images"},
     "generated": {"kernels", "numerics", "model", "rules", "spectra", "curves"},
-    "sweeps": {"numerics", "model", "rules", "spectra", "curves", "files"},
+    "sweeps": {"numerics", "model", "rules", "spectra", "images", "curves", "files"},
     "monitor": {"model", "data", "files", "images", "curves"},
     "plotting": {
         "model",

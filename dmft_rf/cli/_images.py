@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from dmft_rf.curves.definitions import definitions
 from dmft_rf.errors import DataError, ModelError
 from dmft_rf.rules.flow import GradientFlow
 from dmft_rf.rules.stored import named
-from dmft_rf.sweeps.image_scaling import ImageScaling
 
 if TYPE_CHECKING:
     from dmft_rf.cli._model import ModelOptions
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from dmft_rf.cli._rules import CurveOptions, RuleOptions
     from dmft_rf.curves.solve import Solution
     from dmft_rf.images.image_model import ImageModel
+    from dmft_rf.sweeps.image_scaling import ImageScaling
 
 # features per dimension unless told otherwise, and features at most
 _PSI_P, _MOST_FEATURES = 8.0, 4000
@@ -269,8 +269,8 @@ def scaling(
         )  # fmt: skip
     for value, message in result.failures.items():
         say("warning", f"n = {value:g} is left out: {message}")
-    assert isinstance(result, ImageScaling)
-    report = _begin("scaling", model, _solved_of(result), divisor, options.data)
+    found = cast("ImageScaling", result)
+    report = _begin("scaling", model, _solved_of(found), divisor, options.data)
     report.header.append(("rule", named(rule)))
     texts = definitions(0.1, rule=None if rule == GradientFlow() else named(rule))
     values, slopes = result.quantities, result.local_exponents
@@ -286,10 +286,10 @@ def scaling(
     )
     report.document["results"] = {
         "n": sizes,
-        "routes": result.routes,
+        "routes": found.routes,
         "quantities": values,
         "local_exponents": slopes,
-        "model_errors": result.model_error,
+        "model_errors": found.model_error,
         "failures": result.failures,
     }
     from dmft_rf.plotting.curves import plot_scaling
