@@ -192,7 +192,7 @@ def row_leverages(medium: Medium, modes: Modes, means: Array) -> Array:
         return found
 
     def excess(h: float) -> float:
-        return float(s @ weights(h)) / n - float(medium.held(np.float64(h)))
+        return float(s @ weights(h)) / n - float(medium.held(np.array(h)))
 
     # the left side of the one-point equation is bounded, the right side is not
     high = 1.0
