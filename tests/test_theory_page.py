@@ -146,7 +146,7 @@ def test_the_line_on_losses_against_reference_values() -> None:
     )
     for name in INFINITE_DRAWS:
         model, expected = reference_model(name), REFERENCE[name]
-        curves = solve(model, rtol=1e-10).learning_curves(expected["tau"])
+        curves = solve(model, rtol=1e-12).learning_curves(expected["tau"])
         for curve, least in (("train", 1e-14), ("test", 1e-13), ("score_error", 1e-12)):
             assert np.max(np.abs(getattr(curves, curve) / expected[curve] - 1.0)) < least
         density = np.array(expected["density"])
