@@ -225,7 +225,7 @@ def quick_curves(
         return None
     stated, psi_p, psi_n = one
     found = stated.solved(psi_p, psi_n, ScoreModel.usual_rtol if rtol is None else rtol, tau, decay)
-    return None if found is None else found[3]
+    return None if found is None else found[3][..., : tau.size]  # of no times, those of probes
 
 
 def nodes_before(law: Spectrum, rtol: float) -> int | None:

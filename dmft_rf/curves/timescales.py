@@ -364,7 +364,7 @@ class Timescales(Shown):
         if name == "window":
             if not math.isfinite(self.window):
                 return 0.0
-            return self.window * (self._mem.error / self.tau_mem + self._gen.error / self.tau_gen)
+            return (self._mem.error + self.window * self._gen.error) / self.tau_gen
         if name.endswith("_spectrum"):
             return _EDGE_KNOWN * self.value(name)
         gap = float(self.end.error["generalization_gap"])

@@ -112,6 +112,7 @@ def results() -> dict[str, Any]:
         "Sweep": sweep(
             MODEL, {"psi_n": [2.0, 3.0], "t": [0.1]}, ["tau_gen", "test"], tau=[1.0], rtol=1e-4
         ),
+        "ImageScaling": scaling(images, "n", [8, 10, 12]),
         "Scaling": scaling(MODEL, "psi_n", [2.0, 3.0, 4.0], rtol=1e-4),
         "PhaseDiagram": phase_diagram(
             MODEL, {"psi_n": [2.0, 3.0], "tau": [1.0, 10.0]}, rtol=1e-4

@@ -24,6 +24,7 @@ NAMES = (
     "BulkSplit",
     "Sweep",
     "Scaling",
+    "ImageScaling",
     "PhaseDiagram",
     "PencilSpectrum",
     "PathBound",
