@@ -27,7 +27,7 @@ STATEMENTS = {
     "GradientFlow", "Ridge", "WeightAverage", "GradientDescent", "HeavyBall", "Region",
     "StochasticGradientDescent", "Schedule", "Gaussian", "Matrix", "Scalar", "Pencil", "Equations",
     "System", "Points", "JacobiMatrix", "CovarianceAccumulator", "Interval", "Monitor", "Mesh",
-    "Event", "ConvergenceError",
+    "Event", "ConvergenceError", "Statement", "Flow", "FlowCurves",
 }  # fmt: skip
 
 
