@@ -48,8 +48,8 @@ class ImageLaw(Spectrum):
         Allowed relative error of the leverages on contours.
     """
 
-    # the first contour reaches rtol/2 for the digits, n from 64 to 512, and is not made twice
-    slack: ClassVar[float] = 5.0
+    # the first contour then reaches rtol/2 for the digits, n from 64 to 512, and is not made twice
+    slack: ClassVar[float] = 2.0
     model: ImageModel
     tolerance: float = FINE
 
