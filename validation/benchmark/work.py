@@ -77,7 +77,7 @@ def _density(effort: Effort) -> list[Row]:
     )  # fmt: skip
     apart = np.max(np.abs(plain.density(model, x, edges) / law.density(x) - 1.0))
     work = f"support, and density of U at {x.size:,} points, two atoms"
-    return [Row(work, 3e-3, ours.cpu, ours.wall, "s", other, "plain", f"{apart:.0e}")]
+    return [Row(work, 1e-3, ours.cpu, ours.wall, "s", other, "plain", f"{apart:.0e}")]
 
 
 def _solve(atoms: int, target: float, name: str) -> Callable[[Effort], list[Row]]:
@@ -273,10 +273,10 @@ def _first(effort: Effort) -> list[Row]:
     """Compiling takes ten seconds or more: not in a quick run."""
     if effort.quick:
         time = fresh.timed(["-c", fresh.FIRST_SOLVE], effort.processes)
-        return [Row("first solve + curves, whole process, as installed", 1.5, time.cpu, time.wall)]
+        return [Row("first solve + curves, whole process, as installed", 0.45, time.cpu, time.wall)]
     compiling, cached = fresh.first_solve(effort.processes)
     return [
-        Row("first solve + curves, whole process, kernels cached", 1.5, cached.cpu, cached.wall),
+        Row("first solve + curves, whole process, kernels cached", 0.45, cached.cpu, cached.wall),
         Row("the same, kernels compiled (once)", 15.0, compiling.cpu, compiling.wall),
     ]
 
@@ -289,7 +289,7 @@ def _memory(effort: Effort) -> list[Row]:
 
 MEASURES: dict[str, Callable[[Effort], list[Row]]] = {
     "density": _density,
-    "atoms-2": _solve(2, 2e-3, "two atoms"),
+    "atoms-2": _solve(2, 1e-3, "two atoms"),
     "atoms-64": _solve(64, 5e-3, "64 atoms"),
     "atoms-4096": _solve(4096, 15e-3, "4,096 atoms"),
     "every atom": _whole,
