@@ -174,7 +174,7 @@ def _phases(effort: Effort) -> list[Row]:
     )
     share = side * side / some
     scaled = Timing(share * other.cpu, share * other.wall, other.calls)
-    work = f"phase diagram {side} x {side} x {tau.size} with boundaries, two threads"
+    work = f"phase diagram {side} x {side} x {tau.size}, two threads"
     name = f"plain, {some} points x {share:.0f}"
     return [Row(work, 3.0, ours.cpu, ours.wall, "s", scaled, name, f"{apart:.0e}")]
 
