@@ -28,7 +28,7 @@ _PROBED = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Modes(Frozen):
+class LeverageModes(Frozen):
     """Vectors u_a with u_a^T (S + N_0) u_b = delta_ab and u_a^T S u_b = s_a delta_ab.
 
     (beta S + N_0)^{-1} = sum_a u_a u_a^T/(beta s_a + 1 - s_a) then costs no inverse.
@@ -45,7 +45,7 @@ class Modes(Frozen):
     vectors: Array
 
     @classmethod
-    def of(cls, S: Array, noise: Array) -> Modes:
+    def of(cls, S: Array, noise: Array) -> LeverageModes:
         """Those of S (p, p) and of N_0, which is diagonal."""
         from scipy.linalg import eigh
 
@@ -79,9 +79,9 @@ class Moments(Frozen):
     bound: float
 
     @lazy
-    def modes(self) -> Modes:
+    def modes(self) -> LeverageModes:
         """In which S and N_0 are both diagonal."""
-        return Modes.of(self.S, self.noise)
+        return LeverageModes.of(self.S, self.noise)
 
     @lazy
     def best(self) -> float:
@@ -181,7 +181,7 @@ class Pool(Frozen):
         return float(np.var(sizes) / np.mean(sizes) ** 2)
 
 
-def row_leverages(medium: Medium, modes: Modes, means: Array) -> Array:
+def row_leverages(medium: Medium, modes: LeverageModes, means: Array) -> Array:
     """h of every row (N,) at z = 0, for a pool in one class of which fewer than all are drawn."""
     from scipy.optimize import brentq
 
