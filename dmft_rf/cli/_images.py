@@ -141,7 +141,7 @@ def _begin(
             way = "equations without matrices" if route == "scalar" else "equations"
             ways.append(f"{way}, {some[-1].classes} classes of leverage{where}")
             errors.append(
-                f"{worst:.3g} % of gap, test loss and times, the largest that was measured on "
+                f"{worst:.3g} % of gap, test loss and times, which covers what was measured on "
                 f"data of this kind (docs/images.md){where}"
             )
     return Report(

@@ -7,7 +7,7 @@ from dmft_rf.images.law import upper_end
 from dmft_rf.images.medium import Medium
 from dmft_rf.images.pairs import at_points
 from dmft_rf.images.path import solved_on
-from dmft_rf.images.pool import Modes, row_leverages
+from dmft_rf.images.pool import LeverageModes, row_leverages
 from dmft_rf.numerics.contour import half_plane_contour
 
 S = np.diag([4.0, 2.0, 1.0, 0.5])
@@ -145,7 +145,7 @@ def test_leverages_by_their_definition() -> None:
     f, noise, V = pool(30, 60, 3)
     one = Medium(20, 1.0 / 3.0, np.ones(1), (f @ f.T / 60)[None], noise, V)
     found = solved_on(one, np.zeros(1))
-    h = row_leverages(one, Modes.of(one.S[0], noise), f)
+    h = row_leverages(one, LeverageModes.of(one.S[0], noise), f)
     R = np.linalg.inv(one.matrix(found.h[0], 0.0))
     np.testing.assert_allclose(h, one.released(np.einsum("in,ij,jn->n", f, R, f) / 20), rtol=1e-9)
     assert np.mean(one.held(h)) == pytest.approx(float(one.held(found.h[0])[0]), rel=1e-10)
